@@ -1,0 +1,50 @@
+"""DeepGMM: label-free segmentation of the left ventricle in multi-sequence cardiac MRI.
+
+Research software, not for diagnosis. The names below are loaded at first use, so that
+``import deepgmm`` costs nothing and never imports torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "DeepGMMError": "errors",
+    "InputError": "errors",
+    "ComputationError": "errors",
+    "Settings": "settings",
+    "Method": "settings",
+    "Preset": "settings",
+    "Result": "result",
+    "segment": "segment",
+    "Study": "study.study",
+    "Sequence": "study.study",
+    "Geometry": "study.study",
+    "Role": "study.words",
+    "Kind": "study.words",
+    "Tissue": "study.words",
+    "read_study": "study.reading",
+}
+
+__all__ = ["__version__", *_HOMES]
+
+if TYPE_CHECKING:
+    from deepgmm.errors import ComputationError, DeepGMMError, InputError
+    from deepgmm.result import Result
+    from deepgmm.segment import segment
+    from deepgmm.settings import Method, Preset, Settings
+    from deepgmm.study.reading import read_study
+    from deepgmm.study.study import Geometry, Sequence, Study
+    from deepgmm.study.words import Kind, Role, Tissue
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepgmm' has no attribute {name!r}")
+    home = importlib.import_module(f"deepgmm.{_HOMES[name]}")
+    value = getattr(home, name)
+    globals()[name] = value  # the submodule `segment` must not shadow the function
+    return value

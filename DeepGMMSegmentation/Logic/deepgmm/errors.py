@@ -1,0 +1,27 @@
+"""What can go wrong, by whose fault; the doors turn these into exit statuses."""
+
+from __future__ import annotations
+
+
+class DeepGMMError(Exception):
+    """Base of the house's own errors. The message is one line that a user can act on."""
+
+    exit_status = 3
+
+
+class InputError(DeepGMMError, ValueError):
+    """The input is at fault (exit status 2): what, where, and what to do."""
+
+    exit_status = 2
+
+
+class ComputationError(DeepGMMError, RuntimeError):
+    """The computation failed (exit status 3)."""
+
+    exit_status = 3
+
+
+class Cancelled(DeepGMMError):
+    """The user stopped the work (exit status 130)."""
+
+    exit_status = 130

@@ -1,0 +1,98 @@
+"""Contrast priors: what each tissue looks like on each kind of sequence, in small files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.study.words import Kind, Role, Tissue
+
+SHIPPED = Path(__file__).resolve().parent.parent / "data" / "priors"
+FIELDS = ("mean", "sd", "mean_sd")
+
+
+@dataclass(frozen=True)
+class ContrastPrior:
+    """Contrasts of the tissues of one study, in mask-normalised units.
+
+    Attributes
+    ----------
+    tissues : order of the first axis below.
+    means : (tissues, sequences) expected means.
+    deviations : (tissues, sequences) expected standard deviation inside a tissue.
+    mean_deviations : (tissues, sequences) how far a patient's mean strays from `means`.
+    weights : (tissues,) expected share of the LV mask.
+    sources : where the numbers are from, one entry per sequence.
+    """
+
+    tissues: tuple[Tissue, ...]
+    means: npt.NDArray[np.float64]
+    deviations: npt.NDArray[np.float64]
+    mean_deviations: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    sources: tuple[str, ...] = ()
+
+
+#: Expected share of the LV mask: blood about half, an infarct a tenth (phantom patients).
+SHARES = {Tissue.BLOOD: 0.45, Tissue.MYOCARDIUM: 0.38, Tissue.EDEMA: 0.09, Tissue.SCAR: 0.08,
+          Tissue.MVO: 0.01}
+
+
+def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
+                   table: str | Path | None = None) -> ContrastPrior:
+    """The prior of a study with these kinds of sequences.
+
+    Parameters
+    ----------
+    kinds : in the order of the study's sequences. An unknown kind takes its role's
+        `unknown` file, whose spread is wide.
+    tissues : sought.
+    table : the user's own file: an object of kind names, each as in a shipped file. Kinds it
+        lacks come from the shipped files.
+
+    Raises
+    ------
+    InputError : for a damaged table, naming the entry.
+    """
+    own = _read(Path(table)) if table else {}
+    own = own.get("kinds", own)
+    columns, sources = [], []
+    for role, kind in kinds.items():
+        name = kind.value if kind is not Kind.UNKNOWN else f"{role.value}-unknown"
+        entry = own.get(name) or _read(SHIPPED / f"{name}.json")
+        columns.append([_row(entry, name, tissue) for tissue in tissues])
+        sources.append(str(entry.get("source", "the user's table")))
+    numbers = np.asarray(columns, dtype=np.float64)  # sequences, tissues, fields
+    means, deviations, strays = numbers.transpose(2, 1, 0)
+    shares = np.array([SHARES[t] for t in tissues])
+    return ContrastPrior(tissues, means, deviations, strays, shares / shares.sum(),
+                         tuple(sources))
+
+
+def _row(entry: dict, name: str, tissue: Tissue) -> list[float]:
+    try:
+        row = [float(entry["tissues"][tissue.name.lower()][field]) for field in FIELDS]
+    except (KeyError, TypeError, ValueError):
+        raise InputError(f"contrast prior '{name}' lacks numbers for {tissue.name.lower()}: "
+                         f"wanted {', '.join(FIELDS)}") from None
+    if not (np.isfinite(row).all() and row[1] > 0 and row[2] > 0):
+        raise InputError(f"contrast prior '{name}', {tissue.name.lower()}: "
+                         "sd and mean_sd must be positive numbers")
+    return row
+
+
+def _read(path: Path) -> dict:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise InputError(f"contrast priors: cannot read {path.name}") from None
+    except ValueError as error:
+        raise InputError(f"contrast priors: {path.name} is no JSON file ({error})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"contrast priors: {path.name} must hold an object of kinds")
+    return content

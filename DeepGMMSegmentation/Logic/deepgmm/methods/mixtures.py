@@ -1,0 +1,36 @@
+"""Methods without a network: GMM, SVGMM and prior-anchored EM."""
+
+from __future__ import annotations
+
+from deepgmm.methods.problem import Problem, name_components
+from deepgmm.model.em import fit_em
+from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.starts import several_starts
+from deepgmm.settings import Preset
+
+
+def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> Fit:
+    """Algorithm 1 or 2 from several starts; the best by NLL is named by assignment."""
+    s = problem.settings
+    starts = 1 if s.preset is Preset.PAPER else s.restarts
+    tissues = len(problem.tissues)
+    batch, start = several_starts(problem.batch, tissues, starts=starts, seed=s.seed,
+                                  full=problem.full)
+    if spatial:
+        # Algorithm 2 has no global weights to hold it: start it where Algorithm 1 has settled
+        start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
+    fit = fit_em(batch, start, spatial=spatial, floor=1e-4, tolerance=1e-4,
+                 max_iterations=200, progress=progress).best_of(starts)
+    return name_components(problem, fit)
+
+
+def fit_svgmm(problem: Problem, progress: Progress) -> Fit:
+    return fit_gmm(problem, progress, spatial=True)
+
+
+def fit_map(problem: Problem, progress: Progress) -> Fit:
+    """EM started and held at the contrast prior; component k is tissue k by construction."""
+    prior = problem.prior()
+    start = prior.mixture(problem.batch.slices, full=problem.full)
+    return fit_em(problem.batch, start, prior=prior, tolerance=1e-5, max_iterations=200,
+                  progress=progress)

@@ -1,0 +1,45 @@
+"""Methods with a network: deepG and deepSVG, corrected from the anchored fit or as published."""
+
+from __future__ import annotations
+
+import torch
+
+from deepgmm.methods.mixtures import fit_map
+from deepgmm.methods.paper import fit_paper
+from deepgmm.methods.problem import Problem
+from deepgmm.model.deep import DeepOptions, fit_deep
+from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.unet import UNetShape
+from deepgmm.settings import Preset
+
+
+def fit_deepg(problem: Problem, progress: Progress) -> Fit:
+    return fit_network(problem, progress, spatial=False)
+
+
+def fit_deepsvg(problem: Problem, progress: Progress) -> Fit:
+    return fit_network(problem, progress, spatial=True)
+
+
+FAST_SHAPE = UNetShape(filters=8, levels=2, convolutions=1)
+ACCURATE_SHAPE = UNetShape(filters=16, levels=3)
+
+
+def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
+    """Algorithm 3. Outside the `paper` preset the network corrects the `map` solution, so that
+    tens of steps suffice and the components keep their names."""
+    s = problem.settings
+    if s.preset is Preset.PAPER:
+        return fit_paper(problem, progress, spatial=spatial)
+    warm = fit_map(problem, lambda fraction, stage: progress(0.3 * fraction, stage))
+    fast = s.preset is Preset.FAST
+    options = DeepOptions(
+        spatial=spatial, shape=FAST_SHAPE if fast else ACCURATE_SHAPE,
+        learning_rate=5e-3 if fast else 2e-3, steps=40 if fast else 200,
+        patience=5 if fast else 20, mean_weight=s.mean_weight)
+    batch = problem.batch.to(torch.float32)
+    logits = warm.posterior.clamp_min(1e-6).log().to(torch.float32)
+    target = problem.prior().means.to(torch.float32)
+    return fit_deep(batch, len(problem.tissues), options, start_logits=logits,
+                    mean_target=target, seed=s.seed,
+                    progress=lambda fraction, stage: progress(0.3 + 0.7 * fraction, stage))

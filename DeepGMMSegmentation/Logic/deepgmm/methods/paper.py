@@ -1,0 +1,84 @@
+"""The `paper` preset: deepG and deepSVG as their authors ran them, the benchmarks' baseline."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deepgmm.methods.problem import Problem, name_components
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.deep import DeepOptions, fit_deep
+from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.mixture import Mixture
+from deepgmm.study.normalisation import Scale
+
+CROP = 160
+
+
+def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
+    """One network a slice, one slice after the other (deepgmm-paper sections 4.1 and 4.3).
+
+    Random initialisation, diagonal covariance, U-Net of 32 filters and 4 levels on the 160 x 160
+    crop about the mask, z-scored over the crop, AdamW at 1e-3, stop at the first gain under 1e-3
+    after iteration 10, at most 200; no patience, no restarts, deepG labelled by argmax w. Two
+    departures: the result is read off a forward pass after the last step, and components are
+    named by assignment to the contrast priors, since no truth is at hand.
+    """
+    options = DeepOptions(spatial=spatial, patience=0, label_by_network=not spatial,
+                          mean_weight=problem.settings.mean_weight)
+    target = torch.as_tensor(problem.contrast.means, dtype=torch.float32, device=problem.device)
+    images, reference = problem.study.images[list(problem.slices)], problem.normalised[1]
+    fits = []
+    for i in range(len(problem.slices)):
+        crop = _crop(images[i], problem.mask[i])
+        scale = Scale(crop.mean((1, 2)), np.maximum(crop.std((1, 2)), 1e-12))
+        batch = PixelBatch.from_images(scale.apply(images[i][None]), problem.mask[i][None],
+                                       device=problem.device, dtype=torch.float32)
+        fit = fit_deep(batch, len(problem.tissues), options, canvas=(CROP, CROP),
+                       mean_target=target, seed=problem.settings.seed + problem.slices[i])
+        fits.append(_in_units_of(fit, scale, reference))
+        progress((i + 1) / len(problem.slices), f"network, slice {problem.slices[i]}")
+    return name_components(problem, _joined(fits, int(problem.batch.counts.max())))
+
+
+def _crop(images: npt.NDArray, mask: npt.NDArray) -> npt.NDArray[np.float64]:
+    """(sequences, 160, 160) about the middle of the mask, smaller where the image ends."""
+    middle = [int(axis.mean()) for axis in np.nonzero(mask)]
+    window = []
+    for centre, size in zip(middle, mask.shape, strict=True):
+        first = min(max(centre - CROP // 2, 0), max(size - CROP, 0))
+        window.append(slice(first, first + CROP))
+    return images[:, window[0], window[1]].astype(np.float64)
+
+
+def _in_units_of(fit: Fit, scale: Scale, reference: Scale) -> Fit:
+    """Parameters and NLL of one slice, moved from its own normalisation to the study's."""
+    def tensor(values: npt.NDArray) -> torch.Tensor:
+        return torch.as_tensor(values, device=fit.nll.device)
+    m, ratio = fit.mixture, scale.width / reference.width
+    shift = (scale.centre - reference.centre) / reference.width
+    fit.mixture = Mixture(m.log_weights.double(),
+                          m.means.double() * tensor(ratio) + tensor(shift),
+                          m.covariances.double() * tensor(ratio**2))
+    fit.nll = fit.nll.double() + scale.log_volume - reference.log_volume
+    return fit
+
+
+def _joined(fits: list[Fit], pixels: int) -> Fit:
+    """One-slice fits as one fit, padded to the longest slice."""
+    def padded(w: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.pad(w, (0, 0, 0, pixels - w.shape[1]))
+
+    def stacked(name: str) -> torch.Tensor:
+        return torch.cat([getattr(f.mixture, name) for f in fits])
+    spatial = fits[0].mixture.spatial
+    weights = (torch.cat([padded(f.mixture.log_weights) for f in fits]) if spatial
+               else stacked("log_weights"))
+    responsibilities = [padded(f.responsibilities) for f in fits
+                        if f.responsibilities is not None]
+    return Fit(
+        Mixture(weights, stacked("means"), stacked("covariances")),
+        torch.cat([padded(f.posterior) for f in fits]), torch.cat([f.nll for f in fits]),
+        [f.traces[0] for f in fits], torch.cat([f.iterations for f in fits]),
+        torch.cat([f.converged for f in fits]), torch.cat(responsibilities))

@@ -1,0 +1,121 @@
+"""A study made ready for the model, and what a fit gives back to the front hall."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from deepgmm.identify.assignment import assign
+from deepgmm.identify.contrast import ContrastPrior
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.devices import choose_device
+from deepgmm.model.fit import Fit
+from deepgmm.model.priors import ConjugatePrior
+from deepgmm.settings import Covariance, Method, Settings
+from deepgmm.study.normalisation import Scale, normalise
+from deepgmm.study.study import Study
+from deepgmm.study.words import Tissue
+
+
+@dataclass
+class Problem:
+    """One study made ready for the model: normalised, cropped, packed, with its prior."""
+
+    study: Study
+    slices: tuple[int, ...]
+    tissues: tuple[Tissue, ...]
+    contrast: ContrastPrior
+    settings: Settings
+
+    @cached_property
+    def device(self) -> torch.device:
+        return choose_device(self.settings.device.value)
+
+    @cached_property
+    def normalised(self) -> tuple[npt.NDArray[np.float64], Scale]:
+        return normalise(self.study, self.slices)
+
+    @cached_property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """(slices, rows, columns) of the fitted slices."""
+        return self.study.mask[list(self.slices)]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.device.type == "mps" else torch.float64
+
+    @cached_property
+    def batch(self) -> PixelBatch:
+        return PixelBatch.from_images(self.normalised[0], self.mask, device=self.device,
+                                      dtype=self.dtype)
+
+    @property
+    def full(self) -> bool:
+        return self.settings.covariance is Covariance.FULL
+
+    def prior(self, strength: float = 1.0) -> ConjugatePrior:
+        """The contrast prior as a penalty: a tissue whose mean hardly varies between patients
+        is held harder, kappa = (sd / mean_sd)^2 of its share of the pixels."""
+        def tensor(values: npt.NDArray) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+        c = self.contrast
+        trust = np.minimum((c.deviations / c.mean_deviations) ** 2, 4.0)
+        return ConjugatePrior(
+            means=tensor(c.means), variances=tensor(c.deviations**2), weights=tensor(c.weights),
+            mean_strength=tensor(0.02 * strength * trust),
+            variance_strength=0.05 * strength, weight_strength=0.05 * strength)
+
+
+@dataclass
+class Outcome:
+    """What a method gives back, in numpy: see `Result` and `SliceFit` for the shapes."""
+
+    posterior: npt.NDArray[np.float64]
+    weights: npt.NDArray[np.float64]
+    means: npt.NDArray[np.float64]
+    covariances: npt.NDArray[np.float64]
+    nll: npt.NDArray[np.float64]
+    traces: list[list[float]]
+    iterations: npt.NDArray[np.int64]
+    converged: npt.NDArray[np.bool_]
+    scale: Scale
+    method: str
+    device: str
+    warnings: list[str] = field(default_factory=list)
+
+
+def name_components(problem: Problem, fit: Fit) -> Fit:
+    """Order the components of a randomly started fit as the problem's tissues."""
+    covariances = fit.mixture.covariances
+    if fit.mixture.full:
+        covariances = covariances.diagonal(dim1=-2, dim2=-1)
+    mass = fit.posterior.sum(1)
+    weights = mass / mass.sum(1, keepdim=True)
+    order = assign(fit.mixture.means.cpu().numpy(), covariances.cpu().numpy(),
+                   weights.cpu().numpy(), problem.contrast)
+    return fit.permute(torch.as_tensor(order, device=mass.device))
+
+
+def pack_outcome(problem: Problem, fit: Fit, name: Method) -> Outcome:
+    """A fit in numpy, its posterior painted into (slices, tissues, rows, columns)."""
+    def numbers(tensor: torch.Tensor) -> npt.NDArray:
+        return tensor.detach().to(torch.float64).cpu().numpy()
+
+    packed = fit.posterior.transpose(1, 2)
+    full = np.zeros((len(problem.slices), len(problem.tissues), *problem.mask.shape[1:]))
+    for k in range(len(problem.tissues)):
+        problem.batch.paint(numbers(packed[:, k]), full[:, k])
+    covariances = fit.mixture.covariances
+    if not fit.mixture.full:
+        covariances = torch.diag_embed(covariances)
+    mass = fit.posterior.sum(1)
+    return Outcome(
+        posterior=full, weights=numbers(mass / mass.sum(1, keepdim=True)),
+        means=numbers(fit.mixture.means), covariances=numbers(covariances),
+        nll=numbers(fit.nll), traces=fit.traces, iterations=fit.iterations.cpu().numpy(),
+        converged=fit.converged.cpu().numpy(), scale=problem.normalised[1], method=name.value,
+        device=str(problem.device), warnings=list(fit.warnings))

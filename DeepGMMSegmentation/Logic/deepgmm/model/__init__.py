@@ -1,0 +1,1 @@
+"""Tensors only: mixtures, EM, networks and deep fits. Imports nothing of studies or files."""

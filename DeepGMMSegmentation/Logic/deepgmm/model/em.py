@@ -1,0 +1,103 @@
+"""Expectation maximisation: Algorithm 1 (GMM), Algorithm 2 (SVGMM) and MAP with priors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.fit import Fit, Progress, silent
+from deepgmm.model.mixture import (
+    Mixture,
+    Moments,
+    log_joint,
+    m_step,
+    negative_log_likelihood,
+    posterior,
+)
+from deepgmm.model.priors import ConjugatePrior
+
+
+def fit_em(
+    batch: PixelBatch,
+    start: Mixture,
+    *,
+    spatial: bool = False,
+    prior: ConjugatePrior | None = None,
+    floor: float = 1e-6,
+    tolerance: float = 1e-3,
+    max_iterations: int = 100,
+    progress: Progress = silent,
+) -> Fit:
+    """Run EM on every slice of a batch; slices that have converged leave it.
+
+    Parameters
+    ----------
+    start : (S, ...) mixtures; diagonal or full covariances stay what they are.
+    spatial : Algorithm 2, with Pi(x) <- w(x) instead of pi <- mean w.
+    prior : penalises means, covariances and weights; the M-step is then its exact mode and
+        `floor` is not used.
+    floor : added to every variance after the division (scikit-learn's `reg_covar`).
+    tolerance : a slice stops when its objective changes by less between two E-steps.
+    max_iterations : E- and M-steps at most.
+
+    Returns
+    -------
+    Fit
+        Its `traces` hold the objective at each E-step, that is before the M-step that follows
+        it; `posterior` comes from a last E-step, so that labels agree with the parameters.
+    """
+    device = batch.values.device
+    mixture = start.clone()
+    if spatial and not mixture.spatial:
+        weights = mixture.log_weights[:, None].expand(-1, batch.values.shape[1], -1)
+        mixture.log_weights = weights.clone()
+    iterations = torch.zeros(batch.slices, dtype=torch.long, device=device)
+    converged = torch.zeros(batch.slices, dtype=torch.bool, device=device)
+    traces: list[list[float]] = [[] for _ in range(batch.slices)]
+    active = torch.arange(batch.slices, device=device)
+    work, current = batch, mixture.clone()
+    previous = torch.full((batch.slices,), float("inf"), dtype=batch.values.dtype, device=device)
+    for step in range(max_iterations):
+        objective, w = _e_step(work, current, prior)
+        current = _m_step(work, w, current, spatial=spatial, prior=prior, floor=floor)
+        for slot, value in zip(active.tolist(), objective.tolist(), strict=True):
+            traces[slot].append(value)
+        iterations[active] += 1
+        done = (previous - objective).abs() < tolerance
+        previous = objective
+        if bool(done.any()):
+            converged[active[done]] = True
+            mixture.write(active[done], current.select(done))
+            keep = ~done
+            active, previous = active[keep], previous[keep]
+            if not len(active):
+                break
+            work, current = work.select(keep), current.select(keep)
+        progress((step + 1) / max_iterations, "EM")
+    if len(active):
+        mixture.write(active, current)
+    return Fit(mixture, posterior(batch, mixture), negative_log_likelihood(batch, mixture),
+               traces, iterations, converged)
+
+
+def _e_step(batch: PixelBatch, mixture: Mixture,
+            prior: ConjugatePrior | None) -> tuple[Tensor, Tensor]:
+    """The objective at these parameters, (S,), and the responsibilities (S, P, K)."""
+    joint = log_joint(batch, mixture)
+    log_evidence = torch.logsumexp(joint, dim=2)
+    objective = -batch.mean(log_evidence)
+    if prior is not None:
+        objective = objective + prior.penalty(mixture)
+    return objective, (joint - log_evidence[:, :, None]).exp() * batch.valid[:, :, None]
+
+
+def _m_step(batch: PixelBatch, w: Tensor, mixture: Mixture, *, spatial: bool,
+            prior: ConjugatePrior | None, floor: float) -> Mixture:
+    if prior is None:
+        updated = m_step(batch, w, full=mixture.full, floor=floor)
+    else:
+        updated = prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts)
+    if spatial:
+        updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+    return updated

@@ -1,0 +1,69 @@
+"""What every method of the house returns, and the one interface behind which they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.mixture import Mixture
+
+#: Called with the fraction done (0 to 1) and a stage's name; raises to stop the fit.
+Progress = Callable[[float, str], None]
+
+
+def silent(fraction: float, stage: str) -> None:
+    """The progress of whoever does not watch."""
+
+
+@dataclass
+class Fit:
+    """Fitted mixtures of a batch.
+
+    Attributes
+    ----------
+    mixture : the parameters, normalised units.
+    posterior : (S, P, K) probabilities that label the pixels, 0 in the padding.
+    nll : (S,) mean negative log-likelihood of the mixture, normalised units.
+    traces : per slice the objective after each iteration.
+    iterations : (S,) and converged : (S,) as they say.
+    responsibilities : (S, P, K) w of the network, where there is one.
+    warnings : what the user must see.
+    """
+
+    mixture: Mixture
+    posterior: Tensor
+    nll: Tensor
+    traces: list[list[float]]
+    iterations: Tensor
+    converged: Tensor
+    responsibilities: Tensor | None = None
+    warnings: list[str] = field(default_factory=list)
+
+    def best_of(self, starts: int) -> Fit:
+        """Keep the best of several starts; start r of slice s stands at r * slices + s."""
+        slices = self.nll.shape[0] // starts
+        score = torch.nan_to_num(self.nll, nan=float("inf")).reshape(starts, slices)
+        row = score.argmin(0) * slices + torch.arange(slices, device=score.device)
+        return self.select(row)
+
+    def select(self, index: Tensor) -> Fit:
+        w = self.responsibilities
+        return Fit(
+            self.mixture.select(index), self.posterior[index], self.nll[index],
+            [self.traces[i] for i in index.tolist()], self.iterations[index],
+            self.converged[index], None if w is None else w[index], self.warnings,
+        )
+
+    def permute(self, order: Tensor) -> Fit:
+        """Reorder the components of every slice by `order` (S, K)."""
+        pixels = self.posterior.shape[1]
+        column = order[:, None].expand(-1, pixels, -1)
+        w = self.responsibilities
+        return Fit(
+            self.mixture.permute(order), self.posterior.gather(2, column), self.nll,
+            self.traces, self.iterations, self.converged,
+            None if w is None else w.gather(2, column), self.warnings,
+        )

@@ -1,0 +1,163 @@
+"""The Gaussian mixture in tensors: densities, posterior, NLL and M-step, for many slices.
+
+Notation of deepgmm-paper: pi and Pi mixing weights, mu means, Sigma covariances, w
+responsibilities, g densities. Shapes: S slices, P pixels, M sequences, K tissues.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.batch import PixelBatch
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+@dataclass
+class Mixture:
+    """Parameters of one mixture per slice.
+
+    Attributes
+    ----------
+    log_weights : (S, K) log pi; or (S, P, K) log Pi(x) for spatially variant weights.
+    means : (S, K, M).
+    covariances : (S, K, M) variances, or (S, K, M, M) full matrices.
+    """
+
+    log_weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    @property
+    def full(self) -> bool:
+        return self.covariances.ndim == 4
+
+    @property
+    def spatial(self) -> bool:
+        """Whether the weights vary from pixel to pixel (SVGMM)."""
+        return self.log_weights.ndim == 3
+
+    def select(self, index: Tensor) -> Mixture:
+        return Mixture(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def write(self, index: Tensor, other: Mixture) -> None:
+        """Overwrite the slices `index` of this mixture with those of another, in place."""
+        for f in fields(self):
+            getattr(self, f.name)[index] = getattr(other, f.name)
+
+    def clone(self) -> Mixture:
+        return Mixture(*(getattr(self, f.name).clone() for f in fields(self)))
+
+    def to(self, dtype: torch.dtype) -> Mixture:
+        return Mixture(*(getattr(self, f.name).to(dtype) for f in fields(self)))
+
+    def permute(self, order: Tensor) -> Mixture:
+        """Reorder the components; `order` is (S, K), new component k is old `order[:, k]`."""
+        row = torch.arange(order.shape[0], device=order.device)[:, None]
+        weights = (self.log_weights.gather(2, order[:, None].expand_as(self.log_weights))
+                   if self.spatial else self.log_weights.gather(1, order))
+        return Mixture(weights, self.means[row, order], self.covariances[row, order])
+
+
+def log_density(batch: PixelBatch, means: Tensor, covariances: Tensor) -> Tensor:
+    """log g_k(x), (S, P, K); deepgmm-paper section 2, in log space throughout.
+
+    Diagonal covariances use the expanded square, one batched product. Full ones are whitened
+    by their Cholesky factor.
+    """
+    x = batch.values
+    if covariances.ndim == 3:
+        precision = 1.0 / covariances
+        constant = -0.5 * (LOG_2PI * x.shape[2] + covariances.log().sum(-1)
+                           + (means.square() * precision).sum(-1))
+        linear = torch.bmm(x, (means * precision).transpose(1, 2))
+        square = torch.bmm(x.square(), (-0.5 * precision).transpose(1, 2))
+        return constant[:, None, :] + linear + square
+    factor = torch.linalg.cholesky(covariances)
+    centred = (x[:, None] - means[:, :, None]).transpose(2, 3)  # (S, K, M, P)
+    whitened = torch.linalg.solve_triangular(factor, centred, upper=False)
+    half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_g = -0.5 * (LOG_2PI * x.shape[2] + whitened.square().sum(2)) - half_log_det[:, :, None]
+    return log_g.transpose(1, 2)
+
+
+def log_joint(batch: PixelBatch, mixture: Mixture) -> Tensor:
+    """log Pi_k(x) + log g_k(x), (S, P, K)."""
+    weights = mixture.log_weights if mixture.spatial else mixture.log_weights[:, None, :]
+    return weights + log_density(batch, mixture.means, mixture.covariances)
+
+
+def negative_log_likelihood(batch: PixelBatch, mixture: Mixture) -> Tensor:
+    """(S,) NLL per mask pixel: deepgmm-paper equation 2, or NLL_V for spatial weights."""
+    return -batch.mean(torch.logsumexp(log_joint(batch, mixture), dim=2))
+
+
+def posterior(batch: PixelBatch, mixture: Mixture) -> Tensor:
+    """(S, P, K) responsibilities by Bayes' rule; 0 in the padding."""
+    joint = log_joint(batch, mixture)
+    return torch.softmax(joint, dim=2) * batch.valid[:, :, None]
+
+
+@dataclass
+class Moments:
+    """Sufficient statistics of responsibilities: enough for every M-step of the house.
+
+    Attributes
+    ----------
+    mass : (S, K) sum of responsibilities, N_k.
+    first : (S, K, M) sum of w x.
+    second : (S, K, M) sum of w x^2, or (S, K, M, M) sum of w x x^T.
+    """
+
+    mass: Tensor
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def of(cls, batch: PixelBatch, w: Tensor, *, full: bool = False) -> Moments:
+        """Summarise responsibilities `w` (S, P, K), which must be 0 in the padding."""
+        x = batch.values
+        wt = w.transpose(1, 2)
+        if full:
+            square = (x[:, :, :, None] * x[:, :, None, :]).flatten(2)
+            second = torch.bmm(wt, square).unflatten(2, (x.shape[2], x.shape[2]))
+        else:
+            second = torch.bmm(wt, x.square())
+        return cls(wt.sum(2), torch.bmm(wt, x), second)
+
+    def means(self, mass: Tensor) -> Tensor:
+        return self.first / mass[:, :, None]
+
+    def scatter(self, centre: Tensor) -> Tensor:
+        """sum_x w (x - c)(x - c)^T about `centre` (S, K, M), in the shape of `second`."""
+        if self.second.ndim == 3:
+            return self.second - 2 * centre * self.first + self.mass[..., None] * centre.square()
+        cross = self.first[..., :, None] * centre[..., None, :]
+        outer = centre[..., :, None] * centre[..., None, :]
+        return (self.second - cross - cross.transpose(2, 3)
+                + self.mass[..., None, None] * outer)
+
+
+def m_step(batch: PixelBatch, w: Tensor, *, full: bool = False, floor: float = 1e-6) -> Mixture:
+    """Maximum-likelihood M-step (Algorithm 1, line 4); pi is the mean of `w`.
+
+    `floor` is added to every variance after the division, and ten machine epsilons to every
+    class mass, as scikit-learn does: a class nobody takes stays finite.
+    """
+    moments = Moments.of(batch, w, full=full)
+    eps = torch.finfo(w.dtype).eps
+    mass = moments.mass + 10 * eps
+    means = moments.means(mass)
+    if full:
+        covariances = (moments.second / mass[..., None, None]
+                       - means[..., :, None] * means[..., None, :])
+        covariances = covariances + floor * torch.eye(means.shape[2], dtype=w.dtype,
+                                                      device=w.device)
+    else:
+        covariances = moments.second / mass[..., None] - means.square() + floor
+    weights = mass / mass.sum(1, keepdim=True)
+    return Mixture(weights.log(), means, covariances)

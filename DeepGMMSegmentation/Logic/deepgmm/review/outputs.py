@@ -1,0 +1,105 @@
+"""Writing a result: every file that was asked for, or none."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from deepgmm.errors import InputError
+from deepgmm.result import Result
+from deepgmm.review.report import present_tissues, report_text
+from deepgmm.study.files import Outputs, suffix_of, together
+
+Where = str | os.PathLike[str] | None
+
+
+def write_outputs(
+    result: Result,
+    *,
+    segmentation: Where = None,
+    labelmap: Where = None,
+    probabilities: Where = None,
+    montage: Where = None,
+    report: Where = None,
+) -> None:
+    """Write the files asked for; they appear together, once all have been written.
+
+    Parameters
+    ----------
+    segmentation : `.seg.nrrd` for 3D Slicer: names, colours, terminology, reference grid.
+    labelmap : NIfTI, NRRD or MetaImage, uint8, values of `Tissue`.
+    probabilities : NIfTI, float32, axes columns, rows, slices, tissues; the order of the
+        tissues is in the report and in the file's description.
+    montage : PNG.
+    report : JSON.
+
+    Raises
+    ------
+    InputError
+        A wrong suffix, a folder that does not exist or cannot be written to, a full disk.
+        Then none of the files appears, and older ones of these names stay.
+    """
+    wanted = (
+        (segmentation, "segmentation", (".seg.nrrd",), _write_segmentation),
+        (labelmap, "labelmap", (".nii.gz", ".nii", ".nrrd", ".mha"), _write_labelmap),
+        (probabilities, "probabilities", (".nii.gz", ".nii"), _write_probabilities),
+        (montage, "montage", (".png",), _write_montage),
+        (report, "report", (".json",), _write_report),
+    )
+    for final, what, suffixes, _ in wanted:
+        if final is not None and suffix_of(final) not in suffixes:
+            raise InputError(f"the {what}'s file name must end with {' or '.join(suffixes)}")
+    with together() as outputs:
+        # All places are tried before any work is done.
+        places = [(outputs.path(final, what), write) for final, what, _, write in wanted
+                  if final is not None]
+        for path, write in places:
+            write(result, path)
+
+
+def check_outputs(*finals: Where) -> None:
+    """See, before a long computation, that files can be written where they are wanted.
+
+    Raises
+    ------
+    InputError
+        As `write_outputs`.
+    """
+    outputs = Outputs()
+    try:
+        for final in finals:
+            if final is not None:
+                outputs.path(final)
+    finally:
+        outputs.discard()
+
+
+def _write_segmentation(result: Result, path: Path) -> None:
+    from deepgmm.study.labelmap import write_image
+    from deepgmm.study.seg_nrrd import seg_nrrd_image
+
+    write_image(seg_nrrd_image(result.labels, result.study.geometry, present_tissues(result)),
+                path, "segmentation")
+
+
+def _write_labelmap(result: Result, path: Path) -> None:
+    from deepgmm.study.labelmap import label_image, write_image
+
+    write_image(label_image(result.labels, result.study.geometry), path, "labelmap")
+
+
+def _write_probabilities(result: Result, path: Path) -> None:
+    from deepgmm.study.labelmap import probability_image, write_image
+
+    write_image(probability_image(result.posterior, result.study.geometry, result.tissues),
+                path, "probabilities")
+
+
+def _write_montage(result: Result, path: Path) -> None:
+    from deepgmm.review.montage import montage_png
+
+    path.write_bytes(montage_png(result))
+
+
+def _write_report(result: Result, path: Path) -> None:
+    path.write_text(report_text(result), encoding="utf-8")

@@ -1,0 +1,141 @@
+"""The JSON report of one segmentation: what was done, with what, and what came out."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import math
+import platform
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+import deepgmm
+from deepgmm.result import Result, SliceFit
+from deepgmm.study.words import Tissue
+
+NOTICE = "Research software, not for diagnosis."
+
+_PACKAGES = ("numpy", "scipy", "torch", "SimpleITK")
+_WALL = (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)
+
+
+def report(result: Result) -> dict[str, Any]:
+    """Everything of a result but its images, as JSON values.
+
+    Inputs are named by role and SHA-256; no path enters. Numbers that are not finite become
+    None. What the fit recorded in `result.provenance` is kept under its own keys.
+
+    Returns
+    -------
+    dict
+        `notice`, `settings`, `versions`, `seed`, `device`, `model_hash`, `input_hashes`,
+        `tissues` (order of the probabilities' last axis, of the weights and of the means),
+        `sequences` (order of the means' last axis, with kinds), `grid`, `volumes_ml`,
+        `percent_of_wall`, `slices`, `excluded_slices`, `warnings`, `times_s` and what else
+        the provenance holds.
+    """
+    study, provenance = result.study, dict(result.provenance)
+    head = {
+        "notice": NOTICE,
+        "settings": provenance.pop("settings", None),
+        "versions": versions() | (provenance.pop("versions", None) or {}),
+        "seed": provenance.pop("seed", None),
+        "device": provenance.pop("device", None),
+        "model_hash": provenance.pop("model_hash", None),
+        "input_hashes": (provenance.pop("input_hashes", None) or provenance.pop("inputs", None)
+                         or dict(study.hashes)),
+        "tissues": [tissue.title for tissue in result.tissues],
+        "labels": {tissue.title: int(tissue) for tissue in present_tissues(result)},
+        "sequences": [{"role": role.value, "kind": sequence.kind.value}
+                      for role, sequence in study.sequences.items()],
+        "grid": {
+            "size": list(reversed(study.mask.shape)),
+            "spacing_mm": list(study.geometry.spacing),
+            "origin_lps_mm": list(study.geometry.origin),
+            "direction_lps": list(study.geometry.direction),
+        },
+        "volumes_ml": volumes(result),
+        "percent_of_wall": percent_of_wall(result),
+        "slices": [_slice(fit, result) for fit in result.fits],
+        "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
+        "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
+        "times_s": provenance.pop("times_s", None) or provenance.pop("times", None),
+    }
+    plain = _plain(head | provenance)
+    assert isinstance(plain, dict)
+    return plain
+
+
+def report_text(result: Result) -> str:
+    """The report as strict JSON (no NaN, no Infinity)."""
+    return json.dumps(report(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the software that decides a result; what is not installed is left out."""
+    found = {"deepgmm": deepgmm.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package.lower()] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def present_tissues(result: Result) -> tuple[Tissue, ...]:
+    """The tissues sought and whatever else is in the labels, in the order of their labels."""
+    found = {Tissue(int(value)) for value in np.unique(result.labels) if value}
+    return tuple(sorted(found | set(result.tissues)))
+
+
+def volumes(result: Result) -> dict[str, float]:
+    """Volume of every tissue sought, ml; 0 for one that is absent."""
+    return {tissue.title: result.volume(tissue) for tissue in present_tissues(result)}
+
+
+def percent_of_wall(result: Result) -> dict[str, float | None]:
+    """Scar, edema and microvascular obstruction as percent of the wall (the three and
+    myocardium together); None where there is no wall."""
+    wall = sum(result.volume(tissue) for tissue in _WALL)
+    return {tissue.title: 100.0 * result.volume(tissue) / wall if wall else None
+            for tissue in present_tissues(result) if tissue in _WALL[1:]}
+
+
+def _slice(fit: SliceFit, result: Result) -> dict[str, Any]:
+    titles = [tissue.title for tissue in result.tissues]
+    area = result.study.geometry.pixel_area
+    labels = result.labels[fit.index]
+    return {
+        "index": fit.index,
+        "nll": fit.nll,
+        "iterations": fit.iterations,
+        "converged": fit.converged,
+        "weights": dict(zip(titles, fit.weights, strict=True)),
+        "means": dict(zip(titles, fit.means, strict=True)),
+        "covariances": dict(zip(titles, fit.covariances, strict=True)),
+        "trace": fit.trace,
+        "areas_mm2": {tissue.title: float((labels == tissue).sum()) * area
+                      for tissue in present_tissues(result)},
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON values only; what is no number JSON can hold becomes None."""
+    if isinstance(value, dict):
+        return {str(key.value if isinstance(key, Enum) else key): _plain(item)
+                for key, item in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return _plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return str(value)

@@ -1,0 +1,127 @@
+"""The front hall: a study and settings in, a result out. No truth enters here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from deepgmm.errors import ComputationError, InputError
+from deepgmm.identify.contrast import contrast_prior
+from deepgmm.identify.physics import check_physics
+from deepgmm.result import Result, SliceFit
+from deepgmm.settings import Settings
+from deepgmm.study.study import Study
+from deepgmm.study.words import Tissue
+
+if TYPE_CHECKING:
+    from deepgmm.methods import Outcome
+
+
+def _silent(fraction: float, stage: str) -> None:
+    pass
+
+
+def segment(study: Study, settings: Settings | None = None, *,
+            progress: Callable[[float, str], None] = _silent) -> Result:
+    """Split the LV mask of a study into tissues, without truth.
+
+    Parameters
+    ----------
+    study : checked by `deepgmm.study.checks.check_study` or read by `read_study`.
+    progress : called with the fraction done and the stage; what it raises stops the work.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    InputError : the study or the settings cannot be fitted.
+    ComputationError : the fit came to no finite result.
+
+    Examples
+    --------
+    >>> from deepgmm import segment
+    >>> from deepgmm.study.phantom import make_patient
+    >>> result = segment(make_patient(seed=1, slices=1).study)
+    >>> [t.title for t in result.tissues]
+    ['Blood', 'Myocardium', 'Edema', 'Scar']
+    """
+    from deepgmm.methods import Problem, run_method
+
+    settings = settings or Settings()
+    began = time.perf_counter()
+    slices = study.slices
+    if not slices:
+        raise InputError("no slice is left to fit: every slice is unmasked or excluded")
+    tissues = _tissues(study, settings)
+    kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
+    prior = contrast_prior(kinds, tissues, settings.priors or None)
+    progress(0.0, "preparing")
+    problem = Problem(study, slices, tissues, prior, settings)
+    outcome = run_method(problem, progress)
+    result = _result(problem, outcome)
+    present = np.stack([np.isin(tissues, result.labels[i]) for i in slices])
+    means = np.stack([f.means for f in result.fits])
+    result.warnings += check_physics(means, kinds, tissues, present, slices)
+    result.provenance |= {
+        "contrast_priors": list(prior.sources),
+        "seconds": {"segment": round(time.perf_counter() - began, 3)},
+        "kinds": {role.value: kind.value for role, kind in kinds.items()},
+    }
+    progress(1.0, "done")
+    return result
+
+
+def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
+    if not settings.tissues:
+        return study.tissues
+    try:
+        wanted = {Tissue[name.strip().upper()] for name in settings.tissues}
+    except KeyError as unknown:
+        names = ", ".join(t.name.lower() for t in Tissue if t)
+        raise InputError(f"no tissue is called {unknown}: choose from {names}") from None
+    allowed = set(study.tissues)
+    if not wanted <= allowed:
+        missing = ", ".join(sorted(t.name.lower() for t in wanted - allowed))
+        given = ", ".join(role.title for role in study.roles)
+        raise InputError(f"{missing} cannot be told apart from {given} alone")
+    if len(wanted) < 2:
+        raise InputError("at least two tissues are needed")
+    return tuple(sorted(wanted))
+
+
+def _result(problem: object, outcome: Outcome) -> Result:
+    from deepgmm.methods import Problem
+
+    assert isinstance(problem, Problem)
+    study, settings, tissues, slices = (problem.study, problem.settings, problem.tissues,
+                                        problem.slices)
+    probabilities = outcome.posterior
+    if not np.isfinite(probabilities).all():
+        raise ComputationError("the fit came to no finite result: try --method map, and report "
+                               "this with the log")
+    posterior = np.zeros((study.mask.shape[0], len(tissues), *study.mask.shape[1:]), np.float32)
+    labels = np.zeros(study.mask.shape, dtype=np.uint8)
+    inside = study.mask[list(slices)]
+    posterior[list(slices)] = probabilities
+    winner = np.asarray(tissues, dtype=np.uint8)[probabilities.argmax(1)]
+    labels[list(slices)] = np.where(inside, winner, 0)
+    scale = outcome.scale
+    fits = [
+        SliceFit(
+            index=index, weights=outcome.weights[i], means=scale.raw_means(outcome.means[i]),
+            covariances=scale.raw_covariances(outcome.covariances[i]),
+            nll=float(outcome.nll[i] + scale.log_volume), trace=outcome.traces[i],
+            iterations=int(outcome.iterations[i]), converged=bool(outcome.converged[i]))
+        for i, index in enumerate(slices)
+    ]
+    provenance = {
+        "settings": settings.as_dict(), "method": outcome.method, "seed": settings.seed,
+        "device": outcome.device, "input_sha256": dict(study.hashes),
+    }
+    return Result(study, tissues, labels, posterior, fits, study.warnings + outcome.warnings,
+                  provenance)

@@ -1,0 +1,200 @@
+"""Label images and probabilities in files: NIfTI, NRRD, MetaImage and `.seg.nrrd`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.study.files import suffix_of
+from deepgmm.study.seg_nrrd import labels_of_segments, read_segments
+from deepgmm.study.study import Geometry
+from deepgmm.study.words import Tissue
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+#: Formats that keep a labelmap's grid.
+LABELMAP_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+#: How MyoPS 2020 codes its truth (Zhuang and Li, 2020): what is not ours is background.
+_MYOPS = {0: 0, 200: Tissue.MYOCARDIUM, 500: Tissue.BLOOD, 600: 0,
+          1220: Tissue.EDEMA, 2221: Tissue.SCAR}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A labelmap and where it lies.
+
+    Attributes
+    ----------
+    values : (slices, rows, columns) uint8, values of `Tissue`.
+    """
+
+    values: npt.NDArray[np.uint8]
+    geometry: Geometry
+
+    def on(self, geometry: Geometry, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+        """The same labels on a larger or smaller piece of the same grid.
+
+        Slicer saves only the box that holds something, so a segmentation that was edited
+        there comes back on a piece of its grid.
+
+        Parameters
+        ----------
+        geometry, shape : the grid wanted; shape is (slices, rows, columns).
+
+        Raises
+        ------
+        InputError
+            When the grids are not pieces of one grid, to a hundredth of a voxel, or when the
+            piece wanted does not hold all labels.
+        """
+        mapping = np.linalg.solve(geometry.index_to_world(), self.geometry.index_to_world())
+        corners = np.array([[i, j, k, 1.0] for i in (0, self.values.shape[2] - 1)
+                            for j in (0, self.values.shape[1] - 1)
+                            for k in (0, self.values.shape[0] - 1)])
+        offset = np.rint(mapping[:3, 3]).astype(int)
+        if np.abs(corners @ mapping.T - corners - [*offset, 0]).max() > 0.01:
+            raise InputError("the label images lie on different grids: bring one onto the "
+                             "grid of the other")
+        placed = np.zeros(shape, np.uint8)
+        if not self.values.any():
+            return placed
+        found = np.argwhere(self.values)
+        target = found + offset[::-1]
+        if (target < 0).any() or (target >= shape).any():
+            raise InputError("a label image reaches beyond the grid of the other: give both "
+                             "on one grid")
+        placed[tuple(target.T)] = self.values[tuple(found.T)]
+        return placed
+
+
+def geometry_of(image: SimpleITK.Image) -> Geometry:
+    """Where a 3D image lies."""
+    return Geometry(spacing=image.GetSpacing()[:3], origin=image.GetOrigin()[:3],
+                    direction=image.GetDirection())
+
+
+def label_image(labels: npt.NDArray[np.uint8], geometry: Geometry) -> SimpleITK.Image:
+    """A uint8 image of (slices, rows, columns) labels."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(labels, dtype=np.uint8))
+    image.SetSpacing(geometry.spacing)
+    image.SetOrigin(geometry.origin)
+    image.SetDirection(geometry.direction)
+    return image
+
+
+def probability_image(posterior: npt.NDArray[np.float32], geometry: Geometry,
+                      tissues: tuple[Tissue, ...]) -> SimpleITK.Image:
+    """A 4D float32 image, axes columns, rows, slices, tissues, from a posterior.
+
+    Parameters
+    ----------
+    posterior : (slices, tissues, rows, columns).
+    tissues : in the order of that axis; their names go into NIfTI's description.
+    """
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(
+        np.ascontiguousarray(np.moveaxis(posterior, 1, 0), dtype=np.float32), isVector=False)
+    image.SetSpacing((*geometry.spacing, 1.0))
+    image.SetOrigin((*geometry.origin, 0.0))
+    direction = np.eye(4)
+    direction[:3, :3] = np.asarray(geometry.direction).reshape(3, 3)
+    image.SetDirection(tuple(direction.ravel()))
+    image.SetMetaData("ITK_FileNotes", ("DeepGMM: " + ", ".join(t.title for t in tissues))[:79])
+    return image
+
+
+def write_image(image: SimpleITK.Image, path: str | os.PathLike[str], what: str) -> None:
+    """Write an image, compressed, and see that it is all there.
+
+    The NIfTI writer says nothing when a disk is full, so what was written is read again.
+
+    Raises
+    ------
+    InputError
+        When the file cannot be written or comes back different.
+    """
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteImage(image, os.fspath(path), useCompression=True)
+        back = sitk.ReadImage(os.fspath(path))
+        whole = np.array_equal(sitk.GetArrayViewFromImage(back),
+                               sitk.GetArrayViewFromImage(image))
+    except RuntimeError:
+        whole = False
+    if not whole:
+        raise InputError(f"the {what} cannot be written whole: see whether the disk is full or "
+                         "the folder may be written to, or choose another folder")
+
+
+def read_labels(path: str | os.PathLike[str], role: str = "labels") -> Labels:
+    """Read a labelmap or a segmentation, whoever wrote it.
+
+    `.seg.nrrd` is read by its segments' terminology or names, whatever their label values;
+    other formats hold the house's labels (0 background, 1 blood, 2 myocardium, 3 edema,
+    4 scar, 5 microvascular obstruction) or those of MyoPS 2020.
+
+    Parameters
+    ----------
+    role : what to call it in messages ("prediction", "truth").
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, is not 3D, or holds values that are no tissue.
+
+    Examples
+    --------
+    >>> labels = read_labels("scar.seg.nrrd", "truth")                     # doctest: +SKIP
+    """
+    import SimpleITK as sitk
+
+    if not Path(path).exists():
+        raise InputError(f"the {role} file does not exist: give the path of a NIfTI, NRRD, "
+                         "MetaImage or .seg.nrrd file")
+    try:
+        image = sitk.ReadImage(os.fspath(path))
+    except RuntimeError as error:
+        raise InputError(f"the {role} cannot be read: give a whole NIfTI, NRRD, MetaImage or "
+                         ".seg.nrrd file") from error
+    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
+        image = image[..., 0]
+    if image.GetDimension() != 3:
+        raise InputError(f"the {role} has {image.GetDimension()} axes, wanted 3: columns, "
+                         "rows, slices")
+    values = sitk.GetArrayFromImage(image)
+    segments = read_segments(image)
+    if segments:
+        return Labels(labels_of_segments(values, segments), geometry_of(image))
+    if values.ndim != 3:
+        raise InputError(f"the {role} has {values.shape[3]} components a voxel, wanted 1")
+    if suffix_of(path) == ".seg.nrrd" and values.any():
+        raise InputError(f"the {role} is called .seg.nrrd but its header names no segment: "
+                         "save it again from Slicer, or as .nrrd")
+    return Labels(_known_labels(values, role), geometry_of(image))
+
+
+def _known_labels(values: npt.NDArray[np.generic], role: str) -> npt.NDArray[np.uint8]:
+    present = np.unique(values)
+    if np.isin(present, [int(t) for t in Tissue]).all():
+        return values.astype(np.uint8)
+    if np.isin(present, list(_MYOPS)).all():
+        labels = np.zeros(values.shape, np.uint8)
+        for code, tissue in _MYOPS.items():
+            labels[values == code] = tissue
+        return labels
+    strange = ", ".join(f"{v:g}" for v in present if v not in [int(t) for t in Tissue])
+    raise InputError(f"the {role} holds values that are no tissue ({strange[:60]}): wanted "
+                     "0 background, 1 blood, 2 myocardium, 3 edema, 4 scar, 5 microvascular "
+                     "obstruction")

@@ -1,0 +1,75 @@
+"""The words of the field: sequences and their kinds, tissues and their labels."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+
+
+class Role(str, Enum):
+    """Which of the three sequences an image is."""
+
+    BSSFP = "bssfp"
+    LGE = "lge"
+    T2 = "t2"
+
+    @property
+    def title(self) -> str:
+        return {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2"}[self.value]
+
+
+class Kind(str, Enum):
+    """How a sequence was acquired; decides what "bright" means on it."""
+
+    BSSFP = "bssfp"
+    LGE_MAGNITUDE = "lge-magnitude"
+    LGE_PSIR = "lge-psir"
+    LGE_DARK_BLOOD = "lge-dark-blood"
+    T2_DARK_BLOOD = "t2-dark-blood"
+    T2_PREPARED = "t2-prepared"
+    T2_MAP = "t2-map"
+    UNKNOWN = "unknown"
+
+    @property
+    def role(self) -> Role | None:
+        """The sequence this is a kind of; None for an unknown kind."""
+        return None if self is Kind.UNKNOWN else Role(self.value.split("-")[0])
+
+
+class Tissue(IntEnum):
+    """Tissues; the value is the label in every labelmap of the house."""
+
+    BACKGROUND = 0
+    BLOOD = 1
+    MYOCARDIUM = 2
+    EDEMA = 3
+    SCAR = 4
+    MVO = 5
+
+    @property
+    def title(self) -> str:
+        return {0: "Background", 1: "Blood", 2: "Myocardium", 3: "Edema", 4: "Scar",
+                5: "Microvascular obstruction"}[self.value]
+
+
+#: Overlay colours (red, green, blue; 0 to 255), the same in every picture and segmentation.
+COLOURS: dict[Tissue, tuple[int, int, int]] = {
+    Tissue.BACKGROUND: (0, 0, 0),
+    Tissue.BLOOD: (216, 101, 79),
+    Tissue.MYOCARDIUM: (111, 184, 140),
+    Tissue.EDEMA: (255, 216, 64),
+    Tissue.SCAR: (64, 104, 240),
+    Tissue.MVO: (190, 64, 200),
+}
+
+#: The tissues that each set of sequences can tell apart.
+TISSUES_BY_ROLES: dict[frozenset[Role], tuple[Tissue, ...]] = {
+    frozenset({Role.BSSFP}): (Tissue.BLOOD, Tissue.MYOCARDIUM),
+    frozenset({Role.LGE}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR),
+    frozenset({Role.T2}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA),
+    frozenset({Role.BSSFP, Role.LGE}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR),
+    frozenset({Role.BSSFP, Role.T2}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA),
+    frozenset({Role.LGE, Role.T2}): (
+        Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR),
+    frozenset({Role.BSSFP, Role.LGE, Role.T2}): (
+        Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR),
+}
