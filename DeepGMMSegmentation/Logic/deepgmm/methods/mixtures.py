@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from deepgmm.identify.anatomy import anchored_options
 from deepgmm.methods.problem import Problem, name_components
+from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.starts import several_starts
 from deepgmm.settings import Preset
+from deepgmm.study.words import Tissue
 
 
 def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> Fit:
@@ -29,7 +32,16 @@ def fit_svgmm(problem: Problem, progress: Progress) -> Fit:
 
 
 def fit_map(problem: Problem, progress: Progress) -> Fit:
-    """EM started and held at the contrast prior; component k is tissue k by construction."""
+    """Prior-anchored EM with the ventricle's geometry; component k is tissue k throughout."""
+    if Tissue.BLOOD not in problem.tissues or Tissue.MYOCARDIUM not in problem.tissues:
+        return fit_plain_map(problem, progress)
+    return fit_anchored(problem.batch, problem.ventricle, problem.prior(),
+                        anchored_options(problem.tissues, problem.device, problem.dtype),
+                        progress=progress)
+
+
+def fit_plain_map(problem: Problem, progress: Progress) -> Fit:
+    """EM started and held at the contrast prior, slice by slice and without space."""
     prior = problem.prior()
     start = prior.mixture(problem.batch.slices, full=problem.full)
     return fit_em(problem.batch, start, prior=prior, tolerance=1e-5, max_iterations=200,

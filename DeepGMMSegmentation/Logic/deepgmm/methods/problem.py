@@ -15,10 +15,15 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.devices import choose_device
 from deepgmm.model.fit import Fit
 from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.ventricle import Ventricle
 from deepgmm.settings import Covariance, Method, Settings
+from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
+
+#: Angular sectors around the ventricle, 10 degrees each.
+SECTORS = 36
 
 
 @dataclass
@@ -52,6 +57,20 @@ class Problem:
     def batch(self) -> PixelBatch:
         return PixelBatch.from_images(self.normalised[0], self.mask, device=self.device,
                                       dtype=self.dtype)
+
+    @cached_property
+    def ventricle(self) -> Ventricle:
+        """LV coordinates of the batch's pixels."""
+        coordinates = ventricle_coordinates(self.study, self.slices)
+
+        def packed(grid: npt.NDArray) -> torch.Tensor:
+            one = PixelBatch.from_images(grid[:, None], self.mask, device=self.device,
+                                         dtype=self.dtype)
+            return one.values[..., 0]
+        wall = self.study.wall
+        return Ventricle.of(
+            self.batch, packed(coordinates.depth), packed(coordinates.angle), sectors=SECTORS,
+            wall=None if wall is None else packed(wall[list(self.slices)].astype(float)))
 
     @property
     def full(self) -> bool:

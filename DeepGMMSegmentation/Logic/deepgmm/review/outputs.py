@@ -8,7 +8,7 @@ from pathlib import Path
 from deepgmm.errors import InputError
 from deepgmm.result import Result
 from deepgmm.review.report import present_tissues, report_text
-from deepgmm.study.files import Outputs, suffix_of, together
+from deepgmm.study.files import Outputs, suffix_of, together, unwritable
 
 Where = str | os.PathLike[str] | None
 
@@ -51,10 +51,13 @@ def write_outputs(
             raise InputError(f"the {what}'s file name must end with {' or '.join(suffixes)}")
     with together() as outputs:
         # All places are tried before any work is done.
-        places = [(outputs.path(final, what), write) for final, what, _, write in wanted
+        places = [(outputs.path(final, what), what, write) for final, what, _, write in wanted
                   if final is not None]
-        for path, write in places:
-            write(result, path)
+        for path, what, write in places:
+            try:
+                write(result, path)
+            except OSError as error:
+                raise unwritable(error, what) from error
 
 
 def check_outputs(*finals: Where) -> None:

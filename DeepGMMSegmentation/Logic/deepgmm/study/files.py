@@ -91,7 +91,7 @@ class Outputs:
         try:
             temporary.touch(exist_ok=False)
         except OSError as error:
-            raise _explained(error, what) from error
+            raise unwritable(error, what) from error
         self._pending.append(_Pending(what, target, temporary))
         return temporary
 
@@ -109,7 +109,7 @@ class Outputs:
                                                "see whether the disk is full")
                     os.fsync(stream.fileno())
             except OSError as error:
-                raise _explained(error, output.what) from error
+                raise unwritable(error, output.what) from error
 
     def _publish(self) -> None:
         """Rename all; when one cannot be renamed, put back what had been there."""
@@ -120,7 +120,7 @@ class Outputs:
                     backups.append((output.final, _backup(output.final)))
                     os.replace(output.temporary, output.final)
                 except OSError as error:
-                    raise _explained(error, output.what) from error
+                    raise unwritable(error, output.what) from error
         except BaseException:
             for final, backup in reversed(backups):
                 with suppress(OSError):
@@ -162,7 +162,7 @@ def together() -> Iterator[Outputs]:
         outputs._flush()
         outputs._publish()
     except OSError as error:
-        raise _explained(error, "output") from error
+        raise unwritable(error, "output") from error
     finally:
         outputs.discard()
 
@@ -179,7 +179,8 @@ def _backup(final: Path) -> Path | None:
     return backup
 
 
-def _explained(error: OSError, what: str) -> InputError:
+def unwritable(error: OSError, what: str) -> InputError:
+    """The system's refusal to write a file in words that a user can act on."""
     reasons = {
         errno.ENOSPC: "the disk is full; make room",
         errno.EDQUOT: "your disk quota is used up; make room",

@@ -13,7 +13,7 @@ class Role(str, Enum):
     T2 = "t2"
 
     @property
-    def title(self) -> str:
+    def title(self) -> str:  # type: ignore[override]
         return {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2"}[self.value]
 
 

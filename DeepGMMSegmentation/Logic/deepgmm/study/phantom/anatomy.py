@@ -39,20 +39,6 @@ class Material(IntEnum):
 
 
 @dataclass(frozen=True)
-class Pose:
-    """How one sequence's heart differs from the truth's: breath-hold and cardiac phase.
-
-    Attributes
-    ----------
-    shift : (rows, columns) displacement of the whole image, mm.
-    dilation : relative change of the blood pool's radius.
-    """
-
-    shift: tuple[float, float] = (0.0, 0.0)
-    dilation: float = 0.0
-
-
-@dataclass(frozen=True)
 class Waves:
     """A smooth random function of angle and level: harmonics whose phases drift to the apex."""
 
@@ -79,6 +65,35 @@ class Waves:
 
 
 @dataclass(frozen=True)
+class Pose:
+    """How the heart in one sequence differs from the truth's contours.
+
+    Breath-hold and cardiac phase move and reshape the heart between sequences, and a reader
+    draws smooth contours that the image follows only roughly.
+
+    Attributes
+    ----------
+    shift : (rows, columns) displacement of the whole image, mm.
+    dilation : relative change of the blood pool's radius.
+    outer, inner : unevenness of epicardium and endocardium, relative to their radii.
+    """
+
+    shift: tuple[float, float] = (0.0, 0.0)
+    dilation: float = 0.0
+    outer: Waves | None = None
+    inner: Waves | None = None
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, difficulty: float, pixel: float) -> Pose:
+        """Shift of 0.45 pixels standard deviation a direction at difficulty 1, never over 2."""
+        shift = np.clip(0.45 * difficulty * rng.standard_normal(2), -2.0, 2.0) * pixel
+        return cls((float(shift[0]), float(shift[1])),
+                   0.02 * difficulty * float(np.clip(rng.standard_normal(), -2, 2)),
+                   Waves.draw(rng, 1, 6, 0.022 * difficulty),
+                   Waves.draw(rng, 1, 8, 0.030 * difficulty))
+
+
+@dataclass(frozen=True)
 class Heart:
     """A left ventricle with papillary muscles, a right ventricle, and their neighbours.
 
@@ -93,6 +108,8 @@ class Heart:
     drift : (rows, columns) displacement of the centre from base to apex, mm.
     papillaries : (muscles, 4): angle, distance from the centre and radius as fractions of the
         pool's radius, and elongation along the radius.
+    trabeculae : ridges of the inner border, as fractions of the pool's radius: muscle that a
+        contour of the compact wall leaves to the pool.
     rv : (3,) the right ventricle's ellipse at the base, in epicardial radii: distance of its
         centre, half width, half height.
     rv_end : level at which the right ventricle ends.
@@ -109,22 +126,23 @@ class Heart:
     endocardium: Waves
     drift: tuple[float, float]
     papillaries: FloatArray
+    trabeculae: Waves
     rv: FloatArray
     rv_end: float
     chest: FloatArray
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Heart:
-        """Sizes of adults: outer diameter 56 to 70 mm, wall 8 to 12 mm, length 80 to 100 mm."""
+        """Sizes of adults: outer diameter 56 to 72 mm, wall 7.5 to 10.5 mm, length 80 to 100 mm."""
         muscles = np.stack([
             np.array([-0.75, 1.35]) + rng.normal(0, 0.2, 2),
-            rng.uniform(0.55, 0.80, 2),
-            rng.uniform(0.10, 0.17, 2),
+            rng.uniform(0.60, 0.85, 2),
+            rng.uniform(0.12, 0.20, 2),
             rng.uniform(1.0, 1.5, 2)], axis=1)
         return cls(
             length=rng.uniform(80, 100),
-            radius=rng.uniform(28, 35),
-            thickness=rng.uniform(8.5, 12.0),
+            radius=rng.uniform(28, 36),
+            thickness=rng.uniform(7.5, 10.5),
             ellipticity=rng.uniform(0.0, 0.12),
             tilt=rng.uniform(0, np.pi),
             rotation=rng.normal(0, 0.2),
@@ -132,6 +150,7 @@ class Heart:
             endocardium=Waves.draw(rng, 2, 12, 0.09, drift=3.0),
             drift=(rng.normal(0, 3.0), rng.normal(0, 3.0)),
             papillaries=muscles,
+            trabeculae=Waves.draw(rng, 6, 24, rng.uniform(0.04, 0.09), drift=6.0),
             rv=np.array([rng.uniform(0.85, 1.0), rng.uniform(0.85, 1.05), rng.uniform(0.9, 1.1)]),
             rv_end=rng.uniform(0.85, 1.0),
             chest=rng.uniform(0, 1, 3))
@@ -280,7 +299,13 @@ def paint_heart(labels: npt.NDArray[np.uint8], heart: Heart, levels: FloatArray,
     flat = levels.ravel()
     outer = heart.outer(flat)
     inner = heart.inner(flat, thinning)
-    inner = np.minimum(inner * (1.0 + pose.dilation), 0.97 * outer)
+    ridges = np.clip(heart.trabeculae(flat), 0.0, 0.3) * _mid(flat, 0.02, 0.98)[:, None]
+    ridges = ridges.astype(np.float32)
+    if pose.outer is not None:
+        outer = outer * (1.0 + pose.outer(flat))
+    if pose.inner is not None:
+        inner = inner * (1.0 + pose.inner(flat))
+    inner = np.minimum(inner * (1.0 + pose.dilation), 0.95 * outer)
     wall = (outer - inner).astype(np.float32)
     outer, inner = outer.astype(np.float32), inner.astype(np.float32)
     centres = heart.centres(flat) + np.asarray(pose.shift)
@@ -314,15 +339,23 @@ def paint_heart(labels: npt.NDArray[np.uint8], heart: Heart, levels: FloatArray,
                          & (depth < 1.0)] = name
             pool = depth < 0.0
             material[pool] = Material.BLOOD
-            material[pool & _papillary(heart, flat[table], r, angle, edge)] = Material.PAPILLARY
+            muscle = r > edge * (1.0 - ridges[table][bin_])
+            muscle |= _papillary(heart, flat[table], r, angle, edge)
+            material[pool & muscle] = Material.PAPILLARY
             part[inside] = material
     return painted
+
+
+def _mid(levels: FloatArray, start: float, end: float) -> FloatArray:
+    """(levels,) 1 between two levels, fading to 0 over the 0.12 before them."""
+    levels = np.asarray(levels)
+    return np.clip(np.minimum(levels - start, end - levels) / 0.12, 0.0, 1.0)
 
 
 def _papillary(heart: Heart, level: float, r: FloatArray, angle: FloatArray,
                edge: FloatArray) -> npt.NDArray[np.bool_]:
     """Which samples of the pool lie in a papillary muscle; none near base and apex."""
-    strength = np.clip(min((level - 0.18) / 0.12, (0.82 - level) / 0.12), 0.0, 1.0)
+    strength = _mid(np.array([level]), 0.15, 0.85)[0]
     inside = np.zeros(r.shape, dtype=bool)
     if strength <= 0.0:
         return inside

@@ -29,6 +29,8 @@ class Look:
     signal : material to its (mean, standard deviation between patients).
     noise : standard deviation of the scanner's noise at difficulty 1.
     texture : standard deviation of the wall's spatially correlated unevenness.
+    flow : the same in the blood pools; on dark-blood images slow blood is only ever brighter.
+    shading : standard deviation of the coefficients of the log gain, see `shading`.
     signed : negative values are kept and noise is Gaussian; otherwise it is Rician.
     quantitative : values are physical: neither scaled nor shaded.
     scale : range of the scanner's arbitrary units, drawn log-uniformly.
@@ -37,6 +39,8 @@ class Look:
     signal: dict[Material, tuple[float, float]]
     noise: float
     texture: float
+    flow: float
+    shading: float = 0.15
     signed: bool = False
     quantitative: bool = False
     scale: tuple[float, float] = (150.0, 1200.0)
@@ -50,34 +54,35 @@ LOOKS: dict[Kind, Look] = {
         M.BLOOD: (1.00, 0.05), M.MYOCARDIUM: (0.42, 0.05), M.EDEMA: (0.49, 0.05),
         M.SCAR: (0.50, 0.06), M.MVO: (0.45, 0.05), M.RV_WALL: (0.45, 0.05),
         M.FAT: (0.95, 0.1), M.MUSCLE: (0.25, 0.05), M.LIVER: (0.35, 0.05),
-        M.LUNG: (0.04, 0.02)}, noise=0.10, texture=0.05),
+        M.LUNG: (0.04, 0.02)}, noise=0.08, texture=0.05, flow=0.10),
     # Blood is drawn from well below scar to above it; see METHOD.md's measurements on patients.
     Kind.LGE_MAGNITUDE: Look({
         M.BLOOD: (0.82, 0.16), M.MYOCARDIUM: (0.20, 0.05), M.EDEMA: (0.28, 0.06),
-        M.SCAR: (0.92, 0.08), M.MVO: (0.28, 0.06), **_LGE_AROUND}, noise=0.12, texture=0.06),
+        M.SCAR: (0.92, 0.08), M.MVO: (0.28, 0.06), **_LGE_AROUND}, noise=0.10, texture=0.06, flow=0.08),
     Kind.LGE_PSIR: Look({
         M.BLOOD: (0.70, 0.18), M.MYOCARDIUM: (-0.15, 0.06), M.EDEMA: (-0.04, 0.06),
         M.SCAR: (0.92, 0.08), M.MVO: (-0.08, 0.06), **_LGE_AROUND},
-        noise=0.14, texture=0.07, signed=True),
+        noise=0.12, texture=0.07, flow=0.08, signed=True),
     Kind.LGE_DARK_BLOOD: Look({
         M.BLOOD: (0.10, 0.04), M.MYOCARDIUM: (0.25, 0.05), M.EDEMA: (0.32, 0.06),
         M.SCAR: (0.95, 0.08), M.MVO: (0.25, 0.05), **_LGE_AROUND, M.RV_BLOOD: (0.10, 0.04)},
-        noise=0.12, texture=0.06),
+        noise=0.10, texture=0.06, flow=0.05),
     Kind.T2_DARK_BLOOD: Look({
         M.BLOOD: (0.20, 0.06), M.MYOCARDIUM: (0.52, 0.05), M.EDEMA: (0.85, 0.07),
         M.SCAR: (0.82, 0.08), M.MVO: (0.55, 0.08), M.RV_WALL: (0.50, 0.06),
         M.FAT: (0.20, 0.06), M.MUSCLE: (0.35, 0.05), M.LIVER: (0.30, 0.05),
-        M.LUNG: (0.05, 0.02)}, noise=0.13, texture=0.08),
+        M.LUNG: (0.05, 0.02)}, noise=0.11, texture=0.08, flow=0.16),
     Kind.T2_PREPARED: Look({
         M.BLOOD: (1.00, 0.06), M.MYOCARDIUM: (0.38, 0.04), M.EDEMA: (0.60, 0.05),
         M.SCAR: (0.57, 0.06), M.MVO: (0.42, 0.06), M.RV_WALL: (0.38, 0.04),
         M.FAT: (0.60, 0.1), M.MUSCLE: (0.20, 0.04), M.LIVER: (0.22, 0.04),
-        M.LUNG: (0.04, 0.02)}, noise=0.09, texture=0.05),
+        M.LUNG: (0.04, 0.02)}, noise=0.08, texture=0.05, flow=0.08),
     Kind.T2_MAP: Look({
         M.BLOOD: (185.0, 18.0), M.MYOCARDIUM: (49.0, 2.0), M.EDEMA: (66.0, 3.0),
         M.SCAR: (62.0, 4.0), M.MVO: (50.0, 4.0), M.RV_WALL: (50.0, 3.0),
         M.FAT: (110.0, 15.0), M.MUSCLE: (35.0, 3.0), M.LIVER: (42.0, 4.0),
-        M.LUNG: (12.0, 4.0)}, noise=5.5, texture=3.0, quantitative=True),
+        M.LUNG: (12.0, 4.0)}, noise=4.5, texture=2.5, flow=15.0,
+        quantitative=True),
 }
 
 #: The kind that a role has unless another is asked for.
@@ -164,9 +169,12 @@ def image(rng: np.random.Generator, materials: npt.NDArray[np.uint8], grid: Grid
     texture = look.texture * difficulty
     values = values + texture * wall * correlated(rng, shape, rng.uniform(1.8, 3.2))
     # Flow makes the pool uneven, on a coarser scale.
-    values = values + texture * pool * correlated(rng, shape, rng.uniform(3.0, 5.0))
+    flow = correlated(rng, shape, rng.uniform(2.5, 5.0))
+    if kind is Kind.T2_DARK_BLOOD:
+        flow = np.maximum(flow, 0.0)
+    values = values + look.flow * difficulty * pool * flow
     if not look.quantitative:
-        values = values * shading(rng, shape, 0.12 * difficulty)
+        values = values * shading(rng, shape, look.shading * difficulty)
     noise = look.noise * difficulty * rng.uniform(0.75, 1.25)
     # Scanners interpolate: neighbouring pixels share a little of their noise.
     real = values + noise * correlated(rng, shape, 0.5)

@@ -128,16 +128,13 @@ def make_patient(
     sequences, signals, shifts = {}, {}, {}
     for i, role in enumerate(Role):
         # Drawn for every role, so that leaving one out does not move the others.
-        draws = motion.standard_normal(3)
+        pose = Pose.draw(motion, difficulty, pixel)
         if role not in kinds:
             continue
-        shift = np.clip(0.45 * difficulty * draws[:2], -2.0, 2.0)
-        pose = Pose((float(shift[0] * pixel), float(shift[1] * pixel)),
-                    0.02 * difficulty * float(np.clip(draws[2], -2, 2)))
         values, signal = image(scans[i], paint(pose), grid, kinds[role], difficulty)
         sequences[role] = Sequence(role, values, kinds[role])
         signals[role] = {t: float(signal[t]) for t in Tissue if t != Tissue.BACKGROUND}
-        shifts[role] = (float(shift[0]), float(shift[1]))
+        shifts[role] = (pose.shift[0] / pixel, pose.shift[1] / pixel)
 
     study = Study(sequences, truth > 0, geometry,
                   insertion_points=grid.to_pixel(heart.insertion_points(centre)))

@@ -1,0 +1,125 @@
+"""What several commands share: options, places for output, progress, words to the user."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from deepgmm.errors import InputError
+
+Progress = Callable[[float, str], None]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout as JSON.")]
+Log = Annotated[Optional[Path], typer.Option(
+    "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
+    "the user's state folder. Holds no paths of your files.")]
+
+#: Endings that each output may have.
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "segmentation": (".seg.nrrd",),
+    "labelmap": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "probabilities": (".nii.gz", ".nii"),
+    "montage": (".png",),
+    "report": (".json",),
+}
+
+
+def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path | None]) -> None:
+    """See before the computation that its outputs can be written and overwrite no input.
+
+    Raises
+    ------
+    InputError
+        A wrong ending, a folder that is not there or cannot be written to, one file asked for
+        twice, or an output that is an input.
+    """
+    from deepgmm.study.files import Outputs, suffix_of
+
+    sources = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
+    places = Outputs()
+    try:
+        for what, path in outputs.items():
+            if path is None:
+                continue
+            if suffix_of(path) not in SUFFIXES[what]:
+                raise InputError(f"the {what}'s file name must end with "
+                                 + " or ".join(SUFFIXES[what]) + _hint(what, path))
+            # Hard links and letter case can make two names one file.
+            same = next((name for source, name in sources.items()
+                         if os.path.realpath(path) == source or _same_file(path, source)), None)
+            if same:
+                raise InputError(f"the {what} would overwrite the {same} input: "
+                                 "give it another name")
+            places.path(path, what)
+    finally:
+        places.discard()
+
+
+def _hint(what: str, path: Path) -> str:
+    from deepgmm.study.files import suffix_of
+
+    if what == "segmentation" and suffix_of(path) in SUFFIXES["labelmap"]:
+        return "; use --labelmap for a plain label image"
+    return ""
+
+
+def _same_file(one: Path, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress]:
+    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda fraction, stage: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f} %"),
+             TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        yield lambda fraction, stage: bar.update(task, completed=fraction, description=stage)
+
+
+def warn(texts: list[str]) -> None:
+    """Warnings to stderr, each once, also with --quiet."""
+    for text in dict.fromkeys(texts):
+        print(f"warning: {text}", file=sys.stderr)
+
+
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as aligned text; the first column to the left, the others to the right."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(
+        cell.ljust(width) if i == 0 else cell.rjust(width)
+        for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
+
+
+def make_folder(path: Path, what: str) -> None:
+    """Make a folder and its parents.
+
+    Raises
+    ------
+    InputError
+        A file has that name, or the system refuses.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"the {what} folder cannot be made: a file has that name; "
+                         "choose another") from error
+    except OSError as error:
+        raise InputError(f"the {what} folder cannot be made ({error.strerror}): "
+                         "choose another") from error

@@ -1,0 +1,67 @@
+"""`deepgmm demo`: the whole way on a phantom patient, from files to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepgmm.cli.common import Log, Quiet, make_folder, table
+from deepgmm.settings import Device, Method, Settings
+
+if TYPE_CHECKING:
+    from deepgmm.result import Result
+
+
+def demo(
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="FOLDER", help="Where the files go.")] = Path("demo-output"),
+    patient: Annotated[int, typer.Option(help="Which phantom patient, 0 or more.")] = 1,
+    method: Annotated[Method, typer.Option(help="How tissues are found.")] = Method.AUTO,
+    device: Annotated[Device, typer.Option(help="Where networks are fitted.")] = Device.AUTO,
+    quiet: Quiet = False,
+    log: Log = None,
+) -> None:
+    """Make a phantom patient's files and segment them, as `deepgmm segment` does.
+
+    The phantom's truth is written beside the images and is compared with the result at the
+    end; the segmentation never sees it.
+
+    Example:
+
+        deepgmm demo --output demo-output
+    """
+    from deepgmm.cli.segment_command import Job, run
+    from deepgmm.study.phantom import make_patient, write_patient
+
+    make_folder(output / "input", "output")
+    paths = write_patient(make_patient(patient), output / "input")
+    outputs: dict[str, Path | None] = {
+        "segmentation": output / "segmentation.seg.nrrd",
+        "labelmap": output / "labelmap.nii.gz",
+        "montage": output / "montage.png",
+        "report": output / "report.json",
+    }
+    result = run(Job(
+        inputs={name: paths[name] for name in ("bssfp", "lge", "t2", "mask")}, outputs=outputs,
+        settings=Settings(method=method, device=device), quiet=True))
+    if quiet:
+        return
+    print(_comparison(result, paths["truth"]))
+    print(f"\ninput: {output / 'input'}")
+    for what, path in outputs.items():
+        print(f"{what}: {path}")
+
+
+def _comparison(result: Result, truth: Path) -> str:
+    from deepgmm.review.metrics import evaluate
+    from deepgmm.study.labelmap import read_labels
+
+    scores = evaluate(result.labels, read_labels(truth, "truth").values, result.study.geometry,
+                      result.tissues)
+    rows = [("tissue", "ml", "true ml", "Dice")]
+    for tissue, score in scores.tissues.items():
+        dice = "-" if score.dice is None else f"{score.dice:.2f}"
+        rows.append((tissue.title, f"{score.volume:.1f}", f"{score.true_volume:.1f}", dice))
+    return table(rows)

@@ -1,0 +1,192 @@
+"""`deepgmm evaluate`: how well segmentations agree with the truth; truth enters only here."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from deepgmm.cli.common import Log, Quiet, progress_bar, table, warn
+from deepgmm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepgmm.review.metrics import Scores
+    from deepgmm.study.words import Tissue
+
+_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+
+#: Files named like these are called by the folder that they are in.
+_GENERIC = {"truth", "labelmap", "segmentation", "labels", "prediction", "label", "seg"}
+
+
+def evaluate(
+    prediction: Annotated[Path, typer.Argument(
+        help="A labelmap or .seg.nrrd, or a folder of them.")],
+    truth: Annotated[Path, typer.Argument(
+        help="The true one on the same grid, or a folder of them.")],
+    tissues: Annotated[Optional[str], typer.Option(
+        metavar="LIST", help="blood,myocardium,edema,scar,mvo; by default the first four, as far "
+        "as prediction or truth hold them.")] = None,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
+    log: Log = None,
+) -> None:
+    """Compare segmentations with the truth: Dice, surface distances in mm, volumes in ml.
+
+    Folders are matched by case: the file's name without its ending, or the name of its folder
+    where the file is called truth, segmentation or labelmap.
+
+    Example:
+
+        deepgmm evaluate out.seg.nrrd phantoms/phantom-0100/truth.nii.gz
+    """
+    pairs, warnings = _pairs(prediction, truth)
+    warn(warnings)
+    wanted = _tissues(tissues)
+    scores: dict[str, Scores] = {}
+    with progress_bar(quiet) as progress:
+        for number, (case, files) in enumerate(pairs.items()):
+            progress(number / len(pairs), f"case {number + 1} of {len(pairs)}")
+            scores[case] = _score(case if len(pairs) > 1 else "", *files, wanted)
+    if json:
+        sys.stdout.write(_json(scores, single=prediction.is_file()))
+    else:
+        print(_one(next(iter(scores.values()))) if len(scores) == 1 else _many(scores))
+
+
+def _pairs(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    for name, path in (("prediction", prediction), ("truth", truth)):
+        if not path.exists():
+            raise InputError(f"the {name} does not exist: check the path that was given")
+    if prediction.is_dir() != truth.is_dir():
+        raise InputError("prediction and truth must both be files or both be folders")
+    if prediction.is_file():
+        return {"": (prediction, truth)}, []
+    predicted, true = _cases(prediction, "prediction"), _cases(truth, "truth")
+    both = sorted(predicted.keys() & true.keys())
+    if not both:
+        raise InputError(f"none of the {len(predicted)} predictions has the case name of one of "
+                         f"the {len(true)} truths: name the files alike")
+    warnings = [f"{len(rest)} {what}; left out"
+                for rest, what in ((predicted.keys() - true.keys(), "predictions have no truth"),
+                                   (true.keys() - predicted.keys(), "truths have no prediction"))
+                if rest]
+    return {case: (predicted[case], true[case]) for case in both}, warnings
+
+
+def _cases(folder: Path, name: str) -> dict[str, Path]:
+    """Label files of a folder by case; two files of one case would be a coin toss."""
+    found: dict[str, list[Path]] = {}
+    generic: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        suffix = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), None)
+        if suffix is None or path.name.startswith(".") or not path.is_file():
+            continue
+        stem = path.name[:-len(suffix)]
+        if stem.lower() in _GENERIC and path.parent != folder:
+            generic.setdefault(path.parent.name, []).append(path)
+        else:
+            found.setdefault(stem, []).append(path)
+    # Where patients have folders, the images beside the labels are no cases.
+    found = generic or found
+    if not found:
+        raise InputError(f"the {name} folder holds no label images ({', '.join(_SUFFIXES)})")
+    double = {case: paths for case, paths in found.items() if len(paths) > 1}
+    for case, paths in double.items():
+        # The same labels in two formats, as `deepgmm demo` writes them, are one.
+        if len({p.parent for p in paths}) > 1:
+            raise InputError(f"the {name} folder holds {len(paths)} files of one case: keep one")
+        found[case] = sorted(paths, key=lambda p: not p.name.endswith(".seg.nrrd"))[:1]
+    return {case: paths[0] for case, paths in found.items()}
+
+
+def _tissues(text: str | None) -> tuple[Tissue, ...] | None:
+    from deepgmm.study.words import Tissue
+
+    if text is None:
+        return None
+    try:
+        return tuple(sorted({Tissue[n.strip().upper()] for n in text.split(",")} - {0}))
+    except KeyError as unknown:
+        raise InputError(f"--tissues: there is no tissue {str(unknown).lower()}: give some of "
+                         "blood,myocardium,edema,scar,mvo") from None
+
+
+def _score(case: str, prediction: Path, truth: Path,
+           tissues: tuple[Tissue, ...] | None) -> Scores:
+    import numpy as np
+
+    from deepgmm.review.metrics import FOUR_TISSUES
+    from deepgmm.review.metrics import evaluate as compare
+    from deepgmm.study.labelmap import read_labels
+    from deepgmm.study.words import Tissue
+
+    try:
+        true = read_labels(truth, "truth")
+        found = read_labels(prediction, "prediction").on(true.geometry, true.values.shape)
+    except InputError as error:
+        raise InputError(f"case {case}: {error}" if case else str(error)) from error
+    present = set(np.unique(found)) | set(np.unique(true.values))
+    if Tissue.MVO in present:
+        present.add(Tissue.SCAR)
+    chosen = tissues or tuple(t for t in FOUR_TISSUES if t in present)
+    if not chosen:
+        raise InputError("neither prediction nor truth holds any tissue: see whether the right "
+                         "files were given")
+    return compare(found, true.values, true.geometry, chosen)
+
+
+def _json(scores: dict[str, Scores], *, single: bool) -> str:
+    from deepgmm.review.metrics import aggregate
+
+    content: Any = (next(iter(scores.values())).as_dict() if single else
+                    aggregate(list(scores.values()))
+                    | {"cases": {case: s.as_dict() for case, s in scores.items()}})
+    return json_format.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _one(scores: Scores) -> str:
+    rows = [("tissue", "Dice", "HD95 mm", "surface mm", "ml", "true ml")]
+    for tissue, s in scores.tissues.items():
+        rows.append((tissue.title, _number(s.dice, 3), _number(s.hausdorff95, 1),
+                     _number(s.surface_distance, 2), f"{s.volume:.1f}", f"{s.true_volume:.1f}"))
+    return table(rows) + _slice_line([scores])
+
+
+def _many(scores: dict[str, Scores]) -> str:
+    from deepgmm.review.metrics import bootstrap_interval, mean_of
+
+    everyone = list(scores.values())
+    rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "undefined")]
+    for tissue in dict.fromkeys(t for s in everyone for t in s.tissues):
+        held = [s.tissues[tissue] for s in everyone if tissue in s.tissues]
+        dice = mean_of(s.dice for s in held)
+        interval = bootstrap_interval([s for s in everyone if tissue in s.tissues],
+                                      lambda s, t=tissue: s.tissues[t].dice)  # type: ignore[misc]
+        rows.append((
+            tissue.title, _number(dice.value, 3),
+            "-" if interval is None else f"{interval[0]:.2f}-{interval[1]:.2f}",
+            _number(mean_of(s.hausdorff95 for s in held).value, 1),
+            _number(mean_of(s.surface_distance for s in held).value, 2),
+            _number(mean_of(s.volume_difference for s in held).value, 1),
+            str(dice.defined), str(dice.undefined)))
+    return f"{len(everyone)} cases, means over cases\n{table(rows)}" + _slice_line(everyone)
+
+
+def _slice_line(everyone: list[Scores]) -> str:
+    """Mean Dice over slices, in the papers' way and over all."""
+    from deepgmm.review.metrics import aggregate
+
+    means: Any = aggregate(everyone)["slice_means"]
+    four, every = means["four_tissue_slices"], means["all_slices"]
+    line = f"\nmean Dice over slices: {_number(every['mean_dice'], 3)} (all {every['slices']})"
+    if four["slices"]:
+        line += f", {_number(four['mean_dice'], 3)} (the {four['slices']} with four tissues)"
+    return line
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

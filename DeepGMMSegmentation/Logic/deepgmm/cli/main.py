@@ -1,0 +1,149 @@
+"""The command `deepgmm`: one line of arguments in, an exit status out, never a traceback."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from deepgmm import __version__
+from deepgmm.cli.log import log_error
+from deepgmm.errors import DeepGMMError
+
+DONE, INPUT_AT_FAULT, FAILED, INTERRUPTED = 0, 2, 3, 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    status : 0 done, 2 the input is at fault, 3 the computation failed, 130 interrupted.
+
+    Examples
+    --------
+    >>> main(["--version"])
+    deepgmm 0.1.0
+    0
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command = _command()
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] not in ("typer", "rich", "click"):
+            raise
+        _say("the command line needs typer and rich: pip install 'deepgmm[cli]'")
+        return FAILED
+    with _terminable(), warnings.catch_warnings():
+        if not sys.warnoptions:  # libraries' remarks are not for users
+            warnings.simplefilter("ignore")
+        return _guarded(lambda: command.main(
+            args=arguments or ["--help"], prog_name="deepgmm", standalone_mode=False), arguments)
+
+
+def _command() -> Any:
+    import typer
+
+    from deepgmm.cli.demo_command import demo
+    from deepgmm.cli.evaluate_command import evaluate
+    from deepgmm.cli.phantom_command import phantom
+    from deepgmm.cli.segment_command import segment
+
+    app = typer.Typer(
+        help="Blood, myocardium, edema and scar from cardiac MRI and an LV mask, without "
+             "training labels. Research software, not for diagnosis.",
+        add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]})
+
+    @app.callback()
+    def common(version: bool = typer.Option(
+            False, "--version", is_eager=True, callback=_show_version,
+            help="Print the version and leave.")) -> None:
+        pass
+
+    for function in (segment, demo, phantom, evaluate):
+        app.command(function.__name__)(function)
+    return typer.main.get_command(app)
+
+
+def _show_version(wanted: bool) -> None:
+    import typer
+
+    if wanted:
+        print(f"deepgmm {__version__}")
+        raise typer.Exit()
+
+
+def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
+    """Turn whatever happens into one line and an exit status."""
+    import typer
+
+    try:
+        status = run()
+        sys.stdout.flush()
+        return int(status or DONE)
+    except DeepGMMError as error:
+        log_error(error, arguments)
+        _say(str(error))
+        return error.exit_status
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted; no output was written")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone; nothing more can be said there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except MemoryError as error:
+        where = log_error(error, arguments)
+        _say("not enough memory: take fewer slices with --slices, or close other programs"
+             + where)
+        return FAILED
+    except Exception as error:
+        # Typer may carry its own copy of click, so its errors are known by what they can do.
+        if callable(getattr(error, "format_message", None)):
+            log_error(error, arguments)
+            _say(f"{error.format_message()} Try: {_help_of(arguments)}")  # type: ignore[attr-defined]
+            return INPUT_AT_FAULT
+        where = log_error(error, arguments)
+        if "out of memory" in str(error).lower():
+            _say("not enough memory on the device: try --device cpu, or fewer slices with "
+                 f"--slices{where}")
+        else:
+            _say(f"the computation failed ({type(error).__name__}): please report it with the "
+                 f"log{where}")
+        return FAILED
+
+
+def _help_of(arguments: list[str]) -> str:
+    known = ("segment", "demo", "phantom", "evaluate")
+    return " ".join(["deepgmm", *[a for a in arguments[:1] if a in known], "--help"])
+
+
+def _say(text: str) -> None:
+    print(f"deepgmm: error: {' '.join(text.split())}", file=sys.stderr)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """A polite request to end is an interruption, so that half-written files are removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

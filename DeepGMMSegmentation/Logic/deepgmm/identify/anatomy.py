@@ -1,0 +1,48 @@
+"""Which tissue may lie where: the anatomy behind the anchored fit."""
+
+from __future__ import annotations
+
+import torch
+
+from deepgmm.model.anchored import AnchoredOptions
+from deepgmm.model.sectors import SectorPrior
+from deepgmm.study.words import Tissue
+
+#: What a wall sector holds, by its state and the depth from epicardium to endocardium. Necrosis
+#: spreads from the endocardium outwards, edema through the whole wall around it.
+STATES: dict[str, tuple[dict[Tissue, float], dict[Tissue, float]]] = {
+    "healthy": ({Tissue.MYOCARDIUM: 0.96, Tissue.EDEMA: 0.02, Tissue.SCAR: 0.02},
+                {Tissue.MYOCARDIUM: 0.96, Tissue.EDEMA: 0.02, Tissue.SCAR: 0.02}),
+    "edema": ({Tissue.MYOCARDIUM: 0.25, Tissue.EDEMA: 0.70, Tissue.SCAR: 0.05},
+              {Tissue.MYOCARDIUM: 0.25, Tissue.EDEMA: 0.70, Tissue.SCAR: 0.05}),
+    "infarct": ({Tissue.MYOCARDIUM: 0.20, Tissue.EDEMA: 0.50, Tissue.SCAR: 0.30},
+                {Tissue.MYOCARDIUM: 0.10, Tissue.EDEMA: 0.15, Tissue.SCAR: 0.75}),
+}
+
+#: What a tissue of the wall gains from a neighbour of the same tissue, and loses by another:
+#: scar borders on edema rather than on healthy wall.
+LIKE = {
+    (Tissue.MYOCARDIUM, Tissue.MYOCARDIUM): 0.6, (Tissue.EDEMA, Tissue.EDEMA): 0.6,
+    (Tissue.SCAR, Tissue.SCAR): 0.6, (Tissue.EDEMA, Tissue.SCAR): 0.2,
+    (Tissue.MYOCARDIUM, Tissue.EDEMA): 0.1, (Tissue.MYOCARDIUM, Tissue.SCAR): -0.1,
+}
+
+
+def anchored_options(tissues: tuple[Tissue, ...], device: torch.device,
+                     dtype: torch.dtype) -> AnchoredOptions:
+    """The terms of the anchored fit for the tissues sought, blood and myocardium among them."""
+    wall = tissues[1:]
+    if len(wall) == 1:
+        return AnchoredOptions()
+    tables = []
+    for name, (outer, inner) in STATES.items():
+        if name == "edema" and Tissue.EDEMA not in wall:
+            continue
+        if name == "infarct" and Tissue.SCAR not in wall:
+            continue
+        rows = torch.tensor([[profile[t] for t in wall] for profile in (outer, inner)])
+        tables.append(rows / rows.sum(1, keepdim=True))
+    like = torch.tensor([[LIKE[min(a, b), max(a, b)] for b in wall] for a in wall])
+    return AnchoredOptions(
+        sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
+        compatibility=like.to(device, dtype))

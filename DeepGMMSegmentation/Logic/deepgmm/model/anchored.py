@@ -1,0 +1,185 @@
+"""Anchored, spatially aware EM: tissues held by contrast priors, places by the ventricle.
+
+One mixture for the whole study, and for every pixel three questions, each answered given the
+others: is it wall or pool (`endocardium`), is its sector diseased (`sectors`), what do its
+neighbours say (`field`). The M-step is the conjugate mode of `priors`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.endocardium import WallPrior, wall_probability
+from deepgmm.model.field import sweep
+from deepgmm.model.fit import Fit, Progress, silent
+from deepgmm.model.mixture import (
+    Mixture,
+    Moments,
+    log_density,
+    negative_log_likelihood,
+)
+from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.sectors import SectorPrior, sector_states
+from deepgmm.model.ventricle import Ventricle
+
+
+@dataclass
+class AnchoredOptions:
+    """The terms of the anchored fit. Component 0 is the pool's blood, 1 the healthy wall.
+
+    Attributes
+    ----------
+    wall : prior on the wall's thickness.
+    sectors : states of the wall; None for a wall of one tissue, or to switch the term off.
+    compatibility : (K, K) what neighbouring wall pixels prefer; None switches the field off.
+    papillary : share of the pool that is muscle.
+    outlier : share of every tissue that lies anywhere in the mask's intensity box, so that
+        one pixel's evidence for a tissue is bounded.
+    iterations, tolerance : EM rounds at most, and the mean change of the posterior at which
+        the fit has settled.
+    """
+
+    wall: WallPrior = field(default_factory=WallPrior)
+    sectors: SectorPrior | None = None
+    compatibility: Tensor | None = None
+    papillary: float = 0.12
+    outlier: float = 0.01
+    iterations: int = 40
+    tolerance: float = 1e-3
+
+
+@dataclass
+class _State:
+    """What one round hands to the next: probabilities of wall, tissue in the wall, sectors."""
+
+    in_wall: Tensor
+    tissue: Tensor
+    muscle: Tensor
+    states: Tensor | None
+    thickness: Tensor
+
+
+def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
+                 options: AnchoredOptions, *, progress: Progress = silent) -> Fit:
+    """Fit one study: every slice of the batch shares means and covariances.
+
+    Returns
+    -------
+    Fit
+        `posterior` labels the pixels: blood is the pool, papillary muscles included.
+    """
+    mixture = prior.mixture(1)
+    state = _geometric_start(batch, ventricle, prior, options)
+    previous, trace, converged = None, [], False
+    for round_ in range(options.iterations):
+        mixture = _m_step(batch, state, prior)
+        state = _e_step(batch, ventricle, mixture, state, options)
+        everything = _posterior(batch, state)
+        trace.append(_objective(batch, mixture, prior, everything))
+        progress((round_ + 1) / options.iterations, "anchored EM")
+        if previous is not None:
+            change = float((everything - previous).abs().sum() / batch.valid.sum())
+            if change < options.tolerance:
+                converged = True
+                break
+        previous = everything
+    return _fit(batch, mixture, everything, trace, converged)
+
+
+def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
+                     options: AnchoredOptions) -> _State:
+    """Wall and pool from thickness alone; tissues in the wall from the contrast prior."""
+    zero = torch.zeros_like(ventricle.depth)
+    in_wall, thickness, _ = wall_probability(ventricle, zero, zero, batch.valid, options.wall)
+    if ventricle.wall is not None:
+        in_wall = ventricle.wall
+    mixture = prior.mixture(1)
+    density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
+                          mixture.covariances.expand(batch.slices, -1, -1))
+    weights = mixture.log_weights[:, None, 1:]
+    tissue = torch.softmax(density[..., 1:] + weights, dim=2)
+    return _State(in_wall * batch.valid, tissue, zero, None, thickness)
+
+
+def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior) -> Mixture:
+    """Means and covariances of the study from all its slices; (1, K, ...)."""
+    pool = batch.valid - state.in_wall
+    wall = state.in_wall[..., None] * state.tissue
+    wall = torch.cat([wall[..., :1] + (pool * state.muscle)[..., None], wall[..., 1:]], dim=2)
+    w = torch.cat([(pool * (1 - state.muscle))[..., None], wall], dim=2)
+    moments = Moments.of(batch, w)
+    total = Moments(moments.mass.sum(0, keepdim=True), moments.first.sum(0, keepdim=True),
+                    moments.second.sum(0, keepdim=True))
+    return prior.mode(total, batch.counts.sum()[None])
+
+
+def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _State,
+            options: AnchoredOptions) -> _State:
+    density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
+                          mixture.covariances.expand(batch.slices, -1, -1))
+    if options.outlier > 0:
+        anywhere = torch.full_like(density, _log_box(batch, options.outlier))
+        density = torch.logaddexp(density, anywhere)
+    blood, tissues = density[..., 0], density[..., 1:]
+    states, expected = None, None
+    if options.sectors is not None:
+        relative = ventricle.depth / ventricle.from_sector(
+            state.thickness.clamp_min(1.0)[..., None])[..., 0]
+        tables = options.sectors.tissue_tables(relative)
+        states, _ = sector_states(ventricle, tissues, tables, state.in_wall, options.sectors,
+                                  state.states)
+        expected = torch.einsum("spa,spak->spk", ventricle.from_sector(states), tables)
+        log_expected = expected.clamp_min(1e-12).log()
+    else:
+        log_expected = (mixture.log_weights[:, None, 1:]
+                        - torch.logsumexp(mixture.log_weights[:, None, 1:], 2, keepdim=True))
+    log_tissue = tissues + log_expected
+    log_wall = torch.logsumexp(log_tissue, dim=2)
+    log_muscle = tissues[..., 0] + torch.log(torch.tensor(options.papillary))
+    log_blood = blood + torch.log1p(torch.tensor(-options.papillary))
+    log_pool = torch.logaddexp(log_blood, log_muscle)
+    in_wall, thickness, _ = wall_probability(ventricle, log_wall, log_pool, batch.valid,
+                                             options.wall)
+    if ventricle.wall is not None:
+        in_wall = ventricle.wall
+    tissue = torch.softmax(log_tissue, dim=2)
+    if options.compatibility is not None:
+        tissue = sweep(ventricle, log_tissue, state.tissue if state.states is not None else tissue,
+                       options.compatibility, in_wall)
+    muscle = (log_muscle - log_pool).exp()
+    return _State(in_wall, tissue, muscle, states, thickness)
+
+
+def _log_box(batch: PixelBatch, share: float) -> float:
+    """log of `share` times the uniform density over the box of normalised intensities."""
+    return float(torch.log(torch.tensor(share)) - batch.sequences * torch.log(torch.tensor(3.0)))
+
+
+def _posterior(batch: PixelBatch, state: _State) -> Tensor:
+    pool = (batch.valid - state.in_wall)[..., None]
+    return torch.cat([pool, state.in_wall[..., None] * state.tissue], dim=2)
+
+
+def _objective(batch: PixelBatch, mixture: Mixture, prior: ConjugatePrior, w: Tensor) -> float:
+    """NLL under these responsibilities as mixing weights, with the prior's penalty."""
+    spatial = Mixture(w.clamp_min(1e-12).log(), mixture.means.expand(batch.slices, -1, -1),
+                      mixture.covariances.expand(batch.slices, -1, -1))
+    nll = negative_log_likelihood(batch, spatial)
+    share = batch.counts / batch.counts.sum()
+    return float((nll * share).sum() + prior.penalty(mixture)[0])
+
+
+def _fit(batch: PixelBatch, mixture: Mixture, w: Tensor, trace: list[float],
+         converged: bool) -> Fit:
+    slices, device = batch.slices, w.device
+    mass = w.sum(1)
+    own = Mixture((mass / mass.sum(1, keepdim=True)).clamp_min(1e-12).log(),
+                  mixture.means.expand(slices, -1, -1).clone(),
+                  mixture.covariances.expand(slices, -1, -1).clone())
+    return Fit(own, w, negative_log_likelihood(batch, own), [list(trace)] * slices,
+               torch.full((slices,), len(trace), device=device),
+               torch.full((slices,), converged, device=device))

@@ -1,0 +1,251 @@
+"""The kind of a sequence: as said, as DICOM tells, or guessed from what lies in the mask."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.study.study import BoolArray, FloatArray, Study
+from deepgmm.study.words import Kind, Role
+
+#: Below this confidence a guess is not used: the kind stays unknown and the user is told.
+LEAST_CONFIDENCE = 0.5
+
+#: Pool against wall, in half 2-98 % ranges: within this of zero neither is called brighter.
+_EVEN = 0.08
+
+#: Share of negative voxels in the mask above which an image is called signed.
+_SIGNED = 0.01
+
+#: Rim pixels beyond this part of the way from the wall's signal to the pool's are scar-bright.
+_BRIGHT = 0.6
+
+#: The rim of one image is plainly brighter than another's: by this share, and this many times.
+_MORE_BRIGHT, _TIMES = 0.06, 3.0
+
+#: T2 at 1.5 and 3 T, ms: the wall's median, edema or not, and the pool's.
+_WALL_MS, _POOL_MS = (35.0, 80.0), (90.0, 400.0)
+
+_WORDS: dict[Role, tuple[tuple[str, Kind], ...]] = {
+    Role.BSSFP: (),
+    Role.LGE: ((r"psir|phase.?sens", Kind.LGE_PSIR),
+               (r"dark.?blood|black.?blood", Kind.LGE_DARK_BLOOD),
+               (r"magnitude|\bmag\b|_mag\b", Kind.LGE_MAGNITUDE)),
+    Role.T2: ((r"t2.?map|\bt2 ?fit", Kind.T2_MAP),
+              (r"stir|spair|tirm|dark.?blood|black.?blood", Kind.T2_DARK_BLOOD),
+              (r"t2.?prep|t2p\b", Kind.T2_PREPARED)),
+}
+
+
+def kinds_of(role: Role) -> tuple[Kind, ...]:
+    """The kinds that a sequence may be of, the unknown one last."""
+    return (*(k for k in Kind if k.role is role), Kind.UNKNOWN)
+
+
+def short_name(kind: Kind) -> str:
+    """The kind's name without its sequence: "psir" for "lge-psir"."""
+    return kind.value.partition("-")[2] or kind.value
+
+
+def parse_kind(role: Role, name: Kind | str | None) -> Kind | None:
+    """The kind that a user named, with or without the sequence; None for None and "auto".
+
+    Raises
+    ------
+    InputError
+        A name that is no kind of this sequence.
+    """
+    if name is None or name == "auto":
+        return None
+    wanted = str(name.value if isinstance(name, Kind) else name).strip().lower()
+    for kind in kinds_of(role):
+        if wanted in (kind.value, short_name(kind)):
+            return kind
+    known = ", ".join(short_name(k) for k in kinds_of(role))
+    raise InputError(f"'{wanted}' is no kind of {role.title}: give one of auto, {known}")
+
+
+def kind_from_description(role: Role, description: str) -> Kind | None:
+    """The kind that a DICOM header's own words name; None where they name none."""
+    for pattern, kind in _WORDS[role]:
+        if re.search(pattern, description.lower()):
+            return kind
+    return None
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one sequence looks like inside the mask.
+
+    Attributes
+    ----------
+    pool, wall : median in the middle of the mask and along its rim.
+    contrast : their difference over half the 2nd to 98th percentile range; positive where the
+        pool is bright; NaN where the mask is too small to have a middle and a rim.
+    negative : share of negative voxels.
+    bright_rim : share of the rim that is nearly as bright as the pool, or brighter: scar on a
+        bright-blood image; NaN where the pool is not bright.
+    """
+
+    pool: float
+    wall: float
+    contrast: float
+    negative: float
+    bright_rim: float = np.nan
+
+
+def look_of(values: FloatArray, mask: BoolArray) -> Look:
+    """Describe (slices, rows, columns) values inside a mask of the same shape."""
+    from scipy.ndimage import distance_transform_edt
+
+    middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
+    for i in np.flatnonzero(mask.any(axis=(1, 2))):
+        depth = distance_transform_edt(np.pad(mask[i], 1))[1:-1, 1:-1]
+        relative = depth / depth.max()
+        middle[i] = relative > 0.6
+        # The outermost pixels are partly something else.
+        rim[i] = mask[i] & (relative < 0.35) & (depth > 1.5)
+        edge[i] = rim[i] & (relative < 0.22)
+    inside = values[mask].astype(np.float64)
+    negative = float((inside < 0).mean()) if inside.size else 0.0
+    if middle.sum() < 10 or rim.sum() < 10:
+        return Look(np.nan, np.nan, np.nan, negative, np.nan)
+    low, high = np.percentile(inside, (2, 98))
+    pool, wall = float(np.median(values[middle])), float(np.median(values[rim]))
+    width = (high - low) / 2
+    return Look(pool, wall, (pool - wall) / width if width > 0 else np.nan, negative,
+                _bright_share(values, edge, pool))
+
+
+def _bright_share(values: FloatArray, edge: BoolArray, pool: float) -> float:
+    from scipy.ndimage import median_filter
+
+    if edge.sum() < 10:
+        return np.nan
+    used = np.flatnonzero(edge.any(axis=(1, 2)))
+    smooth = np.stack([median_filter(values[i], 3) for i in used])[edge[used]]
+    dark = np.percentile(smooth, 40)
+    if pool <= dark:
+        return np.nan
+    return float((smooth > dark + _BRIGHT * (pool - dark)).mean())
+
+
+def guess_kind(role: Role, values: npt.NDArray, mask: BoolArray) -> tuple[Kind, float]:
+    """The kind that a sequence looks like, and how sure that is, 0 to 1.
+
+    Parameters
+    ----------
+    values : (slices, rows, columns).
+    mask : (slices, rows, columns) LV mask.
+
+    Returns
+    -------
+    kind : `Kind.UNKNOWN` where the mask is too small to judge by.
+    confidence : below `LEAST_CONFIDENCE` the guess should not be relied on.
+    """
+    look = look_of(values, mask)
+    if role is Role.BSSFP:
+        return Kind.BSSFP, _above(look.contrast, 0.0)
+    if role is Role.LGE and look.negative > _SIGNED:
+        return Kind.LGE_PSIR, min(1.0, 0.6 + 4 * look.negative)
+    if np.isnan(look.contrast):
+        return Kind.UNKNOWN, 0.0
+    if role is Role.LGE:
+        if look.contrast > _EVEN:
+            return Kind.LGE_MAGNITUDE, _above(look.contrast, _EVEN)
+        return Kind.LGE_DARK_BLOOD, _above(-look.contrast, -_EVEN)
+    if look.contrast < 0:
+        return Kind.T2_DARK_BLOOD, _above(-look.contrast, 0.0)
+    if _in_ms(look):
+        # A T2-prepared image may happen to have such numbers; its pool is less bright.
+        return Kind.T2_MAP, 0.9 if look.pool / look.wall > 2.8 else 0.6
+    return Kind.T2_PREPARED, _above(look.contrast, 0.0)
+
+
+def kind_warnings(study: Study) -> list[str]:
+    """Where what the images look like contradicts what they are said to be.
+
+    Only plain contradictions: a bright pool where blood must be dark or the other way about,
+    negative values where there can be none, numbers that are no milliseconds.
+    """
+    looks = {role: look_of(s.values, study.mask) for role, s in study.sequences.items()}
+    exchanged = _exchanged(study, looks)
+    if exchanged:
+        return exchanged
+    return [w for role, look in looks.items()
+            for w in _contradictions(role, study.sequences[role].kind, look)]
+
+
+def _exchanged(study: Study, looks: dict[Role, Look]) -> list[str]:
+    """One warning when the images fit their names better exchanged."""
+    for one, look in looks.items():
+        odd = _contradictions(one, study.sequences[one].kind, look)
+        # Negative values point to LGE, a dark pool to T2.
+        likely = (Role.LGE, Role.T2) if look.negative > _SIGNED else (Role.T2, Role.LGE)
+        for other in (r for r in (*likely, Role.BSSFP) if odd and r in looks and r is not one):
+            if _would_fit(one, looks[other]) and _would_fit(other, look):
+                return [_exchange(one, other, odd[0])]
+    if Role.LGE in looks and study.sequences[Role.LGE].kind is Kind.LGE_MAGNITUDE:
+        for other in (r for r in looks if r is not Role.LGE):
+            share, rest = looks[other].bright_rim, looks[Role.LGE].bright_rim
+            if share - rest > _MORE_BRIGHT and share > _TIMES * rest:
+                return [_exchange(other, Role.LGE, f"more of the wall is bright on {other.title} "
+                                                   "than on LGE, where scar would be")]
+    return []
+
+
+def _exchange(one: Role, other: Role, why: str) -> str:
+    return (f"{one.title} and {other.title} look exchanged ({why}): "
+            "see whether each file was given under its own name")
+
+
+def _would_fit(role: Role, look: Look) -> bool:
+    """Whether an image could be some kind of this sequence."""
+    return any(not _contradictions(role, kind, look)
+               for kind in kinds_of(role) if kind is not Kind.UNKNOWN)
+
+
+_BRIGHT_POOL = (Kind.BSSFP, Kind.T2_PREPARED, Kind.T2_MAP)
+_DARK_POOL = (Kind.T2_DARK_BLOOD, Kind.LGE_DARK_BLOOD)
+
+
+def _contradictions(role: Role, kind: Kind, look: Look) -> list[str]:
+    found = []
+    if look.negative > _SIGNED and kind is not Kind.LGE_PSIR:
+        if kind is Kind.UNKNOWN and role is Role.LGE:
+            return []
+        found.append(f"{role.title} has negative values, which "
+                     + ("only PSIR has: say --lge-kind psir if it is one"
+                        if role is Role.LGE else f"no {role.title} should have"))
+    # A magnitude image's pool may be as dark as the wall, never much darker.
+    if (kind in _BRIGHT_POOL and look.contrast < -_EVEN
+            or kind is Kind.LGE_MAGNITUDE and look.contrast < -3 * _EVEN):
+        found.append(f"{role.title} is dark in the middle of the LV mask, where blood should be "
+                     "bright" + _on(kind))
+    if kind in _DARK_POOL and look.contrast > 5 * _EVEN:
+        found.append(f"{role.title} is bright in the middle of the LV mask, where blood should "
+                     "be dark" + _on(kind))
+    if kind is Kind.T2_MAP and not np.isnan(look.wall) and not _in_ms(look):
+        found.append(f"T2 is said to be a map in ms, but the wall's median is {look.wall:.3g}: "
+                     "give milliseconds, or say which kind it is")
+    return found
+
+
+def _on(kind: Kind) -> str:
+    return "" if kind is Kind.BSSFP else f" on {short_name(kind)}"
+
+
+def _in_ms(look: Look) -> bool:
+    return (_WALL_MS[0] <= look.wall <= _WALL_MS[1] and _POOL_MS[0] <= look.pool <= _POOL_MS[1]
+            and look.pool / look.wall > 2.0)
+
+
+def _above(contrast: float, threshold: float) -> float:
+    """Confidence that a contrast lies above a threshold: 0.5 there, near 1 at 0.4 beyond."""
+    if np.isnan(contrast):
+        return 0.5
+    return float(1 / (1 + np.exp(-8 * (contrast - threshold))))

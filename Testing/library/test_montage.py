@@ -1,0 +1,144 @@
+"""The picture by which a person judges a segmentation."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_results import a_result_of
+
+from deepgmm.review.montage import _marked_slices, montage_png, write_montage
+from deepgmm.study.study import Geometry
+from deepgmm.study.words import COLOURS, Role, Tissue
+
+
+def picture_of(result) -> np.ndarray:
+    """(rows, columns, 3) uint8."""
+    return np.asarray(Image.open(io.BytesIO(montage_png(result))).convert("RGB"))
+
+
+def pixels_coloured(picture: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return (np.abs(picture.astype(int) - colour) <= 1).all(axis=-1)
+
+
+def bounds(where: np.ndarray) -> tuple[int, int]:
+    """Height and width of what is true."""
+    rows, columns = np.nonzero(where)
+    return rows.max() - rows.min() + 1, columns.max() - columns.min() + 1
+
+
+@pytest.mark.parametrize("slices", [1, 5, 20])
+def test_there_is_a_row_for_every_slice(slices: int) -> None:
+    picture = picture_of(a_result_of(slices=slices))
+    white = pixels_coloured(picture, (255, 255, 255))
+    # The outline of the LV mask is the only pure white wider than a letter; it is in every row.
+    drawn = white[:, picture.shape[1] // 2:].sum(axis=1) > 0
+    starts = np.flatnonzero(drawn & ~np.r_[False, drawn[:-1]])
+    tall = [s for s in starts if drawn[s:s + 40].all()]
+    assert len(tall) == slices
+
+
+@pytest.mark.parametrize("roles", [(Role.BSSFP,), (Role.LGE,), (Role.BSSFP, Role.T2), tuple(Role)])
+def test_there_is_a_column_for_every_sequence_and_two_more(roles) -> None:
+    widths = {n: picture_of(a_result_of(roles=r, slices=3)).shape[1]
+              for n, r in ((1, (Role.BSSFP,)), (len(roles), roles))}
+    panel = 240 + 6
+    assert widths[len(roles)] - widths[1] == (len(roles) - 1) * panel
+
+
+def test_every_tissue_is_drawn_in_its_colour_and_an_absent_one_is_not() -> None:
+    result = a_result_of()
+    for tissue in result.tissues:
+        assert pixels_coloured(picture_of(result), COLOURS[tissue]).sum() > 300
+    result.labels[result.labels == Tissue.SCAR] = Tissue.EDEMA
+    # Its patch in the legend stays, 12 by 12 pixels.
+    assert pixels_coloured(picture_of(result), COLOURS[Tissue.SCAR]).sum() == 144
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 8.0), (0.8, 2.0, 8.0), (2.0, 0.8, 8.0)])
+def test_a_circle_in_the_patient_is_a_circle_in_the_picture(spacing) -> None:
+    result = a_result_of(slices=1, shape=(int(60 / spacing[1]), int(60 / spacing[0])),
+                         geometry=Geometry(spacing))
+    rows, columns = np.mgrid[: result.labels.shape[1], : result.labels.shape[2]]
+    radius = np.hypot((rows + 0.5) * spacing[1] - 30, (columns + 0.5) * spacing[0] - 30)
+    result.study.mask[0] = radius < 18
+    result.labels[0] = np.where(radius < 12, Tissue.SCAR, Tissue.MYOCARDIUM) * (radius < 18)
+    picture = picture_of(result)[100:]  # below the legend
+    height, width = bounds(pixels_coloured(picture, COLOURS[Tissue.SCAR]))
+    assert height > 100
+    assert abs(height - width) <= 330 / 57 * max(spacing[:2])  # one of the image's larger pixels
+
+
+def test_mirrored_files_give_the_same_picture() -> None:
+    """Rows from the back to the front and columns from left to right are turned round."""
+    usual = a_result_of(geometry=Geometry((1.0, 1.0, 8.0)))
+    half_a_turn = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+    turned = a_result_of(geometry=Geometry((1.0, 1.0, 8.0), direction=half_a_turn))
+    turned.study.mask = turned.study.mask[:, ::-1, ::-1]
+    turned.labels = turned.labels[:, ::-1, ::-1]
+    turned.posterior = turned.posterior[..., ::-1, ::-1]
+    for sequence in turned.study.sequences.values():
+        sequence.values = sequence.values[:, ::-1, ::-1]
+    assert np.abs(picture_of(usual).astype(int) - picture_of(turned)).max() <= 2
+
+
+def test_a_slice_left_out_is_dimmed() -> None:
+    bright = picture_of(a_result_of(slices=2))
+    dim = picture_of(a_result_of(slices=2, excluded={1: "asked for"}))
+    row = slice(bright.shape[0] * 3 // 5, bright.shape[0] - 60)
+    panel = slice(100, 400)
+    assert dim[row, panel].mean() < 0.5 * bright[row, panel].mean()
+
+
+@pytest.mark.parametrize(("warning", "slices"), [
+    ("scar is not bright in slice 3", {3}),
+    ("the mask is small on slices 0, 2 and 4", {0, 2, 4}),
+    ("slices 1-3 look blurred", {1, 2, 3}),
+    ("LGE and T2 look exchanged", set()),
+])
+def test_a_warning_marks_the_slices_that_it_names(warning: str, slices: set[int]) -> None:
+    assert _marked_slices(a_result_of(slices=5, warnings=[warning])) == slices
+
+
+def test_a_fit_that_did_not_converge_is_marked() -> None:
+    result = a_result_of()
+    result.fits[1].converged = False
+    assert _marked_slices(result) == {1}
+    orange = (255, 176, 0)
+    assert pixels_coloured(picture_of(result), orange).any()
+    assert not pixels_coloured(picture_of(a_result_of()), orange).any()
+
+
+def test_odd_studies_are_drawn_all_the_same() -> None:
+    result = a_result_of(warnings=["$100 _of_ {warnings}"] * 3 + [f"no {n}" for n in range(20)])
+    for sequence in result.study.sequences.values():
+        sequence.values[0] = np.nan
+        sequence.values[1] = 7.0
+    result.study.mask[2] = False
+    assert montage_png(result).startswith(b"\x89PNG")
+
+    empty = a_result_of(slices=1, excluded={0: "no LV mask"})
+    empty.study.mask[:] = False
+    assert montage_png(empty).startswith(b"\x89PNG")
+
+
+def test_it_is_written_as_a_png(tmp_path) -> None:
+    write_montage(a_result_of(), tmp_path / "o.png")
+    assert Image.open(tmp_path / "o.png").format == "PNG"
+
+
+def test_matplotlib_comes_only_when_something_is_drawn() -> None:
+    line = "import deepgmm.review.outputs, deepgmm.review.montage, deepgmm.review.metrics, sys; " \
+           "print([m for m in ('matplotlib', 'SimpleITK', 'PIL', 'torch') if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True)
+    assert run.stdout.strip() == "[]", run.stderr
+
+
+def test_no_global_state_of_matplotlib_is_touched() -> None:
+    montage_png(a_result_of(slices=1))
+    pyplot = sys.modules.get("matplotlib.pyplot")
+    assert pyplot is None or pyplot.get_fignums() == []
