@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -125,6 +126,23 @@ def test_a_folder_that_may_not_be_written_to_is_the_users_fault(tmp_path: Path) 
             outputs.path(tmp_path / "a.json", "report")
     finally:
         tmp_path.chmod(0o700)
+
+
+@pytest.mark.parametrize(("reason", "said"), [
+    (errno.ENOSPC, "disk is full"), (errno.EDQUOT, "quota"), (errno.EROFS, "read-only"),
+    (errno.EACCES, "cannot be written to"), (errno.EIO, "Input/output error"),
+])
+def test_the_systems_refusal_is_put_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: int, said: str
+) -> None:
+    def refuses(_: int) -> None:
+        raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "fsync", refuses)
+    with pytest.raises(InputError, match=f"report cannot be written.*{said}"), \
+            together() as outputs:
+        outputs.path(tmp_path / "a.json", "report").write_text("{}")
+    assert names(tmp_path) == set()
 
 
 def test_an_empty_file_is_never_an_output(tmp_path: Path) -> None:

@@ -86,6 +86,18 @@ def test_mirrored_files_give_the_same_picture() -> None:
     assert np.abs(picture_of(usual).astype(int) - picture_of(turned)).max() <= 2
 
 
+def test_a_file_with_rows_and_columns_exchanged_gives_the_same_picture() -> None:
+    usual = a_result_of(geometry=Geometry((1.0, 1.5, 8.0)))
+    exchanged = (0, 1, 0, 1, 0, 0, 0, 0, -1)
+    turned = a_result_of(geometry=Geometry((1.5, 1.0, 8.0), direction=exchanged))
+    turned.study.mask = turned.study.mask.swapaxes(1, 2)
+    turned.labels = turned.labels.swapaxes(1, 2)
+    turned.posterior = turned.posterior.swapaxes(2, 3)
+    for sequence in turned.study.sequences.values():
+        sequence.values = sequence.values.swapaxes(1, 2)
+    assert np.abs(picture_of(usual).astype(int) - picture_of(turned)).max() <= 2
+
+
 def test_a_slice_left_out_is_dimmed() -> None:
     bright = picture_of(a_result_of(slices=2))
     dim = picture_of(a_result_of(slices=2, excluded={1: "asked for"}))

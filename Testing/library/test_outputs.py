@@ -152,7 +152,7 @@ def test_bssfp_alone_gives_two_segments(tmp_path: Path) -> None:
 
 
 def test_the_report_holds_what_a_paper_needs(a_result, tmp_path: Path) -> None:
-    a_result.provenance |= {"device": "cpu", "times_s": {"fit": 0.5}}
+    a_result.provenance |= {"device": "cpu", "seconds": {"fit": 0.5}}
     a_result.warnings += ["LGE and T2 look exchanged"]
     a_result.study.excluded[2] = "asked for"
     write_outputs(a_result, report=tmp_path / "o.json")
@@ -195,9 +195,13 @@ def test_the_report_is_strict_json_and_what_is_no_number_is_null(a_result, tmp_p
 
 
 def test_no_path_is_in_any_output(a_result, everything, tmp_path: Path) -> None:
+    (tmp_path / "priors.json").write_bytes(b"abc")
+    a_result.provenance["settings"]["priors"] = str(tmp_path / "priors.json")
     write_outputs(a_result, **everything)
     for path in everything.values():
         assert str(tmp_path).encode() not in path.read_bytes()
+    said = json.loads(everything["report"].read_text())
+    assert said["settings"]["priors"].startswith("sha256:ba7816bf")
 
 
 def test_the_same_result_gives_the_same_bytes(a_result, everything) -> None:
@@ -286,7 +290,7 @@ def test_whole_numbers_kept_as_floats_are_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("values", "said"), [
     (np.full((1, 2, 2), 7, np.uint8), "no tissue .7.*wanted"),
     (np.full((1, 2, 2), 0.5, np.float32), "no tissue"),
-    (np.ones((2, 3, 2, 2), np.uint8), "4 axes"),
+    (np.ones((2, 3, 2, 2), np.uint8), "2 frames"),
 ])
 def test_what_is_no_labelmap_is_refused(values, said: str, tmp_path: Path) -> None:
     image = sitk.GetImageFromArray(values, isVector=False)
@@ -299,8 +303,18 @@ def test_a_file_that_is_missing_or_broken_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="truth file does not exist"):
         read_labels(tmp_path / "a.nii.gz", "truth")
     (tmp_path / "a.nii.gz").write_bytes(b"nothing of the kind")
-    with pytest.raises(InputError, match="truth cannot be read"):
+    with pytest.raises(InputError, match="truth file is truncated or damaged"):
         read_labels(tmp_path / "a.nii.gz", "truth")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_half_a_file_is_refused(a_result, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"o{suffix}"
+    write_outputs(a_result, **{"segmentation" if suffix == ".seg.nrrd" else "labelmap": path})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) - len(whole) // 4])
+    with pytest.raises(InputError, match="prediction.*(truncated|damaged)"):
+        read_labels(path, "prediction")
 
 
 def test_a_segment_of_unknown_tissue_is_refused_unless_empty(a_result, tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,7 +17,7 @@ Progress = Callable[[float, str], None]
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout as JSON.")]
-Log = Annotated[Optional[Path], typer.Option(
+Log = Annotated[Path | None, typer.Option(
     "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
     "the user's state folder. Holds no paths of your files.")]
 
@@ -99,7 +99,7 @@ def warn(texts: list[str]) -> None:
         print(f"warning: {text}", file=sys.stderr)
 
 
-def table(rows: list[tuple[str, ...]]) -> str:
+def table(rows: Sequence[tuple[str, ...]]) -> str:
     """Rows as aligned text; the first column to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return "\n".join("  ".join(

@@ -23,16 +23,16 @@ def demo(
     quiet: Quiet = False,
     log: Log = None,
 ) -> None:
-    """Make a phantom patient's files and segment them, as `deepgmm segment` does.
+    """Segment a phantom patient, from files to files.
 
-    The phantom's truth is written beside the images and is compared with the result at the
-    end; the segmentation never sees it.
+    What is done is what `deepgmm segment` does. The phantom's truth is written beside the
+    images and compared with the result at the end; the segmentation never sees it.
 
     Example:
 
         deepgmm demo --output demo-output
     """
-    from deepgmm.cli.segment_command import Job, run
+    from deepgmm.cli.segment_command import Job, run, written
     from deepgmm.study.phantom import make_patient, write_patient
 
     make_folder(output / "input", "output")
@@ -45,13 +45,10 @@ def demo(
     }
     result = run(Job(
         inputs={name: paths[name] for name in ("bssfp", "lge", "t2", "mask")}, outputs=outputs,
-        settings=Settings(method=method, device=device), quiet=True))
-    if quiet:
-        return
-    print(_comparison(result, paths["truth"]))
-    print(f"\ninput: {output / 'input'}")
-    for what, path in outputs.items():
-        print(f"{what}: {path}")
+        settings=Settings(method=method, device=device)), quiet=quiet)
+    if not quiet:
+        print(f"{_comparison(result, paths['truth'])}\n\ninput: {output / 'input'}\n"
+              + written(outputs))
 
 
 def _comparison(result: Result, truth: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_format
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,14 +27,16 @@ def evaluate(
         help="A labelmap or .seg.nrrd, or a folder of them.")],
     truth: Annotated[Path, typer.Argument(
         help="The true one on the same grid, or a folder of them.")],
-    tissues: Annotated[Optional[str], typer.Option(
+    tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="blood,myocardium,edema,scar,mvo; by default the first four, as far "
         "as prediction or truth hold them.")] = None,
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
     log: Log = None,
 ) -> None:
-    """Compare segmentations with the truth: Dice, surface distances in mm, volumes in ml.
+    """Compare segmentations with the truth.
+
+    Dice, Hausdorff distance (95 %) and mean surface distance in mm, volumes in ml.
 
     Folders are matched by case: the file's name without its ending, or the name of its folder
     where the file is called truth, segmentation or labelmap.

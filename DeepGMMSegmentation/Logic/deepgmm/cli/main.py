@@ -96,7 +96,7 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
         _say(str(error))
         return error.exit_status
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted; no output was written")
+        _say("interrupted: no unfinished file was left")
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.

@@ -42,7 +42,7 @@ def phantom(
     quiet: Quiet = False,
     log: Log = None,
 ) -> None:
-    """Make phantom patients with known tissues and write them as files.
+    """Write phantom patients, whose tissues are known.
 
     In the plain layout every patient has a folder with bssfp, lge, t2, mask, wall and truth
     (labels: 1 blood, 2 myocardium, 3 edema, 4 scar) and a phantom.json that says how it was

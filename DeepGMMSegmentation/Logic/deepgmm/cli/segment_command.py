@@ -6,7 +6,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,16 +22,16 @@ _IMAGE = "NIfTI, NRRD, MetaImage, or a folder with one DICOM series."
 
 
 def segment(
-    bssfp: Annotated[Optional[Path], typer.Option(
+    bssfp: Annotated[Path | None, typer.Option(
         metavar="FILE", help=f"bSSFP image: {_IMAGE}", rich_help_panel=_IN)] = None,
-    lge: Annotated[Optional[Path], typer.Option(
+    lge: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LGE image.", rich_help_panel=_IN)] = None,
-    t2: Annotated[Optional[Path], typer.Option(
+    t2: Annotated[Path | None, typer.Option(
         metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
-    mask: Annotated[Optional[Path], typer.Option(
+    mask: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside.",
         rich_help_panel=_IN)] = None,
-    wall: Annotated[Optional[Path], typer.Option(
+    wall: Annotated[Path | None, typer.Option(
         metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is "
         "then the union of --mask and --wall.", rich_help_panel=_IN)] = None,
     lge_kind: Annotated[str, typer.Option(
@@ -40,24 +40,24 @@ def segment(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="auto, dark-blood (STIR, SPAIR), prepared, map (ms) or unknown.",
         rich_help_panel=_IN)] = "auto",
-    slices: Annotated[Optional[str], typer.Option(
+    slices: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices to segment, counted from 0: 0,2-5. All by default.",
         rich_help_panel=_IN)] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.",
         rich_help_panel=_IN)] = False,
-    output: Annotated[Optional[Path], typer.Option(
+    output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.",
         rich_help_panel=_OUT)] = None,
-    labelmap: Annotated[Optional[Path], typer.Option(
+    labelmap: Annotated[Path | None, typer.Option(
         metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, "
         "4 scar.", rich_help_panel=_OUT)] = None,
-    probabilities: Annotated[Optional[Path], typer.Option(
+    probabilities: Annotated[Path | None, typer.Option(
         metavar="OUT.nii.gz", help="Probability of each tissue, 4D.",
         rich_help_panel=_OUT)] = None,
-    montage: Annotated[Optional[Path], typer.Option(
+    montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
-    report: Annotated[Optional[Path], typer.Option(
+    report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",
         rich_help_panel=_OUT)] = None,
     method: Annotated[Method, typer.Option(
@@ -71,10 +71,10 @@ def segment(
         help="Form of the tissues' covariances.", rich_help_panel=_FIT)] = Covariance.DIAGONAL,
     seed: Annotated[int, typer.Option(
         help="Of all random numbers.", rich_help_panel=_FIT)] = 0,
-    tissues: Annotated[Optional[str], typer.Option(
+    tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
         "the images can tell apart.", rich_help_panel=_FIT)] = None,
-    priors: Annotated[Optional[Path], typer.Option(
+    priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)] = None,
     quiet: Quiet = False,
     json: AsJson = False,
@@ -87,55 +87,76 @@ def segment(
 
     Example:
 
-        deepgmm segment --bssfp bssfp.nii.gz --lge lge.nii.gz --t2 t2.nii.gz --mask lv.nii.gz -o out.seg.nrrd --montage out.png
+        deepgmm segment --bssfp bssfp.nii.gz --lge lge.nii.gz --t2 t2.nii.gz
+        --mask lv.nii.gz -o out.seg.nrrd --montage out.png
     """
-    run(Job(
+    job = Job(
         inputs={"bssfp": bssfp, "lge": lge, "t2": t2, "mask": mask, "wall": wall},
         outputs={"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                  "montage": montage, "report": report},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or "")),
-        kinds={"lge_kind": lge_kind, "t2_kind": t2_kind},
-        slices=slices, resample=resample, quiet=quiet, as_json=json))
+        lge_kind=lge_kind, t2_kind=t2_kind, slices=slices, resample=resample)
+    if not json and not any(job.outputs.values()):
+        raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
+                         "--probabilities, --montage, --report or --json")
+    began = time.perf_counter()
+    result = run(job, quiet=quiet)
+    if json:
+        from deepgmm.review.report import report_text
+
+        sys.stdout.write(report_text(result))
+    elif not quiet:
+        print(summary(result, time.perf_counter() - began))
+        print(written(job.outputs))
 
 
 @dataclass
 class Job:
-    """One run of `segment`; keys of `inputs` are arguments of `read_study`."""
+    """One run: files by their roles, and the choices made.
+
+    Attributes
+    ----------
+    inputs : "bssfp", "lge", "t2", "mask", "wall".
+    outputs : as `deepgmm.review.outputs.write_outputs` takes them.
+    """
 
     inputs: dict[str, Path | None]
     outputs: dict[str, Path | None]
     settings: Settings = field(default_factory=Settings)
-    kinds: dict[str, str] = field(default_factory=dict)
+    lge_kind: str = "auto"
+    t2_kind: str = "auto"
     slices: str | None = None
     resample: bool = False
-    quiet: bool = False
-    as_json: bool = False
 
 
 _TITLES = {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2", "mask": "LV mask", "wall": "wall"}
 
 
-def run(job: Job) -> Result:
-    """Read, fit, write and say what came out.
+def run(job: Job, *, quiet: bool) -> Result:
+    """Read, fit, write; say warnings, and show progress unless `quiet`.
 
     Raises
     ------
     DeepGMMError
         Nothing has been written then.
     """
-    if not job.as_json and not any(job.outputs.values()):
-        raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
-                         "--probabilities, --montage, --report or --json")
     sources = {_TITLES[name]: path for name, path in job.inputs.items()}
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
     check_places(job.outputs, sources)
-    began = time.perf_counter()
-    with progress_bar(job.quiet) as progress:
+    with progress_bar(quiet) as progress:
+        from deepgmm.study.files import sha256
         from deepgmm.study.reading import read_study
 
-        study = read_study(**job.inputs, **job.kinds, slices=job.slices, resample=job.resample)
+        began = time.perf_counter()
+        given = job.inputs
+        study = read_study(
+            bssfp=given.get("bssfp"), lge=given.get("lge"), t2=given.get("t2"),
+            mask=given.get("mask"), wall=given.get("wall"), lge_kind=job.lge_kind,
+            t2_kind=job.t2_kind, slices=job.slices, resample=job.resample)
+        if job.settings.priors:
+            study.hashes["priors"] = sha256(job.settings.priors)
         reading = time.perf_counter() - began
 
         from deepgmm.segment import segment as fit
@@ -143,6 +164,8 @@ def run(job: Job) -> Result:
         result = fit(study, job.settings,
                      progress=lambda fraction, stage: progress(0.05 + 0.85 * fraction, stage))
         result.provenance.setdefault("seconds", {})["read"] = round(reading, 3)
+        if job.settings.priors:  # a path may name a person; the hash is among the inputs'
+            result.provenance["settings"]["priors"] = "the user's own"
         progress(0.92, "writing")
 
         from deepgmm.review.outputs import write_outputs
@@ -150,15 +173,6 @@ def run(job: Job) -> Result:
         write_outputs(result, **job.outputs)
         progress(1.0, "done")
     warn([*study.warnings, *result.warnings])
-    if job.as_json:
-        from deepgmm.review.report import report_text
-
-        sys.stdout.write(report_text(result))
-    elif not job.quiet:
-        print(summary(result, time.perf_counter() - began))
-        for what, path in job.outputs.items():
-            if path is not None:
-                print(f"{what}: {path}")
     return result
 
 
@@ -173,8 +187,14 @@ def summary(result: Result, seconds: float) -> str:
     total = sum(result.volume(t) for t in result.tissues)
     for tissue in result.tissues:
         volume = result.volume(tissue)
-        rows.append((tissue.title, f"{volume:.1f}", f"{100 * volume / total:.0f}" if total else "-"))
+        share = f"{100 * volume / total:.0f}" if total else "-"
+        rows.append((tissue.title, f"{volume:.1f}", share))
     return f"{given}; {slices}; {seconds:.1f} s\n{table(rows)}"
+
+
+def written(outputs: dict[str, Path | None]) -> str:
+    """Where the files are, one a line."""
+    return "\n".join(f"{what}: {path}" for what, path in outputs.items() if path is not None)
 
 
 def _names(text: str | None) -> list[str]:

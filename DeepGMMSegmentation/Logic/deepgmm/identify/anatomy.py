@@ -6,7 +6,7 @@ import torch
 
 from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.sectors import SectorPrior
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 #: What a wall sector holds, by its state and the depth from epicardium to endocardium. Necrosis
 #: spreads from the endocardium outwards, edema through the whole wall around it.
@@ -27,8 +27,12 @@ LIKE = {
     (Tissue.MYOCARDIUM, Tissue.EDEMA): 0.1, (Tissue.MYOCARDIUM, Tissue.SCAR): -0.1,
 }
 
+#: How far above healthy wall a disease must stand, in standard deviations of healthy wall: scar
+#: on LGE (thresholds in use run from 2 to 6) and edema on T2 (2 in use, less for a noisy mean).
+GAPS = {(Tissue.SCAR, Role.LGE): 2.5, (Tissue.EDEMA, Role.T2): 1.25}
 
-def anchored_options(tissues: tuple[Tissue, ...], device: torch.device,
+
+def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], device: torch.device,
                      dtype: torch.dtype) -> AnchoredOptions:
     """The terms of the anchored fit for the tissues sought, blood and myocardium among them."""
     wall = tissues[1:]
@@ -43,6 +47,7 @@ def anchored_options(tissues: tuple[Tissue, ...], device: torch.device,
         rows = torch.tensor([[profile[t] for t in wall] for profile in (outer, inner)])
         tables.append(rows / rows.sum(1, keepdim=True))
     like = torch.tensor([[LIKE[min(a, b), max(a, b)] for b in wall] for a in wall])
+    gaps = torch.tensor([[GAPS.get((t, role), -torch.inf) for role in roles] for t in tissues])
     return AnchoredOptions(
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
-        compatibility=like.to(device, dtype))
+        compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype))

@@ -35,8 +35,10 @@ def fit_map(problem: Problem, progress: Progress) -> Fit:
     """Prior-anchored EM with the ventricle's geometry; component k is tissue k throughout."""
     if Tissue.BLOOD not in problem.tissues or Tissue.MYOCARDIUM not in problem.tissues:
         return fit_plain_map(problem, progress)
-    return fit_anchored(problem.batch, problem.ventricle, problem.prior(),
-                        anchored_options(problem.tissues, problem.device, problem.dtype),
+    options = anchored_options(problem.tissues, problem.study.roles, problem.device,
+                               problem.dtype)
+    options.origin = problem.origin
+    return fit_anchored(problem.batch, problem.ventricle, problem.prior(), options,
                         progress=progress)
 
 

@@ -73,6 +73,12 @@ class Problem:
             wall=None if wall is None else packed(wall[list(self.slices)].astype(float)))
 
     @property
+    def origin(self) -> torch.Tensor:
+        """(M,) centre over width: adding it to a normalised intensity measures it from 0."""
+        scale = self.normalised[1]
+        return torch.as_tensor(scale.centre / scale.width, dtype=self.dtype, device=self.device)
+
+    @property
     def full(self) -> bool:
         return self.settings.covariance is Covariance.FULL
 

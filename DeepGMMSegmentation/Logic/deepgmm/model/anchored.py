@@ -7,7 +7,8 @@ neighbours say (`field`). The M-step is the conjugate mode of `priors`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -36,9 +37,15 @@ class AnchoredOptions:
     wall : prior on the wall's thickness.
     sectors : states of the wall; None for a wall of one tissue, or to switch the term off.
     compatibility : (K, K) what neighbouring wall pixels prefer; None switches the field off.
-    papillary : share of the pool that is muscle.
+    papillary : share of the pool that is not pure blood: papillary muscle, trabeculae and
+        their partial volume with blood, from all muscle to three quarters blood.
     outlier : share of every tissue that lies anywhere in the mask's intensity box, so that
         one pixel's evidence for a tissue is bounded.
+    gaps : (K, M) how many standard deviations of healthy wall a tissue's mean must stand above
+        the healthy mean; -inf for no demand. Without it a disease that is absent takes over
+        part of the healthy wall.
+    gain : standard deviation of a slice's log gain; 0 for the same gain everywhere.
+    origin : (M,) where zero intensity lies, normalised units; the gain acts about it.
     iterations, tolerance : EM rounds at most, and the mean change of the posterior at which
         the fit has settled.
     """
@@ -46,8 +53,11 @@ class AnchoredOptions:
     wall: WallPrior = field(default_factory=WallPrior)
     sectors: SectorPrior | None = None
     compatibility: Tensor | None = None
-    papillary: float = 0.12
+    papillary: float = 0.5
     outlier: float = 0.01
+    gaps: Tensor | None = None
+    gain: float = 0.3
+    origin: Tensor | None = None
     iterations: int = 40
     tolerance: float = 1e-3
 
@@ -58,7 +68,7 @@ class _State:
 
     in_wall: Tensor
     tissue: Tensor
-    muscle: Tensor
+    pool_parts: Tensor
     states: Tensor | None
     thickness: Tensor
 
@@ -75,8 +85,15 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
     mixture = prior.mixture(1)
     state = _geometric_start(batch, ventricle, prior, options)
     previous, trace, converged = None, [], False
+    given, gain = batch, torch.ones_like(batch.values[:, 0])
+    if options.gain > 0 and options.origin is not None:
+        gain = slice_gain(batch, _weights(batch, state), _m_step(batch, state, prior, options), gain, options)
+        batch = replace(given, values=_without_gain(given, gain, options.origin))
     for round_ in range(options.iterations):
-        mixture = _m_step(batch, state, prior)
+        mixture = _m_step(batch, state, prior, options)
+        if options.gain > 0 and options.origin is not None:
+            gain = slice_gain(given, _weights(batch, state), mixture, gain, options)
+            batch = replace(given, values=_without_gain(given, gain, options.origin))
         state = _e_step(batch, ventricle, mixture, state, options)
         everything = _posterior(batch, state)
         trace.append(_objective(batch, mixture, prior, everything))
@@ -102,19 +119,56 @@ def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePr
                           mixture.covariances.expand(batch.slices, -1, -1))
     weights = mixture.log_weights[:, None, 1:]
     tissue = torch.softmax(density[..., 1:] + weights, dim=2)
-    return _State(in_wall * batch.valid, tissue, zero, None, thickness)
+    blood = torch.tensor([1.0, 0.0], dtype=zero.dtype, device=zero.device)
+    return _State(in_wall * batch.valid, tissue, blood.expand(*zero.shape, 2), None, thickness)
 
 
-def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior) -> Mixture:
+def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior,
+            options: AnchoredOptions) -> Mixture:
     """Means and covariances of the study from all its slices; (1, K, ...)."""
-    pool = batch.valid - state.in_wall
-    wall = state.in_wall[..., None] * state.tissue
-    wall = torch.cat([wall[..., :1] + (pool * state.muscle)[..., None], wall[..., 1:]], dim=2)
-    w = torch.cat([(pool * (1 - state.muscle))[..., None], wall], dim=2)
-    moments = Moments.of(batch, w)
+    moments = Moments.of(batch, _weights(batch, state))
     total = Moments(moments.mass.sum(0, keepdim=True), moments.first.sum(0, keepdim=True),
                     moments.second.sum(0, keepdim=True))
-    return prior.mode(total, batch.counts.sum()[None])
+    mixture = prior.mode(total, batch.counts.sum()[None])
+    if options.gaps is not None:
+        healthy = mixture.means[:, 1:2], mixture.covariances[:, 1:2].sqrt()
+        mixture.means = torch.maximum(mixture.means, healthy[0] + options.gaps * healthy[1])
+    return mixture
+
+
+def _weights(batch: PixelBatch, state: _State) -> Tensor:
+    """(S, P, K) which Gaussian drew each pixel; blends of blood and muscle count for none."""
+    pool = batch.valid - state.in_wall
+    wall = state.in_wall[..., None] * state.tissue
+    blood, muscle = (pool[..., None] * state.pool_parts).split(1, dim=2)
+    return torch.cat([blood, wall[..., :1] + muscle, wall[..., 1:]], dim=2)
+
+
+def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, gain: Tensor,
+               options: AnchoredOptions) -> Tensor:
+    """(S, M) how much brighter each slice is than the study, with prior N(0, gain^2) on its log.
+
+    Least squares of the intensities above `origin` on the study's means, weighted by the
+    responsibilities; one Gauss-Newton step in the log gain. The mean log gain is 0.
+    """
+    assert options.origin is not None
+    moments = Moments.of(batch, w)
+    expected = mixture.means + options.origin
+    seen = moments.first + moments.mass[..., None] * options.origin
+    precision = 1.0 / mixture.covariances
+    # the model is seen = gain * expected, its noise scaled by the gain as well
+    slope = (moments.mass[..., None] * expected.square() * precision).sum(1)
+    fitted = (seen * expected * precision).sum(1) / slope.clamp_min(1e-12)
+    evidence = slope * 0.1  # neighbouring pixels share their noise
+    step = (fitted / gain).clamp(0.25, 4.0).log()
+    log_gain = (evidence * (gain.log() + step)) / (evidence + options.gain**-2)
+    return (log_gain - log_gain.mean(0)).exp()
+
+
+def _without_gain(batch: PixelBatch, gain: Tensor, origin: Tensor) -> Tensor:
+    """(S, P, M) values as they would be at gain 1."""
+    level = (batch.values + origin) / gain[:, None, :] - origin
+    return level * batch.valid[..., None]
 
 
 def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _State,
@@ -139,9 +193,13 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
                         - torch.logsumexp(mixture.log_weights[:, None, 1:], 2, keepdim=True))
     log_tissue = tissues + log_expected
     log_wall = torch.logsumexp(log_tissue, dim=2)
-    log_muscle = tissues[..., 0] + torch.log(torch.tensor(options.papillary))
-    log_blood = blood + torch.log1p(torch.tensor(-options.papillary))
-    log_pool = torch.logaddexp(log_blood, log_muscle)
+    blends = torch.logaddexp(_blend_density(batch, mixture),
+                             torch.full_like(blood, _log_box(batch, options.outlier))[..., None])
+    parts = torch.cat([blood[..., None] + math.log(1 - options.papillary),
+                       tissues[..., :1] + math.log(options.papillary / 4),
+                       blends + math.log(options.papillary / 4)], dim=2)
+    log_pool = torch.logsumexp(parts, dim=2)
+    pool_parts = (parts[..., :2] - log_pool[..., None]).exp()
     in_wall, thickness, _ = wall_probability(ventricle, log_wall, log_pool, batch.valid,
                                              options.wall)
     if ventricle.wall is not None:
@@ -150,13 +208,24 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
     if options.compatibility is not None:
         tissue = sweep(ventricle, log_tissue, state.tissue if state.states is not None else tissue,
                        options.compatibility, in_wall)
-    muscle = (log_muscle - log_pool).exp()
-    return _State(in_wall, tissue, muscle, states, thickness)
+    return _State(in_wall, tissue, pool_parts, states, thickness)
+
+
+def _blend_density(batch: PixelBatch, mixture: Mixture) -> Tensor:
+    """(S, P, 3) log density of a pixel that is one, two or three quarters blood, rest muscle."""
+    share = torch.tensor([0.25, 0.5, 0.75], dtype=mixture.means.dtype,
+                         device=mixture.means.device)[:, None]
+    blood, muscle = mixture.means[:, :1], mixture.means[:, 1:2]
+    means = share * blood + (1 - share) * muscle
+    covariances = (share.square() * mixture.covariances[:, :1]
+                   + (1 - share).square() * mixture.covariances[:, 1:2])
+    return log_density(batch, means.expand(batch.slices, -1, -1),
+                       (covariances * 2).expand(batch.slices, -1, -1))
 
 
 def _log_box(batch: PixelBatch, share: float) -> float:
     """log of `share` times the uniform density over the box of normalised intensities."""
-    return float(torch.log(torch.tensor(share)) - batch.sequences * torch.log(torch.tensor(3.0)))
+    return math.log(share) - batch.sequences * math.log(3.0)
 
 
 def _posterior(batch: PixelBatch, state: _State) -> Tensor:

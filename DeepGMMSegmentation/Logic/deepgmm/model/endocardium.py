@@ -31,11 +31,11 @@ class WallPrior:
         pixels are correlated.
     """
 
-    thickness: float = 8.5
-    spread: float = 0.35
-    roughness: float = 0.8
+    thickness: float = 7.5
+    spread: float = 0.3
+    roughness: float = 0.25
     step: float = 0.5
-    evidence: float = 0.5
+    evidence: float = 0.25
 
 
 def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, valid: Tensor,

@@ -33,8 +33,12 @@ _EDGE = 16
 _LEFT = 78
 _BACKGROUND = 0.07
 _TEXT, _QUIET, _ALERT = "#e8e8e8", "#9a9a9a", "#ffb000"
-_FILL = 0.5  # opacity of the overlay: the image must be seen through it
+#: Opacity of the overlay: the image must be seen through it, and most of all the pool, where
+#: a scar that was missed would lie.
+_FILL, _FILL_OF_BLOOD = 0.5, 0.3
 _DIMMED = 0.3
+#: What a radiologist expects to the right and below, in LPS: left and back; feet and back.
+_RIGHT, _DOWN = np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.5, -1.0])
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,14 @@ class _View:
 
     rows: slice
     columns: slice
+    turned: bool  # rows and columns exchanged
     flip: tuple[int, int]
     size: tuple[int, int]
     letters: tuple[str, str]
 
     def cut(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return image[self.rows, self.columns][::self.flip[0], ::self.flip[1]]
+        part = image[self.rows, self.columns]
+        return (part.T if self.turned else part)[::self.flip[0], ::self.flip[1]]
 
     def smooth(self, image: npt.NDArray[Any]) -> Pixels:
         """An image enlarged by linear interpolation."""
@@ -76,7 +82,8 @@ def montage_png(result: Result) -> bytes:
 
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
-    shown dimmed, with the reason. Slices are numbered from 0, as on the command line.
+    shown dimmed, with the reason. Slices are numbered from 0, as on the command line, and
+    turned as radiologists read them; letters say where right and below lie in the patient.
     """
     from PIL import Image, PngImagePlugin  # comes with matplotlib
 
@@ -193,12 +200,12 @@ def _print_type(figure: Figure, canvas: Pixels) -> None:
 
 def _view(mask: npt.NDArray[np.bool_], geometry: Geometry) -> _View:
     """The box of the mask in all slices with a margin, square in mm where the image allows,
-    turned as a radiologist expects: the patient's left on the right, the back below."""
+    turned as a radiologist expects."""
     spacing = np.array([geometry.spacing[1], geometry.spacing[0]])
     shape = np.array(mask.shape[1:])
     found = np.argwhere(mask.any(axis=0))
     low, high = (found.min(0), found.max(0) + 1) if len(found) else (np.zeros(2, int), shape)
-    side = ((high - low) * spacing).max() * 1.3 + 10.0
+    side = ((high - low) * spacing).max() * 1.25 + 8.0
     middle = (low + high) / 2
     half = side / spacing / 2
     start = np.maximum(np.floor(middle - half), 0).astype(int)
@@ -208,13 +215,22 @@ def _view(mask: npt.NDArray[np.bool_], geometry: Geometry) -> _View:
     longest = 330 if slices <= 2 else 240 if slices <= 7 else 190
     size = np.maximum(np.rint(millimetres * longest / millimetres.max()), 16).astype(int)
 
-    direction = np.asarray(geometry.direction).reshape(3, 3)
-    right, down = direction[:, 0], direction[:, 1]
-    flip = (-1 if down @ (0.1, 1.0, -1.0) < 0 else 1, -1 if right @ (1.0, 0.5, -0.1) < 0 else 1)
+    across, down, turned = _axes(geometry)
+    flip = (-1 if down @ _DOWN < 0 else 1, -1 if across @ _RIGHT < 0 else 1)
+    height, width = (int(n) for n in (size[::-1] if turned else size))
     return _View(
         rows=slice(int(start[0]), int(stop[0])), columns=slice(int(start[1]), int(stop[1])),
-        flip=flip, size=(int(size[0]), int(size[1])),
-        letters=(_letters(right * flip[1]), _letters(down * flip[0])))
+        turned=turned, flip=flip, size=(height, width),
+        letters=(_letters(across * flip[1]), _letters(down * flip[0])))
+
+
+def _axes(geometry: Geometry) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool]:
+    """Where the picture's columns and rows point (LPS), and whether the file's are exchanged."""
+    direction = np.asarray(geometry.direction).reshape(3, 3)
+    columns, rows = direction[:, 0], direction[:, 1]
+    if abs(rows @ _RIGHT) + abs(columns @ _DOWN) > abs(columns @ _RIGHT) + abs(rows @ _DOWN):
+        return rows, columns, True
+    return columns, rows, False
 
 
 def _letters(direction: npt.NDArray[np.float64]) -> str:
@@ -227,19 +243,26 @@ def _letters(direction: npt.NDArray[np.float64]) -> str:
 
 def _title(role: Role, kind: Kind) -> tuple[str, str]:
     _, _, rest = kind.value.partition("-")
-    return role.title, "kind unknown" if kind is Kind.UNKNOWN else rest.replace("-", " ")
+    said = {Kind.UNKNOWN: "kind unknown", Kind.LGE_PSIR: "PSIR"}.get(kind)
+    return role.title, said or rest.replace("-", " ")
 
 
 def _windows(result: Result, view: _View) -> dict[Role, tuple[float, float]]:
-    """One grey window a sequence, over all slices used, from what the panels show."""
+    """One grey window a sequence for all slices, from inside the LV mask and a little wider:
+    fat beside the heart would take the contrast away."""
     study = result.study
-    used = list(study.slices) or list(range(study.mask.shape[0]))
+    used = np.zeros(study.mask.shape[0], bool)
+    used[list(study.slices)] = True
+    where = study.mask & used[:, None, None]
+    if not where.any():
+        where[:, view.rows, view.columns] = True
     windows = {}
     for role, sequence in study.sequences.items():
-        values = sequence.values[used][:, view.rows, view.columns]
+        values = sequence.values[where]
         values = values[np.isfinite(values)]
-        low, high = np.percentile(values, [1.0, 99.5]) if values.size else (0.0, 1.0)
-        windows[role] = (float(low), float(high) if high > low else float(low) + 1.0)
+        low, high = np.percentile(values, [0.5, 99.5]) if values.size else (0.0, 1.0)
+        span = float(high - low) or 1.0
+        windows[role] = (float(low) - 0.05 * span, float(high) + 0.1 * span)
     return windows
 
 
@@ -256,7 +279,8 @@ def _overlay(ground: Pixels, view: _View, labels: npt.NDArray[np.uint8],
     for tissue in map(Tissue, np.unique(blocks[blocks > 0]).tolist()):
         where = blocks == tissue
         colour = np.array(COLOURS[tissue], np.float32) / 255
-        panel[where] = (1 - _FILL) * panel[where] + _FILL * colour
+        fill = _FILL_OF_BLOOD if tissue is Tissue.BLOOD else _FILL
+        panel[where] = (1 - fill) * panel[where] + fill * colour
         panel[_inner_edge(where)] = colour
     panel[_inner_edge(view.blocks(mask))] = 1.0
     return panel

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 import deepgmm
+from deepgmm.errors import InputError
 from deepgmm.result import Result, SliceFit
+from deepgmm.study.files import sha256
 from deepgmm.study.words import Tissue
 
 NOTICE = "Research software, not for diagnosis."
@@ -39,13 +41,12 @@ def report(result: Result) -> dict[str, Any]:
     study, provenance = result.study, dict(result.provenance)
     head = {
         "notice": NOTICE,
-        "settings": provenance.pop("settings", None),
+        "settings": _settings(provenance.pop("settings", None)),
         "versions": versions() | (provenance.pop("versions", None) or {}),
         "seed": provenance.pop("seed", None),
         "device": provenance.pop("device", None),
         "model_hash": provenance.pop("model_hash", None),
-        "input_hashes": (provenance.pop("input_hashes", None) or provenance.pop("inputs", None)
-                         or dict(study.hashes)),
+        "input_hashes": provenance.pop("input_sha256", None) or dict(study.hashes),
         "tissues": [tissue.title for tissue in result.tissues],
         "labels": {tissue.title: int(tissue) for tissue in present_tissues(result)},
         "sequences": [{"role": role.value, "kind": sequence.kind.value}
@@ -61,7 +62,7 @@ def report(result: Result) -> dict[str, Any]:
         "slices": [_slice(fit, result) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
         "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
-        "times_s": provenance.pop("times_s", None) or provenance.pop("times", None),
+        "times_s": provenance.pop("seconds", None),
     }
     plain = _plain(head | provenance)
     assert isinstance(plain, dict)
@@ -101,6 +102,16 @@ def percent_of_wall(result: Result) -> dict[str, float | None]:
     wall = sum(result.volume(tissue) for tissue in _WALL)
     return {tissue.title: 100.0 * result.volume(tissue) / wall if wall else None
             for tissue in present_tissues(result) if tissue in _WALL[1:]}
+
+
+def _settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The settings, with the user's own priors named by their hash instead of their path."""
+    if not settings or not settings.get("priors"):
+        return settings
+    try:
+        return settings | {"priors": f"sha256:{sha256(str(settings['priors']))}"}
+    except InputError:  # moved since the fit
+        return settings | {"priors": "the user's own"}
 
 
 def _slice(fit: SliceFit, result: Result) -> dict[str, Any]:

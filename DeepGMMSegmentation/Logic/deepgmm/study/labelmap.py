@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.study.files import suffix_of
+from deepgmm.study.images import read_image
 from deepgmm.study.seg_nrrd import labels_of_segments, read_segments
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
@@ -160,19 +160,7 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels") -> Labels:
     """
     import SimpleITK as sitk
 
-    if not Path(path).exists():
-        raise InputError(f"the {role} file does not exist: give the path of a NIfTI, NRRD, "
-                         "MetaImage or .seg.nrrd file")
-    try:
-        image = sitk.ReadImage(os.fspath(path))
-    except RuntimeError as error:
-        raise InputError(f"the {role} cannot be read: give a whole NIfTI, NRRD, MetaImage or "
-                         ".seg.nrrd file") from error
-    if image.GetDimension() == 4 and image.GetSize()[3] == 1:
-        image = image[..., 0]
-    if image.GetDimension() != 3:
-        raise InputError(f"the {role} has {image.GetDimension()} axes, wanted 3: columns, "
-                         "rows, slices")
+    image, _, _ = read_image(path, role)
     values = sitk.GetArrayFromImage(image)
     segments = read_segments(image)
     if segments:

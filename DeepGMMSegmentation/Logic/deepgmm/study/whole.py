@@ -6,7 +6,7 @@ import gzip
 import struct
 import zlib
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 _BLOCK = 1 << 20
 
@@ -24,14 +24,15 @@ def is_whole_nifti(path: Path) -> bool:
     with path.open("rb") as stream:
         packed = stream.read(2) == b"\x1f\x8b"
     try:
-        with gzip.open(path) if packed else path.open("rb") as stream:
+        unpacked: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]
+        with unpacked as stream:
             promised = _promised_bytes(stream)
             return promised is not None and _length(stream) >= promised
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return False
 
 
-def _promised_bytes(stream: BinaryIO) -> int | None:
+def _promised_bytes(stream: IO[bytes]) -> int | None:
     """Bytes of header and voxels together; None where this is no NIfTI-1 or NIfTI-2 header."""
     head = stream.read(540)
     for order in "<>":
@@ -54,7 +55,7 @@ def _promised_bytes(stream: BinaryIO) -> int | None:
     return None
 
 
-def _length(stream: BinaryIO) -> int:
+def _length(stream: IO[bytes]) -> int:
     """Where the stream ends, read to the end so that a checksum at the end is checked."""
     while stream.read(_BLOCK):
         pass
