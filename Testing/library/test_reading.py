@@ -12,7 +12,17 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from study_files import (
-    MASK, OBLIQUE, ORIGIN, POOL, SHAPE, SPACING, WALL, an_image, arrays, save, save_all,
+    MASK,
+    OBLIQUE,
+    ORIGIN,
+    POOL,
+    SHAPE,
+    SPACING,
+    WALL,
+    an_image,
+    arrays,
+    save,
+    save_all,
 )  # fmt: skip
 
 from deepgmm import InputError, Kind, Role, read_study

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, progress_bar, table, warn
+from deepgmm.cli.common import Log, Quiet, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -127,8 +127,9 @@ def _score(case: str, prediction: Path, truth: Path,
     from deepgmm.study.words import Tissue
 
     try:
-        true = read_labels(truth, "truth")
-        found = read_labels(prediction, "prediction").on(true.geometry, true.values.shape)
+        with hushed():
+            true = read_labels(truth, "truth")
+            found = read_labels(prediction, "prediction").on(true.geometry, true.values.shape)
     except InputError as error:
         raise InputError(f"case {case}: {error}" if case else str(error)) from error
     present = set(np.unique(found)) | set(np.unique(true.values))

@@ -105,13 +105,14 @@ def _scrubbed(text: str, arguments: list[str]) -> str:
             if len(spelling) > 2:
                 known.setdefault(spelling, role)
                 known.setdefault(repr(spelling)[1:-1], role)
+    longest_first = sorted(known, key=len, reverse=True)
+    given = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
     lines = []
     for line in text.splitlines(keepends=True):
         # Frames and their source lines are indented, and are ours or a library's.
         if not line.startswith(" "):
             head, colon, message = line.partition(": ")
-            for spelling in sorted(known, key=len, reverse=True):
-                message = message.replace(spelling, known[spelling])
+            message = given.sub(lambda match: known[match[0]], message)
             line = head + colon + _PATH.sub("<path>", message)
         lines.append(line)
     return "".join(lines)

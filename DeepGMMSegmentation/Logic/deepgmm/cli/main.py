@@ -90,6 +90,8 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
     try:
         status = run()
         sys.stdout.flush()
+        if status == INTERRUPTED:  # newer typers turn the interruption into this
+            raise KeyboardInterrupt
         return int(status or DONE)
     except DeepGMMError as error:
         log_error(error, arguments)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import AsJson, Log, Quiet, check_places, progress_bar, table, warn
+from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.settings import Covariance, Device, Method, Preset, Settings
 
@@ -144,6 +144,9 @@ def run(job: Job, *, quiet: bool) -> Result:
     sources = {_TITLES[name]: path for name, path in job.inputs.items()}
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
+        if not Path(job.settings.priors).is_file():
+            raise InputError("the contrast priors file does not exist: check the path given "
+                             "to --priors")
     check_places(job.outputs, sources)
     with progress_bar(quiet) as progress:
         from deepgmm.study.files import sha256
@@ -151,10 +154,11 @@ def run(job: Job, *, quiet: bool) -> Result:
 
         began = time.perf_counter()
         given = job.inputs
-        study = read_study(
-            bssfp=given.get("bssfp"), lge=given.get("lge"), t2=given.get("t2"),
-            mask=given.get("mask"), wall=given.get("wall"), lge_kind=job.lge_kind,
-            t2_kind=job.t2_kind, slices=job.slices, resample=job.resample)
+        with hushed():
+            study = read_study(
+                bssfp=given.get("bssfp"), lge=given.get("lge"), t2=given.get("t2"),
+                mask=given.get("mask"), wall=given.get("wall"), lge_kind=job.lge_kind,
+                t2_kind=job.t2_kind, slices=job.slices, resample=job.resample)
         if job.settings.priors:
             study.hashes["priors"] = sha256(job.settings.priors)
         reading = time.perf_counter() - began

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,35 @@ def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
     shares = np.array([SHARES[t] for t in tissues])
     return ContrastPrior(tissues, means, deviations, strays, shares / shares.sum(),
                          tuple(sources))
+
+
+def reanchored(prior: ContrastPrior, kinds: dict[Role, Kind], blood: npt.NDArray,
+               muscle: npt.NDArray) -> ContrastPrior:
+    """The prior moved to where this patient's blood and healthy wall are seen to lie.
+
+    Percentile units depend on what the mask holds: without edema, healthy wall itself is the
+    brightest tissue on dark-blood T2, just where the table puts edema. Told relative to blood
+    and healthy wall, contrasts hold for hearts with and without disease. On LGE the pool's
+    brightness varies with the time since injection, so only the wall anchors there.
+
+    Parameters
+    ----------
+    blood, muscle : (sequences,) typical intensity deep in the pool and in the outer wall,
+        normalised units.
+    """
+    if not {Tissue.BLOOD, Tissue.MYOCARDIUM} <= set(prior.tissues):
+        return prior
+    b, m = prior.tissues.index(Tissue.BLOOD), prior.tissues.index(Tissue.MYOCARDIUM)
+    means, strays = prior.means.copy(), prior.mean_deviations.copy()
+    for j, role in enumerate(kinds):
+        expected, seen = means[b, j] - means[m, j], blood[j] - muscle[j]
+        stretch = 1.0
+        if role is not Role.LGE and abs(expected) > 0.2:
+            stretch = float(np.clip(seen / expected, 0.4, 2.5))
+        means[:, j] = muscle[j] + stretch * (means[:, j] - means[m, j])
+        means[b, j] = blood[j]
+        strays[:, j] *= max(stretch, 0.5)
+    return replace(prior, means=means, mean_deviations=strays)
 
 
 def _row(entry: dict, name: str, tissue: Tissue) -> list[float]:

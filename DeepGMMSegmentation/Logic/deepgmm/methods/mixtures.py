@@ -11,6 +11,9 @@ from deepgmm.model.starts import several_starts
 from deepgmm.settings import Preset
 from deepgmm.study.words import Tissue
 
+#: Pixels; a class with less is taken for absent.
+MINIMUM_MASS = 5.0
+
 
 def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> Fit:
     """Algorithm 1 or 2 from several starts; the best by NLL is named by assignment."""
@@ -38,7 +41,7 @@ def fit_map(problem: Problem, progress: Progress) -> Fit:
     options = anchored_options(problem.tissues, problem.study.roles, problem.device,
                                problem.dtype)
     options.origin = problem.origin
-    return fit_anchored(problem.batch, problem.ventricle, problem.prior(), options,
+    return fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=True), options,
                         progress=progress)
 
 
@@ -47,4 +50,4 @@ def fit_plain_map(problem: Problem, progress: Progress) -> Fit:
     prior = problem.prior()
     start = prior.mixture(problem.batch.slices, full=problem.full)
     return fit_em(problem.batch, start, prior=prior, tolerance=1e-5, max_iterations=200,
-                  progress=progress)
+                  minimum_mass=MINIMUM_MASS, progress=progress)

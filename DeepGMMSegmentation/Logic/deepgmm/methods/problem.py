@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 
 from deepgmm.identify.assignment import assign
-from deepgmm.identify.contrast import ContrastPrior
+from deepgmm.identify.contrast import ContrastPrior, reanchored
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.devices import choose_device
 from deepgmm.model.fit import Fit
@@ -24,6 +24,9 @@ from deepgmm.study.words import Tissue
 
 #: Angular sectors around the ventricle, 10 degrees each.
 SECTORS = 36
+#: Deeper than this lies the pool, in mm from the epicardium; between these, the outer wall.
+CORE_MM = 14.0
+RING_MM = (1.5, 5.5)
 
 
 @dataclass
@@ -82,12 +85,25 @@ class Problem:
     def full(self) -> bool:
         return self.settings.covariance is Covariance.FULL
 
-    def prior(self, strength: float = 1.0) -> ConjugatePrior:
+    @cached_property
+    def anchored_contrast(self) -> ContrastPrior:
+        """The contrast prior, moved to this patient's blood and outer wall."""
+        values, depth = self.batch.values.cpu().numpy(), self.ventricle.depth.cpu().numpy()
+        inside = self.batch.valid.cpu().numpy() > 0
+        pool, ring = inside & (depth > CORE_MM), inside & (depth > RING_MM[0]) & (depth < RING_MM[1])
+        if min(pool.sum(), ring.sum()) < 20:
+            return self.contrast
+        # an infarct is bright on LGE and T2, so healthy wall lies below the ring's median
+        return reanchored(self.contrast, {r: s.kind for r, s in self.study.sequences.items()},
+                          np.median(values[pool], axis=0),
+                          np.percentile(values[ring], 40, axis=0))
+
+    def prior(self, strength: float = 1.0, *, anchored: bool = False) -> ConjugatePrior:
         """The contrast prior as a penalty: a tissue whose mean hardly varies between patients
         is held harder, kappa = (sd / mean_sd)^2 of its share of the pixels."""
         def tensor(values: npt.NDArray) -> torch.Tensor:
             return torch.as_tensor(values, dtype=self.dtype, device=self.device)
-        c = self.contrast
+        c = self.anchored_contrast if anchored else self.contrast
         trust = np.minimum((c.deviations / c.mean_deviations) ** 2, 4.0)
         return ConjugatePrior(
             means=tensor(c.means), variances=tensor(c.deviations**2), weights=tensor(c.weights),

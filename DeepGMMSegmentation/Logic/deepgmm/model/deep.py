@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -113,7 +114,14 @@ def fit_deep(
     -------
     Fit
         Read off a forward pass at each slice's best iterate. `responsibilities` are w.
+
+    Raises
+    ------
+    ValueError : for deepG with the M-step held fixed.
     """
+    if not (options.spatial or options.through):
+        raise ValueError("deepG must be differentiated through the M-step: with the M-step held "
+                         "fixed its gradient is zero")
     dtype = batch.values.dtype
     side = options.shape.multiple
     least = canvas or (0, 0)
@@ -142,8 +150,8 @@ def fit_deep(
     return Fit(mixture, labels, nll, traces, iterations, converged, responsibilities=best_w)
 
 
-def _descend(forward, network: SliceUNet, batch: PixelBatch, options: DeepOptions,  # noqa: ANN001
-             mean_target: Tensor | None, progress: Progress
+def _descend(forward: Callable[[], Tensor], network: SliceUNet, batch: PixelBatch,
+             options: DeepOptions, mean_target: Tensor | None, progress: Progress,
              ) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
     """AdamW on the sum of the slices' losses; each slice keeps its own best iterate."""
     optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)

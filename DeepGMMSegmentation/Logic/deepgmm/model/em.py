@@ -27,6 +27,7 @@ def fit_em(
     floor: float = 1e-6,
     tolerance: float = 1e-3,
     max_iterations: int = 100,
+    minimum_mass: float = 0.0,
     progress: Progress = silent,
 ) -> Fit:
     """Run EM on every slice of a batch; slices that have converged leave it.
@@ -40,6 +41,8 @@ def fit_em(
     floor : added to every variance after the division (scikit-learn's `reg_covar`).
     tolerance : a slice stops when its objective changes by less between two E-steps.
     max_iterations : E- and M-steps at most.
+    minimum_mass : pixels; with a prior, a class that ends with less is taken out of its slice,
+        and the slice goes on without it.
 
     Returns
     -------
@@ -77,8 +80,19 @@ def fit_em(
         progress((step + 1) / max_iterations, "EM")
     if len(active):
         mixture.write(active, current)
-    return Fit(mixture, posterior(batch, mixture), negative_log_likelihood(batch, mixture),
-               traces, iterations, converged)
+    fit = Fit(mixture, posterior(batch, mixture), negative_log_likelihood(batch, mixture),
+              traces, iterations, converged)
+    mass = fit.posterior.sum(1)
+    starved = (mass > 0) & (mass < minimum_mass)
+    if prior is None or spatial or not bool(starved.any()):
+        return fit
+    mixture.log_weights[starved] = -torch.inf
+    mixture.log_weights = torch.log_softmax(mixture.log_weights, dim=1)
+    again = fit_em(batch, mixture, prior=prior, tolerance=tolerance, minimum_mass=minimum_mass,
+                   max_iterations=max_iterations)
+    again.traces = [a + b for a, b in zip(traces, again.traces, strict=True)]
+    again.iterations = again.iterations + iterations
+    return again
 
 
 def _e_step(batch: PixelBatch, mixture: Mixture,
@@ -97,7 +111,8 @@ def _m_step(batch: PixelBatch, w: Tensor, mixture: Mixture, *, spatial: bool,
     if prior is None:
         updated = m_step(batch, w, full=mixture.full, floor=floor)
     else:
-        updated = prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts)
+        alive = None if mixture.spatial else mixture.log_weights.isfinite()
+        updated = prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts, alive)
     if spatial:
         updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
     return updated

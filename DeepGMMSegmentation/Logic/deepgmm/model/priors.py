@@ -60,12 +60,13 @@ class ConjugatePrior:
             covariances.expand(slices, *covariances.shape).clone(),
         )
 
-    def mode(self, moments: Moments, pixels: Tensor) -> Mixture:
+    def mode(self, moments: Moments, pixels: Tensor, alive: Tensor | None = None) -> Mixture:
         """The exact M-step of likelihood and prior together.
 
         Parameters
         ----------
         moments : of (S, ...) slices; `pixels` : (S,) |Omega| of each.
+        alive : (S, K) bool, classes that take part; the others keep weight 0.
         """
         mass = moments.mass / pixels[:, None]
         n, first = mass[..., None], moments.first / pixels[:, None, None]
@@ -86,6 +87,8 @@ class ConjugatePrior:
             total = scatter + pull + nu * torch.diag_embed(self.variances)
             covariances = total / (n + nu)[..., None].clamp_min(1e-300)
         alpha = self.weight_strength * self.weights
+        if alive is not None:
+            mass, alpha = mass * alive, alpha * alive
         weights = (mass + alpha) / (mass + alpha).sum(1, keepdim=True)
         return Mixture(weights.log(), means, covariances)
 
@@ -106,5 +109,6 @@ class ConjugatePrior:
         cost = 0.5 * (pull + self.variance_strength * spread).sum(-1)
         if self.weight_strength > 0 and not mixture.spatial:
             alpha = self.weight_strength * self.weights
-            cost = cost - torch.where(alpha > 0, alpha * mixture.log_weights, 0.0).sum(-1)
+            counted = (alpha > 0) & mixture.log_weights.isfinite()
+            cost = cost - torch.where(counted, alpha * mixture.log_weights, 0.0).sum(-1)
         return cost

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.study.files import suffix_of
-from deepgmm.study.whole import is_whole_nifti
+from deepgmm.study.nifti import wild_voxels
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -44,23 +46,46 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
     import SimpleITK as sitk
 
     source = Path(path)
+    wild = None
     try:
         if source.is_dir():
-            return _read_series(source, name)
+            with _quiet():
+                return _read_series(source, name)
         if not source.is_file():
             raise InputError(f"the {name} file does not exist: check the path that was given")
-        if suffix_of(source) in (".nii", ".nii.gz") and not is_whole_nifti(source):
-            raise InputError(f"the {name} file is truncated or damaged: "
-                             "copy or export it again")
+        if suffix_of(source) in (".nii", ".nii.gz"):
+            wild = wild_voxels(source)
+            if wild is None:
+                raise InputError(_unreadable(name, ""))
     except OSError as error:
         raise InputError(f"the {name} file cannot be read ({error.strerror}): check its path "
                          "and its permissions") from error
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        image = sitk.ReadImage(os.fspath(source))
+        with _quiet():
+            image = sitk.ReadImage(os.fspath(source))
     except RuntimeError as error:
         raise InputError(_unreadable(name, str(error))) from error
-    return _three_axes(image, name), [], _description(image)
+    image = _three_axes(image, name)
+    if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:
+        values = sitk.GetArrayFromImage(image)
+        values.reshape(-1)[wild] = np.nan
+        mended = sitk.GetImageFromArray(values)
+        mended.CopyInformation(image)
+        image = mended
+    return image, [], _description(image)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """ITK's warnings go to the terminal; what matters in them is looked at here."""
+    import SimpleITK as sitk
+
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    try:
+        yield
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
 def _unreadable(name: str, reason: str) -> str:
@@ -98,7 +123,6 @@ def _read_series(folder: Path, name: str) -> tuple[SimpleITK.Image, list[str], s
     """Read the one DICOM series of a folder, its slices sorted by position."""
     import SimpleITK as sitk
 
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)
     series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(os.fspath(folder))
     if not series:
         raise InputError(f"the {name} folder holds no DICOM series: give a folder with one, "

@@ -85,12 +85,12 @@ class Pose:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, difficulty: float, pixel: float) -> Pose:
-        """Shift of 0.45 pixels standard deviation a direction at difficulty 1, never over 2."""
-        shift = np.clip(0.45 * difficulty * rng.standard_normal(2), -2.0, 2.0) * pixel
+        """Shift of 0.3 pixels standard deviation a direction at difficulty 1, never over 2."""
+        shift = np.clip(0.3 * difficulty * rng.standard_normal(2), -2.0, 2.0) * pixel
         return cls((float(shift[0]), float(shift[1])),
-                   0.02 * difficulty * float(np.clip(rng.standard_normal(), -2, 2)),
-                   Waves.draw(rng, 1, 6, 0.022 * difficulty),
-                   Waves.draw(rng, 1, 8, 0.030 * difficulty))
+                   0.006 * difficulty * float(np.clip(rng.standard_normal(), -2, 2)),
+                   Waves.draw(rng, 1, 6, 0.006 * difficulty),
+                   Waves.draw(rng, 1, 8, 0.008 * difficulty))
 
 
 @dataclass(frozen=True)
@@ -231,8 +231,11 @@ class Grid:
 
     def average(self, samples: FloatArray) -> FloatArray:
         """(slices, rows, columns) means of (slices, fine rows, fine columns)."""
-        n, f = samples.shape[0], self.factor
-        return samples.reshape(n, self.rows, f, self.columns, f).mean(axis=(2, 4))
+        f = self.factor
+        # Strided sums: several times as fast as a mean over two short axes.
+        total = sum(samples[:, k::f] for k in range(f))
+        total = sum(total[:, :, k::f] for k in range(f))
+        return np.asarray(total / (f * f))
 
 
 def surroundings(heart: Heart, levels: FloatArray, grid: Grid) -> npt.NDArray[np.uint8]:

@@ -40,49 +40,50 @@ class Look:
     noise: float
     texture: float
     flow: float
-    shading: float = 0.15
+    shading: float = 0.075
     signed: bool = False
     quantitative: bool = False
     scale: tuple[float, float] = (150.0, 1200.0)
 
 
-_LGE_AROUND = {M.RV_WALL: (0.22, 0.05), M.FAT: (0.85, 0.1), M.MUSCLE: (0.30, 0.05),
+_LGE_AROUND = {M.RV_WALL: (0.22, 0.03), M.FAT: (0.85, 0.05), M.MUSCLE: (0.30, 0.05),
                M.LIVER: (0.45, 0.08), M.LUNG: (0.05, 0.02)}
+_STEADY_STATE_AROUND = {M.RV_WALL: (0.42, 0.03), M.FAT: (0.95, 0.05), M.MUSCLE: (0.25, 0.05),
+                        M.LIVER: (0.35, 0.05), M.LUNG: (0.04, 0.02)}
 
 LOOKS: dict[Kind, Look] = {
     Kind.BSSFP: Look({
-        M.BLOOD: (1.00, 0.05), M.MYOCARDIUM: (0.42, 0.05), M.EDEMA: (0.49, 0.05),
-        M.SCAR: (0.50, 0.06), M.MVO: (0.45, 0.05), M.RV_WALL: (0.45, 0.05),
-        M.FAT: (0.95, 0.1), M.MUSCLE: (0.25, 0.05), M.LIVER: (0.35, 0.05),
-        M.LUNG: (0.04, 0.02)}, noise=0.08, texture=0.05, flow=0.10),
-    # Blood is drawn from well below scar to above it; see METHOD.md's measurements on patients.
+        M.BLOOD: (1.00, 0.02), M.MYOCARDIUM: (0.42, 0.02), M.EDEMA: (0.49, 0.02),
+        M.SCAR: (0.50, 0.025), M.MVO: (0.45, 0.02), **_STEADY_STATE_AROUND},
+        noise=0.105, texture=0.035, flow=0.22),
+    # Blood is drawn from well below scar to above it, as patients have it.
     Kind.LGE_MAGNITUDE: Look({
-        M.BLOOD: (0.82, 0.16), M.MYOCARDIUM: (0.20, 0.05), M.EDEMA: (0.28, 0.06),
-        M.SCAR: (0.92, 0.08), M.MVO: (0.28, 0.06), **_LGE_AROUND}, noise=0.10, texture=0.06, flow=0.08),
+        M.BLOOD: (0.84, 0.15), M.MYOCARDIUM: (0.25, 0.02), M.EDEMA: (0.33, 0.025),
+        M.SCAR: (0.94, 0.03), M.MVO: (0.30, 0.03), **_LGE_AROUND},
+        noise=0.13, texture=0.042, flow=0.15),
     Kind.LGE_PSIR: Look({
-        M.BLOOD: (0.70, 0.18), M.MYOCARDIUM: (-0.15, 0.06), M.EDEMA: (-0.04, 0.06),
-        M.SCAR: (0.92, 0.08), M.MVO: (-0.08, 0.06), **_LGE_AROUND},
-        noise=0.12, texture=0.07, flow=0.08, signed=True),
+        M.BLOOD: (0.75, 0.18), M.MYOCARDIUM: (-0.15, 0.03), M.EDEMA: (-0.05, 0.03),
+        M.SCAR: (0.92, 0.04), M.MVO: (-0.06, 0.04), **_LGE_AROUND},
+        noise=0.17, texture=0.05, flow=0.20, signed=True),
     Kind.LGE_DARK_BLOOD: Look({
-        M.BLOOD: (0.10, 0.04), M.MYOCARDIUM: (0.25, 0.05), M.EDEMA: (0.32, 0.06),
-        M.SCAR: (0.95, 0.08), M.MVO: (0.25, 0.05), **_LGE_AROUND, M.RV_BLOOD: (0.10, 0.04)},
-        noise=0.10, texture=0.06, flow=0.05),
+        M.BLOOD: (0.10, 0.03), M.MYOCARDIUM: (0.25, 0.02), M.EDEMA: (0.32, 0.025),
+        M.SCAR: (0.95, 0.03), M.MVO: (0.27, 0.03), **_LGE_AROUND},
+        noise=0.145, texture=0.042, flow=0.10),
     Kind.T2_DARK_BLOOD: Look({
-        M.BLOOD: (0.20, 0.06), M.MYOCARDIUM: (0.52, 0.05), M.EDEMA: (0.85, 0.07),
-        M.SCAR: (0.82, 0.08), M.MVO: (0.55, 0.08), M.RV_WALL: (0.50, 0.06),
-        M.FAT: (0.20, 0.06), M.MUSCLE: (0.35, 0.05), M.LIVER: (0.30, 0.05),
-        M.LUNG: (0.05, 0.02)}, noise=0.11, texture=0.08, flow=0.16),
+        M.BLOOD: (0.20, 0.025), M.MYOCARDIUM: (0.52, 0.02), M.EDEMA: (0.85, 0.03),
+        M.SCAR: (0.82, 0.03), M.MVO: (0.55, 0.04), M.RV_WALL: (0.50, 0.03),
+        M.FAT: (0.20, 0.03), M.MUSCLE: (0.35, 0.05), M.LIVER: (0.30, 0.05),
+        M.LUNG: (0.05, 0.02)}, noise=0.145, texture=0.056, flow=0.35),
     Kind.T2_PREPARED: Look({
-        M.BLOOD: (1.00, 0.06), M.MYOCARDIUM: (0.38, 0.04), M.EDEMA: (0.60, 0.05),
-        M.SCAR: (0.57, 0.06), M.MVO: (0.42, 0.06), M.RV_WALL: (0.38, 0.04),
-        M.FAT: (0.60, 0.1), M.MUSCLE: (0.20, 0.04), M.LIVER: (0.22, 0.04),
-        M.LUNG: (0.04, 0.02)}, noise=0.08, texture=0.05, flow=0.08),
+        M.BLOOD: (1.00, 0.025), M.MYOCARDIUM: (0.38, 0.02), M.EDEMA: (0.62, 0.025),
+        M.SCAR: (0.59, 0.03), M.MVO: (0.42, 0.03), M.RV_WALL: (0.38, 0.03),
+        M.FAT: (0.60, 0.05), M.MUSCLE: (0.20, 0.04), M.LIVER: (0.22, 0.04),
+        M.LUNG: (0.04, 0.02)}, noise=0.115, texture=0.035, flow=0.18),
     Kind.T2_MAP: Look({
-        M.BLOOD: (185.0, 18.0), M.MYOCARDIUM: (49.0, 2.0), M.EDEMA: (66.0, 3.0),
-        M.SCAR: (62.0, 4.0), M.MVO: (50.0, 4.0), M.RV_WALL: (50.0, 3.0),
-        M.FAT: (110.0, 15.0), M.MUSCLE: (35.0, 3.0), M.LIVER: (42.0, 4.0),
-        M.LUNG: (12.0, 4.0)}, noise=4.5, texture=2.5, flow=15.0,
-        quantitative=True),
+        M.BLOOD: (185.0, 15.0), M.MYOCARDIUM: (49.0, 1.5), M.EDEMA: (66.0, 2.0),
+        M.SCAR: (64.0, 2.0), M.MVO: (50.0, 3.0), M.RV_WALL: (50.0, 2.0),
+        M.FAT: (110.0, 10.0), M.MUSCLE: (35.0, 3.0), M.LIVER: (42.0, 4.0),
+        M.LUNG: (12.0, 4.0)}, noise=6.5, texture=1.8, flow=18.0, quantitative=True),
 }
 
 #: The kind that a role has unless another is asked for.

@@ -108,8 +108,8 @@ def healthy() -> Infarct:
 def wedge(rng: np.random.Generator, centre: float, *, mvo: bool, size: float = 1.0,
           edema: bool = True, scar: bool = True) -> list[tuple[Material, Patch]]:
     """A subendocardial wedge of scar inside a wider, nearly transmural edema."""
-    half = rng.uniform(0.50, 0.95) * size
-    border = rng.uniform(0.16, 0.38)
+    half = rng.uniform(0.62, 1.07) * size
+    border = rng.uniform(0.28, 0.46)
     level = rng.uniform(0.35, 0.65)
     reach = rng.uniform(0.50, 0.75) * min(1.0, 0.5 + 0.5 * size)
     high = rng.uniform(0.50, 0.85)
@@ -132,7 +132,7 @@ def draw_typical(rng: np.random.Generator, *, mvo_fraction: float) -> Infarct:
     centre = TERRITORIES[rng.integers(3)] + rng.normal(0, 0.35)
     mvo = bool(rng.uniform() < mvo_fraction)
     thinning = rng.uniform(0.0, 0.30)
-    rough = Waves.draw(rng, 3, 14, 0.35, drift=3.0)
+    rough = Waves.draw(rng, 3, 14, 0.23, drift=3.0)
     return Infarct("one infarct", wedge(rng, centre, mvo=mvo), thinning, rough)
 
 
@@ -140,7 +140,7 @@ def draw_atypical(rng: np.random.Generator, index: int, heart: Heart,
                   levels: FloatArray) -> Infarct:
     """The atypical heart number `index`, in the cycle of `PATTERNS`."""
     pattern = PATTERNS[index % len(PATTERNS)]
-    rough = Waves.draw(rng, 3, 14, 0.25, drift=3.0)
+    rough = Waves.draw(rng, 3, 14, 0.20, drift=3.0)
     centre = rng.uniform(-np.pi, np.pi)
     level = rng.uniform(0.40, 0.60)
     edema, scar = Material.EDEMA, Material.SCAR

@@ -1,0 +1,311 @@
+"""The command line, used as people use it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from study_files import MASK, SHAPE, TRUTH, options, save, save_all
+
+from deepgmm import __version__
+from deepgmm.cli.main import main
+from deepgmm.study.labelmap import read_labels
+from deepgmm.study.words import Tissue
+
+COMMANDS = ("segment", "demo", "phantom", "evaluate")
+
+
+@pytest.fixture(autouse=True)
+def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test writes into the user's state folder."""
+    state = tmp_path_factory.mktemp("state")
+    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
+        monkeypatch.setenv(name, str(state))
+    return state
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> list[str]:
+    """bSSFP, LGE, T2 and LV mask, as options."""
+    return options(save_all(tmp_path / "in"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "out"
+    folder.mkdir()
+    return folder
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+# Help
+
+def test_help_is_quick_because_it_loads_nothing_heavy() -> None:
+    heavy = ("torch", "numpy", "scipy", "sklearn", "matplotlib", "SimpleITK", "monai")
+    code = ("import sys; from deepgmm.cli.main import main; "
+            "assert main(['--help']) == main(['segment', '--help']) == 0; "
+            f"print([m for m in {heavy} if m in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_an_example(command: str, capsys) -> None:
+    assert run(command, "--help") == 0
+    help_text = capsys.readouterr().out
+    assert f"deepgmm {command}" in help_text.split("Example:")[1]
+    assert run("--help") == 0
+    assert f"\n  {command} " in capsys.readouterr().out
+
+
+def test_the_contracts_options_are_there(capsys) -> None:
+    run("segment", "--help")
+    text = capsys.readouterr().out
+    for option in ("--bssfp", "--lge", "--t2", "--mask", "-o,", "--wall", "--lge-kind",
+                   "--t2-kind", "--slices", "--labelmap", "--probabilities", "--montage",
+                   "--method", "--preset", "--device", "--seed", "--report", "--quiet", "--json",
+                   "--tissues", "--priors", "--resample"):
+        assert option in text
+    for choice in ("auto|gmm|svgmm|map|deepg|deepsvg", "fast|accurate|paper",
+                   "auto|cpu|cuda|mps"):
+        assert choice in "".join(text.split())
+
+
+def test_no_argument_at_all_shows_the_help(capsys) -> None:
+    assert run() == 0
+    assert "Commands:" in capsys.readouterr().out
+
+
+def test_version(capsys) -> None:
+    assert run("--version") == 0
+    assert capsys.readouterr().out == f"deepgmm {__version__}\n"
+
+
+def test_without_typer_the_extra_is_named() -> None:
+    code = ("import sys; sys.modules['typer'] = None; from deepgmm.cli.main import main; "
+            "sys.exit(main(['--help']))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 3 and "pip install 'deepgmm[cli]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_python_m_deepgmm_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "deepgmm", "--version"],
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"deepgmm {__version__}\n")
+
+
+# Segment
+
+def test_segment_writes_all_that_is_asked_for(inputs, out: Path, capsys) -> None:
+    """Other readers find the tissues where the patient has them."""
+    assert run("segment", *inputs, "-o", out / "o.seg.nrrd", "--labelmap", out / "o.nii.gz",
+               "--probabilities", out / "p.nii.gz", "--montage", out / "o.png",
+               "--report", out / "o.json", "--method", "map") == 0
+    assert {p.name for p in out.iterdir()} == {"o.seg.nrrd", "o.nii.gz", "p.nii.gz", "o.png",
+                                               "o.json"}
+    labels = nibabel.load(out / "o.nii.gz")
+    found = np.asarray(labels.dataobj).T
+    for tissue in (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR):
+        a, b = found == tissue, TRUTH == tissue
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.8, tissue
+    assert not found[~MASK].any()
+    mask = nibabel.load(inputs[inputs.index("--mask") + 1])
+    # The last digit of NIfTI's single precision.
+    np.testing.assert_allclose(labels.affine, mask.affine, rtol=2.4e-7, atol=1e-6)
+    np.testing.assert_array_equal(read_labels(out / "o.seg.nrrd").values, found)
+    sums = np.asarray(nibabel.load(out / "p.nii.gz").dataobj).sum(axis=-1).T
+    np.testing.assert_allclose(sums[MASK], 1, atol=1e-4)
+    captured = capsys.readouterr()
+    assert "Scar" in captured.out and str(out / "o.png") in captured.out
+    assert captured.err == ""
+
+
+def test_the_report_names_no_file(inputs, out: Path, tmp_path: Path) -> None:
+    run("segment", *inputs, "--report", out / "o.json", "--quiet")
+    text = (out / "o.json").read_text()
+    assert str(tmp_path) not in text and ".nii" not in text
+    report = json.loads(text)
+    assert set(report["input_hashes"]) == {"bssfp", "lge", "t2", "mask"}
+
+
+def test_json_on_stdout_is_the_report(inputs, out: Path, capsys) -> None:
+    assert run("segment", *inputs, "--json", "--report", out / "o.json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((out / "o.json").read_text())
+    assert printed["volumes_ml"]["Scar"] == pytest.approx((TRUTH == 4).sum() * 0.032, rel=0.2)
+
+
+def test_quiet_says_nothing(inputs, out: Path, capsys) -> None:
+    assert run("segment", *inputs, "-o", out / "o.seg.nrrd", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_warnings_are_said_even_when_quiet(tmp_path: Path, out: Path, capsys) -> None:
+    paths = save_all(tmp_path / "in")
+    border = np.roll(MASK, 7, axis=1).astype(np.uint8)
+    paths["mask"] = save(border, tmp_path / "in" / "border.nii.gz")
+    assert run("segment", *options(paths), "--labelmap", out / "o.nii.gz", "-q") == 0
+    errors = capsys.readouterr().err.splitlines()
+    assert "warning: the LV mask touches the image's border: see whether the heart is cut off" \
+        in errors
+    assert all(line.startswith("warning: ") for line in errors)
+    assert len(errors) == len(set(errors))
+
+
+def test_options_come_in_any_order(inputs, out: Path) -> None:
+    pairs = [inputs[i : i + 2] for i in range(0, len(inputs), 2)]
+    for name, order in (("a", pairs), ("b", pairs[::-1])):
+        run("segment", *[w for p in order for w in p], "--labelmap", out / f"{name}.nrrd", "-q")
+    same = [sitk.GetArrayFromImage(sitk.ReadImage(str(out / f"{n}.nrrd"))) for n in "ab"]
+    np.testing.assert_array_equal(*same)
+
+
+def test_choices_reach_the_fit(inputs, out: Path, monkeypatch) -> None:
+    """A stand-in takes the place of the fit and says what it was given."""
+    asked = {}
+
+    class Seen(Exception):
+        pass
+
+    def fit(study, settings, *, progress):
+        asked.update(settings.as_dict(), slices=study.slices,
+                     kinds=[s.kind.value for s in study.sequences.values()])
+        progress(0.5, "fitting")
+        raise Seen
+
+    monkeypatch.setattr(importlib.import_module("deepgmm.segment"), "segment", fit)
+    assert run("segment", *inputs, "-o", out / "o.seg.nrrd", "--method", "deepsvg",
+               "--preset", "paper", "--device", "cpu", "--seed", 7, "--tissues",
+               "blood, scar", "--slices", "0,2", "--lge-kind", "dark-blood",
+               "--t2-kind", "unknown", "--covariance", "full") == 3
+    assert asked.items() >= {
+        "method": "deepsvg", "preset": "paper", "device": "cpu", "seed": 7,
+        "tissues": ["blood", "scar"], "slices": (0, 2), "covariance": "full",
+        "kinds": ["bssfp", "lge-dark-blood", "t2-unknown"[3:]]}.items()
+
+
+def test_wall_and_resample_reach_the_reading(tmp_path: Path, out: Path) -> None:
+    paths = save_all(tmp_path / "in", ("bssfp", "lge", "t2", "mask", "wall"))
+    half = MASK[:, ::2, ::2].astype(np.uint8)
+    paths["mask"] = save(half, tmp_path / "half.nrrd", spacing=(4.0, 4.0, 8.0))
+    arguments = ["segment", *options(paths), "--report", out / "o.json", "-q"]
+    assert run(*arguments) == 2
+    assert run(*arguments, "--resample") == 0
+    report = json.loads((out / "o.json").read_text())
+    assert "wall" in report["input_hashes"]
+    assert any("resampled" in w for w in report["warnings"])
+
+
+def test_ones_own_priors_enter_by_their_hash(inputs, out: Path, tmp_path: Path) -> None:
+    priors = tmp_path / "priors of Jane.json"
+    priors.write_text("{}")
+    assert run("segment", *inputs, "--priors", priors, "--report", out / "o.json", "-q") == 0
+    text = (out / "o.json").read_text()
+    assert "Jane" not in text and len(json.loads(text)["input_hashes"]["priors"]) == 64
+
+
+# Phantom, evaluate, demo
+
+def test_phantom_then_segment_then_evaluate(tmp_path: Path, capsys) -> None:
+    made = tmp_path / "made"
+    assert run("phantom", "--patients", 2, "--seed", 5, "--slices", 2, "--difficulty", 0.5,
+               "--lge-kind", "psir", "-o", made, "-q") == 0
+    assert sorted(p.name for p in made.iterdir()) == ["phantom-0005", "phantom-0006"]
+    facts = json.loads((made / "phantom-0005" / "phantom.json").read_text())
+    assert (facts["seed"], facts["kinds"]["lge"]) == (5, "lge-psir")
+    found = tmp_path / "found"
+    found.mkdir()
+    for case in ("phantom-0005", "phantom-0006"):
+        paths = {r: made / case / f"{r}.nii.gz" for r in ("bssfp", "lge", "t2", "mask")}
+        assert run("segment", *options(paths), "-o", found / f"{case}.seg.nrrd", "-q") == 0
+    capsys.readouterr()
+    assert run("evaluate", found, made, "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert set(scores["cases"]) == {"phantom-0005", "phantom-0006"} and scores["patients"] == 2
+    assert scores["volume"]["Blood"]["dice"]["mean"] > 0.8
+    assert run("evaluate", found, made) == 0
+    table = capsys.readouterr().out
+    assert table.startswith("2 cases") and "Edema" in table
+
+
+def test_phantoms_are_the_same_each_time_and_replaced_whole(tmp_path: Path) -> None:
+    def content() -> dict[str, bytes]:
+        return {p.name: p.read_bytes() for p in (tmp_path / "phantom-0003").iterdir()}
+
+    arguments = ("phantom", "--seed", 3, "--slices", 1, "--sequences", "lge", "-o", tmp_path, "-q")
+    assert run(*arguments) == 0
+    first = content()
+    assert set(first) == {"lge.nii.gz", "mask.nii.gz", "wall.nii.gz", "truth.nii.gz",
+                          "phantom.json"}
+    assert run(*arguments) == 0
+    for name in first:
+        if name.endswith(".gz"):
+            # gzip keeps a time; what matters is what it holds
+            read = nibabel.load(tmp_path / "phantom-0003" / name).get_fdata()
+            assert np.isfinite(read).all()
+    assert set(content()) == set(first)
+    assert [p.name for p in tmp_path.iterdir()] == ["phantom-0003"]
+
+
+def test_phantom_in_the_layout_of_myops(tmp_path: Path) -> None:
+    pytest.importorskip("deepgmm.study.myops_layout", reason="the layout is not written yet")
+    assert run("phantom", "--slices", 2, "--layout", "myops", "-o", tmp_path, "-q") == 0
+    assert len(list(tmp_path.rglob("*.nii.gz"))) >= 4
+
+
+def test_evaluate_the_truth_against_itself_is_perfect(tmp_path: Path, capsys) -> None:
+    truth = save(TRUTH, tmp_path / "truth.nii.gz")
+    assert run("evaluate", truth, truth, "--json") == 0
+    scores = json.loads(capsys.readouterr().out)["volume"]
+    assert set(scores) == {"Blood", "Myocardium", "Edema", "Scar"}
+    for score in scores.values():
+        assert score["dice"] == 1 and score["hausdorff95"] == score["surface_distance"] == 0
+
+
+def test_evaluate_gives_dice_as_worked_out_by_hand(tmp_path: Path, capsys) -> None:
+    """Two squares of 4 x 4 voxels of 2 x 2 x 8 mm, one voxel apart: 12 of 16 overlap, and on
+    either side 4 of 16 lie 2 mm from the other."""
+    a, b = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.uint8)
+    a[1, 10:14, 10:14] = b[1, 10:14, 11:15] = 1
+    one, other = save(a, tmp_path / "a.nrrd"), save(b, tmp_path / "b.nrrd")
+    assert run("evaluate", one, other) == 0
+    row = next(r for r in capsys.readouterr().out.splitlines() if r.startswith("Blood"))
+    assert row.split()[1:] == ["0.750", "2.0", "0.50", "0.5", "0.5"]
+
+
+def test_folders_are_matched_by_case_not_by_order(tmp_path: Path, capsys) -> None:
+    """Names that sort differently in the two folders, and one truth too many."""
+    blank = TRUTH.copy()
+    blank[0] = 0
+    for folder, names in (("found", ("b", "a")), ("true", ("b", "a", "c"))):
+        for name in names:
+            save(blank if name == "a" else TRUTH, tmp_path / folder / f"{name}.nii.gz")
+    assert run("evaluate", tmp_path / "found", tmp_path / "true", "--json") == 0
+    captured = capsys.readouterr()
+    scores = json.loads(captured.out)
+    assert all(s["volume"]["Scar"]["dice"] == 1 for s in scores["cases"].values())
+    assert captured.err == "warning: 1 truths have no prediction; left out\n"
+
+
+def test_demo(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run("demo") == 0
+    made = tmp_path / "demo-output"
+    assert {p.name for p in made.iterdir()} == {
+        "input", "segmentation.seg.nrrd", "labelmap.nii.gz", "montage.png", "report.json"}
+    printed = capsys.readouterr().out
+    for word in ("Blood", "Myocardium", "Edema", "Scar", "Dice", "montage.png"):
+        assert word in printed
+    assert run("demo", "--quiet") == 0  # over the first run's files
+    assert capsys.readouterr().out == ""
