@@ -434,9 +434,12 @@ def test_what_cannot_be_evaluated(tmp_path: Path, state, capsys) -> None:
     empty = save(np.zeros(SHAPE, np.uint8), tmp_path / "empty.nii.gz")
     (tmp_path / "none").mkdir()
     save(TRUTH, tmp_path / "other" / "b.nii.gz")
+    half = tmp_path / "half.nii.gz"
+    half.write_bytes(truth.read_bytes()[:300])
     for prediction, against, hint in (
         (tmp_path / "gone.nii.gz", truth, "prediction does not exist"),
         (moved, truth, "different grids"),
+        (half, truth, "prediction file is truncated or damaged"),
         (image, truth, "no tissue"),
         (empty, empty, "neither prediction nor truth holds any tissue"),
         (truth, tmp_path / "true", "both be files or both be folders"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import subprocess
@@ -212,7 +213,9 @@ def test_ones_own_priors_enter_by_their_hash(inputs, out: Path, tmp_path: Path) 
     priors.write_text("{}")
     assert run("segment", *inputs, "--priors", priors, "--report", out / "o.json", "-q") == 0
     text = (out / "o.json").read_text()
-    assert "Jane" not in text and len(json.loads(text)["input_hashes"]["priors"]) == 64
+    assert "Jane" not in text
+    wanted = hashlib.sha256(priors.read_bytes()).hexdigest()
+    assert json.loads(text)["settings"]["priors"] == f"sha256:{wanted}"
 
 
 # Phantom, evaluate, demo

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
+from deepgmm.identify.obstruction import obstructions
 from deepgmm.identify.physics import check_physics
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Settings
 from deepgmm.study.study import Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 if TYPE_CHECKING:
-    from deepgmm.methods import Outcome
+    from deepgmm.methods import Outcome, Problem
 
 
 def _silent(fraction: float, stage: str) -> None:
@@ -94,10 +96,18 @@ def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
     return tuple(sorted(wanted))
 
 
-def _result(problem: object, outcome: Outcome) -> Result:
-    from deepgmm.methods import Problem
+def _mark_obstruction(problem: Problem, outcome: Outcome,
+                      labels: npt.NDArray[np.uint8]) -> None:
+    """Dark islands inside a scar join it, or get a label of their own where asked for."""
+    study, tissues = problem.study, problem.tissues
+    column = study.roles.index(Role.LGE)
+    pair = [tissues.index(Tissue.MYOCARDIUM), tissues.index(Tissue.SCAR)]
+    level = outcome.scale.raw_means(outcome.means[:, pair].mean((0, 1)))[column]
+    islands = obstructions(labels, study.mask, study.sequences[Role.LGE].values, level)
+    labels[islands] = Tissue.MVO if problem.settings.keep_mvo else Tissue.SCAR
 
-    assert isinstance(problem, Problem)
+
+def _result(problem: Problem, outcome: Outcome) -> Result:
     study, settings, tissues, slices = (problem.study, problem.settings, problem.tissues,
                                         problem.slices)
     probabilities = outcome.posterior
@@ -110,6 +120,8 @@ def _result(problem: object, outcome: Outcome) -> Result:
     posterior[list(slices)] = probabilities
     winner = np.asarray(tissues, dtype=np.uint8)[probabilities.argmax(1)]
     labels[list(slices)] = np.where(inside, winner, 0)
+    if Role.LGE in study.sequences and Tissue.SCAR in tissues and problem.geometric:
+        _mark_obstruction(problem, outcome, labels)
     scale = outcome.scale
     fits = [
         SliceFit(

@@ -149,7 +149,6 @@ def run(job: Job, *, quiet: bool) -> Result:
                              "to --priors")
     check_places(job.outputs, sources)
     with progress_bar(quiet) as progress:
-        from deepgmm.study.files import sha256
         from deepgmm.study.reading import read_study
 
         began = time.perf_counter()
@@ -159,8 +158,6 @@ def run(job: Job, *, quiet: bool) -> Result:
                 bssfp=given.get("bssfp"), lge=given.get("lge"), t2=given.get("t2"),
                 mask=given.get("mask"), wall=given.get("wall"), lge_kind=job.lge_kind,
                 t2_kind=job.t2_kind, slices=job.slices, resample=job.resample)
-        if job.settings.priors:
-            study.hashes["priors"] = sha256(job.settings.priors)
         reading = time.perf_counter() - began
 
         from deepgmm.segment import segment as fit
@@ -168,8 +165,6 @@ def run(job: Job, *, quiet: bool) -> Result:
         result = fit(study, job.settings,
                      progress=lambda fraction, stage: progress(0.05 + 0.85 * fraction, stage))
         result.provenance.setdefault("seconds", {})["read"] = round(reading, 3)
-        if job.settings.priors:  # a path may name a person; the hash is among the inputs'
-            result.provenance["settings"]["priors"] = "the user's own"
         progress(0.92, "writing")
 
         from deepgmm.review.outputs import write_outputs

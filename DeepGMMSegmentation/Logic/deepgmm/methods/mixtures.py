@@ -40,7 +40,6 @@ def fit_map(problem: Problem, progress: Progress) -> Fit:
         return fit_plain_map(problem, progress)
     options = anchored_options(problem.tissues, problem.study.roles, problem.device,
                                problem.dtype)
-    options.origin = problem.origin
     return fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=True), options,
                         progress=progress)
 

@@ -14,6 +14,7 @@ from deepgmm.model.mixture import Mixture
 from deepgmm.study.normalisation import Scale
 
 CROP = 160
+STEPS = 200
 
 
 def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
@@ -25,7 +26,7 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     departures: the result is read off a forward pass after the last step, and components are
     named by assignment to the contrast priors, since no truth is at hand.
     """
-    options = DeepOptions(spatial=spatial, patience=0, label_by_network=not spatial,
+    options = DeepOptions(spatial=spatial, patience=0, steps=STEPS, label_by_network=not spatial,
                           mean_weight=problem.settings.mean_weight)
     target = torch.as_tensor(problem.contrast.means, dtype=torch.float32, device=problem.device)
     images, reference = problem.study.images[list(problem.slices)], problem.normalised[1]

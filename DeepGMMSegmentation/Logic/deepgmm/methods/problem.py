@@ -22,8 +22,8 @@ from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
 
-#: Angular sectors around the ventricle, 10 degrees each.
-SECTORS = 36
+#: Angular sectors around the ventricle, 15 degrees each.
+SECTORS = 24
 #: Deeper than this lies the pool, in mm from the epicardium; between these, the outer wall.
 CORE_MM = 14.0
 RING_MM = (1.5, 5.5)
@@ -76,10 +76,9 @@ class Problem:
             wall=None if wall is None else packed(wall[list(self.slices)].astype(float)))
 
     @property
-    def origin(self) -> torch.Tensor:
-        """(M,) centre over width: adding it to a normalised intensity measures it from 0."""
-        scale = self.normalised[1]
-        return torch.as_tensor(scale.centre / scale.width, dtype=self.dtype, device=self.device)
+    def geometric(self) -> bool:
+        """Whether the method knows wall from pool, or labels pixel by pixel."""
+        return self.settings.method in (Method.AUTO, Method.MAP)
 
     @property
     def full(self) -> bool:

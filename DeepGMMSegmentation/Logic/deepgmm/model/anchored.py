@@ -45,7 +45,9 @@ class AnchoredOptions:
         the healthy mean; -inf for no demand. Without it a disease that is absent takes over
         part of the healthy wall.
     gain : standard deviation of a slice's log gain; 0 for the same gain everywhere.
-    origin : (M,) where zero intensity lies, normalised units; the gain acts about it.
+    dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
+        darkest percentiles of a mask are near zero on every sequence, and told from them, not
+        from the file's zero, the fit is the same for a I + b.
     iterations, tolerance : EM rounds at most, and the mean change of the posterior at which
         the fit has settled.
     """
@@ -57,18 +59,27 @@ class AnchoredOptions:
     outlier: float = 0.01
     gaps: Tensor | None = None
     gain: float = 0.3
-    origin: Tensor | None = None
+    dark: float = -1.15
     iterations: int = 40
     tolerance: float = 1e-3
 
 
 @dataclass
 class _State:
-    """What one round hands to the next: probabilities of wall, tissue in the wall, sectors."""
+    """What one round hands to the next.
+
+    Attributes
+    ----------
+    in_wall : (S, P) probability of wall; `tissue` : (S, P, K - 1) of each tissue there.
+    pool_parts : (S, P, 2) in the pool, the shares of pure blood and of muscle.
+    inlier : (S, P, K) that a tissue's Gaussian, not the outlier density, drew the pixel.
+    states : (S, A, states) of the sectors; `thickness` : (S, A) of the wall, mm.
+    """
 
     in_wall: Tensor
     tissue: Tensor
     pool_parts: Tensor
+    inlier: Tensor
     states: Tensor | None
     thickness: Tensor
 
@@ -86,14 +97,14 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
     state = _geometric_start(batch, ventricle, prior, options)
     previous, trace, converged = None, [], False
     given, gain = batch, torch.ones_like(batch.values[:, 0])
-    if options.gain > 0 and options.origin is not None:
+    if options.gain > 0:
         gain = slice_gain(batch, _weights(batch, state), _m_step(batch, state, prior, options), gain, options)
-        batch = replace(given, values=_without_gain(given, gain, options.origin))
+        batch = replace(given, values=_without_gain(given, gain, options.dark))
     for round_ in range(options.iterations):
         mixture = _m_step(batch, state, prior, options)
-        if options.gain > 0 and options.origin is not None:
+        if options.gain > 0:
             gain = slice_gain(given, _weights(batch, state), mixture, gain, options)
-            batch = replace(given, values=_without_gain(given, gain, options.origin))
+            batch = replace(given, values=_without_gain(given, gain, options.dark))
         state = _e_step(batch, ventricle, mixture, state, options)
         everything = _posterior(batch, state)
         trace.append(_objective(batch, mixture, prior, everything))
@@ -120,7 +131,8 @@ def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePr
     weights = mixture.log_weights[:, None, 1:]
     tissue = torch.softmax(density[..., 1:] + weights, dim=2)
     blood = torch.tensor([1.0, 0.0], dtype=zero.dtype, device=zero.device)
-    return _State(in_wall * batch.valid, tissue, blood.expand(*zero.shape, 2), None, thickness)
+    return _State(in_wall * batch.valid, tissue, blood.expand(*zero.shape, 2),
+                  torch.ones_like(density), None, thickness)
 
 
 def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior,
@@ -137,24 +149,23 @@ def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior,
 
 
 def _weights(batch: PixelBatch, state: _State) -> Tensor:
-    """(S, P, K) which Gaussian drew each pixel; blends of blood and muscle count for none."""
+    """(S, P, K) which Gaussian drew each pixel; blends and outliers count for none."""
     pool = batch.valid - state.in_wall
     wall = state.in_wall[..., None] * state.tissue
     blood, muscle = (pool[..., None] * state.pool_parts).split(1, dim=2)
-    return torch.cat([blood, wall[..., :1] + muscle, wall[..., 1:]], dim=2)
+    return torch.cat([blood, wall[..., :1] + muscle, wall[..., 1:]], dim=2) * state.inlier
 
 
 def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, gain: Tensor,
                options: AnchoredOptions) -> Tensor:
     """(S, M) how much brighter each slice is than the study, with prior N(0, gain^2) on its log.
 
-    Least squares of the intensities above `origin` on the study's means, weighted by the
+    Least squares of the intensities above `dark` on the study's means, weighted by the
     responsibilities; one Gauss-Newton step in the log gain. The mean log gain is 0.
     """
-    assert options.origin is not None
     moments = Moments.of(batch, w)
-    expected = mixture.means + options.origin
-    seen = moments.first + moments.mass[..., None] * options.origin
+    expected = mixture.means - options.dark
+    seen = moments.first + moments.mass[..., None] * -options.dark
     precision = 1.0 / mixture.covariances
     # the model is seen = gain * expected, its noise scaled by the gain as well
     slope = (moments.mass[..., None] * expected.square() * precision).sum(1)
@@ -165,9 +176,9 @@ def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, gain: Tensor,
     return (log_gain - log_gain.mean(0)).exp()
 
 
-def _without_gain(batch: PixelBatch, gain: Tensor, origin: Tensor) -> Tensor:
+def _without_gain(batch: PixelBatch, gain: Tensor, dark: float) -> Tensor:
     """(S, P, M) values as they would be at gain 1."""
-    level = (batch.values + origin) / gain[:, None, :] - origin
+    level = (batch.values - dark) / gain[:, None, :] + dark
     return level * batch.valid[..., None]
 
 
@@ -175,8 +186,10 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
             options: AnchoredOptions) -> _State:
     density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
                           mixture.covariances.expand(batch.slices, -1, -1))
+    inlier = torch.ones_like(density)
     if options.outlier > 0:
         anywhere = torch.full_like(density, _log_box(batch, options.outlier))
+        inlier = torch.sigmoid(density - anywhere)
         density = torch.logaddexp(density, anywhere)
     blood, tissues = density[..., 0], density[..., 1:]
     states, expected = None, None
@@ -208,7 +221,7 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
     if options.compatibility is not None:
         tissue = sweep(ventricle, log_tissue, state.tissue if state.states is not None else tissue,
                        options.compatibility, in_wall)
-    return _State(in_wall, tissue, pool_parts, states, thickness)
+    return _State(in_wall, tissue, pool_parts, inlier, states, thickness)
 
 
 def _blend_density(batch: PixelBatch, mixture: Mixture) -> Tensor:

@@ -25,7 +25,8 @@ class WallPrior:
     Attributes
     ----------
     thickness : median, mm, and `spread` : standard deviation of its logarithm.
-    roughness : standard deviation, in mm, of the thickness from one sector to the next.
+    roughness : standard deviation, in mm, of the change of thickness over one radian (a random
+        walk around the ring).
     step : width of a thickness bin, mm.
     evidence : how much of a pixel's log-likelihood counts; below 1 because neighbouring
         pixels are correlated.
@@ -33,8 +34,8 @@ class WallPrior:
 
     thickness: float = 7.5
     spread: float = 0.3
-    roughness: float = 0.25
-    step: float = 0.5
+    roughness: float = 0.6
+    step: float = 0.75
     evidence: float = 0.25
 
 
@@ -64,8 +65,13 @@ def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, v
     offset = (thickness.clamp_min(prior.step / 2) / prior.thickness).log() / prior.spread
     # one prior a slice, shared out over the sectors, which are not independent draws
     log_unary = log_unary - 0.5 * offset.square() * (6.0 / sectors)
-    change = (thickness[:, None] - thickness[None, :]) / prior.roughness
+    change = (thickness[:, None] - thickness[None, :]) / (
+        prior.roughness * math.sqrt(2 * math.pi / sectors))
     marginals, log_evidence = ring_marginals(log_unary, -0.5 * change.square())
-    beyond = 1.0 - marginals.cumsum(2)  # P(T > t)
-    by_pixel = beyond.flatten(1).gather(1, ventricle.sector * bins + place)
+    beyond = 1.0 - marginals.cumsum(2)  # P(T > t) at each bin's end
+    beyond = torch.cat([torch.ones_like(beyond[..., :1]), beyond], dim=2)
+    upper = (ventricle.depth / prior.step - place).clamp(0, 1)
+    at = ventricle.sector * (bins + 1) + place
+    low, high = (beyond.flatten(1).gather(1, at + side) for side in (0, 1))
+    by_pixel = (low * (1 - upper) + high * upper).clamp(0, 1)  # cumsum rounds
     return by_pixel * valid, marginals @ thickness, log_evidence

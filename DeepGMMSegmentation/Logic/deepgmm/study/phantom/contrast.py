@@ -101,17 +101,19 @@ def look_of(kind: Kind) -> Look:
     return LOOKS[kind]
 
 
-def draw_signals(rng: np.random.Generator, look: Look, difficulty: float) -> FloatArray:
+def draw_signals(rng: np.random.Generator, look: Look, difficulty: float,
+                 lesion: float = 1.0) -> FloatArray:
     """(materials,) this patient's signals.
 
-    Difficulty spreads the patients and pulls the lesions' signals towards the myocardium's.
+    Difficulty spreads the patients and pulls the lesions' signals towards the myocardium's;
+    `lesion` is the share of their contrast that is there at all.
     """
     signal = np.zeros(len(Material))
     draws = np.clip(rng.standard_normal(len(Material)), -2.0, 2.0)
     for material in Material:
         mean, spread = look.signal.get(material, (0.0, 0.0))
         signal[material] = mean + spread * difficulty * draws[material]
-    keep = float(np.clip(1.2 - 0.2 * difficulty, 0.2, 1.2))
+    keep = lesion * float(np.clip(1.2 - 0.2 * difficulty, 0.2, 1.2))
     for material in _LESIONS:
         signal[material] = (signal[M.MYOCARDIUM]
                             + keep * (signal[material] - signal[M.MYOCARDIUM]))
@@ -149,12 +151,13 @@ def shading(rng: np.random.Generator, shape: tuple[int, ...], size: float) -> Fl
 
 
 def image(rng: np.random.Generator, materials: npt.NDArray[np.uint8], grid: Grid, kind: Kind,
-          difficulty: float) -> tuple[npt.NDArray[np.float32], FloatArray]:
+          difficulty: float, chronic: bool = False) -> tuple[npt.NDArray[np.float32], FloatArray]:
     """One sequence of a patient.
 
     Parameters
     ----------
     materials : (slices, fine rows, fine columns).
+    chronic : the scar is old: without edema it is hardly bright on T2.
 
     Returns
     -------
@@ -162,7 +165,8 @@ def image(rng: np.random.Generator, materials: npt.NDArray[np.uint8], grid: Grid
     signals : (materials,) the noise-free signals behind them, before scaling.
     """
     look = look_of(kind)
-    signals = draw_signals(rng, look, difficulty)
+    lesion = 0.15 if chronic and kind.role is Role.T2 else 1.0
+    signals = draw_signals(rng, look, difficulty, lesion)
     values = grid.average(signals.astype(np.float32)[materials])
     shape = values.shape
     wall = grid.average(_IN_WALL[materials])

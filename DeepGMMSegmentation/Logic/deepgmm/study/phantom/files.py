@@ -9,54 +9,68 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.study.files import together, unwritable
+from deepgmm.study.labelmap import write_image
 from deepgmm.study.study import Geometry
 
 if TYPE_CHECKING:
     from deepgmm.study.phantom.patient import PhantomPatient
 
+#: Formats that hold a volume and its place in one file.
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
-def write_volume(values: npt.NDArray[np.generic], geometry: Geometry, path: Path) -> None:
-    """Write (slices, rows, columns) in its place; appears whole or not at all.
+
+def write_volumes(volumes: dict[Path, npt.NDArray[np.generic]], geometry: Geometry) -> None:
+    """Write (slices, rows, columns) arrays in their place; all appear or none.
 
     Raises
     ------
-    InputError : the folder cannot be written or the file name's ending has no format.
+    InputError : a folder that cannot be made or written to, a full disk.
     """
     import SimpleITK as sitk
 
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values))
-    image.SetSpacing(geometry.spacing)
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
-    beside = path.with_name(f".part-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        sitk.WriteImage(image, str(beside), useCompression=True)
-        beside.replace(path)
-    except (OSError, RuntimeError) as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(f"cannot write '{path.name}' into its folder: choose a folder you may "
-                         "write to, and a name ending in .nii.gz, .nrrd or .mha") from error
+    with together() as outputs:
+        for path, values in volumes.items():
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise unwritable(error, "phantom") from error
+            image = sitk.GetImageFromArray(np.ascontiguousarray(values))
+            image.SetSpacing(geometry.spacing)
+            image.SetOrigin(geometry.origin)
+            image.SetDirection(geometry.direction)
+            write_image(image, outputs.path(path, path.name), path.name)
 
 
 def write_patient(patient: PhantomPatient, folder: str | Path, *,
                   suffix: str = ".nii.gz") -> dict[str, Path]:
-    """Write sequences, LV mask, wall and truth into `folder`.
+    """Write sequences, LV mask, wall and truth into `folder`, which is made if need be.
+
+    Parameters
+    ----------
+    suffix : .nii.gz, .nii, .nrrd or .mha.
 
     Returns
     -------
     paths : by role: "bssfp", "lge", "t2" (those the patient has), "mask", "wall", "truth".
+
+    Raises
+    ------
+    InputError : another suffix, or a folder that cannot be written to.
+
+    Examples
+    --------
+    >>> paths = write_patient(make_patient(7), "phantom-7")                # doctest: +SKIP
     """
-    folder = Path(folder)
+    if suffix not in SUFFIXES:
+        raise InputError(f"no format '{suffix}' for the phantom: give one of "
+                         + ", ".join(SUFFIXES))
     study = patient.study
     volumes: dict[str, npt.NDArray[np.generic]] = {
         role.value: sequence.values.astype(np.float32)
         for role, sequence in study.sequences.items()}
-    volumes["mask"] = study.mask.astype(np.uint8)
-    volumes["wall"] = patient.wall.astype(np.uint8)
-    volumes["truth"] = patient.truth
-    paths = {}
-    for name, values in volumes.items():
-        paths[name] = folder / f"{name}{suffix}"
-        write_volume(values, study.geometry, paths[name])
+    volumes |= {"mask": study.mask.astype(np.uint8), "wall": patient.wall.astype(np.uint8),
+                "truth": patient.truth}
+    paths = {name: Path(folder) / f"{name}{suffix}" for name in volumes}
+    write_volumes({paths[name]: values for name, values in volumes.items()}, study.geometry)
     return paths

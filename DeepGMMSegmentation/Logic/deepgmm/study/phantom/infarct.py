@@ -72,16 +72,18 @@ class Infarct:
     lesions : material and its patch, painted in this order.
     thinning : greatest relative thinning of the scarred wall.
     rough : of the lesions' borders, one function for all.
+    chronic : an old scar, whose T2 is nearly the myocardium's.
     """
 
     pattern: str
     lesions: list[tuple[Material, Patch]] = field(default_factory=list)
     thinning: float = 0.0
     rough: Waves | None = None
+    chronic: bool = False
 
     def bounds(self, levels: FloatArray) -> list[tuple[Material, FloatArray]]:
         """Per lesion, (levels, 2, angles) depths."""
-        waves = np.zeros((np.asarray(levels).size, ANGLES))
+        waves: FloatArray = np.zeros((np.asarray(levels).size, ANGLES))
         if self.rough is not None:
             waves = self.rough(levels)
         return [(material, patch.bounds(levels, waves)) for material, patch in self.lesions]
@@ -112,13 +114,13 @@ def wedge(rng: np.random.Generator, centre: float, *, mvo: bool, size: float = 1
     border = rng.uniform(0.28, 0.46)
     level = rng.uniform(0.35, 0.65)
     reach = rng.uniform(0.50, 0.75) * min(1.0, 0.5 + 0.5 * size)
-    high = rng.uniform(0.50, 0.85)
-    swell = rng.uniform(0.12, 0.30)
+    high = rng.uniform(0.45, 0.80)
+    swell = rng.uniform(0.22, 0.40)
     core = rng.uniform(0.40, 0.60)
     lesions = []
     if edema:
         lesions.append((Material.EDEMA, Patch(centre, half + border, level, reach * 1.15, 0.0,
-                                              high + swell if high + swell < 0.9 else 1.2)))
+                                              high + swell if high + swell < 0.85 else 1.2)))
     if scar:
         lesions.append((Material.SCAR, Patch(centre, half, level, reach, 0.0, high)))
     if mvo:
@@ -170,7 +172,8 @@ def draw_atypical(rng: np.random.Generator, index: int, heart: Heart,
     else:
         lesions = wedge(rng, centre, mvo=False, size=0.5)
         _resize_scar(lesions, heart, levels, rough, share=0.05)
-    return Infarct(pattern, lesions, rng.uniform(0.0, 0.15), rough)
+    return Infarct(pattern, lesions, rng.uniform(0.0, 0.15), rough,
+                   chronic=pattern == "scar without edema")
 
 
 def _resize_scar(lesions: list[tuple[Material, Patch]], heart: Heart, levels: FloatArray,

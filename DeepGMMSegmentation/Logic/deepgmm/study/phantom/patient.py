@@ -46,6 +46,7 @@ class PhantomPatient:
         scar, papillary muscles as blood.
     truth_mvo : (slices, rows, columns) bool, microvascular obstruction.
     wall : (slices, rows, columns) bool, myocardium, edema and scar together.
+    rv : (slices, rows, columns) bool, the right ventricle's pool.
     pattern : the lesion in words, one of `infarct.PATTERNS`, "one infarct" or "healthy".
     signals : noise-free signal per role and tissue, before scaling and shading.
     shifts : (rows, columns) displacement of each sequence against the truth, pixels.
@@ -55,6 +56,7 @@ class PhantomPatient:
     truth: npt.NDArray[np.uint8]
     truth_mvo: npt.NDArray[np.bool_]
     wall: npt.NDArray[np.bool_]
+    rv: npt.NDArray[np.bool_]
     seed: int
     patient_set: PatientSet
     pattern: str
@@ -124,22 +126,25 @@ def make_patient(
     def paint(pose: Pose) -> npt.NDArray[np.uint8]:
         return paint_heart(around, heart, levels, grid, bounds, thinning, pose)
 
-    truth, truth_mvo = _truth(paint(Pose()), grid)
-    sequences, signals, shifts = {}, {}, {}
+    truth, truth_mvo, rv = _truth(paint(Pose()), grid)
+    sequences: dict[Role, Sequence] = {}
+    signals: dict[Role, dict[Tissue, float]] = {}
+    shifts: dict[Role, tuple[float, float]] = {}
     for i, role in enumerate(Role):
         # Drawn for every role, so that leaving one out does not move the others.
         pose = Pose.draw(motion, difficulty, pixel)
         if role not in kinds:
             continue
-        values, signal = image(scans[i], paint(pose), grid, kinds[role], difficulty)
+        values, signal = image(scans[i], paint(pose), grid, kinds[role], difficulty,
+                               infarct.chronic)
         sequences[role] = Sequence(role, values, kinds[role])
         signals[role] = {t: float(signal[t]) for t in Tissue if t != Tissue.BACKGROUND}
         shifts[role] = (pose.shift[0] / pixel, pose.shift[1] / pixel)
 
     study = Study(sequences, truth > 0, geometry,
                   insertion_points=grid.to_pixel(heart.insertion_points(centre)))
-    return PhantomPatient(study, truth, truth_mvo, truth >= Tissue.MYOCARDIUM, seed, patient_set,
-                          infarct.pattern, difficulty, signals, shifts)
+    return PhantomPatient(study, truth, truth_mvo, truth >= Tissue.MYOCARDIUM, rv, seed,
+                          patient_set, infarct.pattern, difficulty, signals, shifts)
 
 
 def _patient_set(name: PatientSet | str) -> PatientSet:
@@ -197,7 +202,8 @@ def _geometry(rng: np.random.Generator, heart: Heart, grid: Grid, gap: float,
     size = np.array([grid.columns, grid.rows, slices])
     centre = np.array([45.0, -20.0, 30.0]) + rng.normal(0, 15.0, 3)
     origin = centre - direction @ (spacing * (size - 1) / 2)
-    return Geometry(tuple(float(s) for s in spacing), tuple(float(o) for o in origin),
+    return Geometry((grid.pixel, grid.pixel, gap),
+                    (float(origin[0]), float(origin[1]), float(origin[2])),
                     tuple(float(d) for d in direction.ravel()))
 
 
@@ -219,13 +225,18 @@ _TISSUES = {Tissue.BLOOD: (Material.BLOOD, Material.PAPILLARY),
             Tissue.SCAR: (Material.SCAR, Material.MVO)}
 
 
-def _truth(materials: npt.NDArray[np.uint8],
-           grid: Grid) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_]]:
-    """Labels of the pixels at least half of which is left ventricle: its largest tissue."""
+def _truth(materials: npt.NDArray[np.uint8], grid: Grid
+           ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Labels, microvascular obstruction and the right ventricle's pool.
+
+    A pixel belongs to the left ventricle if at least half of it does, and then to the tissue
+    that has most of it.
+    """
     shares = np.stack([
         grid.average(np.isin(materials, wanted).astype(np.float32))
         for wanted in _TISSUES.values()])
     labels = np.array(list(_TISSUES), dtype=np.uint8)[shares.argmax(axis=0)]
     labels[shares.sum(axis=0) < 0.5] = Tissue.BACKGROUND
     mvo = grid.average((materials == Material.MVO).astype(np.float32)) >= 0.5
-    return labels, mvo & (labels == Tissue.SCAR)
+    rv = grid.average((materials == Material.RV_BLOOD).astype(np.float32)) >= 0.5
+    return labels, mvo & (labels == Tissue.SCAR), rv & (labels == Tissue.BACKGROUND)
