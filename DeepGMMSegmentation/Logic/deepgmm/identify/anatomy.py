@@ -15,29 +15,34 @@ STATES: dict[str, tuple[dict[Tissue, float], dict[Tissue, float]]] = {
                 {Tissue.MYOCARDIUM: 0.96, Tissue.EDEMA: 0.02, Tissue.SCAR: 0.02}),
     "edema": ({Tissue.MYOCARDIUM: 0.25, Tissue.EDEMA: 0.70, Tissue.SCAR: 0.05},
               {Tissue.MYOCARDIUM: 0.25, Tissue.EDEMA: 0.70, Tissue.SCAR: 0.05}),
-    "infarct": ({Tissue.MYOCARDIUM: 0.20, Tissue.EDEMA: 0.50, Tissue.SCAR: 0.30},
-                {Tissue.MYOCARDIUM: 0.10, Tissue.EDEMA: 0.15, Tissue.SCAR: 0.75}),
+    "infarct": ({Tissue.MYOCARDIUM: 0.30, Tissue.EDEMA: 0.50, Tissue.SCAR: 0.20},
+                {Tissue.MYOCARDIUM: 0.20, Tissue.EDEMA: 0.30, Tissue.SCAR: 0.50}),
 }
 
 #: What a tissue of the wall gains from a neighbour of the same tissue, and loses by another:
 #: scar borders on edema rather than on healthy wall.
 LIKE = {
-    (Tissue.MYOCARDIUM, Tissue.MYOCARDIUM): 0.6, (Tissue.EDEMA, Tissue.EDEMA): 0.6,
-    (Tissue.SCAR, Tissue.SCAR): 0.6, (Tissue.EDEMA, Tissue.SCAR): 0.2,
-    (Tissue.MYOCARDIUM, Tissue.EDEMA): 0.1, (Tissue.MYOCARDIUM, Tissue.SCAR): -0.1,
+    (Tissue.MYOCARDIUM, Tissue.MYOCARDIUM): 0.8, (Tissue.EDEMA, Tissue.EDEMA): 0.8,
+    (Tissue.SCAR, Tissue.SCAR): 0.8, (Tissue.EDEMA, Tissue.SCAR): 0.25,
+    (Tissue.MYOCARDIUM, Tissue.EDEMA): 0.1, (Tissue.MYOCARDIUM, Tissue.SCAR): -0.15,
 }
 
 #: How far above healthy wall a disease must stand, in standard deviations of healthy wall: scar
 #: on LGE (thresholds in use run from 2 to 6) and edema on T2 (2 in use, less for a noisy mean).
 GAPS = {(Tissue.SCAR, Role.LGE): 2.5, (Tissue.EDEMA, Role.T2): 1.25}
 
+#: How much brighter one slice may be than another (standard deviation of the log gain). Blood and
+#: wall of bSSFP pin the gain down; on LGE and T2 a slice of edema looks like a gain.
+GAINS = {Role.BSSFP: 0.3, Role.LGE: 0.0, Role.T2: 0.0}
+
 
 def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], device: torch.device,
                      dtype: torch.dtype) -> AnchoredOptions:
     """The terms of the anchored fit for the tissues sought, blood and myocardium among them."""
     wall = tissues[1:]
+    gain = torch.tensor([GAINS[role] for role in roles]).to(device, dtype)
     if len(wall) == 1:
-        return AnchoredOptions()
+        return AnchoredOptions(gain=gain)
     tables = []
     for name, (outer, inner) in STATES.items():
         if name == "edema" and Tissue.EDEMA not in wall:
@@ -50,4 +55,5 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     gaps = torch.tensor([[GAPS.get((t, role), -torch.inf) for role in roles] for t in tissues])
     return AnchoredOptions(
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
-        compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype))
+        compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype),
+        gain=gain)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from deepgmm.methods.mixtures import fit_gmm, fit_map, fit_svgmm
+from deepgmm.methods.anchored import fit_map
+from deepgmm.methods.mixtures import fit_gmm, fit_svgmm
 from deepgmm.methods.networks import fit_deepg, fit_deepsvg
 from deepgmm.methods.problem import Outcome, Problem, pack_outcome
 from deepgmm.model.fit import Fit, Progress

@@ -1,15 +1,12 @@
-"""Methods without a network: GMM, SVGMM and prior-anchored EM."""
+"""Mixtures without space: GMM and SVGMM from random starts, and EM held at the priors."""
 
 from __future__ import annotations
 
-from deepgmm.identify.anatomy import anchored_options
 from deepgmm.methods.problem import Problem, name_components
-from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.starts import several_starts
 from deepgmm.settings import Preset
-from deepgmm.study.words import Tissue
 
 #: Pixels; a class with less is taken for absent.
 MINIMUM_MASS = 5.0
@@ -32,16 +29,6 @@ def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> F
 
 def fit_svgmm(problem: Problem, progress: Progress) -> Fit:
     return fit_gmm(problem, progress, spatial=True)
-
-
-def fit_map(problem: Problem, progress: Progress) -> Fit:
-    """Prior-anchored EM with the ventricle's geometry; component k is tissue k throughout."""
-    if Tissue.BLOOD not in problem.tissues or Tissue.MYOCARDIUM not in problem.tissues:
-        return fit_plain_map(problem, progress)
-    options = anchored_options(problem.tissues, problem.study.roles, problem.device,
-                               problem.dtype)
-    return fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=True), options,
-                        progress=progress)
 
 
 def fit_plain_map(problem: Problem, progress: Progress) -> Fit:

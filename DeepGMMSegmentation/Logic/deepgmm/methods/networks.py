@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from deepgmm.methods.mixtures import fit_map
+from deepgmm.methods.anchored import fit_map
 from deepgmm.methods.paper import fit_paper
 from deepgmm.methods.problem import Problem
 from deepgmm.model.deep import DeepOptions, fit_deep

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -83,6 +83,19 @@ class Problem:
     @property
     def full(self) -> bool:
         return self.settings.covariance is Covariance.FULL
+
+    def for_tissues(self, tissues: tuple[Tissue, ...]) -> Problem:
+        """The same problem with fewer tissues, sharing what has been prepared."""
+        if tissues == self.tissues:
+            return self
+        keep = [self.tissues.index(t) for t in tissues]
+        c = self.contrast
+        part = replace(self, tissues=tissues, contrast=ContrastPrior(
+            tissues, c.means[keep], c.deviations[keep], c.mean_deviations[keep],
+            c.weights[keep] / c.weights[keep].sum(), c.sources))
+        for name in ("normalised", "mask", "batch", "ventricle"):
+            part.__dict__[name] = getattr(self, name)
+        return part
 
     @cached_property
     def anchored_contrast(self) -> ContrastPrior:

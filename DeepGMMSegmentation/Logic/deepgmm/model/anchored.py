@@ -44,7 +44,7 @@ class AnchoredOptions:
     gaps : (K, M) how many standard deviations of healthy wall a tissue's mean must stand above
         the healthy mean; -inf for no demand. Without it a disease that is absent takes over
         part of the healthy wall.
-    gain : standard deviation of a slice's log gain; 0 for the same gain everywhere.
+    gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
@@ -56,9 +56,9 @@ class AnchoredOptions:
     sectors: SectorPrior | None = None
     compatibility: Tensor | None = None
     papillary: float = 0.5
-    outlier: float = 0.01
+    outlier: float = 0.02
     gaps: Tensor | None = None
-    gain: float = 0.3
+    gain: Tensor | None = None
     dark: float = -1.15
     iterations: int = 40
     tolerance: float = 1e-3
@@ -97,12 +97,12 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
     state = _geometric_start(batch, ventricle, prior, options)
     previous, trace, converged = None, [], False
     given, gain = batch, torch.ones_like(batch.values[:, 0])
-    if options.gain > 0:
+    if options.gain is not None:
         gain = slice_gain(batch, _weights(batch, state), _m_step(batch, state, prior, options), gain, options)
         batch = replace(given, values=_without_gain(given, gain, options.dark))
     for round_ in range(options.iterations):
         mixture = _m_step(batch, state, prior, options)
-        if options.gain > 0:
+        if options.gain is not None:
             gain = slice_gain(given, _weights(batch, state), mixture, gain, options)
             batch = replace(given, values=_without_gain(given, gain, options.dark))
         state = _e_step(batch, ventricle, mixture, state, options)
@@ -168,11 +168,13 @@ def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, gain: Tensor,
     seen = moments.first + moments.mass[..., None] * -options.dark
     precision = 1.0 / mixture.covariances
     # the model is seen = gain * expected, its noise scaled by the gain as well
+    assert options.gain is not None
     slope = (moments.mass[..., None] * expected.square() * precision).sum(1)
     fitted = (seen * expected * precision).sum(1) / slope.clamp_min(1e-12)
     evidence = slope * 0.1  # neighbouring pixels share their noise
     step = (fitted / gain).clamp(0.25, 4.0).log()
-    log_gain = (evidence * (gain.log() + step)) / (evidence + options.gain**-2)
+    loose = options.gain.square() * evidence
+    log_gain = loose / (loose + 1) * (gain.log() + step)
     return (log_gain - log_gain.mean(0)).exp()
 
 

@@ -27,8 +27,8 @@ class SectorPrior:
     tables: Tensor
     arc: float = 1.2
     burden: float = 0.2
-    evidence: float = 0.3
-    across: float = 0.5
+    evidence: float = 0.2
+    across: float = 0.75
 
     def log_pair(self, sectors: int) -> Tensor:
         """(states, states) log transition to the next sector."""

@@ -101,13 +101,14 @@ def make_patient(
     patient_set = _patient_set(patient_set)
     kinds = dict(DEFAULT_KINDS if kinds is None else kinds)
     _check(seed, difficulty, slices, kinds, shape)
+    _check_shares(infarct_free_fraction, mvo_fraction)
     number = list(PatientSet).index(patient_set)
     # One stream per part, so that a change of one leaves the others as they were.
     body, lesion, motion, *scans = (
         np.random.default_rng([seed, number, part]) for part in range(3 + len(Role)))
 
     heart = Heart.draw(body)
-    pixel = float(np.round(body.uniform(1.2, 1.5), 4))
+    pixel = float(np.round(body.uniform(1.2, 1.45), 4))
     rows, columns = (int(n) for n in 2 * body.integers(64, 81, 2)) if shape is None else shape
     grid = Grid(rows, columns, pixel, FACTOR)
     gap, middle = _stack(body, heart, slices)
@@ -172,6 +173,12 @@ def _check(seed: int, difficulty: float, slices: int, kinds: dict[Role, Kind],
     if shape is not None and min(shape) < 96:
         raise InputError(f"the phantom's image is {shape[0]} x {shape[1]}: "
                          "give at least 96 pixels each way")
+
+
+def _check_shares(*shares: float) -> None:
+    for share in shares:
+        if not 0.0 <= share <= 1.0:
+            raise InputError(f"the phantom's share of patients is {share}: give 0 to 1")
 
 
 def _stack(rng: np.random.Generator, heart: Heart, slices: int) -> tuple[float, float]:

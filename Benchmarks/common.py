@@ -1,0 +1,212 @@
+"""What the benchmarks share: the machine in words, tables, scores, and the reference mixture.
+
+Components are ordered by the truth here, for the rows that say so, and nowhere in the library.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+ROOT = Path(__file__).resolve().parents[1]
+LIBRARY = ROOT / "DeepGMMSegmentation" / "Logic"
+sys.path.insert(0, str(LIBRARY))
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from deepgmm.study.phantom import PhantomPatient
+
+#: Seeds of the patients that figures are reported on; the methods' constants were chosen on
+#: others.
+REPORTED_SEED, TUNED_ON = 1000, "100 to 199"
+#: The heading by which `run_all.py` finds the bars among the tables.
+BARS = ("bar", "wanted", "measured", "verdict")
+
+
+def parser_of(doc: str | None, *, threads: int = 2) -> argparse.ArgumentParser:
+    """A parser with what every command has."""
+    parser = argparse.ArgumentParser(description=(doc or "").strip().splitlines()[0])
+    parser.add_argument("--threads", type=int, default=threads,
+                        help=f"CPU cores and threads; {threads} by default")
+    return parser
+
+
+def keep_to_cores(count: int) -> None:
+    """Let this process and its children have so many CPU cores, where the system can say so."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many threads on as many cores, in torch, BLAS and scikit-learn alike."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    keep_to_cores(count)
+    torch.set_num_threads(count)
+    threadpool_limits(limits=count)
+
+
+def machine(threads: int) -> str:
+    """One line on the machine and the versions, without loading what it names."""
+    packages = ", ".join(f"{name} {_version(name)}"
+                         for name in ("torch", "numpy", "scipy", "scikit-learn", "SimpleITK"))
+    return (f"Machine: {_processor()}, {os.cpu_count()} logical cores, {threads} used; "
+            f"{platform.system()} {platform.machine()}; Python {platform.python_version()}, "
+            f"{packages}.")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or "unknown processor"
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown processor"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def bars(rows: Iterable[tuple[str, str, str, bool | None]]) -> str:
+    """The table of bars; a bar whose figure could not be had (None) is missed."""
+    return table(BARS, [(what, wanted, measured, "PASS" if held else "MISS")
+                        for what, wanted, measured, held in rows])
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def mean_with_interval(values: Sequence[float | None], digits: int = 2) -> str:
+    """Mean over patients and its 95 % patient-bootstrap interval, as text."""
+    from deepgmm.review.metrics import bootstrap_interval, mean_of
+
+    mean = mean_of(values).value
+    interval = bootstrap_interval(values, lambda value: value)  # type: ignore[type-var]
+    if mean is None or interval is None:
+        return number(mean, digits)
+    return f"{mean:.{digits}f} ({interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
+
+
+def four_tissue_slices(truth: np.ndarray) -> list[int]:
+    """Indices of the slices that hold blood, myocardium, edema and scar."""
+    from deepgmm.review.metrics import FOUR_TISSUES
+
+    return [i for i, labels in enumerate(truth) if all((labels == t).any() for t in FOUR_TISSUES)]
+
+
+def ordered_by_truth(components: np.ndarray, truth: np.ndarray,
+                     tissues: Sequence[int]) -> np.ndarray:
+    """Name components so that the sum of Dice is largest, slice by slice (Hungarian).
+
+    Parameters
+    ----------
+    components : (slices, rows, columns) integers, 0 to K - 1 inside the mask, -1 outside.
+    truth : (slices, rows, columns) labels.
+    tissues : K labels; each is given to one component.
+
+    Returns
+    -------
+    (slices, rows, columns) labels; 0 outside the mask.
+    """
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
+    from deepgmm.review.metrics import dice
+
+    labels = np.zeros(components.shape, dtype=np.uint8)
+    for index, slice_ in enumerate(components):
+        score = [[dice(slice_ == c, truth[index] == t) or 0.0 for t in tissues]
+                 for c in range(len(tissues))]
+        for c, column in zip(*linear_sum_assignment(score, maximize=True), strict=True):
+            labels[index][slice_ == c] = tissues[column]
+    return labels
+
+
+def reference_mixture(images: np.ndarray, mask: np.ndarray, components: int,
+                      **options: Any) -> np.ndarray:
+    """scikit-learn's diagonal Gaussian mixture of every slice by itself.
+
+    Parameters
+    ----------
+    images : (slices, sequences, rows, columns).
+    mask : (slices, rows, columns).
+    options : of `sklearn.mixture.GaussianMixture`.
+
+    Returns
+    -------
+    (slices, rows, columns) component indices; -1 outside the mask.
+    """
+    import warnings
+
+    import numpy as np
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import GaussianMixture
+
+    found = np.full(mask.shape, -1)
+    for index in np.flatnonzero(mask.any(axis=(1, 2))):
+        mixture = GaussianMixture(components, covariance_type="diag", **options)
+        with warnings.catch_warnings():
+            # stopping at the iteration limit belongs to the reference
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            found[index, mask[index]] = mixture.fit_predict(images[index][:, mask[index]].T)
+    return found
+
+
+def patients_of(patient_set: str, count: int, first: int = REPORTED_SEED) -> list[PhantomPatient]:
+    """Calibrated phantom patients of five slices, from consecutive seeds."""
+    from deepgmm.study.phantom import make_patient
+
+    return [make_patient(seed, patient_set=patient_set) for seed in range(first, first + count)]
+
+
+def problem_of(patient: PhantomPatient, slices: Sequence[int] | None = None,
+               **settings: Any) -> Any:
+    """A patient's study as `deepgmm.methods.Problem`; no truth enters it."""
+    from deepgmm.identify.contrast import contrast_prior
+    from deepgmm.methods import Problem
+    from deepgmm.settings import Device, Settings
+
+    study = patient.study
+    kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
+    return Problem(study, tuple(study.slices if slices is None else slices), study.tissues,
+                   contrast_prior(kinds, study.tissues), Settings(device=Device.CPU, **settings))
+
+
+def painted(problem: Any, winner: np.ndarray) -> np.ndarray:
+    """(slices, pixels) integers of a problem's batch on the study's grid, -1 elsewhere."""
+    import numpy as np
+
+    inside = np.full((len(problem.slices), *problem.mask.shape[1:]), -1)
+    problem.batch.paint(winner, inside)
+    full = np.full(problem.study.mask.shape, -1)
+    full[list(problem.slices)] = inside
+    return full
+
+
+def quiet(fraction: float, stage: str) -> None:
+    """Nobody watches a benchmark's progress."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command; a bar missed is no failure, so the exit status stays 0."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    main()

@@ -1,0 +1,92 @@
+"""`map`: prior-anchored EM that knows the ventricle, and says which disease is not there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from deepgmm.identify.absence import (
+    EDEMA_ALONE_LEAST,
+    EDEMA_LEAST,
+    SCAR_LEAST,
+    Support,
+    support,
+)
+from deepgmm.identify.anatomy import anchored_options
+from deepgmm.methods.mixtures import fit_plain_map
+from deepgmm.methods.problem import Problem
+from deepgmm.model.anchored import fit_anchored
+from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.mixture import Mixture
+from deepgmm.study.words import Role, Tissue
+
+#: The sequence that shows a disease, and the tissues that are bright there with it.
+SHOWN_BY = {Tissue.SCAR: (Role.LGE, (Tissue.SCAR,)),
+            Tissue.EDEMA: (Role.T2, (Tissue.EDEMA, Tissue.SCAR))}
+
+
+def fit_map(problem: Problem, progress: Progress) -> Fit:
+    """Anchored EM; component k is tissue k throughout.
+
+    A disease that the data do not support is taken out and the rest fitted again, so that an
+    absent tissue is reported absent instead of painted.
+    """
+    if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
+        return fit_plain_map(problem, progress)
+    sought, warnings = problem.tissues, []
+    while True:
+        part = problem.for_tissues(sought)
+        fit = fit_anchored(part.batch, part.ventricle, part.prior(anchored=True),
+                           anchored_options(sought, part.study.roles, part.device, part.dtype),
+                           progress=progress)
+        found = {t: judged(part, fit, t) for t in sought if t in SHOWN_BY}
+        scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
+        least = {Tissue.SCAR: SCAR_LEAST,
+                 Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
+        absent = {t: s for t, s in found.items() if not s.suffices(least[t])}
+        if not absent:
+            break
+        sought = tuple(t for t in sought if t not in absent)
+        warnings += [f"no {t.title.lower()} was found: what looked like it covers "
+                     f"{s.share:.1%} of the wall{_in_words(s)}" for t, s in absent.items()]
+    fit.warnings = warnings
+    return widened(problem, fit, sought)
+
+
+def _in_words(found: Support) -> str:
+    if np.isnan(found.contrast):
+        return ""
+    return f" and stands out by {found.contrast:.1f} standard deviations of the sectors without"
+
+
+def judged(problem: Problem, fit: Fit, tissue: Tissue) -> Support:
+    """What speaks for one disease in a fit."""
+    role, bright = SHOWN_BY[tissue]
+    if role not in problem.study.roles:
+        role = problem.study.roles[-1]
+    valid = problem.batch.valid.cpu().numpy() > 0
+    labels = np.asarray(problem.tissues)[fit.posterior.argmax(2).cpu().numpy()]
+    wall = valid & (labels != Tissue.BLOOD)
+    values = problem.batch.values[..., problem.study.roles.index(role)].cpu().numpy()
+    sector, sectors = problem.ventricle.sector.cpu().numpy(), problem.ventricle.sectors
+    whole = support(np.isin(labels, bright), wall, values, sector, sectors)
+    own = support(labels == tissue, wall, values, sector, sectors)
+    return replace(whole, share=own.share)
+
+
+def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:
+    """A fit of some tissues as one of all: the absent have weight 0 and the prior's contrast."""
+    if sought == problem.tissues:
+        return fit
+    prior = problem.prior(anchored=True)
+    place = torch.tensor([problem.tissues.index(t) for t in sought], device=fit.nll.device)
+    mixture = prior.mixture(problem.batch.slices)
+    mixture.log_weights = torch.full_like(mixture.log_weights, -torch.inf)
+    for name in ("log_weights", "means", "covariances"):
+        getattr(mixture, name)[:, place] = getattr(fit.mixture, name)
+    posterior = fit.posterior.new_zeros((*fit.posterior.shape[:2], len(problem.tissues)))
+    posterior[..., place] = fit.posterior
+    return replace(fit, mixture=Mixture(mixture.log_weights, mixture.means, mixture.covariances),
+                   posterior=posterior)
