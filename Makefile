@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format wheel clean setup-demo setup-test
+.PHONY: help demo test benchmarks lint format wheel clean setup-demo setup-test
 
 ARGS ?=
 PYTHON ?=
@@ -40,6 +40,7 @@ endef
 help:
 	@echo "make demo     set up, then segment the embedded sample"
 	@echo "make test     set up, then run all tests      (ARGS=\"-k phantom\" passes words to pytest)"
+	@echo "make benchmarks  run all benchmarks into Docs/measurements.md (ARGS=--quick to try them)"
 	@echo "make lint     ruff, mypy and the floors"
 	@echo "make format   let ruff tidy the code"
 	@echo "make wheel    build the wheel and the source archive into dist/"
@@ -57,6 +58,10 @@ demo: setup-demo
 # One thread a process: two test processes on two cores otherwise fight for them.
 test: setup-test
 	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+# As they say themselves: two threads, nothing beside.
+benchmarks: setup-test
+	@$(VENV)/python Benchmarks/run_all.py $(ARGS)
 
 lint: setup-test
 	@$(VENV)/ruff check .

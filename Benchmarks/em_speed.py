@@ -41,8 +41,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="timings, of which the median")
     options = parser.parse_args()
     use_threads(options.threads)
-    print(f"EM of {TISSUES} tissues with diagonal covariances on typical phantom slices, seeds from "
-          f"{REPORTED_SEED}; one k-means start a slice for both, floor {FLOOR:g}, tolerance "
+    print(f"EM of {TISSUES} tissues with diagonal covariances on typical phantom slices, seeds "
+          f"from {REPORTED_SEED}; one k-means start a slice for both, floor {FLOOR:g}, tolerance "
           f"{TOLERANCE:g}, at most {ITERATIONS} iterations; fit time alone, median of "
           f"{options.repeats}; no truth. Bounds are scikit-learn's `lower_bound_`, per pixel.")
     print(machine(options.threads) + "\n")

@@ -134,8 +134,8 @@ def main() -> None:
     use_threads(options.threads)
     last = options.first_seed + options.patients - 1
     print(f"{options.patients} calibrated phantom patients a set, five slices, three sequences, "
-          f"seeds {options.first_seed} to {last}; constants were chosen on seeds {TUNED_ON}. Dice a "
-          "slice, mean over a patient's slices, then over patients, with the 95 % interval of "
+          f"seeds {options.first_seed} to {last}; constants were chosen on seeds {TUNED_ON}. Dice "
+          "a slice, mean over a patient's slices, then over patients, with the 95 % interval of "
           "patients drawn with replacement. A tissue absent from both is left out; found where "
           f"there is none it scores 0. The scikit-learn row is the mean of {REFERENCE_SEEDS} "
           "starts. Labelled cases: none in any loss or atlas; \"contrast tables\" are the shipped "
@@ -157,8 +157,8 @@ def main() -> None:
 
     healthy = patients_of("healthy", options.patients, options.first_seed)
     well = [row.measure(healthy) for row in rows() if row.truth == "no"]
-    print("**False edema and scar, % of the wall, a patient.** True blood and healthy wall labelled "
-          "so; healthy hearts have neither.\n")
+    print("**False edema and scar, % of the wall, a patient.** True blood and healthy wall "
+          "labelled so; healthy hearts have neither.\n")
     print(disease_table([("healthy", r) for r in well]
                         + [("typical", r) for r in measured if r.truth == "no"]
                         + [("atypical", r) for r in strange if r.truth == "no"]))

@@ -12,7 +12,17 @@ import time
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, bars, machine, number, parser_of, reference_mixture, run, table, use_threads
+from common import (
+    ROOT,
+    bars,
+    machine,
+    number,
+    parser_of,
+    reference_mixture,
+    run,
+    table,
+    use_threads,
+)
 
 from deepgmm import Tissue, segment
 from deepgmm.review.metrics import dice
@@ -22,7 +32,8 @@ from deepgmm.study.study import Study
 TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM)
 EROSION = 5
 BARS = {Tissue.BLOOD: 0.86, Tissue.MYOCARDIUM: 0.82}
-MIXTURE, ERODED = "scikit-learn, two components a slice", f"mask eroded by {EROSION} pixels"
+MIXTURE = "scikit-learn, two components a slice"
+ERODED = f"mask eroded by {EROSION} pixels, image ignored"
 OURS = "deepgmm, defaults"
 
 
@@ -74,10 +85,11 @@ def brighter_is_blood(study: Study) -> np.ndarray:
 
 
 def eroded(mask: np.ndarray) -> np.ndarray:
-    """(slices, rows, columns) labels that no image entered."""
-    from scipy.ndimage import binary_erosion
+    """(slices, rows, columns) labels that no image entered: the pool is what lies further
+    inside than a disc's radius."""
+    from scipy.ndimage import distance_transform_edt
 
-    core = np.stack([binary_erosion(m, iterations=EROSION) for m in mask])
+    core = np.stack([distance_transform_edt(m) > EROSION for m in mask])
     return np.where(core, Tissue.BLOOD, np.where(mask, Tissue.MYOCARDIUM, 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,7 @@ from deepgmm.identify.obstruction import obstructions
 from deepgmm.identify.physics import check_physics
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Settings
+from deepgmm.study.checks import check_study
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role, Tissue
 
@@ -32,7 +34,7 @@ def segment(study: Study, settings: Settings | None = None, *,
 
     Parameters
     ----------
-    study : checked by `deepgmm.study.checks.check_study` or read by `read_study`.
+    study : as read by `read_study` or made from arrays; checked here and left as it was.
     progress : called with the fraction done and the stage; what it raises stops the work.
 
     Returns
@@ -56,10 +58,13 @@ def segment(study: Study, settings: Settings | None = None, *,
 
     settings = settings or Settings()
     began = time.perf_counter()
+    tissues = _tissues(study, settings)
+    study = replace(study, warnings=list(study.warnings), excluded=dict(study.excluded),
+                    sequences={role: replace(s) for role, s in study.sequences.items()})
+    check_study(study, tissues=len(tissues))
     slices = study.slices
     if not slices:
         raise InputError("no slice is left to fit: every slice is unmasked or excluded")
-    tissues = _tissues(study, settings)
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
     prior = contrast_prior(kinds, tissues, settings.priors or None)
     progress(0.0, "preparing")

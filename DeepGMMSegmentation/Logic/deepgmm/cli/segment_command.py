@@ -74,6 +74,9 @@ def segment(
     tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
         "the images can tell apart.", rich_help_panel=_FIT)] = None,
+    mvo: Annotated[bool, typer.Option(
+        "--mvo", help="Label microvascular obstruction as 5 instead of counting it as scar.",
+        rich_help_panel=_FIT)] = False,
     priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)] = None,
     quiet: Quiet = False,
@@ -95,7 +98,8 @@ def segment(
         outputs={"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                  "montage": montage, "report": report},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
-                          seed=seed, tissues=_names(tissues), priors=str(priors or "")),
+                          seed=seed, tissues=_names(tissues), priors=str(priors or ""),
+                          keep_mvo=mvo),
         lge_kind=lge_kind, t2_kind=t2_kind, slices=slices, resample=resample)
     if not json and not any(job.outputs.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "

@@ -38,9 +38,12 @@ class ContrastPrior:
     sources: tuple[str, ...] = ()
 
 
-#: Expected share of the LV mask: blood about half, an infarct a tenth (phantom patients).
-SHARES = {Tissue.BLOOD: 0.45, Tissue.MYOCARDIUM: 0.38, Tissue.EDEMA: 0.09, Tissue.SCAR: 0.08,
+#: Expected share of the LV mask, for the start (means over phantom patients).
+SHARES = {Tissue.BLOOD: 0.53, Tissue.MYOCARDIUM: 0.32, Tissue.EDEMA: 0.09, Tissue.SCAR: 0.06,
           Tissue.MVO: 0.01}
+
+#: Kinds on which contrasts scale with the difference between blood and healthy wall.
+STRETCHED = (Kind.BSSFP, Kind.T2_PREPARED, Kind.T2_MAP)
 
 
 def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
@@ -80,8 +83,9 @@ def reanchored(prior: ContrastPrior, kinds: dict[Role, Kind], blood: npt.NDArray
 
     Percentile units depend on what the mask holds: without edema, healthy wall itself is the
     brightest tissue on dark-blood T2, just where the table puts edema. Told relative to blood
-    and healthy wall, contrasts hold for hearts with and without disease. On LGE the pool's
-    brightness varies with the time since injection, so only the wall anchors there.
+    and healthy wall, contrasts hold for hearts with and without disease. Where the pool's
+    brightness says little of the wall's contrasts (on LGE it varies with the time since
+    injection, on dark-blood T2 it is nulled) only the wall anchors.
 
     Parameters
     ----------
@@ -92,10 +96,10 @@ def reanchored(prior: ContrastPrior, kinds: dict[Role, Kind], blood: npt.NDArray
         return prior
     b, m = prior.tissues.index(Tissue.BLOOD), prior.tissues.index(Tissue.MYOCARDIUM)
     means, strays = prior.means.copy(), prior.mean_deviations.copy()
-    for j, role in enumerate(kinds):
+    for j, kind in enumerate(kinds.values()):
         expected, seen = means[b, j] - means[m, j], blood[j] - muscle[j]
         stretch = 1.0
-        if role is not Role.LGE and abs(expected) > 0.2:
+        if kind in STRETCHED:
             stretch = float(np.clip(seen / expected, 0.4, 2.5))
         means[:, j] = muscle[j] + stretch * (means[:, j] - means[m, j])
         means[b, j] = blood[j]

@@ -15,11 +15,12 @@ MINIMUM_MASS = 5.0
 def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> Fit:
     """Algorithm 1 or 2 from several starts; the best by NLL is named by assignment."""
     s = problem.settings
-    starts = 1 if s.preset is Preset.PAPER else s.restarts
+    paper = s.preset is Preset.PAPER
+    starts = 1 if paper else s.restarts
     tissues = len(problem.tissues)
     batch, start = several_starts(problem.batch, tissues, starts=starts, seed=s.seed,
-                                  full=problem.full)
-    if spatial:
+                                  full=problem.full, random=paper)
+    if spatial and not paper:
         # Algorithm 2 has no global weights to hold it: start it where Algorithm 1 has settled
         start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
     fit = fit_em(batch, start, spatial=spatial, floor=1e-4, tolerance=1e-4,
@@ -28,6 +29,7 @@ def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> F
 
 
 def fit_svgmm(problem: Problem, progress: Progress) -> Fit:
+    """Algorithm 2, from several starts."""
     return fit_gmm(problem, progress, spatial=True)
 
 

@@ -14,10 +14,12 @@ from deepgmm.settings import Preset
 
 
 def fit_deepg(problem: Problem, progress: Progress) -> Fit:
+    """Algorithm 3 with one set of mixing weights an image; labels from the posterior."""
     return fit_network(problem, progress, spatial=False)
 
 
 def fit_deepsvg(problem: Problem, progress: Progress) -> Fit:
+    """Algorithm 3 with the network's output as every pixel's mixing weights."""
     return fit_network(problem, progress, spatial=True)
 
 
@@ -39,6 +41,8 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
         patience=5 if fast else 20, mean_weight=s.mean_weight)
     batch = problem.batch.to(torch.float32)
     logits = warm.posterior.clamp_min(1e-6).log().to(torch.float32)
+    # what the warm start found absent stays absent
+    logits = torch.where(warm.posterior.sum((0, 1)) > 0, logits, -50.0)
     target = problem.prior().means.to(torch.float32)
     return fit_deep(batch, len(problem.tissues), options, start_logits=logits,
                     mean_target=target, seed=s.seed,

@@ -28,7 +28,6 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     """
     options = DeepOptions(spatial=spatial, patience=0, steps=STEPS, label_by_network=not spatial,
                           mean_weight=problem.settings.mean_weight)
-    target = torch.as_tensor(problem.contrast.means, dtype=torch.float32, device=problem.device)
     images, reference = problem.study.images[list(problem.slices)], problem.normalised[1]
     fits = []
     for i in range(len(problem.slices)):
@@ -36,6 +35,10 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
         scale = Scale(crop.mean((1, 2)), np.maximum(crop.std((1, 2)), 1e-12))
         batch = PixelBatch.from_images(scale.apply(images[i][None]), problem.mask[i][None],
                                        device=problem.device, dtype=torch.float32)
+        # mu_data is told in the study's units; the network works in the crop's
+        known = reference.raw_means(problem.contrast.means)
+        target = torch.as_tensor((known - scale.centre) / scale.width, dtype=torch.float32,
+                                 device=problem.device)
         fit = fit_deep(batch, len(problem.tissues), options, canvas=(CROP, CROP),
                        mean_target=target, seed=problem.settings.seed + problem.slices[i])
         fits.append(_in_units_of(fit, scale, reference))

@@ -102,7 +102,8 @@ class Problem:
         """The contrast prior, moved to this patient's blood and outer wall."""
         values, depth = self.batch.values.cpu().numpy(), self.ventricle.depth.cpu().numpy()
         inside = self.batch.valid.cpu().numpy() > 0
-        pool, ring = inside & (depth > CORE_MM), inside & (depth > RING_MM[0]) & (depth < RING_MM[1])
+        pool = inside & (depth > CORE_MM)
+        ring = inside & (depth > RING_MM[0]) & (depth < RING_MM[1])
         if min(pool.sum(), ring.sum()) < 20:
             return self.contrast
         # an infarct is bright on LGE and T2, so healthy wall lies below the ring's median

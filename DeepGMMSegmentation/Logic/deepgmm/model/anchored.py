@@ -93,17 +93,13 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
     Fit
         `posterior` labels the pixels: blood is the pool, papillary muscles included.
     """
-    mixture = prior.mixture(1)
     state = _geometric_start(batch, ventricle, prior, options)
+    given, gain = batch, batch.values.new_ones((batch.slices, batch.sequences))
     previous, trace, converged = None, [], False
-    given, gain = batch, torch.ones_like(batch.values[:, 0])
-    if options.gain is not None:
-        gain = slice_gain(batch, _weights(batch, state), _m_step(batch, state, prior, options), gain, options)
-        batch = replace(given, values=_without_gain(given, gain, options.dark))
     for round_ in range(options.iterations):
         mixture = _m_step(batch, state, prior, options)
         if options.gain is not None:
-            gain = slice_gain(given, _weights(batch, state), mixture, gain, options)
+            gain = slice_gain(given, _weights(given, state), mixture, gain, options)
             batch = replace(given, values=_without_gain(given, gain, options.dark))
         state = _e_step(batch, ventricle, mixture, state, options)
         everything = _posterior(batch, state)
@@ -115,7 +111,7 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
                 converged = True
                 break
         previous = everything
-    return _fit(batch, mixture, everything, trace, converged)
+    return _fit(given, mixture, gain, options.dark, everything, trace, converged)
 
 
 def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
@@ -257,13 +253,14 @@ def _objective(batch: PixelBatch, mixture: Mixture, prior: ConjugatePrior, w: Te
     return float((nll * share).sum() + prior.penalty(mixture)[0])
 
 
-def _fit(batch: PixelBatch, mixture: Mixture, w: Tensor, trace: list[float],
-         converged: bool) -> Fit:
+def _fit(batch: PixelBatch, mixture: Mixture, gain: Tensor, dark: float, w: Tensor,
+         trace: list[float], converged: bool) -> Fit:
+    """Every slice's mixture as it lies in the intensities given, gain and all."""
     slices, device = batch.slices, w.device
     mass = w.sum(1)
     own = Mixture((mass / mass.sum(1, keepdim=True)).clamp_min(1e-12).log(),
-                  mixture.means.expand(slices, -1, -1).clone(),
-                  mixture.covariances.expand(slices, -1, -1).clone())
+                  (mixture.means - dark) * gain[:, None] + dark,
+                  mixture.covariances * gain[:, None].square())
     return Fit(own, w, negative_log_likelihood(batch, own), [list(trace)] * slices,
                torch.full((slices,), len(trace), device=device),
                torch.full((slices,), converged, device=device))

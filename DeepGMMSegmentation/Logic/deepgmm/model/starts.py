@@ -48,14 +48,15 @@ def spread_centres(batch: PixelBatch, tissues: int, seed: int, rounds: int = 10)
 
 
 def several_starts(batch: PixelBatch, tissues: int, *, starts: int, seed: int, full: bool = False,
-                   floor: float = 1e-6) -> tuple[PixelBatch, Mixture]:
-    """`starts` copies of every slice, each with its own start: seeded k-means, then random."""
+                   random: bool = False) -> tuple[PixelBatch, Mixture]:
+    """`starts` copies of every slice, each with its own start: seeded k-means and random ones in
+    turn, or all `random`, as the papers do."""
     copies = torch.arange(batch.slices, device=batch.values.device).repeat(starts)
     mixtures = []
     for start in range(starts):
-        w = (random_responsibilities(batch, tissues, seed + start) if start % 2
+        w = (random_responsibilities(batch, tissues, seed + start) if random or start % 2
              else spread_centres(batch, tissues, seed + start))
-        mixtures.append(m_step(batch, w, full=full, floor=max(floor, 1e-3)))
+        mixtures.append(m_step(batch, w, full=full, floor=1e-3))
     joined = Mixture(*(torch.cat([getattr(m, name) for m in mixtures])
                        for name in ("log_weights", "means", "covariances")))
     return batch.select(copies), joined

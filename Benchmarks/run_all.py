@@ -1,0 +1,130 @@
+"""Run every benchmark, one after the other, and write `Docs/measurements.md`.
+
+    python Benchmarks/run_all.py                  (`make benchmarks`)
+    python Benchmarks/run_all.py --quick          a small setting of each, to see that all run
+    python Benchmarks/run_all.py --only sunnybrook em_speed --output some.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import BARS, LIBRARY, ROOT, run, table
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Command:
+    """A benchmark: its file, its title in the document, and its words."""
+
+    name: str
+    title: str
+    words: tuple[str, ...] = ()
+    quick: tuple[str, ...] = ()
+
+    def line(self, quick: bool) -> list[str]:
+        return [f"Benchmarks/{self.name}.py", *(self.quick if quick else self.words)]
+
+
+COMMANDS = (
+    Command("segment_command", "The command: time and memory", quick=("--runs", "1")),
+    Command("phantom_accuracy", "Accuracy on the phantom", quick=("--patients", "2")),
+    Command("sunnybrook", "Accuracy on real bSSFP", quick=("--patients", "1")),
+    Command("deep_presets", "deepsvg: `fast` against `paper`",
+            quick=("--patients", "1", "--slices-each", "1", "--without-deepg")),
+    Command("em_speed", "EM against scikit-learn", quick=("--slices", "2", "--repeats", "1")),
+    Command("calibrate_phantom", "Is the phantom as hard as patients?",
+            words=("--first-seed", "1000", "--network"),
+            quick=("--patients", "2")),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="a small setting of each")
+    parser.add_argument("--only", nargs="+", choices=[c.name for c in COMMANDS],
+                        help="these alone; the document then holds nothing else")
+    parser.add_argument("--output", type=Path, default=ROOT / "Docs" / "measurements.md")
+    options = parser.parse_args()
+    chosen = [c for c in COMMANDS if not options.only or c.name in options.only]
+    sections, checks, failed = [], [], []
+    for command in chosen:
+        line = command.line(options.quick)
+        print(f"{' '.join(line)} ...", file=sys.stderr, flush=True)
+        began = time.perf_counter()
+        said, error = printed(line)
+        if error:
+            failed.append(command.name)
+            print(error, file=sys.stderr)
+            said += "\n**Did not finish.**"
+        sections.append(f"## {command.title}\n`python {' '.join(line)}`\n\n{said.strip()}\n\n"
+                        f"Took {time.perf_counter() - began:.0f} s.\n")
+        checks += bars_in(said)
+    write(options.output, document(sections, checks, options.quick))
+    print(f"wrote {options.output.name}" + (f"; failed: {', '.join(failed)}" if failed else ""),
+          file=sys.stderr)
+    if failed:
+        raise SystemExit(1)
+
+
+def printed(line: list[str]) -> tuple[str, str]:
+    """What a command prints, and its traceback where it did not come to its end."""
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    environment["PYTHONPATH"] = str(LIBRARY)
+    done = subprocess.run([sys.executable, *line], cwd=ROOT, env=environment,
+                          capture_output=True, text=True)
+    # the calibration's status 1 is a verdict, as its table says
+    crashed = done.returncode not in (0, 1) or "Traceback" in done.stderr or not done.stdout
+    return done.stdout, (done.stderr or f"exit status {done.returncode}") if crashed else ""
+
+
+def bars_in(text: str) -> list[list[str]]:
+    """The rows of every table of bars in a command's output."""
+    rows, inside = [], False
+    for line in text.splitlines():
+        cells = [c.strip() for c in line.strip("| ").split("|")]
+        if tuple(cells) == BARS:
+            inside = True
+        elif not line.startswith("|"):
+            inside = False
+        elif inside and set(cells[0]) != {"-"}:
+            rows.append(cells)
+    return rows
+
+
+def document(sections: list[str], checks: list[list[str]], quick: bool) -> str:
+    small = "**A small setting, to see that all commands run: no figure to quote.**\n\n"
+    return ("# Measurements\n"
+            "Made by `make benchmarks`; not edited by hand. What each command measures, and how "
+            "long it takes, is in `Benchmarks/README.md`. Figures are of one machine and of the "
+            f"library whose sources have the SHA-256 digest `{digest()}`.\n\n"
+            + (small if quick else "") + "## Bars\n" + table(BARS, checks) + "\n"
+            + "\n".join(sections))
+
+
+def digest() -> str:
+    """Of the library's sources and priors, so that a reader sees what was measured."""
+    total = hashlib.sha256()
+    for file in sorted((LIBRARY / "deepgmm").rglob("*")):
+        if file.suffix in (".py", ".json"):
+            total.update(file.relative_to(LIBRARY).as_posix().encode() + file.read_bytes())
+    return total.hexdigest()[:12]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8")
+    os.replace(beside, path)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,148 @@
+"""The benchmarks: each runs on a small setting and prints its tables; their scores by hand."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCHMARKS = ROOT / "Benchmarks"
+SUNNYBROOK = ROOT.parent / "shared" / "data" / "sunnybrook"
+
+sys.path.insert(0, str(BENCHMARKS))
+
+import common  # noqa: E402
+import run_all  # noqa: E402
+
+
+def run(name: str, *words: str) -> str:
+    """What a benchmark prints; the paths of the library are its own affair."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run([sys.executable, str(BENCHMARKS / f"{name}.py"), *words],
+                          env=environment, capture_output=True, text=True, cwd=ROOT.parent)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def assert_tables_are_whole(text: str) -> None:
+    """Every row of every Markdown table has as many cells as its heading."""
+    width, rows = 0, 0
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            width = 0
+            continue
+        width = width or line.count("|")
+        assert line.count("|") == width, line
+        rows += 1
+    assert rows > 2 and "Machine: " in text
+
+
+def verdicts(text: str) -> dict[str, str]:
+    return {row[0]: row[3] for row in run_all.bars_in(text)}
+
+
+def test_the_whole_command_is_timed() -> None:
+    said = run("segment_command", "--runs", "1", "--slices", "1")
+    assert_tables_are_whole(said)
+    assert verdicts(said)["all outputs written"] == "PASS"
+    assert len(verdicts(said)) == 5
+    assert "each later study in that process" in said
+
+
+def test_accuracy_on_the_phantom_is_printed() -> None:
+    said = run("phantom_accuracy", "--patients", "1", "--first-seed", "100")
+    assert_tables_are_whole(said)
+    assert said.count("| default (`auto`) | no |") == 3
+    assert said.count("| orders components | none |") == 6
+    assert set(verdicts(said).values()) <= {"PASS", "MISS"} and len(verdicts(said)) == 2
+
+
+@pytest.mark.skipif(not SUNNYBROOK.is_dir(), reason="no Sunnybrook data beside the project")
+def test_real_patients_score_as_published_without_us() -> None:
+    """The rows that none of our code makes, on all three patients."""
+    import sunnybrook
+
+    from deepgmm.review.metrics import dice
+    from deepgmm.study.reading import read_study
+
+    means = []
+    for file in sorted(SUNNYBROOK.glob("*_ED.nii.gz")):
+        labels = file.with_name(file.name.replace("_ED", "_ED_lv"))
+        study, truth = read_study(bssfp=file, mask=labels), sunnybrook.read_labels(labels)
+        rows = (sunnybrook.brighter_is_blood(study), sunnybrook.eroded(study.mask))
+        means.append([[np.mean([dice(f == k, t == k) for f, t in zip(found, truth) if 2 in t])
+                       for k in (1, 2)] for found in rows])
+    np.testing.assert_allclose(np.mean(means, axis=0), [[0.84, 0.79], [0.917, 0.871]], atol=0.005)
+
+
+def test_real_patients_are_missed_without_their_data(tmp_path: Path) -> None:
+    said = run("sunnybrook", "--data", str(tmp_path))
+    assert "Not measured" in said
+    assert set(verdicts(said).values()) == {"MISS"} and len(verdicts(said)) == 2
+
+
+def test_em_is_held_against_scikit_learn() -> None:
+    said = run("em_speed", "--slices", "2", "--repeats", "1")
+    assert_tables_are_whole(said)
+    assert list(verdicts(said).values()) == ["PASS"]
+
+
+def test_responsibilities_are_judged_by_their_own_m_step() -> None:
+    """One class: the NLL of its own normal distribution; a hard split of two: by hand."""
+    import deep_presets
+
+    pixels = np.random.default_rng(1).normal(40.0, 3.0, (500, 2))
+    nll, posterior = deep_presets.judged(pixels, np.ones((500, 1)), spatial=True)
+    closed = 0.5 * (np.log(2 * np.pi * pixels.var(axis=0)) + 1).sum()
+    assert nll == pytest.approx(closed, abs=1e-9) and (posterior == 1).all()
+
+    pixels[250:] += 1000.0
+    hard = np.repeat(np.eye(3)[:2], 250, axis=0)  # the third class has no pixel
+    apart, posterior = deep_presets.judged(pixels, hard, spatial=True)
+    halves = [0.5 * (np.log(2 * np.pi * p.var(axis=0)) + 1).sum()
+              for p in (pixels[:250], pixels[250:])]
+    assert apart == pytest.approx(np.mean(halves), abs=1e-9)
+    np.testing.assert_array_equal(posterior, hard)
+    shared, _ = deep_presets.judged(pixels, hard, spatial=False)
+    assert shared == pytest.approx(apart + np.log(2), abs=1e-9), "each weighs one half"
+
+
+def test_components_are_ordered_for_the_largest_sum_of_dice() -> None:
+    """Best first would join component 0 to tissue 1 and leave component 1 with nothing.
+
+    Component 0 has 6 pixels of tissue 1 and the 4 of tissue 2, component 1 has the other 4 of
+    tissue 1: 0 as 1 scores 12/20 and 1 as 2 nothing; 0 as 2 and 1 as 1 score 8/14 each.
+    """
+    truth = np.array([[[1] * 10 + [2] * 4 + [0]]])
+    found = np.array([[[0] * 6 + [1] * 4 + [0] * 4 + [-1]]])
+    labels = common.ordered_by_truth(found, truth, (1, 2))
+    assert labels.tolist() == [[[2] * 6 + [1] * 4 + [2] * 4 + [0]]]
+
+
+def test_slices_are_ordered_each_for_itself() -> None:
+    truth = np.array([[[1, 1, 2, 3]], [[1, 2, 2, 3]]])
+    found = np.array([[[2, 2, 0, 1]], [[0, 1, 1, 2]]])
+    np.testing.assert_array_equal(common.ordered_by_truth(found, truth, (1, 2, 3)), truth)
+
+
+def test_bars_are_found_among_the_tables() -> None:
+    text = common.table(("a", "b"), [("1", "2")]) + "\n" + common.bars(
+        [("speed", "under 1 s", "2 s", False), ("size", "any", "3", True),
+         ("unknown", "1", "no data", None)])
+    assert run_all.bars_in(text) == [["speed", "under 1 s", "2 s", "MISS"],
+                                     ["size", "any", "3", "PASS"],
+                                     ["unknown", "1", "no data", "MISS"]]
+
+
+def test_a_run_of_all_writes_one_document(tmp_path: Path) -> None:
+    target = tmp_path / "measurements.md"
+    run("run_all", "--quick", "--only", "em_speed", "--output", str(target))
+    text = target.read_text(encoding="utf-8")
+    assert "no figure to quote" in text and "## EM against scikit-learn" in text
+    assert text.count("| EM equals scikit-learn's, 2 slices |") == 2, "in summary and section"
+    assert not list(tmp_path.glob("*.part"))
