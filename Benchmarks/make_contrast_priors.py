@@ -4,7 +4,8 @@
     python Benchmarks/make_contrast_priors.py --write    and rewrites deepgmm/data/priors
 
 Each number is the median over the patients; spreads between patients are widened by half, since
-a phantom varies less than scanners do, and never fall below 0.12. On magnitude and PSIR LGE the
+a phantom varies less than scanners do, and never fall below 0.12 (0.3 for edema and scar, whose
+contrast depends on the age of the infarct). On magnitude and PSIR LGE the
 pool and the scar of real patients lie as measured on two real examinations, in the same units:
 blood +0.2 to +0.45, scar +0.4, healthy wall -0.35 to -0.5; the phantom's numbers are averaged
 with those. The `unknown` files join all kinds of a role.
@@ -55,7 +56,8 @@ def entry(kind: str, numbers: Numbers, real: dict[Tissue, float] | None) -> dict
     tissues = {}
     for tissue in TISSUES:
         means, deviations = np.array(numbers[tissue]).T
-        mean, stray = float(np.median(means)), max(1.5 * float(np.std(means)), 0.12 if tissue in (Tissue.BLOOD, Tissue.MYOCARDIUM) else 0.3)
+        floor = 0.12 if tissue in (Tissue.BLOOD, Tissue.MYOCARDIUM) else 0.3
+        mean, stray = float(np.median(means)), max(1.5 * float(np.std(means)), floor)
         if real is not None:
             stray = float(np.hypot(stray, (mean - real[tissue]) / 2))
             mean = (mean + real[tissue]) / 2
