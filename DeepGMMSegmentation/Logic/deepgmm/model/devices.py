@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from deepgmm.errors import InputError
+
+
+#: Pixels of a batch below which one thread is quickest.
+SMALL = 100_000
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -23,3 +30,21 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if cuda else "cpu"  # mps lacks float64, so it is never guessed
     return torch.device(wanted)
+
+
+@contextmanager
+def few_threads(work: int) -> Iterator[None]:
+    """One thread for a small problem, where waking the others costs more than they do.
+
+    Parameters
+    ----------
+    work : number of pixels in the batch. Below `SMALL`, several threads were slower on a quiet
+        machine and many times slower on a busy one.
+    """
+    before = torch.get_num_threads()
+    if work < SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
