@@ -383,7 +383,9 @@ sys.exit(main())
 """
     running = subprocess.Popen(
         [sys.executable, "-c", code, "segment", *options(files), "-o", str(out / "o.seg.nrrd")],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # a shell starts its background jobs with interrupts ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert running.stdout and running.stdout.readline() == "fitting\n"
     running.send_signal(how)
     _, errors = running.communicate(timeout=30)

@@ -213,7 +213,7 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
     log_pool = torch.logsumexp(parts, dim=2)
     pool_parts = (parts[..., :2] - log_pool[..., None]).exp()
     in_wall, thickness, _ = wall_probability(ventricle, log_wall, log_pool, batch.valid,
-                                             options.wall)
+                                             options.wall, state.thickness)
     if ventricle.wall is not None:
         in_wall = ventricle.wall
     tissue = torch.softmax(log_tissue, dim=2)

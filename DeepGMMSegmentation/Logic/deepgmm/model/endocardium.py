@@ -27,6 +27,8 @@ class WallPrior:
     thickness : median, mm, and `spread` : standard deviation of its logarithm.
     roughness : standard deviation, in mm, of the change of thickness over one radian (a random
         walk around the ring).
+    across : standard deviation, mm, of the thickness from the mean of the slices above and
+        below; 0 for slices that know nothing of each other.
     step : width of a thickness bin, mm.
     evidence : how much of a pixel's log-likelihood counts; below 1 because neighbouring
         pixels are correlated.
@@ -35,18 +37,21 @@ class WallPrior:
     thickness: float = 7.5
     spread: float = 0.3
     roughness: float = 0.6
+    across: float = 3.0
     step: float = 0.75
     evidence: float = 0.25
 
 
 def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, valid: Tensor,
-                     prior: WallPrior) -> tuple[Tensor, Tensor, Tensor]:
+                     prior: WallPrior, before: Tensor | None = None,
+                     ) -> tuple[Tensor, Tensor, Tensor]:
     """Probability that each pixel lies in the wall.
 
     Parameters
     ----------
     log_wall, log_pool : (S, P) log density of each pixel as wall and as pool.
     valid : (S, P) 1 for mask pixels.
+    before : (S, A) thickness of the round before, of slices that follow each other.
 
     Returns
     -------
@@ -65,6 +70,9 @@ def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, v
     offset = (thickness.clamp_min(prior.step / 2) / prior.thickness).log() / prior.spread
     # one prior a slice, shared out over the sectors, which are not independent draws
     log_unary = log_unary - 0.5 * offset.square() * (6.0 / sectors)
+    if before is not None and prior.across > 0 and slices > 1:
+        away = thickness - _beside(before)[..., None]
+        log_unary = log_unary - 0.5 * (away / prior.across).square() * (6.0 / sectors)
     change = (thickness[:, None] - thickness[None, :]) / (
         prior.roughness * math.sqrt(2 * math.pi / sectors))
     marginals, log_evidence = ring_marginals(log_unary, -0.5 * change.square())
@@ -75,3 +83,9 @@ def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, v
     low, high = (beyond.flatten(1).gather(1, at + side) for side in (0, 1))
     by_pixel = (low * (1 - upper) + high * upper).clamp(0, 1)  # cumsum rounds
     return by_pixel * valid, marginals @ thickness, log_evidence
+
+
+def _beside(thickness: Tensor) -> Tensor:
+    """(S, A) mean of the slices above and below; the only one at the ends."""
+    padded = torch.cat([thickness[1:2], thickness, thickness[-2:-1]])
+    return 0.5 * (padded[:-2] + padded[2:])
