@@ -174,7 +174,8 @@ def test_any_set_of_sequences(a_patient: PhantomPatient, roles: tuple[Role, ...]
     assert {int(t) for t in result.tissues} == tissues
     assert set(np.unique(result.labels)) <= tissues | {0}
     blood = dice(result.labels == Tissue.BLOOD, a_patient.truth == Tissue.BLOOD)
-    assert blood > 0.75
+    # the network's objective knows no pool: one sequence alone lets scar and blood mix
+    assert blood is not None and blood > (0.75 if method is Method.MAP else 0.5)
 
 
 @pytest.mark.parametrize(("lge", "t2"), [

@@ -9,7 +9,6 @@ import torch
 
 from deepgmm.errors import InputError
 
-
 #: Pixels of a batch below which one thread is quickest.
 SMALL = 100_000
 
