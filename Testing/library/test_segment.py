@@ -11,7 +11,7 @@ import pytest
 
 from deepgmm import InputError, Kind, Method, Role, Settings, Study, Tissue, segment
 from deepgmm.review.metrics import dice
-from deepgmm.settings import Covariance, Preset
+from deepgmm.settings import Covariance, Papillary, Preset
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Sequence
 
@@ -264,6 +264,17 @@ def _float32():
     import torch
 
     return torch.float32
+
+
+def test_papillary_muscle_goes_to_the_pool_or_to_the_wall(a_patient: PhantomPatient) -> None:
+    pool, wall = (segment(a_patient.study, Settings(papillary=Papillary(where)))
+                  for where in ("pool", "wall"))
+    moved = (pool.labels == Tissue.BLOOD) & (wall.labels == Tissue.MYOCARDIUM)
+    assert moved.sum() > 10
+    bssfp = a_patient.study.sequences[Role.BSSFP].values
+    stays = (pool.labels == Tissue.BLOOD) & (wall.labels == Tissue.BLOOD)
+    assert np.median(bssfp[moved]) < np.percentile(bssfp[stays], 25)
+    assert wall.provenance["settings"]["papillary"] == "wall"
 
 
 def test_progress_is_told_and_can_stop(a_patient: PhantomPatient) -> None:

@@ -34,6 +34,13 @@ class Covariance(str, Enum):
     FULL = "full"
 
 
+class Papillary(str, Enum):
+    """Where papillary muscles and trabeculae in the pool are counted."""
+
+    POOL = "pool"
+    WALL = "wall"
+
+
 @dataclass
 class Settings:
     """Settings of one segmentation. Field types are those Slicer's `parameterPack` takes.
@@ -46,6 +53,7 @@ class Settings:
     priors : path of the user's own contrast priors; empty means the shipped ones.
     mean_weight : weight of ||mu - mu_data||^2 in the deep fits (deepgmm-paper, 4.2).
     restarts : starts of a randomly started fit, of which the best NLL is kept.
+    papillary : count papillary muscle as pool (blood) or as wall (myocardium); `map` only.
     keep_mvo : report microvascular obstruction as label 5 instead of counting it as scar.
     """
 
@@ -58,6 +66,7 @@ class Settings:
     priors: str = ""
     mean_weight: float = 0.0
     restarts: int = 5
+    papillary: Papillary = Papillary.POOL
     keep_mvo: bool = False
 
     def as_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import typer
 
 from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
-from deepgmm.settings import Covariance, Device, Method, Preset, Settings
+from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 
 if TYPE_CHECKING:
     from deepgmm.result import Result
@@ -74,6 +74,9 @@ def segment(
     tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
         "the images can tell apart.", rich_help_panel=_FIT)] = None,
+    papillary: Annotated[Papillary, typer.Option(
+        help="Count papillary muscles as pool or as wall.",
+        rich_help_panel=_FIT)] = Papillary.POOL,
     mvo: Annotated[bool, typer.Option(
         "--mvo", help="Label microvascular obstruction as 5 instead of counting it as scar.",
         rich_help_panel=_FIT)] = False,
@@ -99,7 +102,7 @@ def segment(
                  "montage": montage, "report": report},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or ""),
-                          keep_mvo=mvo),
+                          papillary=papillary, keep_mvo=mvo),
         lge_kind=lge_kind, t2_kind=t2_kind, slices=slices, resample=resample)
     if not json and not any(job.outputs.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,10 +17,11 @@ from deepgmm.identify.absence import (
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.methods.mixtures import fit_plain_map
 from deepgmm.methods.problem import Problem
-from deepgmm.model.anchored import fit_anchored
+from deepgmm.model.anchored import AnchoredOptions, fit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.mixture import Mixture
+from deepgmm.settings import Papillary
 from deepgmm.study.words import Role, Tissue
 
 #: The sequence that shows a disease, and the tissues that are bright there with it.
@@ -31,7 +32,52 @@ SHOWN_BY = {Tissue.SCAR: (Role.LGE, (Tissue.SCAR,)),
 TEMPERATURE = 2.0
 
 
-def fit_map(problem: Problem, progress: Progress) -> Fit:
+@dataclass(frozen=True)
+class Terms:
+    """The terms of the anchored fit, each of which can be switched off (for the ablation).
+
+    Attributes
+    ----------
+    anchor : move the contrast priors to this patient's blood and outer wall.
+    sectors : the states of the wall's sectors and their depth tables.
+    field : the compatibility of neighbours.
+    gain : a gain per slice.
+    blends : mixtures of blood and muscle in the pool.
+    outlier : the outlier density.
+    gaps : the least contrast of a disease.
+    across : the tie of wall and sectors between slices.
+    absence : the test whether a disease is there at all.
+    """
+
+    anchor: bool = True
+    sectors: bool = True
+    field: bool = True
+    gain: bool = True
+    blends: bool = True
+    outlier: bool = True
+    gaps: bool = True
+    across: bool = True
+    absence: bool = True
+
+    def applied(self, options: AnchoredOptions) -> AnchoredOptions:
+        """The options with the terms that are off taken out."""
+        sectors = options.sectors if self.sectors else None
+        wall = options.wall
+        if not self.across:
+            wall = replace(wall, across=0.0)
+            sectors = None if sectors is None else replace(sectors, across=0.0)
+        return replace(
+            options, wall=wall, sectors=sectors,
+            compatibility=options.compatibility if self.field else None,
+            gain=options.gain if self.gain else None, gaps=options.gaps if self.gaps else None,
+            papillary=options.papillary if self.blends else 1e-6,
+            outlier=options.outlier if self.outlier else 0.0)
+
+
+ALL_TERMS = Terms()
+
+
+def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -> Fit:
     """Anchored EM; component k is tissue k throughout.
 
     A disease that the data do not support is taken out and the rest fitted again, so that an
@@ -42,10 +88,14 @@ def fit_map(problem: Problem, progress: Progress) -> Fit:
     sought, warnings = problem.tissues, []
     while True:
         part = problem.for_tissues(sought)
-        options = anchored_options(sought, part.study.roles, part.device, part.dtype)
+        options = terms.applied(
+            anchored_options(sought, part.study.roles, part.device, part.dtype))
+        options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
         with few_threads(part.batch.valid.numel()):
-            fit = fit_anchored(part.batch, part.ventricle, part.prior(anchored=True), options,
-                               progress=progress)
+            fit = fit_anchored(part.batch, part.ventricle, part.prior(anchored=terms.anchor),
+                               options, progress=progress)
+        if not terms.absence:
+            break
         found = {t: judged(part, fit, t) for t in sought if t in SHOWN_BY}
         scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
         least = {Tissue.SCAR: SCAR_LEAST,

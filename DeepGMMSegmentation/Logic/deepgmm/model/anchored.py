@@ -40,6 +40,7 @@ class AnchoredOptions:
     papillary : share of the pool that is not pure blood: papillary muscle, trabeculae and
         their partial volume with blood, from all muscle to three quarters blood in four steps.
         At 0.8 all five compositions of the pool are equally likely.
+    papillary_in_wall : label papillary muscle as healthy wall instead of pool.
     outlier : share of every tissue that lies anywhere in the mask's intensity box, so that
         one pixel's evidence for a tissue is bounded.
     gaps : (K, M) how many standard deviations of healthy wall a tissue's mean must stand above
@@ -57,6 +58,7 @@ class AnchoredOptions:
     sectors: SectorPrior | None = None
     compatibility: Tensor | None = None
     papillary: float = 0.8
+    papillary_in_wall: bool = False
     outlier: float = 0.02
     gaps: Tensor | None = None
     gain: Tensor | None = None
@@ -103,7 +105,7 @@ def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
             gain = slice_gain(given, _weights(given, state), mixture, gain, options)
             batch = replace(given, values=_without_gain(given, gain, options.dark))
         state = _e_step(batch, ventricle, mixture, state, options)
-        everything = _posterior(batch, state)
+        everything = _posterior(batch, state, options)
         trace.append(_objective(batch, mixture, prior, everything))
         progress((round_ + 1) / options.iterations, "anchored EM")
         if previous is not None:
@@ -240,9 +242,13 @@ def _log_box(batch: PixelBatch, share: float) -> float:
     return math.log(share) - batch.sequences * math.log(3.0)
 
 
-def _posterior(batch: PixelBatch, state: _State) -> Tensor:
+def _posterior(batch: PixelBatch, state: _State, options: AnchoredOptions) -> Tensor:
     pool = (batch.valid - state.in_wall)[..., None]
-    return torch.cat([pool, state.in_wall[..., None] * state.tissue], dim=2)
+    wall = state.in_wall[..., None] * state.tissue
+    if options.papillary_in_wall:
+        muscle = pool * state.pool_parts[..., 1:]
+        pool, wall = pool - muscle, torch.cat([wall[..., :1] + muscle, wall[..., 1:]], dim=2)
+    return torch.cat([pool, wall], dim=2)
 
 
 def _objective(batch: PixelBatch, mixture: Mixture, prior: ConjugatePrior, w: Tensor) -> float:
