@@ -207,7 +207,7 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
                         - torch.logsumexp(mixture.log_weights[:, None, 1:], 2, keepdim=True))
     log_tissue = tissues + log_expected
     log_wall = torch.logsumexp(log_tissue, dim=2)
-    blends = torch.logaddexp(_blend_density(batch, mixture),
+    blends = torch.logaddexp(_blend_density(batch, mixture, log_expected),
                              torch.full_like(blood, _log_box(batch, options.outlier))[..., None])
     parts = torch.cat([blood[..., None] + math.log(1 - options.papillary),
                        tissues[..., :1] + math.log(options.papillary / 4),
@@ -225,16 +225,21 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
     return _State(in_wall, tissue, pool_parts, inlier, states, thickness)
 
 
-def _blend_density(batch: PixelBatch, mixture: Mixture) -> Tensor:
-    """(S, P, 3) log density of a pixel that is one, two or three quarters blood, rest muscle."""
-    share = torch.tensor([0.25, 0.5, 0.75], dtype=mixture.means.dtype,
-                         device=mixture.means.device)[:, None]
-    blood, muscle = mixture.means[:, :1], mixture.means[:, 1:2]
-    means = share * blood + (1 - share) * muscle
-    covariances = (share.square() * mixture.covariances[:, :1]
-                   + (1 - share).square() * mixture.covariances[:, 1:2])
-    return log_density(batch, means.expand(batch.slices, -1, -1),
-                       (covariances * 2).expand(batch.slices, -1, -1))
+def _blend_density(batch: PixelBatch, mixture: Mixture, log_expected: Tensor) -> Tensor:
+    """(S, P, 3) log density of a pool pixel that is one, two or three quarters blood.
+
+    The rest is what the wall beside it holds, `log_expected` (S, P, K - 1): next to a scar the
+    blurred endocardium is a blend of blood and scar, not of blood and healthy muscle.
+    """
+    densities = []
+    for share in (0.25, 0.5, 0.75):
+        means = share * mixture.means[:, :1] + (1 - share) * mixture.means[:, 1:]
+        covariances = 2 * (share**2 * mixture.covariances[:, :1]
+                           + (1 - share)**2 * mixture.covariances[:, 1:])
+        by_tissue = log_density(batch, means.expand(batch.slices, -1, -1),
+                                covariances.expand(batch.slices, -1, -1))
+        densities.append(torch.logsumexp(by_tissue + log_expected, dim=2))
+    return torch.stack(densities, dim=2)
 
 
 def _log_box(batch: PixelBatch, share: float) -> float:
