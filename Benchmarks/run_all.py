@@ -37,6 +37,9 @@ class Command:
 COMMANDS = (
     Command("segment_command", "The command: time and memory", quick=("--runs", "1")),
     Command("phantom_accuracy", "Accuracy on the phantom", quick=("--patients", "2")),
+    Command("ablation", "What each term brings", quick=("--patients", "1")),
+    Command("sequences", "Any set of sequences", quick=("--patients", "1")),
+    Command("uncertainty", "Uncertainty", quick=("--patients", "1")),
     Command("sunnybrook", "Accuracy on real bSSFP", quick=("--patients", "1")),
     Command("deep_presets", "deepsvg: `fast` against `paper`",
             quick=("--patients", "1", "--slices-each", "1", "--without-deepg")),

@@ -277,6 +277,18 @@ def test_papillary_muscle_goes_to_the_pool_or_to_the_wall(a_patient: PhantomPati
     assert wall.provenance["settings"]["papillary"] == "wall"
 
 
+def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatient) -> None:
+    result = segment(a_patient.study)
+    voxel = result.study.geometry.voxel_volume
+    for index, tissue in enumerate(result.tissues):
+        low, high = result.volume_interval(tissue)
+        assert low <= result.posterior[:, index].sum() * voxel <= high
+    sure = replace(result, posterior=(result.posterior > 0.5).astype(np.float32))
+    low, high = sure.volume_interval(Tissue.BLOOD)
+    assert low == pytest.approx(high)
+    assert np.isnan(result.volume_interval(Tissue.MVO)).all()
+
+
 def test_progress_is_told_and_can_stop(a_patient: PhantomPatient) -> None:
     seen: list[float] = []
     segment(a_patient.study, progress=lambda fraction, stage: seen.append(fraction))

@@ -11,6 +11,9 @@ import numpy.typing as npt
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
 
+#: How many pixels err together; fitted on phantom patients of seeds 100 to 115.
+PIXELS_TOGETHER = 40.0
+
 
 @dataclass
 class SliceFit:
@@ -64,6 +67,22 @@ class Result:
     def volume(self, tissue: Tissue) -> float:
         """Volume of one tissue, ml."""
         return float((self.labels == tissue).sum()) * self.study.geometry.voxel_volume
+
+    def volume_interval(self, tissue: Tissue) -> tuple[float, float]:
+        """90 % interval of one tissue's volume, ml, about its expected volume.
+
+        The posterior gives the variance that independent pixels would have; neighbours err
+        together, as if one pixel in `PIXELS_TOGETHER` stood alone (fitted on phantom patients).
+        A tissue reported absent has the interval (0, 0): what was missed is not in it. Only
+        tissues of the posterior have one; microvascular obstruction counts as scar.
+        """
+        if tissue not in self.tissues:
+            return (float("nan"), float("nan"))
+        p = self.posterior[:, self.tissues.index(tissue)].astype(np.float64)
+        expected = p.sum()
+        half = 1.645 * np.sqrt(PIXELS_TOGETHER * (p * (1 - p)).sum())
+        voxel = self.study.geometry.voxel_volume
+        return (float(max(expected - half, 0.0) * voxel), float((expected + half) * voxel))
 
     def entropy(self) -> npt.NDArray[np.float32]:
         """(slices, rows, columns) entropy of the posterior over its maximum, 0 to 1."""

@@ -189,12 +189,13 @@ def summary(result: Result, seconds: float) -> str:
                       else role.title for role, s in study.sequences.items())
     fitted = len(result.fits)
     slices = f"{fitted} slice" + ("s" if fitted != 1 else "")
-    rows = [("tissue", "ml", "%")]
+    rows = [("tissue", "ml", "90 % interval", "%")]
     total = sum(result.volume(t) for t in result.tissues)
     for tissue in result.tissues:
         volume = result.volume(tissue)
         share = f"{100 * volume / total:.0f}" if total else "-"
-        rows.append((tissue.title, f"{volume:.1f}", share))
+        low, high = result.volume_interval(tissue)
+        rows.append((tissue.title, f"{volume:.1f}", f"{low:.1f} to {high:.1f}", share))
     return f"{given}; {slices}; {seconds:.1f} s\n{table(rows)}"
 
 

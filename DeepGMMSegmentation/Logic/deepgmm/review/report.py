@@ -58,6 +58,8 @@ def report(result: Result) -> dict[str, Any]:
             "direction_lps": list(study.geometry.direction),
         },
         "volumes_ml": volumes(result),
+        "volume_intervals_90_ml": {t.title: list(result.volume_interval(t))
+                                   for t in result.tissues},
         "percent_of_wall": percent_of_wall(result),
         "slices": [_slice(fit, result) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
