@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from deepgmm.methods.problem import Problem, name_components
+from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.starts import several_starts
@@ -20,11 +21,12 @@ def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> F
     tissues = len(problem.tissues)
     batch, start = several_starts(problem.batch, tissues, starts=starts, seed=s.seed,
                                   full=problem.full, random=paper)
-    if spatial and not paper:
-        # Algorithm 2 has no global weights to hold it: start it where Algorithm 1 has settled
-        start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
-    fit = fit_em(batch, start, spatial=spatial, floor=1e-4, tolerance=1e-4,
-                 max_iterations=200, progress=progress).best_of(starts)
+    with few_threads(batch.valid.numel()):
+        if spatial and not paper:
+            # Algorithm 2 has no global weights to hold it: start where Algorithm 1 has settled
+            start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
+        fit = fit_em(batch, start, spatial=spatial, floor=1e-4, tolerance=1e-4,
+                     max_iterations=200, progress=progress).best_of(starts)
     return name_components(problem, fit)
 
 
@@ -37,5 +39,6 @@ def fit_plain_map(problem: Problem, progress: Progress) -> Fit:
     """EM started and held at the contrast prior, slice by slice and without space."""
     prior = problem.prior()
     start = prior.mixture(problem.batch.slices, full=problem.full)
-    return fit_em(problem.batch, start, prior=prior, tolerance=1e-5, max_iterations=200,
-                  minimum_mass=MINIMUM_MASS, progress=progress)
+    with few_threads(problem.batch.valid.numel()):
+        return fit_em(problem.batch, start, prior=prior, tolerance=1e-5, max_iterations=200,
+                      minimum_mass=MINIMUM_MASS, progress=progress)

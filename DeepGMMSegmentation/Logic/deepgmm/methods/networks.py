@@ -8,6 +8,7 @@ from deepgmm.methods.anchored import fit_map
 from deepgmm.methods.paper import fit_paper
 from deepgmm.methods.problem import Problem
 from deepgmm.model.deep import DeepOptions, fit_deep
+from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.mixture import m_step
@@ -63,5 +64,6 @@ def settled(problem: Problem, w: torch.Tensor) -> torch.Tensor:
     w = w / w.sum(2, keepdim=True).clamp_min(1e-12)
     start = m_step(problem.batch, w, floor=1e-4)
     start.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
-    return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
-                  max_iterations=SETTLING_STEPS).posterior
+    with few_threads(w.shape[0] * w.shape[1]):
+        return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
+                      max_iterations=SETTLING_STEPS).posterior

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,14 @@ class PixelBatch:
     @property
     def sequences(self) -> int:
         return self.values.shape[2]
+
+    @cached_property
+    def features(self) -> Tensor:
+        """(slices, 1 + 2 sequences, pixels): 1, x and x^2, which is all that a mixture with
+        diagonal covariances asks of a pixel. Pixels run last, where sums over tissues are quick.
+        """
+        x = self.values.transpose(1, 2)
+        return torch.cat([torch.ones_like(x[:, :1]), x, x.square()], dim=1)
 
     @property
     def counts(self) -> Tensor:

@@ -17,6 +17,10 @@ from deepgmm.model.mixture import (
 )
 from deepgmm.model.priors import ConjugatePrior
 
+#: Converged slices leave the batch once fewer than this share of it still runs: each leaving
+#: copies what stays.
+LEAVING = 0.75
+
 
 def fit_em(
     batch: PixelBatch,
@@ -57,29 +61,34 @@ def fit_em(
         mixture.log_weights = weights.clone()
     iterations = torch.zeros(batch.slices, dtype=torch.long, device=device)
     converged = torch.zeros(batch.slices, dtype=torch.bool, device=device)
-    traces: list[list[float]] = [[] for _ in range(batch.slices)]
     active = torch.arange(batch.slices, device=device)
+    running = torch.ones_like(active, dtype=torch.bool)
     work, current = batch, mixture.clone()
     previous = torch.full((batch.slices,), float("inf"), dtype=batch.values.dtype, device=device)
+    history: list[Tensor] = []
     for step in range(max_iterations):
         objective, w = _e_step(work, current, prior)
         current = _m_step(work, w, current, spatial=spatial, prior=prior, floor=floor)
-        for slot, value in zip(active.tolist(), objective.tolist(), strict=True):
-            traces[slot].append(value)
-        iterations[active] += 1
-        done = (previous - objective).abs() < tolerance
+        seen = objective.new_full((batch.slices,), float("nan"))
+        seen[active[running]] = objective[running]
+        history.append(seen)
+        iterations[active[running]] += 1
+        done = running & ((previous - objective).abs() < tolerance)
         previous = objective
         if bool(done.any()):
             converged[active[done]] = True
             mixture.write(active[done], current.select(done))
-            keep = ~done
-            active, previous = active[keep], previous[keep]
-            if not len(active):
+            running = running & ~done
+            if not bool(running.any()):
                 break
-            work, current = work.select(keep), current.select(keep)
+            if running.double().mean() < LEAVING:
+                active, previous = active[running], previous[running]
+                work, current = work.select(running), current.select(running)
+                running = running[running]
         progress((step + 1) / max_iterations, "EM")
-    if len(active):
-        mixture.write(active, current)
+    mixture.write(active[running], current.select(running))
+    traces = [trace[: int(n)] for trace, n in
+              zip(torch.stack(history, 1).tolist(), iterations.tolist(), strict=True)]
     fit = Fit(mixture, posterior(batch, mixture), negative_log_likelihood(batch, mixture),
               traces, iterations, converged)
     mass = fit.posterior.sum(1)

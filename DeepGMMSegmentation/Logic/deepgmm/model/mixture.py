@@ -66,17 +66,16 @@ class Mixture:
 def log_density(batch: PixelBatch, means: Tensor, covariances: Tensor) -> Tensor:
     """log g_k(x), (S, P, K); deepgmm-paper section 2, in log space throughout.
 
-    Diagonal covariances use the expanded square, one batched product. Full ones are whitened
-    by their Cholesky factor.
+    Diagonal covariances use the expanded square, one batched product with the features 1, x,
+    x^2. Full ones are whitened by their Cholesky factor.
     """
     x = batch.values
     if covariances.ndim == 3:
         precision = 1.0 / covariances
         constant = -0.5 * (LOG_2PI * x.shape[2] + covariances.log().sum(-1)
                            + (means.square() * precision).sum(-1))
-        linear = torch.bmm(x, (means * precision).transpose(1, 2))
-        square = torch.bmm(x.square(), (-0.5 * precision).transpose(1, 2))
-        return constant[:, None, :] + linear + square
+        weights = torch.cat([constant[..., None], means * precision, -0.5 * precision], dim=2)
+        return torch.bmm(weights, batch.features).transpose(1, 2)
     factor = torch.linalg.cholesky(covariances)
     centred = (x[:, None] - means[:, :, None]).transpose(2, 3)  # (S, K, M, P)
     whitened = torch.linalg.solve_triangular(factor, centred, upper=False)
@@ -122,11 +121,11 @@ class Moments:
         """Summarise responsibilities `w` (S, P, K), which must be 0 in the padding."""
         x = batch.values
         wt = w.transpose(1, 2)
-        if full:
-            square = (x[:, :, :, None] * x[:, :, None, :]).flatten(2)
-            second = torch.bmm(wt, square).unflatten(2, (x.shape[2], x.shape[2]))
-        else:
-            second = torch.bmm(wt, x.square())
+        if not full:
+            sums = torch.bmm(wt, batch.features.transpose(1, 2))
+            return cls(sums[..., 0], *sums[..., 1:].split(x.shape[2], dim=2))
+        square = (x[:, :, :, None] * x[:, :, None, :]).flatten(2)
+        second = torch.bmm(wt, square).unflatten(2, (x.shape[2], x.shape[2]))
         return cls(wt.sum(2), torch.bmm(wt, x), second)
 
     def means(self, mass: Tensor) -> Tensor:
