@@ -53,6 +53,8 @@ class Settings:
     priors : path of the user's own contrast priors; empty means the shipped ones.
     mean_weight : weight of ||mu - mu_data||^2 in the deep fits (deepgmm-paper, 4.2).
     restarts : starts of a randomly started fit, of which the best NLL is kept.
+    degrees : degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.
+    outlier : share of an outlier class in gmm and svgmm; 0 for none.
     papillary : count papillary muscle as pool (blood) or as wall (myocardium); `map` only.
     keep_mvo : report microvascular obstruction as label 5 instead of counting it as scar.
     """
@@ -66,6 +68,8 @@ class Settings:
     priors: str = ""
     mean_weight: float = 0.0
     restarts: int = 5
+    degrees: float = 0.0
+    outlier: float = 0.0
     papillary: Papillary = Papillary.POOL
     keep_mvo: bool = False
 

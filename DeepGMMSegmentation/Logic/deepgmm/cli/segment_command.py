@@ -74,6 +74,11 @@ def segment(
     tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
         "the images can tell apart.", rich_help_panel=_FIT)] = None,
+    degrees: Annotated[float, typer.Option(
+        help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
+        rich_help_panel=_FIT)] = 0.0,
+    outlier: Annotated[float, typer.Option(
+        help="Share of an outlier class in gmm and svgmm.", rich_help_panel=_FIT)] = 0.0,
     papillary: Annotated[Papillary, typer.Option(
         help="Count papillary muscles as pool or as wall.",
         rich_help_panel=_FIT)] = Papillary.POOL,
@@ -102,7 +107,8 @@ def segment(
                  "montage": montage, "report": report},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or ""),
-                          papillary=papillary, keep_mvo=mvo),
+                          degrees=degrees, outlier=outlier, papillary=papillary,
+                          keep_mvo=mvo),
         lge_kind=lge_kind, t2_kind=t2_kind, slices=slices, resample=resample)
     if not json and not any(job.outputs.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "

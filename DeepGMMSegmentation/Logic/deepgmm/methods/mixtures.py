@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from deepgmm.errors import InputError
 from deepgmm.methods.problem import Problem, name_components
 from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.starts import several_starts
+from deepgmm.model.tails import Tails
 from deepgmm.settings import Preset
 
 #: Pixels; a class with less is taken for absent.
@@ -21,12 +23,16 @@ def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> F
     tissues = len(problem.tissues)
     batch, start = several_starts(problem.batch, tissues, starts=starts, seed=s.seed,
                                   full=problem.full, random=paper)
+    if s.degrees < 0 or not 0 <= s.outlier < 1:
+        raise InputError("degrees of freedom must be 0 (Gaussian) or more, and the outlier share "
+                         "from 0 to below 1")
+    tails = Tails(s.degrees or None, s.outlier) if s.degrees or s.outlier else None
     with few_threads(batch.valid.numel()):
         if spatial and not paper:
             # Algorithm 2 has no global weights to hold it: start where Algorithm 1 has settled
             start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
-        fit = fit_em(batch, start, spatial=spatial, floor=1e-4, tolerance=1e-4,
-                     max_iterations=200, progress=progress).best_of(starts)
+        fit = fit_em(batch, start, spatial=spatial, tails=tails, floor=1e-4,
+                     tolerance=1e-4, max_iterations=200, progress=progress).best_of(starts)
     return name_components(problem, fit)
 
 

@@ -16,6 +16,7 @@ from deepgmm.model.mixture import (
     posterior,
 )
 from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.tails import Tails
 
 #: Converged slices leave the batch once fewer than this share of it still runs: each leaving
 #: copies what stays.
@@ -28,6 +29,7 @@ def fit_em(
     *,
     spatial: bool = False,
     prior: ConjugatePrior | None = None,
+    tails: Tails | None = None,
     floor: float = 1e-6,
     tolerance: float = 1e-3,
     max_iterations: int = 100,
@@ -42,6 +44,7 @@ def fit_em(
     spatial : Algorithm 2, with Pi(x) <- w(x) instead of pi <- mean w.
     prior : penalises means, covariances and weights; the M-step is then its exact mode and
         `floor` is not used.
+    tails : Student-t components or an outlier class; not together with a prior.
     floor : added to every variance after the division (scikit-learn's `reg_covar`).
     tolerance : a slice stops when its objective changes by less between two E-steps.
     max_iterations : E- and M-steps at most.
@@ -53,7 +56,13 @@ def fit_em(
     Fit
         Its `traces` hold the objective at each E-step, that is before the M-step that follows
         it; `posterior` comes from a last E-step, so that labels agree with the parameters.
+
+    Raises
+    ------
+    ValueError : for tails together with a prior.
     """
+    if prior is not None and tails is not None:
+        raise ValueError("tails and a prior cannot be combined")
     device = batch.values.device
     mixture = start.clone()
     if spatial and not mixture.spatial:
@@ -67,8 +76,15 @@ def fit_em(
     previous = torch.full((batch.slices,), float("inf"), dtype=batch.values.dtype, device=device)
     history: list[Tensor] = []
     for step in range(max_iterations):
-        objective, w = _e_step(work, current, prior)
-        current = _m_step(work, w, current, spatial=spatial, prior=prior, floor=floor)
+        if tails is None:
+            objective, w = _e_step(work, current, prior)
+            updated = _m_step(work, w, current, prior=prior, floor=floor)
+        else:
+            objective, w, precision = tails.e_step(work, current)
+            updated = tails.m_step(work, w, precision, full=current.full, floor=floor)
+        if spatial:
+            updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+        current = updated
         seen = objective.new_full((batch.slices,), float("nan"))
         seen[active[running]] = objective[running]
         history.append(seen)
@@ -89,8 +105,11 @@ def fit_em(
     mixture.write(active[running], current.select(running))
     traces = [trace[: int(n)] for trace, n in
               zip(torch.stack(history, 1).tolist(), iterations.tolist(), strict=True)]
-    fit = Fit(mixture, posterior(batch, mixture), negative_log_likelihood(batch, mixture),
-              traces, iterations, converged)
+    if tails is None:
+        labels, nll = posterior(batch, mixture), negative_log_likelihood(batch, mixture)
+    else:
+        labels, nll = tails.posterior(batch, mixture), tails.e_step(batch, mixture)[0]
+    fit = Fit(mixture, labels, nll, traces, iterations, converged)
     mass = fit.posterior.sum(1)
     starved = (mass > 0) & (mass < minimum_mass)
     if prior is None or spatial or not bool(starved.any()):
@@ -115,13 +134,9 @@ def _e_step(batch: PixelBatch, mixture: Mixture,
     return objective, (joint - log_evidence[:, :, None]).exp() * batch.valid[:, :, None]
 
 
-def _m_step(batch: PixelBatch, w: Tensor, mixture: Mixture, *, spatial: bool,
-            prior: ConjugatePrior | None, floor: float) -> Mixture:
+def _m_step(batch: PixelBatch, w: Tensor, mixture: Mixture, *, prior: ConjugatePrior | None,
+            floor: float) -> Mixture:
     if prior is None:
-        updated = m_step(batch, w, full=mixture.full, floor=floor)
-    else:
-        alive = None if mixture.spatial else mixture.log_weights.isfinite()
-        updated = prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts, alive)
-    if spatial:
-        updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
-    return updated
+        return m_step(batch, w, full=mixture.full, floor=floor)
+    alive = None if mixture.spatial else mixture.log_weights.isfinite()
+    return prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts, alive)
