@@ -54,11 +54,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a small setting of each")
     parser.add_argument("--only", nargs="+", choices=[c.name for c in COMMANDS],
-                        help="these alone; the document then holds nothing else")
+                        help="these alone; the document's other sections stay")
     parser.add_argument("--output", type=Path, default=ROOT / "Docs" / "measurements.md")
     options = parser.parse_args()
     chosen = [c for c in COMMANDS if not options.only or c.name in options.only]
-    sections, checks, failed = [], [], []
+    sections = {} if options.quick else kept(options.output)
+    failed = []
     for command in chosen:
         line = command.line(options.quick)
         print(f"{' '.join(line)} ...", file=sys.stderr, flush=True)
@@ -68,14 +69,25 @@ def main() -> None:
             failed.append(command.name)
             print(error, file=sys.stderr)
             said += "\n**Did not finish.**"
-        sections.append(f"## {command.title}\n`python {' '.join(line)}`\n\n{said.strip()}\n\n"
-                        f"Took {time.perf_counter() - began:.0f} s.\n")
-        checks += bars_in(said)
-    write(options.output, document(sections, checks, options.quick))
+        sections[command.title] = (
+            f"`python {' '.join(line)}`\n\n{said.strip()}\n\n"
+            f"Took {time.perf_counter() - began:.0f} s, on sources of digest `{digest()}`.\n")
+        # written after each, so that a run that is stopped keeps what it has
+        write(options.output, document(sections, options.quick))
     print(f"wrote {options.output.name}" + (f"; failed: {', '.join(failed)}" if failed else ""),
           file=sys.stderr)
     if failed:
         raise SystemExit(1)
+
+
+def kept(path: Path) -> dict[str, str]:
+    """The sections of a document made before, by title."""
+    if not path.is_file():
+        return {}
+    known = {c.title for c in COMMANDS}
+    parts = path.read_text(encoding="utf-8").split("\n## ")[1:]
+    sections = dict(part.split("\n", 1) for part in parts)
+    return {title: text for title, text in sections.items() if title in known}
 
 
 def printed(line: list[str]) -> tuple[str, str]:
@@ -103,14 +115,16 @@ def bars_in(text: str) -> list[list[str]]:
     return rows
 
 
-def document(sections: list[str], checks: list[list[str]], quick: bool) -> str:
+def document(sections: dict[str, str], quick: bool) -> str:
     small = "**A small setting, to see that all commands run: no figure to quote.**\n\n"
+    titles = [c.title for c in COMMANDS if c.title in sections]
+    checks = [row for title in titles for row in bars_in(sections[title])]
     return ("# Measurements\n"
             "Made by `make benchmarks`; not edited by hand. What each command measures, and how "
-            "long it takes, is in `Benchmarks/README.md`. Figures are of one machine and of the "
-            f"library whose sources have the SHA-256 digest `{digest()}`.\n\n"
-            + (small if quick else "") + "## Bars\n" + table(BARS, checks) + "\n"
-            + "\n".join(sections))
+            "long it takes, is in `Benchmarks/README.md`. Figures are of one machine; each section "
+            "names the library it measured by the SHA-256 digest of its sources.\n\n"
+            + (small if quick else "") + "## Bars\n" + table(BARS, checks)
+            + "".join(f"\n## {title}\n{sections[title]}" for title in titles))
 
 
 def digest() -> str:
