@@ -116,9 +116,8 @@ def test_a_warning_marks_the_slices_that_it_names(warning: str, slices: set[int]
     assert _marked_slices(a_result_of(slices=5, warnings=[warning])) == slices
 
 
-def test_a_fit_that_did_not_converge_is_marked() -> None:
-    result = a_result_of()
-    result.fits[1].converged = False
+def test_a_fit_that_did_not_settle_is_marked_by_its_warning() -> None:
+    result = a_result_of(warnings=["the fit reached its last step before it settled in slice 1"])
     assert _marked_slices(result) == {1}
     orange = (255, 176, 0)
     assert pixels_coloured(picture_of(result), orange).any()

@@ -283,10 +283,23 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
     for index, tissue in enumerate(result.tissues):
         low, high = result.volume_interval(tissue)
         assert low <= result.posterior[:, index].sum() * voxel <= high
-    sure = replace(result, posterior=(result.posterior > 0.5).astype(np.float32))
-    low, high = sure.volume_interval(Tissue.BLOOD)
-    assert low == pytest.approx(high)
+        assert low <= result.volume(tissue) <= high
+    crisp = np.stack([result.labels == t for t in result.tissues], 1).astype(np.float32)
+    sure = replace(result, posterior=crisp)
+    assert sure.volume_interval(Tissue.BLOOD) == pytest.approx([sure.volume(Tissue.BLOOD)] * 2)
     assert np.isnan(result.volume_interval(Tissue.MVO)).all()
+    baseline = segment(a_patient.study, Settings(method=Method.GMM, restarts=1))
+    assert np.isnan(baseline.volume_interval(Tissue.BLOOD)).all(), "its posterior is not calibrated"
+
+
+def test_a_fit_that_did_not_settle_is_said(a_patient: PhantomPatient,
+                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    import deepgmm.methods.mixtures as mixtures
+
+    whole = mixtures.fit_em
+    monkeypatch.setattr(mixtures, "fit_em", lambda *a, **k: whole(*a, **k | {"max_iterations": 2}))
+    result = segment(a_patient.study, Settings(method=Method.GMM))
+    assert any("before it settled in slices 0-2" in w for w in result.warnings)
 
 
 def test_progress_is_told_and_can_stop(a_patient: PhantomPatient) -> None:

@@ -69,20 +69,28 @@ class Result:
         return float((self.labels == tissue).sum()) * self.study.geometry.voxel_volume
 
     def volume_interval(self, tissue: Tissue) -> tuple[float, float]:
-        """90 % interval of one tissue's volume, ml, about its expected volume.
+        """90 % interval of one tissue's volume, ml.
 
-        The posterior gives the variance that independent pixels would have; neighbours err
-        together, as if one pixel in `PIXELS_TOGETHER` stood alone (fitted on phantom patients).
-        A tissue reported absent has the interval (0, 0): what was missed is not in it. Only
-        tissues of the posterior have one; microvascular obstruction counts as scar.
+        About the expected volume, with the variance of as many independent pixels as the errors
+        of phantom patients suggest (`PIXELS_TOGETHER`), widened where needed to hold the volume
+        reported. It knows what the image leaves open, not what the model gets wrong. NaN where
+        there is none: for methods whose posterior is not calibrated, for a tissue reported
+        absent, and for microvascular obstruction told apart from scar.
         """
-        if tissue not in self.tissues:
-            return (float("nan"), float("nan"))
+        none = (float("nan"), float("nan"))
+        if tissue not in self.tissues or not self.provenance.get("calibrated", False):
+            return none
+        if (self.labels == Tissue.MVO).any() and tissue is Tissue.SCAR:
+            return none
         p = self.posterior[:, self.tissues.index(tissue)].astype(np.float64)
         expected = p.sum()
+        if expected == 0:
+            return none
         half = 1.645 * np.sqrt(PIXELS_TOGETHER * (p * (1 - p)).sum())
+        count = int((self.labels == tissue).sum())
+        low, high = max(min(expected - half, count), 0.0), max(expected + half, count)
         voxel = self.study.geometry.voxel_volume
-        return (float(max(expected - half, 0.0) * voxel), float((expected + half) * voxel))
+        return (float(low * voxel), float(high * voxel))
 
     def entropy(self) -> npt.NDArray[np.float32]:
         """(slices, rows, columns) entropy of the posterior over its maximum, 0 to 1."""

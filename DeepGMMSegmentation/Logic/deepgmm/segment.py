@@ -13,9 +13,9 @@ import numpy.typing as npt
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.identify.obstruction import obstructions
-from deepgmm.identify.physics import check_physics
+from deepgmm.identify.physics import check_physics, named_slices
 from deepgmm.result import Result, SliceFit
-from deepgmm.settings import Settings
+from deepgmm.settings import Method, Preset, Settings
 from deepgmm.study.checks import check_study
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role, Tissue
@@ -73,8 +73,15 @@ def segment(study: Study, settings: Settings | None = None, *,
     result = _result(problem, outcome)
     present = np.stack([np.isin(tissues, result.labels[i]) for i in slices])
     means = np.stack([f.means for f in result.fits])
+    unsettled = [f.index for f in result.fits if not f.converged]
+    stops_early = (settings.preset is Preset.FAST
+                   and settings.method in (Method.DEEPG, Method.DEEPSVG))
+    if unsettled and not stops_early:  # the fast networks stop after a set number of steps
+        result.warnings.append(f"the fit reached its last step before it settled in "
+                               f"{named_slices(unsettled)}")
     result.warnings += check_physics(means, kinds, tissues, present, slices)
     result.provenance |= {
+        "calibrated": problem.geometric,
         "contrast_priors": list(prior.sources),
         "seconds": {"segment": round(time.perf_counter() - began, 3)},
         "kinds": {role.value: kind.value for role, kind in kinds.items()},

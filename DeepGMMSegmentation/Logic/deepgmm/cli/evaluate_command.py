@@ -156,7 +156,10 @@ def _one(scores: Scores) -> str:
     for tissue, s in scores.tissues.items():
         rows.append((tissue.title, _number(s.dice, 3), _number(s.hausdorff95, 1),
                      _number(s.surface_distance, 2), f"{s.volume:.1f}", f"{s.true_volume:.1f}"))
-    return table(rows) + _slice_line([scores])
+    missed = [t for t, s in scores.tissues.items() if s.volume == 0 and s.true_volume > 0]
+    note = "".join(f"\n{t.title} is in the truth and nowhere in the prediction: --tissues without "
+                   "it leaves it out of the means" for t in missed)
+    return table(rows) + _slice_line([scores]) + note
 
 
 def _many(scores: dict[str, Scores]) -> str:
@@ -187,7 +190,8 @@ def _slice_line(everyone: list[Scores]) -> str:
     four, every = means["four_tissue_slices"], means["all_slices"]
     line = f"\nmean Dice over slices: {_number(every['mean_dice'], 3)} (all {every['slices']})"
     if four["slices"]:
-        line += f", {_number(four['mean_dice'], 3)} (the {four['slices']} with four tissues)"
+        line += (f", {_number(four['mean_dice'], 3)} (the {four['slices']} whose truth holds all "
+                 "four tissues)")
     return line
 
 

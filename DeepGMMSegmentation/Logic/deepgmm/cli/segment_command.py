@@ -195,13 +195,16 @@ def summary(result: Result, seconds: float) -> str:
                       else role.title for role, s in study.sequences.items())
     fitted = len(result.fits)
     slices = f"{fitted} slice" + ("s" if fitted != 1 else "")
-    rows = [("tissue", "ml", "90 % interval", "%")]
-    total = sum(result.volume(t) for t in result.tissues)
-    for tissue in result.tissues:
-        volume = result.volume(tissue)
-        share = f"{100 * volume / total:.0f}" if total else "-"
+    from deepgmm.review.report import percent_of_wall, present_tissues
+
+    rows = [("tissue", "ml", "90 % interval", "% of wall")]
+    shares = percent_of_wall(result)
+    for tissue in present_tissues(result):
+        share = shares.get(tissue.title)
         low, high = result.volume_interval(tissue)
-        rows.append((tissue.title, f"{volume:.1f}", f"{low:.1f} to {high:.1f}", share))
+        rows.append((tissue.title, f"{result.volume(tissue):.1f}",
+                     f"{low:.1f} to {high:.1f}" if low == low else "-",
+                     "-" if share is None else f"{share:.0f}"))
     return f"{given}; {slices}; {seconds:.1f} s\n{table(rows)}"
 
 

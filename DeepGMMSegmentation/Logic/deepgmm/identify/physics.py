@@ -30,6 +30,18 @@ RULES: tuple[Rule, ...] = (
 )
 
 
+def named_slices(indices: list[int]) -> str:
+    """Slices in words, runs joined: "slice 3", "slices 0-2, 5"."""
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and index == runs[-1][1] + 1:
+            runs[-1][1] = index
+        else:
+            runs.append([index, index])
+    said = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return f"slice{'s' if len(indices) > 1 else ''} {said}"
+
+
 def check_physics(
     means: npt.NDArray,
     kinds: dict[Role, Kind],
@@ -58,9 +70,10 @@ def check_physics(
         judged = present[:, b] & present[:, d]
         wrong = judged & (means[:, b, m] <= means[:, d, m])
         if wrong.any():
-            where = ", ".join(str(slices[i]) for i in np.nonzero(wrong)[0])
-            warnings.append(f"{message} (slice {where}): check the tissues there, and that "
-                            f"{role.title} is {kinds[role].value}")
+            where = named_slices([slices[i] for i in np.nonzero(wrong)[0]])
+            kind = kinds[role].value.partition("-")[2]
+            and_kind = f", and whether {role.title} is {kind} as said or guessed" if kind else ""
+            warnings.append(f"{message} in {where}: check the tissues there{and_kind}")
     for role, kind in kinds.items():
         if kind is Kind.UNKNOWN:
             warnings.append(f"the kind of {role.title} is unknown: its contrast prior is wide "

@@ -349,9 +349,6 @@ def _warnings(result: Result) -> list[str]:
 def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
     """Warnings, at most so many, and the notice, wrapped to a width in pixels."""
     warnings = _warnings(result)
-    unfinished = [str(fit.index) for fit in result.fits if not fit.converged]
-    if unfinished and not any("converge" in w for w in warnings):
-        warnings.append("the fit had not converged in slice " + ", ".join(unfinished))
     lines: list[str] = []
     for warning in warnings[:most]:
         lines += textwrap.wrap(f"\N{WARNING SIGN} {warning}", max(columns // 7, 30),
@@ -362,8 +359,8 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
 
 
 def _marked_slices(result: Result) -> set[int]:
-    """Slices that a warning names, or whose fit had not converged."""
-    marked = {fit.index for fit in result.fits if not fit.converged}
+    """Slices that a warning names."""
+    marked: set[int] = set()
     for warning in _warnings(result):
         for listed in re.findall(r"\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", warning):
             for part in re.findall(r"\d+(?:-\d+)?", listed):

@@ -200,7 +200,7 @@ def _exchanged(study: Study, looks: dict[Role, Look]) -> list[str]:
 
 def _exchange(one: Role, other: Role, why: str) -> str:
     return (f"{one.title} and {other.title} look exchanged ({why}): "
-            "see whether each file was given under its own name")
+            "see whether each file was given under its own name and the kinds are right")
 
 
 def _would_fit(role: Role, look: Look) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -91,6 +92,10 @@ def read_study(
                          "blood and wall together")
     kinds = {role: parse_kind(role, said[role]) for role in paths}
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
+    for one, other in itertools.combinations(images, 2):
+        if images[one].hash == images[other].hash:
+            raise InputError(f"{one.title} and {other.title} are the same file: "
+                             "give each sequence its own")
     masks = {"LV mask": _mask(mask, "LV mask")}
     if wall is not None:
         masks["wall"] = _mask(wall, "wall")
