@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 from deepgmm.methods.anchored import fit_map
+from deepgmm.methods.memory import within_memory
 from deepgmm.methods.paper import fit_paper
 from deepgmm.methods.problem import Problem
+from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
 from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
@@ -49,10 +51,15 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     logits = start.clamp_min(1e-6).log().to(torch.float32)
     # what the warm start found absent stays absent
     logits = torch.where(warm.posterior.sum((0, 1)) > 0, logits, -50.0)
-    fit = fit_deep(problem.batch.to(torch.float32), len(problem.tissues), options,
-                   start_logits=logits, mean_target=problem.prior().means.to(torch.float32),
-                   seed=s.seed,
-                   progress=lambda fraction, stage: progress(0.3 + 0.7 * fraction, stage))
+    target = problem.prior().means.to(torch.float32)
+
+    def run(batch: PixelBatch, index: torch.Tensor) -> Fit:
+        device = batch.values.device
+        return fit_deep(batch, len(problem.tissues), options,
+                        start_logits=logits[index.to(logits.device)].to(device),
+                        mean_target=target.to(device), seed=s.seed,
+                        progress=lambda fraction, stage: progress(0.3 + 0.7 * fraction, stage))
+    fit = within_memory(problem.batch.to(torch.float32), run)
     fit.warnings = warm.warnings + fit.warnings
     return fit
 

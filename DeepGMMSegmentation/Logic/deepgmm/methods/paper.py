@@ -43,7 +43,9 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
                        mean_target=target, seed=problem.settings.seed + problem.slices[i])
         fits.append(_in_units_of(fit, scale, reference))
         progress((i + 1) / len(problem.slices), f"network, slice {problem.slices[i]}")
-    return name_components(problem, _joined(fits, int(problem.batch.counts.max())))
+    longest = int(problem.batch.counts.max())
+    joined = Fit.joined([_padded(fit, longest) for fit in fits], problem.device)
+    return name_components(problem, joined)
 
 
 def _crop(images: npt.NDArray, mask: npt.NDArray) -> npt.NDArray[np.float64]:
@@ -69,20 +71,13 @@ def _in_units_of(fit: Fit, scale: Scale, reference: Scale) -> Fit:
     return fit
 
 
-def _joined(fits: list[Fit], pixels: int) -> Fit:
-    """One-slice fits as one fit, padded to the longest slice."""
-    def padded(w: torch.Tensor) -> torch.Tensor:
+def _padded(fit: Fit, pixels: int) -> Fit:
+    """A one-slice fit, padded to the longest slice."""
+    def longer(w: torch.Tensor) -> torch.Tensor:
         return torch.nn.functional.pad(w, (0, 0, 0, pixels - w.shape[1]))
-
-    def stacked(name: str) -> torch.Tensor:
-        return torch.cat([getattr(f.mixture, name) for f in fits])
-    spatial = fits[0].mixture.spatial
-    weights = (torch.cat([padded(f.mixture.log_weights) for f in fits]) if spatial
-               else stacked("log_weights"))
-    responsibilities = [padded(f.responsibilities) for f in fits
-                        if f.responsibilities is not None]
-    return Fit(
-        Mixture(weights, stacked("means"), stacked("covariances")),
-        torch.cat([padded(f.posterior) for f in fits]), torch.cat([f.nll for f in fits]),
-        [f.traces[0] for f in fits], torch.cat([f.iterations for f in fits]),
-        torch.cat([f.converged for f in fits]), torch.cat(responsibilities))
+    fit.posterior = longer(fit.posterior)
+    if fit.responsibilities is not None:
+        fit.responsibilities = longer(fit.responsibilities)
+    if fit.mixture.spatial:
+        fit.mixture.log_weights = longer(fit.mixture.log_weights)
+    return fit

@@ -101,6 +101,11 @@ class PixelBatch:
     def to(self, dtype: torch.dtype) -> PixelBatch:
         return replace(self, values=self.values.to(dtype), valid=self.valid.to(dtype))
 
+    def on(self, device: torch.device | str) -> PixelBatch:
+        """The batch on another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in
+                                ("values", "valid", "rows", "columns", "corner")})
+
     def grid(self, packed: Tensor, shape: tuple[int, int] | None = None) -> Tensor:
         """(slices, pixels, channels) laid out as (slices, channels, rows, columns), else 0."""
         height, width = shape or self.shape

@@ -42,6 +42,21 @@ class Fit:
     responsibilities: Tensor | None = None
     warnings: list[str] = field(default_factory=list)
 
+    @classmethod
+    def joined(cls, fits: list[Fit], device: torch.device | str = "cpu") -> Fit:
+        """Fits of some slices each as one of all; all padded to the same number of pixels."""
+        def together(name: str, *, mixture: bool = False) -> Tensor:
+            return torch.cat([getattr(f.mixture if mixture else f, name).to(device)
+                              for f in fits])
+        w = [f.responsibilities for f in fits]
+        return cls(
+            Mixture(*(together(name, mixture=True)
+                      for name in ("log_weights", "means", "covariances"))),
+            together("posterior"), together("nll"), [t for f in fits for t in f.traces],
+            together("iterations"), together("converged"),
+            None if w[0] is None else together("responsibilities"),
+            [warning for f in fits for warning in f.warnings])
+
     def best_of(self, starts: int) -> Fit:
         """Keep the best of several starts; start r of slice s stands at r * slices + s."""
         slices = self.nll.shape[0] // starts
