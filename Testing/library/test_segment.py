@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from deepgmm import InputError, Kind, Method, Role, Settings, Study, Tissue, segment
+from deepgmm.identify.contrast import contrast_prior
+from deepgmm.methods.anchored import Terms, fit_map
+from deepgmm.methods.problem import Problem
 from deepgmm.review.metrics import dice
 from deepgmm.settings import Covariance, Papillary, Preset
 from deepgmm.study.phantom import PhantomPatient, make_patient
@@ -290,6 +293,21 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
     assert np.isnan(result.volume_interval(Tissue.MVO)).all()
     baseline = segment(a_patient.study, Settings(method=Method.GMM, restarts=1))
     assert np.isnan(baseline.volume_interval(Tissue.BLOOD)).all(), "its posterior is not calibrated"
+
+
+@pytest.mark.parametrize("term", [f.name for f in fields(Terms)])
+def test_every_term_has_a_switch_that_does_something(term: str) -> None:
+    """On a heart with an infarct and a healthy one together; absence acts on the latter."""
+    changed = False
+    for patient_set in ("typical", "healthy"):
+        study = make_patient(seed=31, patient_set=patient_set, slices=3).study
+        contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, TISSUES)
+        problem = Problem(study, study.slices, TISSUES, contrast, Settings())
+        whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))
+                       for on in (True, False))
+        assert np.isfinite(less.posterior.numpy()).all()
+        changed |= not np.allclose(whole.posterior, less.posterior)
+    assert changed
 
 
 def test_a_fit_that_did_not_settle_is_said(a_patient: PhantomPatient,

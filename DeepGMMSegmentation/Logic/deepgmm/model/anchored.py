@@ -207,8 +207,9 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
                         - torch.logsumexp(mixture.log_weights[:, None, 1:], 2, keepdim=True))
     log_tissue = tissues + log_expected
     log_wall = torch.logsumexp(log_tissue, dim=2)
-    blends = torch.logaddexp(_blend_density(batch, mixture, log_expected),
-                             torch.full_like(blood, _log_box(batch, options.outlier))[..., None])
+    blends = _blend_density(batch, mixture, log_expected)
+    if options.outlier > 0:
+        blends = torch.logaddexp(blends, anywhere[..., :1])
     parts = torch.cat([blood[..., None] + math.log(1 - options.papillary),
                        tissues[..., :1] + math.log(options.papillary / 4),
                        blends + math.log(options.papillary / 4)], dim=2)
