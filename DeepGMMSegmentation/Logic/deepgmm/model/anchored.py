@@ -185,38 +185,18 @@ def _without_gain(batch: PixelBatch, gain: Tensor, dark: float) -> Tensor:
 
 def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _State,
             options: AnchoredOptions) -> _State:
+    """Sectors, wall and tissue in turn, each given the others of the round before."""
     density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
                           mixture.covariances.expand(batch.slices, -1, -1))
-    inlier = torch.ones_like(density)
-    if options.outlier > 0:
-        anywhere = torch.full_like(density, _log_box(batch, options.outlier))
-        inlier = torch.sigmoid(density - anywhere)
-        density = torch.logaddexp(density, anywhere)
-    blood, tissues = density[..., 0], density[..., 1:]
-    states, expected = None, None
-    if options.sectors is not None:
-        relative = ventricle.depth / ventricle.from_sector(
-            state.thickness.clamp_min(1.0)[..., None])[..., 0]
-        tables = options.sectors.tissue_tables(relative)
-        states, _ = sector_states(ventricle, tissues, tables, state.in_wall, options.sectors,
-                                  state.states)
-        expected = torch.einsum("spa,spak->spk", ventricle.from_sector(states), tables)
-        log_expected = expected.clamp_min(1e-12).log()
-    else:
-        log_expected = (mixture.log_weights[:, None, 1:]
-                        - torch.logsumexp(mixture.log_weights[:, None, 1:], 2, keepdim=True))
-    log_tissue = tissues + log_expected
-    log_wall = torch.logsumexp(log_tissue, dim=2)
-    blends = _blend_density(batch, mixture, log_expected)
-    if options.outlier > 0:
-        blends = torch.logaddexp(blends, anywhere[..., :1])
-    parts = torch.cat([blood[..., None] + math.log(1 - options.papillary),
-                       tissues[..., :1] + math.log(options.papillary / 4),
-                       blends + math.log(options.papillary / 4)], dim=2)
-    log_pool = torch.logsumexp(parts, dim=2)
-    pool_parts = (parts[..., :2] - log_pool[..., None]).exp()
-    in_wall, thickness, _ = wall_probability(ventricle, log_wall, log_pool, batch.valid,
-                                             options.wall, state.thickness)
+    anywhere = torch.full_like(density[..., :1], _log_box(batch, options.outlier))
+    inlier = torch.sigmoid(density - anywhere)
+    density = torch.logaddexp(density, anywhere)
+    log_expected, states = _expected_tissue(ventricle, density[..., 1:], mixture, state, options)
+    log_tissue = density[..., 1:] + log_expected
+    blends = torch.logaddexp(_blend_density(batch, mixture, log_expected), anywhere)
+    log_pool, pool_parts = _pool(density, blends, options.papillary)
+    in_wall, thickness, _ = wall_probability(ventricle, torch.logsumexp(log_tissue, dim=2),
+                                             log_pool, batch.valid, options.wall, state.thickness)
     if ventricle.wall is not None:
         in_wall = ventricle.wall
     tissue = torch.softmax(log_tissue, dim=2)
@@ -224,6 +204,30 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
         tissue = sweep(ventricle, log_tissue, state.tissue if state.states is not None else tissue,
                        options.compatibility, in_wall)
     return _State(in_wall, tissue, pool_parts, inlier, states, thickness)
+
+
+def _expected_tissue(ventricle: Ventricle, log_tissues: Tensor, mixture: Mixture, state: _State,
+                     options: AnchoredOptions) -> tuple[Tensor, Tensor | None]:
+    """(S, P, K - 1) log probability of each wall tissue where a pixel lies, and the sectors'
+    states (S, A, states); the mixture's own weights where there are no states."""
+    if options.sectors is None:
+        weights = mixture.log_weights[:, None, 1:]
+        return weights - torch.logsumexp(weights, 2, keepdim=True), None
+    thickness = ventricle.from_sector(state.thickness.clamp_min(1.0)[..., None])[..., 0]
+    tables = options.sectors.tissue_tables(ventricle.depth / thickness)
+    states, _ = sector_states(ventricle, log_tissues, tables, state.in_wall, options.sectors,
+                              state.states)
+    expected = torch.einsum("spa,spak->spk", ventricle.from_sector(states), tables)
+    return expected.clamp_min(1e-12).log(), states
+
+
+def _pool(density: Tensor, blends: Tensor, papillary: float) -> tuple[Tensor, Tensor]:
+    """(S, P) log density of a pool pixel, and (S, P, 2) its shares of blood and of muscle."""
+    parts = torch.cat([density[..., :1] + math.log(1 - papillary),
+                       density[..., 1:2] + math.log(papillary / 4),
+                       blends + math.log(papillary / 4)], dim=2)
+    log_pool = torch.logsumexp(parts, dim=2)
+    return log_pool, (parts[..., :2] - log_pool[..., None]).exp()
 
 
 def _blend_density(batch: PixelBatch, mixture: Mixture, log_expected: Tensor) -> Tensor:
@@ -245,6 +249,8 @@ def _blend_density(batch: PixelBatch, mixture: Mixture, log_expected: Tensor) ->
 
 def _log_box(batch: PixelBatch, share: float) -> float:
     """log of `share` times the uniform density over the box of normalised intensities."""
+    if share == 0:
+        return -math.inf
     return math.log(share) - batch.sequences * math.log(3.0)
 
 
