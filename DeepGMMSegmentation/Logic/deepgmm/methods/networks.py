@@ -46,8 +46,8 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     fast = s.preset is Preset.FAST
     options = DeepOptions(
         spatial=spatial, shape=FAST_SHAPE if fast else ACCURATE_SHAPE,
-        learning_rate=2e-2 if fast else 5e-3, steps=40 if fast else 200,
-        patience=5 if fast else 20, mean_weight=s.mean_weight)
+        learning_rate=3e-2 if fast else 5e-3, steps=80 if fast else 200,
+        patience=10 if fast else 20, mean_weight=s.mean_weight)
     logits = start.clamp_min(1e-6).log().to(torch.float32)
     # what the warm start found absent stays absent
     logits = torch.where(warm.posterior.sum((0, 1)) > 0, logits, -50.0)
