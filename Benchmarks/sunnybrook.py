@@ -51,6 +51,7 @@ def main() -> None:
     use_threads(options.threads)
     scores: dict[str, list[np.ndarray]] = {MIXTURE: [], ERODED: [], OURS: []}
     counts, names, seconds = [], [], 0.0
+    inside: list[bool] = []
     for file in files:
         labels = file.with_name(file.name.replace("_ED", "_ED_lv"))
         study, truth = read_study(bssfp=file, mask=labels), read_labels(labels)
@@ -58,13 +59,19 @@ def main() -> None:
         counts.append(f"{len(chosen)} of {int((truth > 0).any((1, 2)).sum())}")
         names.append(file.name.split("_")[0])
         began = time.perf_counter()
-        ours = segment(study).labels
+        result = segment(study)
         seconds += time.perf_counter() - began
+        ours = result.labels
+        for t in TISSUES:
+            low, high = result.volume_interval(t)
+            inside.append(low <= (truth == t).sum() * study.geometry.voxel_volume <= high)
         for name, found in ((MIXTURE, brighter_is_blood(study)), (ERODED, eroded(study.mask)),
                             (OURS, ours)):
             scores[name].append(np.array([np.mean([dice(found[i] == t, truth[i] == t)
                                                    for i in chosen]) for t in TISSUES]))
     report(options, names, counts, scores, seconds / len(files))
+    print(f"True volumes inside their 90 % interval: {sum(inside)} of {len(inside)}. The intervals "
+          "were fitted on the phantom.")
 
 
 def read_labels(file: Path) -> np.ndarray:
@@ -98,8 +105,10 @@ def report(options, names: list[str], counts: list[str], scores: dict[str, list[
     print(f"{len(names)} patients of the Sunnybrook Cardiac MR Database (CC0), end diastole, bSSFP "
           "alone, LV mask from the experts' contours. Dice blood / myocardium a slice, mean over "
           "the slices whose truth holds both, then over patients. Papillary muscles belong to the "
-          "pool. No row uses truth or labelled cases of these data; the prior of ours is the "
-          f"shipped one of bSSFP. Ours takes {seconds:.2f} s a patient.")
+          "pool. No fit uses the truth. But the prior on the wall's thickness and the blends in "
+          "the pool were chosen while looking at these same patients' scores: the row of ours "
+          "says that the method can fit them, not how it does on others. Ours takes "
+          f"{seconds:.2f} s a patient.")
     print(machine(options.threads) + "\n")
 
     def cell(pair: np.ndarray) -> str:

@@ -74,7 +74,7 @@ def test_ring_marginals_equal_enumeration() -> None:
 def test_the_wall_is_found_where_the_pixels_say_it_ends() -> None:
     batch, ventricle, r = packed(a_round_study())
     evidence = torch.as_tensor(np.where(r > 21, 2.0, -2.0))
-    in_wall, thickness, _ = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
+    in_wall, thickness = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
                                              batch.valid, WallPrior())
     assert thickness.numpy() == pytest.approx(9.0, abs=1.0)
     inside = batch.valid.numpy() > 0
@@ -88,7 +88,7 @@ def test_papillary_muscle_does_not_dent_the_contour() -> None:
     batch, ventricle, r = packed(a_round_study())
     island = (ventricle.sector == 3).numpy() & (r > 15) & (r <= 21)
     evidence = torch.as_tensor(np.where((r > 21) | island, 2.0, -2.0))
-    in_wall, _, _ = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
+    in_wall, _ = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
                                      batch.valid, WallPrior())
     assert (in_wall.numpy()[island] < 0.5).mean() > 0.7
 
@@ -153,7 +153,7 @@ def test_a_diseased_arc_is_found_and_specks_are_not() -> None:
                           torch.tensor([0.0, -2.0])).double()
     wall = torch.as_tensor(r > 21).double() * batch.valid
     expected = prior.tissue_tables(torch.zeros_like(ventricle.depth))
-    states, _ = sector_states(ventricle, density, expected, wall, prior)
+    states = sector_states(ventricle, density, expected, wall, prior)
     diseased = states[:, :, 1] > 0.5
     truth = torch.zeros_like(diseased)
     truth[:, 6:12] = True
@@ -164,6 +164,6 @@ def test_without_evidence_sectors_keep_their_prior_burden() -> None:
     batch, ventricle, r = packed(a_round_study())
     prior = SectorPrior(torch.full((2, 2, 2), 0.5, dtype=torch.float64), burden=0.2)
     flat = torch.zeros((*batch.values.shape[:2], 2), dtype=torch.float64)
-    states, _ = sector_states(ventricle, flat, prior.tissue_tables(ventricle.depth * 0),
+    states = sector_states(ventricle, flat, prior.tissue_tables(ventricle.depth * 0),
                               batch.valid, prior)
     assert states[..., 1].numpy() == pytest.approx(0.2, abs=1e-3)

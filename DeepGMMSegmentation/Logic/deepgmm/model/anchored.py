@@ -121,7 +121,7 @@ def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePr
                      options: AnchoredOptions) -> _State:
     """Wall and pool from thickness alone; tissues in the wall from the contrast prior."""
     zero = torch.zeros_like(ventricle.depth)
-    in_wall, thickness, _ = wall_probability(ventricle, zero, zero, batch.valid, options.wall)
+    in_wall, thickness = wall_probability(ventricle, zero, zero, batch.valid, options.wall)
     if ventricle.wall is not None:
         in_wall = ventricle.wall
     mixture = prior.mixture(1)
@@ -195,8 +195,8 @@ def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _S
     log_tissue = density[..., 1:] + log_expected
     blends = torch.logaddexp(_blend_density(batch, mixture, log_expected), anywhere)
     log_pool, pool_parts = _pool(density, blends, options.papillary)
-    in_wall, thickness, _ = wall_probability(ventricle, torch.logsumexp(log_tissue, dim=2),
-                                             log_pool, batch.valid, options.wall, state.thickness)
+    in_wall, thickness = wall_probability(ventricle, torch.logsumexp(log_tissue, dim=2),
+                                          log_pool, batch.valid, options.wall, state.thickness)
     if ventricle.wall is not None:
         in_wall = ventricle.wall
     tissue = torch.softmax(log_tissue, dim=2)
@@ -215,8 +215,8 @@ def _expected_tissue(ventricle: Ventricle, log_tissues: Tensor, mixture: Mixture
         return weights - torch.logsumexp(weights, 2, keepdim=True), None
     thickness = ventricle.from_sector(state.thickness.clamp_min(1.0)[..., None])[..., 0]
     tables = options.sectors.tissue_tables(ventricle.depth / thickness)
-    states, _ = sector_states(ventricle, log_tissues, tables, state.in_wall, options.sectors,
-                              state.states)
+    states = sector_states(ventricle, log_tissues, tables, state.in_wall, options.sectors,
+                           state.states)
     expected = torch.einsum("spa,spak->spk", ventricle.from_sector(states), tables)
     return expected.clamp_min(1e-12).log(), states
 

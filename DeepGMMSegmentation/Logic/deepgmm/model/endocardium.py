@@ -44,7 +44,7 @@ class WallPrior:
 
 def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, valid: Tensor,
                      prior: WallPrior, before: Tensor | None = None,
-                     ) -> tuple[Tensor, Tensor, Tensor]:
+                     ) -> tuple[Tensor, Tensor]:
     """Probability that each pixel lies in the wall.
 
     Parameters
@@ -55,7 +55,7 @@ def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, v
 
     Returns
     -------
-    (S, P) probability of wall, (S, A) expected thickness in mm, (S,) log evidence of the ring.
+    (S, P) probability of wall, (S, A) expected thickness in mm.
     """
     bins = int(math.ceil(float(ventricle.depth.max()) / prior.step)) + 2
     place = (ventricle.depth / prior.step).long().clamp(0, bins - 2)
@@ -75,14 +75,14 @@ def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, v
         log_unary = log_unary - 0.5 * (away / prior.across).square() * (6.0 / sectors)
     change = (thickness[:, None] - thickness[None, :]) / (
         prior.roughness * math.sqrt(2 * math.pi / sectors))
-    marginals, log_evidence = ring_marginals(log_unary, -0.5 * change.square())
+    marginals, _ = ring_marginals(log_unary, -0.5 * change.square())
     beyond = 1.0 - marginals.cumsum(2)  # P(T > t) at each bin's end
     beyond = torch.cat([torch.ones_like(beyond[..., :1]), beyond], dim=2)
     upper = (ventricle.depth / prior.step - place).clamp(0, 1)
     at = ventricle.sector * (bins + 1) + place
     low, high = (beyond.flatten(1).gather(1, at + side) for side in (0, 1))
     by_pixel = (low * (1 - upper) + high * upper).clamp(0, 1)  # cumsum rounds
-    return by_pixel * valid, marginals @ thickness, log_evidence
+    return by_pixel * valid, marginals @ thickness
 
 
 def _beside(thickness: Tensor) -> Tensor:

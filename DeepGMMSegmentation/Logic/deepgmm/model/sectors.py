@@ -52,7 +52,7 @@ class SectorPrior:
 
 
 def sector_states(ventricle: Ventricle, log_tissue: Tensor, tables: Tensor, in_wall: Tensor,
-                  prior: SectorPrior, before: Tensor | None = None) -> tuple[Tensor, Tensor]:
+                  prior: SectorPrior, before: Tensor | None = None) -> Tensor:
     """Posterior of every sector's state.
 
     Parameters
@@ -64,19 +64,18 @@ def sector_states(ventricle: Ventricle, log_tissue: Tensor, tables: Tensor, in_w
 
     Returns
     -------
-    (S, A, states) posterior, (S, A, states) log evidence of the pixels against healthy wall.
+    (S, A, states) posterior.
     """
     states = tables.shape[2]
     top = log_tissue.amax(2, keepdim=True)
     likelihood = torch.einsum("spak,spk->spa", tables, (log_tissue - top).exp())
     log_state = likelihood.clamp_min(1e-300).log()
     gain = (log_state - log_state[..., :1]) * in_wall[..., None]
-    evidence = prior.evidence * ventricle.by_sector(gain)
-    log_unary = evidence
+    log_unary = prior.evidence * ventricle.by_sector(gain)
     if before is not None and prior.across > 0 and states > 1:
         tie = torch.zeros_like(before)
         tie[1:] += before[:-1]
         tie[:-1] += before[1:]
         log_unary = log_unary + prior.across * tie
     marginals, _ = ring_marginals(log_unary, prior.log_pair(ventricle.sectors))
-    return marginals, evidence
+    return marginals
