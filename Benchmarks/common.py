@@ -180,25 +180,27 @@ def patients_of(patient_set: str, count: int, first: int = REPORTED_SEED) -> lis
 
 def problem_of(patient: PhantomPatient, slices: Sequence[int] | None = None,
                **settings: Any) -> Any:
-    """A patient's study as `deepgmm.methods.Problem`; no truth enters it."""
+    """A patient's study as `deepgmm.methods.Problem` of one case; no truth enters it."""
     from deepgmm.identify.contrast import contrast_prior
-    from deepgmm.methods import Problem
+    from deepgmm.methods import Case, Problem
     from deepgmm.settings import Device, Settings
 
     study = patient.study
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
-    return Problem(study, tuple(study.slices if slices is None else slices), study.tissues,
-                   contrast_prior(kinds, study.tissues), Settings(device=Device.CPU, **settings))
+    return Problem((Case(study, tuple(study.slices if slices is None else slices), study.tissues,
+                         contrast_prior(kinds, study.tissues),
+                         Settings(device=Device.CPU, **settings)),))
 
 
 def painted(problem: Any, winner: np.ndarray) -> np.ndarray:
-    """(slices, pixels) integers of a problem's batch on the study's grid, -1 elsewhere."""
+    """(slices, pixels) integers of a one-case problem's batch on the study's grid, -1 elsewhere."""
     import numpy as np
 
-    inside = np.full((len(problem.slices), *problem.mask.shape[1:]), -1)
-    problem.batch.paint(winner, inside)
-    full = np.full(problem.study.mask.shape, -1)
-    full[list(problem.slices)] = inside
+    case = problem.cases[0]
+    inside = np.full((len(case.slices), *case.mask.shape[1:]), -1)
+    case.batch.paint(winner, inside)
+    full = np.full(case.study.mask.shape, -1)
+    full[list(case.slices)] = inside
     return full
 
 

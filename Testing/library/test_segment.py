@@ -12,7 +12,7 @@ import pytest
 from deepgmm import InputError, Kind, Method, Role, Settings, Study, Tissue, segment
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.methods.anchored import Terms, fit_map
-from deepgmm.methods.problem import Problem
+from deepgmm.methods.problem import Case, Problem
 from deepgmm.review.metrics import dice
 from deepgmm.settings import Covariance, Papillary, Preset
 from deepgmm.study.phantom import PhantomPatient, make_patient
@@ -302,7 +302,7 @@ def test_every_term_has_a_switch_that_does_something(term: str) -> None:
     for patient_set in ("typical", "atypical", "healthy"):
         study = make_patient(seed=31, patient_set=patient_set, slices=3).study
         contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, TISSUES)
-        problem = Problem(study, study.slices, TISSUES, contrast, Settings())
+        problem = Problem((Case(study, study.slices, TISSUES, contrast, Settings()),))
         whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))
                        for on in (True, False))
         assert np.isfinite(less.posterior.numpy()).all()

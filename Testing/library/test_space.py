@@ -10,9 +10,9 @@ import torch
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.chain import ring_marginals
-from deepgmm.model.endocardium import WallPrior, wall_probability
+from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import free_energy, sweep
-from deepgmm.model.sectors import SectorPrior, sector_states
+from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.study import Geometry, Sequence, Study
@@ -74,9 +74,10 @@ def test_ring_marginals_equal_enumeration() -> None:
 def test_the_wall_is_found_where_the_pixels_say_it_ends() -> None:
     batch, ventricle, r = packed(a_round_study())
     evidence = torch.as_tensor(np.where(r > 21, 2.0, -2.0))
-    in_wall, thickness = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
-                                             batch.valid, WallPrior())
-    assert thickness.numpy() == pytest.approx(9.0, abs=1.0)
+    wall = Endocardium(ventricle, batch.valid, WallPrior())
+    wall.update(evidence, torch.zeros_like(evidence))
+    in_wall = wall.in_wall
+    assert wall.thickness.numpy() == pytest.approx(9.0, abs=1.0)
     inside = batch.valid.numpy() > 0
     labels = (in_wall.numpy() > 0.5)[inside]
     assert (labels == (r > 21)[inside]).mean() > 0.97
@@ -88,9 +89,9 @@ def test_papillary_muscle_does_not_dent_the_contour() -> None:
     batch, ventricle, r = packed(a_round_study())
     island = (ventricle.sector == 3).numpy() & (r > 15) & (r <= 21)
     evidence = torch.as_tensor(np.where((r > 21) | island, 2.0, -2.0))
-    in_wall, _ = wall_probability(ventricle, evidence, torch.zeros_like(evidence),
-                                     batch.valid, WallPrior())
-    assert (in_wall.numpy()[island] < 0.5).mean() > 0.7
+    wall = Endocardium(ventricle, batch.valid, WallPrior())
+    wall.update(evidence, torch.zeros_like(evidence))
+    assert (wall.in_wall.numpy()[island] < 0.5).mean() > 0.7
 
 
 def test_the_field_never_raises_its_free_energy() -> None:
@@ -152,18 +153,56 @@ def test_a_diseased_arc_is_found_and_specks_are_not() -> None:
     density = torch.where(bright[..., None], torch.tensor([-2.0, 0.0]),
                           torch.tensor([0.0, -2.0])).double()
     wall = torch.as_tensor(r > 21).double() * batch.valid
-    expected = prior.tissue_tables(torch.zeros_like(ventricle.depth))
-    states = sector_states(ventricle, density, expected, wall, prior)
-    diseased = states[:, :, 1] > 0.5
+    tables = prior.tissue_tables(torch.zeros_like(ventricle.depth))
+    states = SectorStates(ventricle, prior, density)
+    states.update(torch.logsumexp(tables.log() + density[:, :, None], 3), wall)
+    diseased = states.q[:, :, 1] > 0.5
     truth = torch.zeros_like(diseased)
     truth[:, 6:12] = True
     assert torch.equal(diseased, truth)
 
 
 def test_without_evidence_sectors_keep_their_prior_burden() -> None:
+    batch, ventricle, _ = packed(a_round_study())
+    prior = SectorPrior(torch.full((2, 2, 2), 0.5, dtype=torch.float64), burden=0.2, across=0.0)
+    states = SectorStates(ventricle, prior, batch.values)
+    assert states.q[..., 1].numpy() == pytest.approx(0.2, abs=1e-3)
+    states.update(torch.zeros((*batch.valid.shape, 2), dtype=torch.float64), batch.valid)
+    assert states.q[..., 1].numpy() == pytest.approx(0.2, abs=1e-3)
+    assert float(states.energy().abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize("across", [0.0, 2.0])
+def test_each_ring_lowers_its_part_of_the_objective(across: float) -> None:
+    """With slices tied too: every other one moves at a time."""
     batch, ventricle, r = packed(a_round_study())
-    prior = SectorPrior(torch.full((2, 2, 2), 0.5, dtype=torch.float64), burden=0.2)
-    flat = torch.zeros((*batch.values.shape[:2], 2), dtype=torch.float64)
-    states = sector_states(ventricle, flat, prior.tissue_tables(ventricle.depth * 0),
-                              batch.valid, prior)
-    assert states[..., 1].numpy() == pytest.approx(0.2, abs=1e-3)
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(r.shape, generator=generator, dtype=torch.float64)
+    evidence = torch.as_tensor(np.where(r > 21, 1.0, -1.0)) + 3 * noise
+    wall = Endocardium(ventricle, batch.valid, WallPrior(across=across))
+    tables = torch.tensor([[[0.9, 0.1]] * 2, [[0.2, 0.8]] * 2], dtype=torch.float64)
+    states = SectorStates(ventricle, SectorPrior(tables, across=across / 2), batch.values)
+    log_state = torch.randn((*r.shape, 2), generator=generator, dtype=torch.float64)
+    falls = []
+    for _ in range(6):
+        states.update(log_state, batch.valid)
+        wall.update(evidence, torch.zeros_like(evidence))
+        data = -(wall.in_wall * evidence).sum()
+        by_state = -(ventricle.from_sector(states.q) * log_state * batch.valid[..., None]).sum()
+        falls.append([float(data + wall.energy().sum()), float(by_state + states.energy().sum())])
+    changes = np.diff(falls, axis=0)
+    assert changes.max() <= 1e-9
+    if across:
+        assert (changes[0] < -1e-6).all(), "the tie moves the second update"
+
+
+def test_a_given_wall_tells_the_relative_depth() -> None:
+    study = a_round_study()
+    y, x = np.mgrid[:80, :60]
+    r = np.hypot((y - 40) * 1.0, (x - 30) * 1.5)
+    study.wall = study.mask & (r > 20)[None]
+    found = ventricle_coordinates(study, (0, 1)).relative
+    assert found is not None
+    wall = study.wall[0]
+    assert np.abs(found[0] - np.clip((30 - r) / 10, 0, 1))[wall].max() < 0.12
+    assert (found[0][study.mask[0] & ~wall] > 0.9).all()

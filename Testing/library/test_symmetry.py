@@ -10,7 +10,7 @@ import torch
 
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.identify.contrast import contrast_prior
-from deepgmm.methods.problem import Problem
+from deepgmm.methods.problem import Case, Problem
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
@@ -27,8 +27,8 @@ from deepgmm.study.study import Study
 def a_problem() -> Problem:
     study = make_patient(seed=3, slices=2).study
     kinds = {role: s.kind for role, s in study.sequences.items()}
-    return Problem(study, study.slices, study.tissues, contrast_prior(kinds, study.tissues),
-                   Settings())
+    return Problem((Case(study, study.slices, study.tissues,
+                         contrast_prior(kinds, study.tissues), Settings()),))
 
 
 def in_other_units(study: Study) -> Study:
@@ -53,7 +53,7 @@ def batches(study: Study, dtype: torch.dtype) -> list[PixelBatch]:
 def test_permuting_tissues_permutes_the_anchored_fit(a_problem: Problem) -> None:
     """Prior, atlas, gaps and compatibility permuted together; blood and healthy wall keep
     their places, which the geometry gives them."""
-    options = anchored_options(a_problem.tissues, a_problem.study.roles, torch.device("cpu"),
+    options = anchored_options(a_problem.tissues, a_problem.roles, torch.device("cpu"),
                                torch.float64)
     prior = a_problem.prior(anchored=True)
     order = torch.tensor([0, 1, 3, 2])
@@ -63,9 +63,9 @@ def test_permuting_tissues_permutes_the_anchored_fit(a_problem: Problem) -> None
         options, gaps=options.gaps[order],
         sectors=replace(options.sectors, tables=options.sectors.tables[..., wall]),
         compatibility=options.compatibility[wall][:, wall])
-    permuted_prior = replace(prior, means=prior.means[order], variances=prior.variances[order],
-                             weights=prior.weights[order],
-                             mean_strength=prior.mean_strength[order])
+    permuted_prior = replace(prior, means=prior.means[:, order],
+                             variances=prior.variances[:, order], weights=prior.weights[order],
+                             mean_strength=prior.mean_strength[:, order])
     one = fit_anchored(a_problem.batch, a_problem.ventricle, prior, options)
     two = fit_anchored(a_problem.batch, a_problem.ventricle, permuted_prior, permuted_options)
     torch.testing.assert_close(two.posterior, one.posterior[..., order], atol=1e-10, rtol=0)
@@ -88,7 +88,7 @@ def test_permuting_tissues_leaves_the_priors_penalty(a_problem: Problem, full: b
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_units_change_no_label_of_em(a_problem: Problem, dtype: torch.dtype) -> None:
     labels = []
-    for batch in batches(a_problem.study, dtype):
+    for batch in batches(a_problem.cases[0].study, dtype):
         repeated, start = several_starts(batch, 4, starts=1, seed=2)
         labels.append(fit_em(repeated, start, tolerance=1e-3).posterior.argmax(2))
     assert torch.equal(*labels)
@@ -98,5 +98,5 @@ def test_units_change_no_label_of_em(a_problem: Problem, dtype: torch.dtype) -> 
 def test_units_change_no_label_of_a_network_in_float64(a_problem: Problem, spatial: bool) -> None:
     options = DeepOptions(spatial=spatial, shape=UNetShape(4, 2, 1), steps=15)
     one, two = (fit_deep(batch, 4, options, seed=1).posterior.argmax(2)
-                for batch in batches(a_problem.study, torch.float64))
+                for batch in batches(a_problem.cases[0].study, torch.float64))
     assert torch.equal(one, two)

@@ -20,6 +20,7 @@ _HOMES = {
     "Preset": "settings",
     "Result": "result",
     "segment": "segment",
+    "segment_many": "segment",
     "Study": "study.study",
     "Sequence": "study.study",
     "Geometry": "study.study",
@@ -34,7 +35,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
     from deepgmm.result import Result
-    from deepgmm.segment import segment
+    from deepgmm.segment import segment, segment_many
     from deepgmm.settings import Method, Preset, Settings
     from deepgmm.study.reading import read_study
     from deepgmm.study.study import Geometry, Sequence, Study

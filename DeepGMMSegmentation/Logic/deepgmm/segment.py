@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from deepgmm.identify.physics import check_physics, named_slices
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Method, Preset, Settings
 from deepgmm.study.checks import check_study
+from deepgmm.study.quality import find_faults, proposals
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role, Tissue
 
 if TYPE_CHECKING:
-    from deepgmm.methods import Outcome, Problem
+    from deepgmm.methods import Case, Outcome
 
 
 def _silent(fraction: float, stage: str) -> None:
@@ -54,10 +55,54 @@ def segment(study: Study, settings: Settings | None = None, *,
     >>> [t.title for t in result.tissues]
     ['Blood', 'Myocardium', 'Edema', 'Scar']
     """
-    from deepgmm.methods import Problem, run_method
+    return next(segment_many([study], settings, progress=progress))
 
+
+def segment_many(studies: Iterable[Study], settings: Settings | None = None, *,
+                 slices_at_once: int | None = None,
+                 progress: Callable[[float, str], None] = _silent) -> Iterator[Result]:
+    """Segment many studies, several in one batch; each as `segment` would alone.
+
+    Studies that follow each other with the same sequences, kinds and tissues are fitted
+    together. They are drawn from the iterable as they are needed, so that memory does not grow
+    with their number.
+
+    Parameters
+    ----------
+    slices_at_once : of a batch, at most, where single studies are smaller; by default what is
+        quickest, 10 on a CPU and 250 on a GPU.
+    progress : called with the fraction done of a batch, and the stage.
+
+    Yields
+    ------
+    Result : one a study, in their order.
+
+    Raises
+    ------
+    InputError, ComputationError : as `segment`, when the turn comes to the study at fault; the
+        results of those before it have been given by then.
+    """
     settings = settings or Settings()
-    began = time.perf_counter()
+    waiting: list[Case] = []
+    for study in studies:
+        try:
+            case = _case(study, settings, progress)
+        except InputError:
+            yield from _fitted(waiting, progress)
+            raise
+        slices = sum(len(c.slices) for c in waiting) + len(case.slices)
+        most = slices_at_once or (10 if case.device.type == "cpu" else 250)
+        if waiting and (slices > most or case.alike != waiting[0].alike):
+            yield from _fitted(waiting, progress)
+            waiting = []
+        waiting.append(case)
+    yield from _fitted(waiting, progress)
+
+
+def _case(study: Study, settings: Settings, progress: Callable[[float, str], None]) -> Case:
+    """A study checked and made ready, on a copy."""
+    from deepgmm.methods import Case
+
     tissues = _tissues(study, settings)
     study = replace(study, warnings=list(study.warnings), excluded=dict(study.excluded),
                     sequences={role: replace(s) for role, s in study.sequences.items()})
@@ -68,10 +113,30 @@ def segment(study: Study, settings: Settings | None = None, *,
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
     prior = contrast_prior(kinds, tissues, settings.priors or None)
     progress(0.0, "preparing")
-    problem = Problem(study, slices, tissues, prior, settings)
-    outcome = run_method(problem, progress)
-    result = _result(problem, outcome)
-    present = np.stack([np.isin(tissues, result.labels[i]) for i in slices])
+    return Case(study, slices, tissues, prior, settings)
+
+
+def _fitted(cases: list[Case], progress: Callable[[float, str], None]) -> Iterator[Result]:
+    from deepgmm.methods import run_method
+
+    if not cases:
+        return
+    began = time.perf_counter()
+    outcomes = run_method(cases, progress)
+    seconds = (time.perf_counter() - began) / len(cases)
+    for case, outcome in zip(cases, outcomes, strict=True):
+        result = _result(case, outcome)
+        _check(case, result)
+        result.provenance["seconds"] = {"segment": round(seconds, 3)}
+        progress(1.0, "done")
+        yield result
+
+
+def _check(case: Case, result: Result) -> None:
+    """What a user must be told of a finished fit."""
+    settings = case.settings
+    kinds = {role: sequence.kind for role, sequence in case.study.sequences.items()}
+    present = np.stack([np.isin(case.tissues, result.labels[i]) for i in case.slices])
     means = np.stack([f.means for f in result.fits])
     unsettled = [f.index for f in result.fits if not f.converged]
     stops_early = (settings.preset is Preset.FAST
@@ -79,15 +144,10 @@ def segment(study: Study, settings: Settings | None = None, *,
     if unsettled and not stops_early:  # the fast networks stop after a set number of steps
         result.warnings.append(f"the fit reached its last step before it settled in "
                                f"{named_slices(unsettled)}")
-    result.warnings += check_physics(means, kinds, tissues, present, slices)
-    result.provenance |= {
-        "calibrated": problem.geometric,
-        "contrast_priors": list(prior.sources),
-        "seconds": {"segment": round(time.perf_counter() - began, 3)},
-        "kinds": {role.value: kind.value for role, kind in kinds.items()},
-    }
-    progress(1.0, "done")
-    return result
+    result.warnings += check_physics(means, kinds, case.tissues, present, case.slices)
+    faults = find_faults(case.study)
+    result.warnings += proposals(faults, case.study)
+    result.provenance["quality"] = [fault.as_dict() for fault in faults]
 
 
 def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
@@ -108,20 +168,19 @@ def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
     return tuple(sorted(wanted))
 
 
-def _mark_obstruction(problem: Problem, outcome: Outcome,
+def _mark_obstruction(case: Case, outcome: Outcome,
                       labels: npt.NDArray[np.uint8]) -> None:
     """Dark islands inside a scar join it, or get a label of their own where asked for."""
-    study, tissues = problem.study, problem.tissues
+    study, tissues = case.study, case.tissues
     column = study.roles.index(Role.LGE)
     pair = [tissues.index(Tissue.MYOCARDIUM), tissues.index(Tissue.SCAR)]
     level = outcome.scale.raw_means(outcome.means[:, pair].mean((0, 1)))[column]
     islands = obstructions(labels, study.mask, study.sequences[Role.LGE].values, level)
-    labels[islands] = Tissue.MVO if problem.settings.keep_mvo else Tissue.SCAR
+    labels[islands] = Tissue.MVO if case.settings.keep_mvo else Tissue.SCAR
 
 
-def _result(problem: Problem, outcome: Outcome) -> Result:
-    study, settings, tissues, slices = (problem.study, problem.settings, problem.tissues,
-                                        problem.slices)
+def _result(case: Case, outcome: Outcome) -> Result:
+    study, settings, tissues, slices = case.study, case.settings, case.tissues, case.slices
     probabilities = outcome.posterior
     if not np.isfinite(probabilities).all():
         raise ComputationError("the fit came to no finite result: try --method map, and report "
@@ -132,8 +191,8 @@ def _result(problem: Problem, outcome: Outcome) -> Result:
     posterior[list(slices)] = probabilities
     winner = np.asarray(tissues, dtype=np.uint8)[probabilities.argmax(1)]
     labels[list(slices)] = np.where(inside, winner, 0)
-    if Role.LGE in study.sequences and Tissue.SCAR in tissues and problem.geometric:
-        _mark_obstruction(problem, outcome, labels)
+    if Role.LGE in study.sequences and Tissue.SCAR in tissues and case.geometric:
+        _mark_obstruction(case, outcome, labels)
     scale = outcome.scale
     fits = [
         SliceFit(
@@ -146,6 +205,11 @@ def _result(problem: Problem, outcome: Outcome) -> Result:
     provenance = {
         "settings": settings.as_dict(), "method": outcome.method, "seed": settings.seed,
         "device": outcome.device, "input_sha256": dict(study.hashes),
+        "calibrated": case.geometric, "contrast_priors": list(case.contrast.sources),
+        "kinds": {role.value: s.kind.value for role, s in study.sequences.items()},
+        **study.provenance,
     }
+    if outcome.bias_field:
+        provenance["bias_field"] = outcome.bias_field
     return Result(study, tissues, labels, posterior, fits, study.warnings + outcome.warnings,
                   provenance)

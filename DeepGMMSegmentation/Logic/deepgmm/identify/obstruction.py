@@ -33,12 +33,13 @@ def obstructions(labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_],
 
     found = np.zeros(labels.shape, dtype=bool)
     cross = ndimage.generate_binary_structure(2, 1)
-    for index, here in enumerate(labels):
+    for index in np.flatnonzero((labels == Tissue.SCAR).any((1, 2))):
+        rows, columns = (np.flatnonzero(mask[index].any(axis)) for axis in (1, 0))
+        crop = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+        here = labels[index][crop]
         scar = here == Tissue.SCAR
-        if not scar.any():
-            continue
-        wall = (here > Tissue.BLOOD) & mask[index]
-        dark = wall & ~scar & (lge[index] < scar_level)
+        wall = (here > Tissue.BLOOD) & mask[index][crop]
+        dark = wall & ~scar & (lge[index][crop] < scar_level)
         islands, count = ndimage.label(dark, structure=cross)
         for number in range(1, count + 1):
             island = islands == number
@@ -47,5 +48,5 @@ def obstructions(labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_],
             near = scar & ndimage.binary_dilation(island, structure=cross, iterations=6)
             if (rim.any() and scar[rim].mean() >= ENCLOSED
                     and island.sum() <= LARGEST * near.sum()):
-                found[index] |= island
+                found[index][crop] |= island
     return found

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 from deepgmm.methods.anchored import fit_map
+from deepgmm.methods.bias import without_shading
 from deepgmm.methods.mixtures import fit_gmm, fit_svgmm
 from deepgmm.methods.networks import fit_deepg, fit_deepsvg
-from deepgmm.methods.problem import Outcome, Problem, pack_outcome
+from deepgmm.methods.problem import Case, Outcome, Problem, pack_outcomes
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.settings import Method
 
-__all__ = ["METHODS", "Outcome", "Problem", "run_method"]
+__all__ = ["METHODS", "Case", "Outcome", "Problem", "run_method"]
 
 METHODS: dict[Method, Callable[[Problem, Progress], Fit]] = {
     Method.GMM: fit_gmm,
@@ -25,9 +26,21 @@ METHODS: dict[Method, Callable[[Problem, Progress], Fit]] = {
 }
 
 
-def run_method(problem: Problem, progress: Progress) -> Outcome:
-    """Run the method that the settings name."""
-    name = problem.settings.method
+def run_method(cases: Sequence[Case], progress: Progress) -> Iterator[Outcome]:
+    """Run the method that the settings name on cases that are alike (`Case.alike`), together.
+
+    Any shading is taken out of each first, where the settings ask for it. The fit is made at
+    once; the outcomes, one a case, when they are asked for.
+    """
+    name = cases[0].settings.method
     if name is Method.AUTO:
         name = Method.MAP
-    return pack_outcome(problem, METHODS[name](problem, progress), name)
+    clear = [without_shading(case) for case in cases]
+    problem = Problem(tuple(c.case for c in clear))
+    fit = METHODS[name](problem, progress)
+
+    def outcomes() -> Iterator[Outcome]:
+        for outcome, c in zip(pack_outcomes(problem, fit, name), clear, strict=True):
+            outcome.warnings[:0], outcome.bias_field = c.warnings, c.notes
+            yield outcome
+    return outcomes()

@@ -20,7 +20,6 @@ from deepgmm.methods.problem import Problem
 from deepgmm.model.anchored import AnchoredOptions, fit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit, Progress
-from deepgmm.model.mixture import Mixture
 from deepgmm.settings import Papillary
 from deepgmm.study.words import Role, Tissue
 
@@ -80,35 +79,53 @@ ALL_TERMS = Terms()
 def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -> Fit:
     """Anchored EM; component k is tissue k throughout.
 
-    A disease that the data do not support is taken out and the rest fitted again, so that an
-    absent tissue is reported absent instead of painted.
+    A disease that a study's data do not support is taken out and the rest of it fitted again, so
+    that an absent tissue is reported absent instead of painted.
     """
     if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
         return fit_plain_map(problem, progress)
-    sought, warnings = problem.tissues, []
-    while True:
-        part = problem.for_tissues(sought)
-        options = terms.applied(
-            anchored_options(sought, part.study.roles, part.device, part.dtype))
-        options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
-        with few_threads(part.batch.valid.numel()):
-            fit = fit_anchored(part.batch, part.ventricle, part.prior(anchored=terms.anchor),
-                               options, progress=progress)
-        if not terms.absence:
-            break
-        found = {t: judged(part, fit, t) for t in sought if t in SHOWN_BY}
-        scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
-        least = {Tissue.SCAR: SCAR_LEAST,
-                 Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
-        absent = {t: s for t, s in found.items() if not s.suffices(least[t])}
-        if not absent:
-            break
-        sought = tuple(t for t in sought if t not in absent)
-        warnings += [f"no {t.title.lower()} was found: what looked like it covers "
-                     f"{s.share:.1%} of the wall{_in_words(s)}" for t, s in absent.items()]
-    fit.warnings = warnings
-    fit.posterior = tempered(fit.posterior, TEMPERATURE)
-    return widened(problem, fit, sought)
+    said: dict[int, list[str]] = {}
+    rounds = [(problem.tissues, list(range(len(problem.cases))))]
+    done: list[tuple[torch.Tensor, Fit]] = []
+    for sought, cases in rounds:  # grows where a disease is found absent
+        part = problem.select(cases).for_tissues(sought)
+        fit = _fit(part, progress, terms)
+        kept: list[int] = []
+        fewer: dict[tuple[Tissue, ...], list[int]] = {}
+        for place, case in enumerate(cases):
+            absent = absent_tissues(part, fit, place) if terms.absence else {}
+            if absent:
+                fewer.setdefault(tuple(t for t in sought if t not in absent), []).append(case)
+                said.setdefault(case, []).extend(_in_words(t, s) for t, s in absent.items())
+            else:
+                kept.append(place)
+        rounds += fewer.items()
+        if kept:
+            done.append((problem.slices_of(cases[place] for place in kept),
+                         widened(problem.select(cases[place] for place in kept),
+                                 fit.select(part.slices_of(kept)), sought)))
+    order = torch.cat([rows for rows, _ in done]).argsort()
+    whole = Fit.joined([fit for _, fit in done], problem.batch.values.device).select(order)
+    whole.posterior = tempered(whole.posterior, TEMPERATURE)
+    whole.of_study = said
+    return whole
+
+
+def _fit(problem: Problem, progress: Progress, terms: Terms) -> Fit:
+    options = terms.applied(
+        anchored_options(problem.tissues, problem.roles, problem.device, problem.dtype))
+    options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
+    with few_threads(problem.batch.valid.numel()):
+        return fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=terms.anchor),
+                            options, progress=progress)
+
+
+def absent_tissues(problem: Problem, fit: Fit, case: int) -> dict[Tissue, Support]:
+    """The diseases of one case that its data do not support."""
+    found = {t: judged(problem, fit, case, t) for t in problem.tissues if t in SHOWN_BY}
+    scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
+    least = {Tissue.SCAR: SCAR_LEAST, Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
+    return {t: s for t, s in found.items() if not s.suffices(least[t])}
 
 
 def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -122,22 +139,26 @@ def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
     return soft / soft.sum(2, keepdim=True).clamp_min(floor)
 
 
-def _in_words(found: Support) -> str:
+def _in_words(tissue: Tissue, found: Support) -> str:
+    text = (f"no {tissue.title.lower()} was found: what looked like it covers "
+            f"{found.share:.1%} of the wall")
     if np.isnan(found.contrast):
-        return ""
-    return f" and stands out by {found.contrast:.1f} standard deviations of the sectors without"
+        return text
+    return f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors without"
 
 
-def judged(problem: Problem, fit: Fit, tissue: Tissue) -> Support:
-    """What speaks for one disease in a fit."""
+def judged(problem: Problem, fit: Fit, case: int, tissue: Tissue) -> Support:
+    """What speaks for one disease in the fit of one case."""
     role, bright = SHOWN_BY[tissue]
-    if role not in problem.study.roles:
-        role = problem.study.roles[-1]
-    valid = problem.batch.valid.cpu().numpy() > 0
-    labels = np.asarray(problem.tissues)[fit.posterior.argmax(2).cpu().numpy()]
+    if role not in problem.roles:
+        role = problem.roles[-1]
+    rows = problem.slices_of([case])
+    batch, ventricle = problem.batch, problem.ventricle
+    valid = batch.valid[rows].cpu().numpy() > 0
+    labels = np.asarray(problem.tissues)[fit.posterior[rows].argmax(2).cpu().numpy()]
     wall = valid & (labels != Tissue.BLOOD)
-    values = problem.batch.values[..., problem.study.roles.index(role)].cpu().numpy()
-    sector, sectors = problem.ventricle.sector.cpu().numpy(), problem.ventricle.sectors
+    values = batch.values[rows, :, problem.roles.index(role)].cpu().numpy()
+    sector, sectors = ventricle.sector[rows].cpu().numpy(), ventricle.sectors
     whole = support(np.isin(labels, bright), wall, values, sector, sectors)
     own = support(labels == tissue, wall, values, sector, sectors)
     return replace(whole, share=own.share)
@@ -147,13 +168,12 @@ def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:
     """A fit of some tissues as one of all: the absent have weight 0 and the prior's contrast."""
     if sought == problem.tissues:
         return fit
-    prior = problem.prior(anchored=True)
+    mixture = problem.prior(anchored=True).mixture(len(problem.cases))
+    mixture = mixture.select(problem.ventricle.study)
     place = torch.tensor([problem.tissues.index(t) for t in sought], device=fit.nll.device)
-    mixture = prior.mixture(problem.batch.slices)
     mixture.log_weights = torch.full_like(mixture.log_weights, -torch.inf)
     for name in ("log_weights", "means", "covariances"):
         getattr(mixture, name)[:, place] = getattr(fit.mixture, name)
     posterior = fit.posterior.new_zeros((*fit.posterior.shape[:2], len(problem.tissues)))
     posterior[..., place] = fit.posterior
-    return replace(fit, mixture=Mixture(mixture.log_weights, mixture.means, mixture.covariances),
-                   posterior=posterior)
+    return replace(fit, mixture=mixture, posterior=posterior)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 
 from deepgmm.methods.anchored import fit_map
@@ -17,9 +19,6 @@ from deepgmm.model.mixture import m_step
 from deepgmm.model.unet import UNetShape
 from deepgmm.settings import Preset
 
-#: Steps of Algorithm 2 between the anchored start and the network.
-SETTLING_STEPS = 5
-
 
 def fit_deepg(problem: Problem, progress: Progress) -> Fit:
     """Algorithm 3 with one set of mixing weights an image; labels from the posterior."""
@@ -31,8 +30,32 @@ def fit_deepsvg(problem: Problem, progress: Progress) -> Fit:
     return fit_network(problem, progress, spatial=True)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a preset spends on its networks.
+
+    Attributes
+    ----------
+    shape, learning_rate, patience : see `DeepOptions`.
+    rounds : steps of Algorithm 2 and of the network after them, in turn. Algorithm 2 descends
+        NLL_V for a hundredth of the network's cost and moves pixels whose w has saturated,
+        which no gradient does; the network leaves the optimum that Algorithm 2 is caught in.
+    steps : of the network where the objective is another than NLL_V: deepG, or a regulariser.
+    """
+
+    shape: UNetShape
+    learning_rate: float
+    patience: int
+    rounds: tuple[tuple[int, int], ...]
+    steps: int
+
+
 FAST_SHAPE = UNetShape(filters=8, levels=2, convolutions=1)
-ACCURATE_SHAPE = UNetShape(filters=16, levels=3)
+ACCURATE_SHAPE = UNetShape(filters=16, levels=2, convolutions=1)
+PLANS = {
+    Preset.FAST: Plan(FAST_SHAPE, 3e-2, 10, ((3, 40), (20, 20)), 80),
+    Preset.ACCURATE: Plan(ACCURATE_SHAPE, 6e-2, 20, ((3, 60), (5, 60), (20, 40)), 200),
+}
 
 
 def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
@@ -41,36 +64,67 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     s = problem.settings
     if s.preset is Preset.PAPER:
         return fit_paper(problem, progress, spatial=spatial)
+    plan = PLANS[s.preset]
     warm = fit_map(problem, lambda fraction, stage: progress(0.3 * fraction, stage))
-    start = settled(problem, warm.posterior) if spatial else warm.posterior
-    fast = s.preset is Preset.FAST
     options = DeepOptions(
-        spatial=spatial, shape=FAST_SHAPE if fast else ACCURATE_SHAPE,
-        learning_rate=3e-2 if fast else 5e-3, steps=80 if fast else 200,
-        patience=10 if fast else 20, mean_weight=s.mean_weight)
-    logits = start.clamp_min(1e-6).log().to(torch.float32)
+        spatial=spatial, shape=plan.shape, learning_rate=plan.learning_rate,
+        patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation,
+        mixed=problem.device.type == "cuda")
+    likelihood_alone = spatial and not (s.mean_weight or s.total_variation)
+    rounds = plan.rounds
+    if not likelihood_alone:
+        rounds = ((plan.rounds[0][0] if spatial else 0, plan.steps),)
     # what the warm start found absent stays absent
-    logits = torch.where(warm.posterior.sum((0, 1)) > 0, logits, -50.0)
+    present = warm.posterior.sum((0, 1)) > 0
+    w, fits = warm.posterior, []
+    for number, (settling, steps) in enumerate(rounds):
+        w = settled(problem, w * present, settling)
+        low, high = (0.3 + 0.7 * (number + i) / len(rounds) for i in (0, 1))
+        fits.append(_corrected(
+            problem, w, replace(options, steps=steps),
+            lambda fraction, stage, low=low, high=high: progress(  # type: ignore[misc]
+                low + (high - low) * fraction, stage)))
+        w = fits[-1].responsibilities
+    return _one_after_the_other([warm, *fits])
+
+
+def _corrected(problem: Problem, w: torch.Tensor, options: DeepOptions,
+               progress: Progress) -> Fit:
+    """Networks that correct given responsibilities (S, P, K); those of 0 stay 0."""
+    logits = torch.where(w.sum((0, 1)) > 0, w.clamp_min(1e-6).log(), -50.0).to(torch.float32)
     target = problem.prior().means.to(torch.float32)
 
     def run(batch: PixelBatch, index: torch.Tensor) -> Fit:
         device = batch.values.device
-        return fit_deep(batch, len(problem.tissues), options,
-                        start_logits=logits[index.to(logits.device)].to(device),
-                        mean_target=target.to(device), seed=s.seed,
-                        progress=lambda fraction, stage: progress(0.3 + 0.7 * fraction, stage))
-    fit = within_memory(problem.batch.to(torch.float32), run)
-    fit.warnings = warm.warnings + fit.warnings
-    return fit
+        return fit_deep(
+            batch, len(problem.tissues), replace(options, mixed=options.mixed
+                                                 and device.type == "cuda"),
+            start_logits=logits[index.to(logits.device)].to(device),
+            mean_target=target.to(device), seed=problem.settings.seed, progress=progress)
+    return within_memory(problem.batch.to(torch.float32), run)
 
 
-def settled(problem: Problem, w: torch.Tensor) -> torch.Tensor:
-    """(S, P, K) a few steps of Algorithm 2 from given responsibilities: most of the way down
-    NLL_V, for a hundredth of what the network's steps cost."""
-    w = w.clamp_min(1e-6) * problem.batch.valid[..., None]
+def settled(problem: Problem, w: torch.Tensor, steps: int) -> torch.Tensor:
+    """(S, P, K) a few steps of Algorithm 2 from given responsibilities; a tissue that is nowhere
+    stays nowhere."""
+    if steps == 0:
+        return w
+    w = w.to(problem.dtype)
+    somewhere = w.sum((0, 1)) > 0
+    w = torch.where(somewhere, w.clamp_min(1e-6), 0.0) * problem.batch.valid[..., None]
     w = w / w.sum(2, keepdim=True).clamp_min(1e-12)
     start = m_step(problem.batch, w, floor=1e-4)
     start.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
     with few_threads(w.shape[0] * w.shape[1]):
-        return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
-                      max_iterations=SETTLING_STEPS).posterior
+        fit = fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
+                     max_iterations=steps)
+    return fit.posterior * somewhere
+
+
+def _one_after_the_other(fits: list[Fit]) -> Fit:
+    """The last fit, with the network's steps and traces of all and every warning once."""
+    last, networks = fits[-1], fits[1:]
+    last.traces = [sum(each, []) for each in zip(*(f.traces for f in networks), strict=True)]
+    last.iterations = torch.stack([f.iterations for f in networks]).sum(0)
+    last.warnings = list(dict.fromkeys(w for f in fits for w in f.warnings))
+    return last

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from deepgmm.methods.problem import Problem, name_components
+from deepgmm.methods.problem import Case, Problem, name_components
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
 from deepgmm.model.fit import Fit, Progress
@@ -28,24 +28,31 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     """
     options = DeepOptions(spatial=spatial, patience=0, steps=STEPS, label_by_network=not spatial,
                           mean_weight=problem.settings.mean_weight)
-    images, reference = problem.study.images[list(problem.slices)], problem.normalised[1]
-    fits = []
-    for i in range(len(problem.slices)):
-        crop = _crop(images[i], problem.mask[i])
-        scale = Scale(crop.mean((1, 2)), np.maximum(crop.std((1, 2)), 1e-12))
-        batch = PixelBatch.from_images(scale.apply(images[i][None]), problem.mask[i][None],
-                                       device=problem.device, dtype=torch.float32)
-        # mu_data is told in the study's units; the network works in the crop's
-        known = reference.raw_means(problem.contrast.means)
-        target = torch.as_tensor((known - scale.centre) / scale.width, dtype=torch.float32,
-                                 device=problem.device)
-        fit = fit_deep(batch, len(problem.tissues), options, canvas=(CROP, CROP),
-                       mean_target=target, seed=problem.settings.seed + problem.slices[i])
-        fits.append(_in_units_of(fit, scale, reference))
-        progress((i + 1) / len(problem.slices), f"network, slice {problem.slices[i]}")
+    fits: list[Fit] = []
+    slices = sum(len(case.slices) for case in problem.cases)
+    for case in problem.cases:
+        for i, index in enumerate(case.slices):
+            fits.append(_fit_slice(case, i, options))
+            progress(len(fits) / slices, f"network, slice {index}")
     longest = int(problem.batch.counts.max())
     joined = Fit.joined([_padded(fit, longest) for fit in fits], problem.device)
     return name_components(problem, joined)
+
+
+def _fit_slice(case: Case, i: int, options: DeepOptions) -> Fit:
+    crop = _crop(case.study.images[case.slices[i]], case.mask[i])
+    scale = Scale(crop.mean((1, 2)), np.maximum(crop.std((1, 2)), 1e-12))
+    reference = case.normalised[1]
+    image = scale.apply(case.study.images[case.slices[i]][None])
+    batch = PixelBatch.from_images(image, case.mask[i][None], device=case.device,
+                                   dtype=torch.float32)
+    # mu_data is told in the study's units; the network works in the crop's
+    known = reference.raw_means(case.contrast.means)
+    target = torch.as_tensor((known - scale.centre) / scale.width, dtype=torch.float32,
+                             device=case.device)
+    fit = fit_deep(batch, len(case.tissues), options, canvas=(CROP, CROP), mean_target=target,
+                   seed=case.settings.seed + case.slices[i])
+    return _in_units_of(fit, scale, reference)
 
 
 def _crop(images: npt.NDArray, mask: npt.NDArray) -> npt.NDArray[np.float64]:

@@ -1,9 +1,11 @@
-"""A study made ready for the model, and what a fit gives back to the front hall."""
+"""Studies made ready for the model, and what a fit gives back to the front hall."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,7 @@ from deepgmm.settings import Covariance, Method, Settings
 from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 #: Angular sectors around the ventricle, 15 degrees each.
 SECTORS = 24
@@ -30,7 +32,7 @@ RING_MM = (1.5, 5.5)
 
 
 @dataclass
-class Problem:
+class Case:
     """One study made ready for the model: normalised, cropped, packed, with its prior."""
 
     study: Study
@@ -56,6 +58,17 @@ class Problem:
     def dtype(self) -> torch.dtype:
         return torch.float32 if self.device.type == "mps" else torch.float64
 
+    @property
+    def geometric(self) -> bool:
+        """Whether the method knows wall from pool, or labels pixel by pixel."""
+        return self.settings.method in (Method.AUTO, Method.MAP)
+
+    @property
+    def alike(self) -> Hashable:
+        """What studies must share to be fitted together."""
+        kinds = tuple((role, s.kind) for role, s in self.study.sequences.items())
+        return kinds, self.tissues, self.study.wall is not None
+
     @cached_property
     def batch(self) -> PixelBatch:
         return PixelBatch.from_images(self.normalised[0], self.mask, device=self.device,
@@ -66,28 +79,20 @@ class Problem:
         """LV coordinates of the batch's pixels."""
         coordinates = ventricle_coordinates(self.study, self.slices)
 
-        def packed(grid: npt.NDArray) -> torch.Tensor:
+        def packed(grid: npt.NDArray | None) -> torch.Tensor | None:
+            if grid is None:
+                return None
             one = PixelBatch.from_images(grid[:, None], self.mask, device=self.device,
                                          dtype=self.dtype)
             return one.values[..., 0]
         wall = self.study.wall
         return Ventricle.of(
             self.batch, packed(coordinates.depth), packed(coordinates.angle), sectors=SECTORS,
-            wall=None if wall is None else packed(wall[list(self.slices)].astype(float)))
+            wall=packed(None if wall is None else wall[list(self.slices)].astype(float)),
+            relative=packed(coordinates.relative))
 
-    @property
-    def geometric(self) -> bool:
-        """Whether the method knows wall from pool, or labels pixel by pixel."""
-        return self.settings.method in (Method.AUTO, Method.MAP)
-
-    @property
-    def full(self) -> bool:
-        return self.settings.covariance is Covariance.FULL
-
-    def for_tissues(self, tissues: tuple[Tissue, ...]) -> Problem:
-        """The same problem with fewer tissues, sharing what has been prepared."""
-        if tissues == self.tissues:
-            return self
+    def for_tissues(self, tissues: tuple[Tissue, ...]) -> Case:
+        """The same case with fewer tissues, sharing what has been prepared."""
         keep = [self.tissues.index(t) for t in tissues]
         c = self.contrast
         part = replace(self, tissues=tissues, contrast=ContrastPrior(
@@ -111,24 +116,102 @@ class Problem:
                           np.median(values[pool], axis=0),
                           np.percentile(values[ring], 40, axis=0))
 
+
+@dataclass
+class Problem:
+    """Cases that are fitted together: of the same sequences, kinds and tissues.
+
+    Every case has its own parameters, so its fit does not depend on the cases beside it.
+    """
+
+    cases: tuple[Case, ...]
+
+    @property
+    def tissues(self) -> tuple[Tissue, ...]:
+        return self.cases[0].tissues
+
+    @property
+    def settings(self) -> Settings:
+        return self.cases[0].settings
+
+    @property
+    def contrast(self) -> ContrastPrior:
+        """Of all the cases: they share kinds."""
+        return self.cases[0].contrast
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        return self.cases[0].study.roles
+
+    @property
+    def device(self) -> torch.device:
+        return self.cases[0].device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.cases[0].dtype
+
+    @cached_property
+    def batch(self) -> PixelBatch:
+        return PixelBatch.joined([case.batch for case in self.cases])
+
+    @cached_property
+    def ventricle(self) -> Ventricle:
+        return Ventricle.joined([case.ventricle for case in self.cases])
+
+    @property
+    def full(self) -> bool:
+        return self.settings.covariance is Covariance.FULL
+
+    def for_tissues(self, tissues: tuple[Tissue, ...]) -> Problem:
+        """The same problem with fewer tissues, sharing what has been prepared."""
+        if tissues == self.tissues:
+            return self
+        part = Problem(tuple(case.for_tissues(tissues) for case in self.cases))
+        part.__dict__ |= {"batch": self.batch, "ventricle": self.ventricle}
+        return part
+
+    def slices_of(self, cases: Iterable[int]) -> torch.Tensor:
+        """Where the slices of some cases lie in the batch."""
+        wanted = torch.as_tensor(sorted(cases), device=self.ventricle.study.device)
+        return torch.isin(self.ventricle.study, wanted).nonzero()[:, 0]
+
+    def select(self, cases: Iterable[int]) -> Problem:
+        """Some of the cases, in their order, packed as they are."""
+        chosen = sorted(cases)
+        if len(chosen) == len(self.cases):
+            return self
+        part, rows = Problem(tuple(self.cases[i] for i in chosen)), self.slices_of(chosen)
+        part.__dict__ |= {"batch": self.batch.select(rows),
+                          "ventricle": self.ventricle.select(rows)}
+        return part
+
     def prior(self, strength: float = 1.0, *, anchored: bool = False) -> ConjugatePrior:
         """The contrast prior as a penalty: a tissue whose mean hardly varies between patients
-        is held harder, kappa = (sd / mean_sd)^2 of its share of the pixels."""
+        is held harder, kappa = (sd / mean_sd)^2 of its share of the pixels. Anchored, each case
+        has its own, (N, K, M); else all have the same."""
         def tensor(values: npt.NDArray) -> torch.Tensor:
             return torch.as_tensor(values, dtype=self.dtype, device=self.device)
-        c = self.anchored_contrast if anchored else self.contrast
-        trust = np.minimum((c.deviations / c.mean_deviations) ** 2, 4.0)
+        priors = [c.anchored_contrast for c in self.cases] if anchored else [self.contrast]
+        means, deviations, strays = (
+            np.stack([getattr(c, name) for c in priors])
+            for name in ("means", "deviations", "mean_deviations"))
+        if not anchored:
+            means, deviations, strays = means[0], deviations[0], strays[0]
+        trust = np.minimum((deviations / strays) ** 2, 4.0)
         return ConjugatePrior(
-            means=tensor(c.means), variances=tensor(c.deviations**2), weights=tensor(c.weights),
+            means=tensor(means), variances=tensor(deviations**2),
+            weights=tensor(self.contrast.weights),
             mean_strength=tensor(0.02 * strength * trust),
             variance_strength=0.05 * strength, weight_strength=0.05 * strength)
 
 
 @dataclass
 class Outcome:
-    """What a method gives back, in numpy: see `Result` and `SliceFit` for the shapes."""
+    """What a method gives back, in numpy: see `Result` and `SliceFit` for the shapes, and
+    `methods/bias.py: Unshaded` for the notes on a bias field."""
 
-    posterior: npt.NDArray[np.float64]
+    posterior: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float64]
     means: npt.NDArray[np.float64]
     covariances: npt.NDArray[np.float64]
@@ -140,6 +223,7 @@ class Outcome:
     method: str
     device: str
     warnings: list[str] = field(default_factory=list)
+    bias_field: dict[str, Any] = field(default_factory=dict)
 
 
 def name_components(problem: Problem, fit: Fit) -> Fit:
@@ -154,15 +238,22 @@ def name_components(problem: Problem, fit: Fit) -> Fit:
     return fit.permute(torch.as_tensor(order, device=mass.device))
 
 
-def pack_outcome(problem: Problem, fit: Fit, name: Method) -> Outcome:
-    """A fit in numpy, its posterior painted into (slices, tissues, rows, columns)."""
+def pack_outcomes(problem: Problem, fit: Fit, name: Method) -> Iterator[Outcome]:
+    """A fit in numpy, one outcome a case, each made when it is asked for."""
+    for index, case in enumerate(problem.cases):
+        yield _packed(case, fit.select(problem.slices_of([index])), name,
+                      fit.warnings + fit.of_study.get(index, []))
+
+
+def _packed(case: Case, fit: Fit, name: Method, warnings: list[str]) -> Outcome:
+    """The posterior is painted into (slices, tissues, rows, columns)."""
     def numbers(tensor: torch.Tensor) -> npt.NDArray:
         return tensor.detach().to(torch.float64).cpu().numpy()
 
-    packed = fit.posterior.transpose(1, 2)
-    full = np.zeros((len(problem.slices), len(problem.tissues), *problem.mask.shape[1:]))
-    for k in range(len(problem.tissues)):
-        problem.batch.paint(numbers(packed[:, k]), full[:, k])
+    packed = fit.posterior[:, : case.batch.values.shape[1]].transpose(1, 2)
+    full = np.zeros((len(case.slices), len(case.tissues), *case.mask.shape[1:]), np.float32)
+    for k in range(len(case.tissues)):
+        case.batch.paint(numbers(packed[:, k]), full[:, k])
     covariances = fit.mixture.covariances
     if not fit.mixture.full:
         covariances = torch.diag_embed(covariances)
@@ -171,5 +262,5 @@ def pack_outcome(problem: Problem, fit: Fit, name: Method) -> Outcome:
         posterior=full, weights=numbers(mass / mass.sum(1, keepdim=True)),
         means=numbers(fit.mixture.means), covariances=numbers(covariances),
         nll=numbers(fit.nll), traces=fit.traces, iterations=fit.iterations.cpu().numpy(),
-        converged=fit.converged.cpu().numpy(), scale=problem.normalised[1], method=name.value,
-        device=str(problem.device), warnings=list(fit.warnings))
+        converged=fit.converged.cpu().numpy(), scale=case.normalised[1], method=name.value,
+        device=str(case.device), warnings=warnings)

@@ -1,8 +1,18 @@
 """Anchored, spatially aware EM: tissues held by contrast priors, places by the ventricle.
 
-One mixture for the whole study, and for every pixel three questions, each answered given the
-others: is it wall or pool (`endocardium`), is its sector diseased (`sectors`), what do its
-neighbours say (`field`). The M-step is the conjugate mode of `priors`.
+One objective for a study, lowered by turns. With w(x) the probability of wall, q(z) of the
+sectors' states, f_k the density of tissue k and t_zk what a state holds at a pixel's depth:
+
+    F =   - sum_x w(x) sum_z q(z) log sum_k t_zk(x) f_k(x)      wall    (`sectors`)
+          - sum_x (1 - w(x)) log p_pool(x)                      pool    (`pool`)
+          + KL(q(T) || p(T)) / share + ties between slices      contour (`endocardium`)
+          + KL(q(z) || p(z)) / share + ties between slices      sectors (`sectors`)
+          + gain of each slice                                  (`gain`)
+          + |Omega| penalty(mu, Sigma)                          (`priors`)
+
+reported per mask pixel. Each E-step update is exact. What neighbours say (`field`) comes last,
+as an objective of its own on the tissues found: inside the fit every pixel's neighbours would
+count again as evidence for the states, and thin edema is lost.
 """
 
 from __future__ import annotations
@@ -14,18 +24,19 @@ import torch
 from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.endocardium import WallPrior, wall_probability
-from deepgmm.model.field import sweep
+from deepgmm.model.endocardium import Endocardium, WallPrior
+from deepgmm.model.field import smoothed
 from deepgmm.model.fit import Fit, Progress, silent
-from deepgmm.model.mixture import (
-    Mixture,
-    Moments,
-    log_density,
-    negative_log_likelihood,
-)
+from deepgmm.model.gain import gain_energy, slice_gain, without_gain
+from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
+from deepgmm.model.pool import blend_density, pool_density
 from deepgmm.model.priors import ConjugatePrior
-from deepgmm.model.sectors import SectorPrior, sector_states
+from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
+
+#: A study whose posterior changes less than this a round, or that has run so many rounds, keeps
+#: its geometry (relative depth, what lies beside the pool); from there F never rises.
+SETTLING_CHANGE, SETTLING_ROUNDS = 0.01, 15
 
 
 @dataclass
@@ -68,183 +79,284 @@ class AnchoredOptions:
 
 
 @dataclass
-class _State:
-    """What one round hands to the next.
+class _Evidence:
+    """What a mixture says of every pixel.
 
     Attributes
     ----------
-    in_wall : (S, P) probability of wall; `tissue` : (S, P, K - 1) of each tissue there.
-    pool_parts : (S, P, 2) in the pool, the shares of pure blood and of muscle.
     inlier : (S, P, K) that a tissue's Gaussian, not the outlier density, drew the pixel.
-    states : (S, A, states) of the sectors; `thickness` : (S, A) of the wall, mm.
+    tissue : (S, P, Z, K - 1) log t_zk(x) f_k(x); `state` : (S, P, Z) its sum over tissues.
+    pool : (S, P) log density as pool; `parts` : (S, P, 2) of it, pure blood and pure muscle.
     """
 
-    in_wall: Tensor
-    tissue: Tensor
-    pool_parts: Tensor
     inlier: Tensor
-    states: Tensor | None
-    thickness: Tensor
+    tissue: Tensor
+    state: Tensor
+    pool: Tensor
+    parts: Tensor
 
 
 def fit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
                  options: AnchoredOptions, *, progress: Progress = silent) -> Fit:
-    """Fit one study: every slice of the batch shares means and covariances.
+    """Fit one or more studies: the slices of a study share means and covariances.
+
+    Parameters
+    ----------
+    prior : its means may be (K, M), or (N, K, M) with those of each study.
 
     Returns
     -------
     Fit
-        `posterior` labels the pixels: blood is the pool, papillary muscles included.
+        `posterior` labels the pixels: blood is the pool, papillary muscles included. A study's
+        fit does not depend on the studies beside it.
     """
-    state = _geometric_start(batch, ventricle, prior, options)
-    given, gain = batch, batch.values.new_ones((batch.slices, batch.sequences))
-    previous, trace, converged = None, [], False
-    for round_ in range(options.iterations):
-        mixture = _m_step(batch, state, prior, options)
-        if options.gain is not None:
-            gain = slice_gain(given, _weights(given, state), mixture, gain, options)
-            batch = replace(given, values=_without_gain(given, gain, options.dark))
-        state = _e_step(batch, ventricle, mixture, state, options)
-        everything = _posterior(batch, state, options)
-        trace.append(_objective(batch, mixture, prior, everything))
-        progress((round_ + 1) / options.iterations, "anchored EM")
-        if previous is not None:
-            change = float((everything - previous).abs().sum() / batch.valid.sum())
-            if change < options.tolerance:
-                converged = True
+    running = _AnchoredFit(batch, ventricle, prior, options)
+    place = torch.arange(batch.slices, device=batch.values.device)
+    done: list[tuple[Tensor, Fit]] = []
+    for round_ in range(1, options.iterations + 1):
+        settled = running.round()
+        progress(round_ / options.iterations, "anchored EM")
+        ends = settled | (round_ == options.iterations)
+        if ends.any():
+            leaving = ends[running.ventricle.study]
+            done.append((place[leaving], running.fit(settled).select(leaving.nonzero()[:, 0])))
+            if bool(ends.all()):
                 break
-        previous = everything
-    return _fit(given, mixture, gain, options.dark, everything, trace, converged)
+            place = place[~leaving]
+            running = running.select((~leaving).nonzero()[:, 0])
+    order = torch.cat([index for index, _ in done]).argsort()
+    return Fit.joined([fit for _, fit in done], batch.values.device).select(order)
 
 
-def _geometric_start(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
-                     options: AnchoredOptions) -> _State:
-    """Wall and pool from thickness alone; tissues in the wall from the contrast prior."""
-    zero = torch.zeros_like(ventricle.depth)
-    in_wall, thickness = wall_probability(ventricle, zero, zero, batch.valid, options.wall)
-    if ventricle.wall is not None:
-        in_wall = ventricle.wall
-    mixture = prior.mixture(1)
-    density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
-                          mixture.covariances.expand(batch.slices, -1, -1))
-    weights = mixture.log_weights[:, None, 1:]
-    tissue = torch.softmax(density[..., 1:] + weights, dim=2)
-    blood = torch.tensor([1.0, 0.0], dtype=zero.dtype, device=zero.device)
-    return _State(in_wall * batch.valid, tissue, blood.expand(*zero.shape, 2),
-                  torch.ones_like(density), None, thickness)
+class _AnchoredFit:
+    """A fit under way: what is believed of every study still running."""
 
+    def __init__(self, batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
+                 options: AnchoredOptions) -> None:
+        self.given, self.batch, self.ventricle = batch, batch, ventricle
+        self.prior, self.options = prior, options
+        self.counts = ventricle.by_study(batch.counts)
+        self.gain = batch.values.new_ones((batch.slices, batch.sequences))
+        self.frozen = torch.zeros(ventricle.studies, dtype=torch.bool, device=self.gain.device)
+        self.traces: list[list[float]] = [[] for _ in range(ventricle.studies)]
+        self.wall = Endocardium(ventricle, batch.valid, options.wall)
+        self.sectors = (None if options.sectors is None
+                        else SectorStates(ventricle, options.sectors, batch.values))
+        self.mixture = prior.mixture(ventricle.studies)
+        self.posterior: Tensor | None = None
+        self._geometric_start()
 
-def _m_step(batch: PixelBatch, state: _State, prior: ConjugatePrior,
-            options: AnchoredOptions) -> Mixture:
-    """Means and covariances of the study from all its slices; (1, K, ...)."""
-    moments = Moments.of(batch, _weights(batch, state))
-    total = Moments(moments.mass.sum(0, keepdim=True), moments.first.sum(0, keepdim=True),
-                    moments.second.sum(0, keepdim=True))
-    mixture = prior.mode(total, batch.counts.sum()[None])
-    if options.gaps is not None:
-        healthy = mixture.means[:, 1:2], mixture.covariances[:, 1:2].sqrt()
-        mixture.means = torch.maximum(mixture.means, healthy[0] + options.gaps * healthy[1])
-    return mixture
+    @property
+    def in_wall(self) -> Tensor:
+        """(S, P) w(x)."""
+        given = self.ventricle.wall
+        return self.wall.in_wall if given is None else given * self.batch.valid
 
+    def _geometric_start(self) -> None:
+        """Wall and pool from thickness alone; tissues in the wall from the contrast prior."""
+        density = self._density(self.mixture)
+        self.tissue = torch.softmax(density[..., 1:] + self._log_weights(self.mixture)[:, None], 2)
+        self.inlier = torch.ones_like(density)
+        self.parts = torch.stack([self.batch.valid, torch.zeros_like(self.batch.valid)], 2)
 
-def _weights(batch: PixelBatch, state: _State) -> Tensor:
-    """(S, P, K) which Gaussian drew each pixel; blends and outliers count for none."""
-    pool = batch.valid - state.in_wall
-    wall = state.in_wall[..., None] * state.tissue
-    blood, muscle = (pool[..., None] * state.pool_parts).split(1, dim=2)
-    return torch.cat([blood, wall[..., :1] + muscle, wall[..., 1:]], dim=2) * state.inlier
+    def _density(self, mixture: Mixture) -> Tensor:
+        study = self.ventricle.study
+        return log_density(self.batch, mixture.means[study], mixture.covariances[study])
 
+    def _log_weights(self, mixture: Mixture) -> Tensor:
+        """(S, K - 1) log mixing weights within the wall."""
+        return torch.log_softmax(mixture.log_weights[:, 1:], dim=1)[self.ventricle.study]
 
-def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, gain: Tensor,
-               options: AnchoredOptions) -> Tensor:
-    """(S, M) how much brighter each slice is than the study, with prior N(0, gain^2) on its log.
+    def round(self) -> Tensor:
+        """One M-step and one E-step; (N,) whether each study has settled."""
+        self._refresh_geometry()
+        evidence = self._m_step()
+        first = self.posterior is None
+        if self.sectors is not None:
+            self.sectors.update(evidence.state, self.in_wall, tied=not first)
+        log_wall = (self._states() * evidence.state).sum(2)
+        if self.ventricle.wall is None:
+            self.wall.update(log_wall, evidence.pool)
+        self.inlier, self.parts = evidence.inlier, evidence.parts
+        self.tissue = torch.einsum("spz,spzk->spk", self._states(),
+                                   torch.softmax(evidence.tissue, 3))
+        for trace, value in zip(self.traces, self._energy(evidence, self.mixture).tolist()):
+            trace.append(value)
+        before, self.posterior = self.posterior, self._posterior(self.tissue)
+        if before is None:
+            return torch.zeros_like(self.frozen)
+        change = self.ventricle.by_study((self.posterior - before).abs().sum((1, 2))) / self.counts
+        settled = self.frozen & (change < self.options.tolerance)
+        self.frozen = (self.frozen | (change < SETTLING_CHANGE)
+                       | (len(self.traces[0]) >= SETTLING_ROUNDS))
+        return settled
 
-    Least squares of the intensities above `dark` on the study's means, weighted by the
-    responsibilities; one Gauss-Newton step in the log gain. The mean log gain is 0.
-    """
-    moments = Moments.of(batch, w)
-    expected = mixture.means - options.dark
-    seen = moments.first + moments.mass[..., None] * -options.dark
-    precision = 1.0 / mixture.covariances
-    # the model is seen = gain * expected, its noise scaled by the gain as well
-    assert options.gain is not None
-    slope = (moments.mass[..., None] * expected.square() * precision).sum(1)
-    fitted = (seen * expected * precision).sum(1) / slope.clamp_min(1e-12)
-    evidence = slope * 0.1  # neighbouring pixels share their noise
-    step = (fitted / gain).clamp(0.25, 4.0).log()
-    loose = options.gain.square() * evidence
-    log_gain = loose / (loose + 1) * (gain.log() + step)
-    return (log_gain - log_gain.mean(0)).exp()
+    def _states(self) -> Tensor:
+        """(S, P, Z) q(z) of each pixel's sector."""
+        if self.sectors is None:
+            return torch.ones_like(self.batch.valid)[..., None]
+        return self.ventricle.from_sector(self.sectors.q)
 
+    def _refresh_geometry(self) -> None:
+        """Relative depth by the thickness of now, and what wall lies beside the pool; kept for
+        studies that have settled."""
+        if self.sectors is None:
+            return
+        if self.ventricle.relative is not None:
+            depth = self.ventricle.relative
+        else:
+            thickness = self.ventricle.from_sector(self.wall.thickness.clamp_min(1.0)[..., None])
+            depth = self.ventricle.depth / thickness[..., 0]
+        tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)
+        beside = torch.einsum("spz,spzk->spk", self._states(), tables).log()
+        if self.frozen.any():
+            kept = self.frozen[self.ventricle.study][:, None, None]
+            tables = torch.where(kept[..., None], self.tables, tables)
+            beside = torch.where(kept, self.beside, beside)
+        self.tables, self.beside = tables, beside
 
-def _without_gain(batch: PixelBatch, gain: Tensor, dark: float) -> Tensor:
-    """(S, P, M) values as they would be at gain 1."""
-    level = (batch.values - dark) / gain[:, None, :] + dark
-    return level * batch.valid[..., None]
+    def _m_step(self) -> _Evidence:
+        """Means, covariances and gains of every study; the evidence under them.
 
+        The conjugate mode is exact but for the pool's blends, the gaps and the gain, so once the
+        geometry is settled a step that would raise F is halved, and at last not taken.
+        """
+        before = self.mixture, self.gain
+        guarded = self.frozen if self.posterior is not None else torch.zeros_like(self.frozen)
+        energy = (self._energy(self._evidence(self.mixture), self.mixture)
+                  if guarded.any() else None)
+        w = self._responsibilities()
+        moments = Moments.of(self.batch, w)
+        total = Moments(*(self.ventricle.by_study(m) for m in
+                          (moments.mass, moments.first, moments.second)))
+        mixture = self._apart(self.prior.mode(total, self.counts))
+        gain = self.gain
+        if self.options.gain is not None:
+            gain = slice_gain(self.given, w, mixture, self.ventricle, gain, self.options.gain,
+                              self.options.dark)
+        self._adopt(mixture, gain)
+        evidence = self._evidence(self.mixture)
+        if energy is None:
+            return evidence
+        for share in (0.5, 0.5, 0.0):
+            worse = self._worse(guarded, self._energy(evidence, self.mixture), energy)
+            if not worse.any():
+                break
+            self._adopt(*self._between(before, (self.mixture, self.gain), worse, share))
+            evidence = self._evidence(self.mixture)
+        return evidence
 
-def _e_step(batch: PixelBatch, ventricle: Ventricle, mixture: Mixture, state: _State,
-            options: AnchoredOptions) -> _State:
-    """Sectors, wall and tissue in turn, each given the others of the round before."""
-    density = log_density(batch, mixture.means.expand(batch.slices, -1, -1),
-                          mixture.covariances.expand(batch.slices, -1, -1))
-    anywhere = torch.full_like(density[..., :1], _log_box(batch, options.outlier))
-    inlier = torch.sigmoid(density - anywhere)
-    density = torch.logaddexp(density, anywhere)
-    log_expected, states = _expected_tissue(ventricle, density[..., 1:], mixture, state, options)
-    log_tissue = density[..., 1:] + log_expected
-    blends = torch.logaddexp(_blend_density(batch, mixture, log_expected), anywhere)
-    log_pool, pool_parts = _pool(density, blends, options.papillary)
-    in_wall, thickness = wall_probability(ventricle, torch.logsumexp(log_tissue, dim=2),
-                                          log_pool, batch.valid, options.wall, state.thickness)
-    if ventricle.wall is not None:
-        in_wall = ventricle.wall
-    tissue = torch.softmax(log_tissue, dim=2)
-    if options.compatibility is not None:
-        tissue = sweep(ventricle, log_tissue, state.tissue if state.states is not None else tissue,
-                       options.compatibility, in_wall)
-    return _State(in_wall, tissue, pool_parts, inlier, states, thickness)
+    @staticmethod
+    def _worse(guarded: Tensor, found: Tensor, energy: Tensor) -> Tensor:
+        """(N,) the studies whose step is to be taken back."""
+        return guarded & (found > energy)
 
+    def _between(self, old: tuple[Mixture, Tensor], new: tuple[Mixture, Tensor], rows: Tensor,
+                 share: float) -> tuple[Mixture, Tensor]:
+        """`share` of the way from old to new for some studies, all the way for the others."""
+        def mean(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
+            where = where.reshape(-1, *(1,) * (a.ndim - 1))
+            return torch.where(where, a + share * (b - a), b)
+        mixture = Mixture(*(mean(getattr(old[0], name), getattr(new[0], name), rows)
+                            for name in ("log_weights", "means", "covariances")))
+        return mixture, mean(old[1], new[1], rows[self.ventricle.study])
 
-def _expected_tissue(ventricle: Ventricle, log_tissues: Tensor, mixture: Mixture, state: _State,
-                     options: AnchoredOptions) -> tuple[Tensor, Tensor | None]:
-    """(S, P, K - 1) log probability of each wall tissue where a pixel lies, and the sectors'
-    states (S, A, states); the mixture's own weights where there are no states."""
-    if options.sectors is None:
-        weights = mixture.log_weights[:, None, 1:]
-        return weights - torch.logsumexp(weights, 2, keepdim=True), None
-    thickness = ventricle.from_sector(state.thickness.clamp_min(1.0)[..., None])[..., 0]
-    tables = options.sectors.tissue_tables(ventricle.depth / thickness)
-    states = sector_states(ventricle, log_tissues, tables, state.in_wall, options.sectors,
-                           state.states)
-    expected = torch.einsum("spa,spak->spk", ventricle.from_sector(states), tables)
-    return expected.clamp_min(1e-12).log(), states
+    def _adopt(self, mixture: Mixture, gain: Tensor) -> None:
+        if gain is not self.gain:
+            self.batch = without_gain(self.given, gain, self.options.dark)
+        self.mixture, self.gain = mixture, gain
 
+    def _apart(self, mixture: Mixture) -> Mixture:
+        """Diseases at least their gap above healthy wall."""
+        if self.options.gaps is None:
+            return mixture
+        mean, spread = mixture.means[:, 1:2], mixture.covariances[:, 1:2].sqrt()
+        return replace(mixture, means=torch.maximum(mixture.means,
+                                                    mean + self.options.gaps * spread))
 
-def _pool(density: Tensor, blends: Tensor, papillary: float) -> tuple[Tensor, Tensor]:
-    """(S, P) log density of a pool pixel, and (S, P, 2) its shares of blood and of muscle."""
-    parts = torch.cat([density[..., :1] + math.log(1 - papillary),
-                       density[..., 1:2] + math.log(papillary / 4),
-                       blends + math.log(papillary / 4)], dim=2)
-    log_pool = torch.logsumexp(parts, dim=2)
-    return log_pool, (parts[..., :2] - log_pool[..., None]).exp()
+    def _responsibilities(self) -> Tensor:
+        """(S, P, K) which Gaussian drew each pixel; blends and outliers count for none."""
+        pool = self.batch.valid - self.in_wall
+        wall = self.in_wall[..., None] * self.tissue
+        blood, muscle = (pool[..., None] * self.parts).split(1, dim=2)
+        return torch.cat([blood, wall[..., :1] + muscle, wall[..., 1:]], dim=2) * self.inlier
 
+    def _evidence(self, mixture: Mixture) -> _Evidence:
+        density = self._density(mixture)
+        anywhere = torch.full_like(density[..., :1], _log_box(self.batch, self.options.outlier))
+        inlier = torch.sigmoid(density - anywhere)
+        density = torch.logaddexp(density, anywhere)
+        if self.sectors is None:
+            beside = self._log_weights(mixture)[:, None].expand(-1, density.shape[1], -1)
+            log_tables = beside[:, :, None]
+        else:
+            beside, log_tables = self.beside, self.tables.log()
+        tissue = density[:, :, None, 1:] + log_tables
+        study = self.ventricle.study
+        blends = blend_density(self.batch, mixture.means[study], mixture.covariances[study],
+                               beside)
+        pool, parts = pool_density(density, torch.logaddexp(blends, anywhere),
+                                   self.options.papillary)
+        return _Evidence(inlier, tissue, torch.logsumexp(tissue, 3), pool, parts)
 
-def _blend_density(batch: PixelBatch, mixture: Mixture, log_expected: Tensor) -> Tensor:
-    """(S, P, 3) log density of a pool pixel that is one, two or three quarters blood.
+    def _energy(self, evidence: _Evidence, mixture: Mixture) -> Tensor:
+        """(N,) F of every study a mask pixel."""
+        wall = self.in_wall * (self._states() * evidence.state).sum(2)
+        pool = (self.batch.valid - self.in_wall) * evidence.pool
+        energy = -(wall + pool).sum(1)
+        if self.ventricle.wall is None:
+            energy = energy + self.wall.energy()
+        prior = self.prior
+        if self.sectors is not None:
+            energy = energy + self.sectors.energy()
+            prior = replace(prior, weight_strength=0.0)  # the states stand in for the weights
+        if self.options.gain is not None:
+            energy = energy + gain_energy(self.batch, self.gain, self.options.gain)
+        return self.ventricle.by_study(energy) / self.counts + prior.penalty(mixture)
 
-    The rest is what the wall beside it holds, `log_expected` (S, P, K - 1): next to a scar the
-    blurred endocardium is a blend of blood and scar, not of blood and healthy muscle.
-    """
-    densities = []
-    for share in (0.25, 0.5, 0.75):
-        means = share * mixture.means[:, :1] + (1 - share) * mixture.means[:, 1:]
-        covariances = 2 * (share**2 * mixture.covariances[:, :1]
-                           + (1 - share)**2 * mixture.covariances[:, 1:])
-        by_tissue = log_density(batch, means.expand(batch.slices, -1, -1),
-                                covariances.expand(batch.slices, -1, -1))
-        densities.append(torch.logsumexp(by_tissue + log_expected, dim=2))
-    return torch.stack(densities, dim=2)
+    def _posterior(self, tissue: Tensor) -> Tensor:
+        """(S, P, K) of the pool and of each tissue of the wall."""
+        pool = (self.batch.valid - self.in_wall)[..., None]
+        wall = self.in_wall[..., None] * tissue
+        if self.options.papillary_in_wall:
+            muscle = pool * self.parts[..., 1:]
+            pool = pool - muscle
+            wall = torch.cat([wall[..., :1] + muscle, wall[..., 1:]], dim=2)
+        return torch.cat([pool, wall], dim=2)
+
+    def fit(self, settled: Tensor) -> Fit:
+        """Every slice's mixture as it lies in the intensities given, gain and all."""
+        tissue = self.tissue
+        if self.options.compatibility is not None:
+            tissue = smoothed(self.ventricle, tissue, self.options.compatibility, self.in_wall)
+        w, dark, study = self._posterior(tissue), self.options.dark, self.ventricle.study
+        mass = w.sum(1)
+        own = Mixture((mass / mass.sum(1, keepdim=True)).clamp_min(1e-12).log(),
+                      (self.mixture.means[study] - dark) * self.gain[:, None] + dark,
+                      self.mixture.covariances[study] * self.gain[:, None].square())
+        traces = [list(self.traces[n]) for n in study.tolist()]
+        rounds = torch.full((len(study),), len(self.traces[0]), device=w.device)
+        return Fit(own, w, negative_log_likelihood(self.given, own), traces, rounds,
+                   settled[study])
+
+    def select(self, index: Tensor) -> _AnchoredFit:
+        """The fit of some slices, all of each study that stays."""
+        study = self.ventricle.study[index].unique()
+        part = _AnchoredFit.__new__(_AnchoredFit)
+        part.given, part.ventricle = self.given.select(index), self.ventricle.select(index)
+        part.batch = self.batch.select(index)
+        part.prior, part.options = self.prior.select(study), self.options
+        part.counts, part.frozen = self.counts[study], self.frozen[study]
+        part.traces = [self.traces[n] for n in study.tolist()]
+        part.mixture = self.mixture.select(study)
+        for name in ("gain", "tissue", "inlier", "parts", "posterior"):
+            setattr(part, name, getattr(self, name)[index])
+        part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
+        part.sectors = None
+        if self.sectors is not None:
+            part.sectors = self.sectors.select(index, part.ventricle)
+            part.tables, part.beside = self.tables[index], self.beside[index]
+        return part
 
 
 def _log_box(batch: PixelBatch, share: float) -> float:
@@ -252,34 +364,3 @@ def _log_box(batch: PixelBatch, share: float) -> float:
     if share == 0:
         return -math.inf
     return math.log(share) - batch.sequences * math.log(3.0)
-
-
-def _posterior(batch: PixelBatch, state: _State, options: AnchoredOptions) -> Tensor:
-    pool = (batch.valid - state.in_wall)[..., None]
-    wall = state.in_wall[..., None] * state.tissue
-    if options.papillary_in_wall:
-        muscle = pool * state.pool_parts[..., 1:]
-        pool, wall = pool - muscle, torch.cat([wall[..., :1] + muscle, wall[..., 1:]], dim=2)
-    return torch.cat([pool, wall], dim=2)
-
-
-def _objective(batch: PixelBatch, mixture: Mixture, prior: ConjugatePrior, w: Tensor) -> float:
-    """NLL under these responsibilities as mixing weights, with the prior's penalty."""
-    spatial = Mixture(w.clamp_min(1e-12).log(), mixture.means.expand(batch.slices, -1, -1),
-                      mixture.covariances.expand(batch.slices, -1, -1))
-    nll = negative_log_likelihood(batch, spatial)
-    share = batch.counts / batch.counts.sum()
-    return float((nll * share).sum() + prior.penalty(mixture)[0])
-
-
-def _fit(batch: PixelBatch, mixture: Mixture, gain: Tensor, dark: float, w: Tensor,
-         trace: list[float], converged: bool) -> Fit:
-    """Every slice's mixture as it lies in the intensities given, gain and all."""
-    slices, device = batch.slices, w.device
-    mass = w.sum(1)
-    own = Mixture((mass / mass.sum(1, keepdim=True)).clamp_min(1e-12).log(),
-                  (mixture.means - dark) * gain[:, None] + dark,
-                  mixture.covariances * gain[:, None].square())
-    return Fit(own, w, negative_log_likelihood(batch, own), [list(trace)] * slices,
-               torch.full((slices,), len(trace), device=device),
-               torch.full((slices,), converged, device=device))

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass
@@ -71,6 +72,22 @@ class PixelBatch:
             shape=(int(rows.max()) + 1, int(columns.max()) + 1),
         )
 
+    @classmethod
+    def joined(cls, batches: list[PixelBatch]) -> PixelBatch:
+        """Several batches as one, padded to the longest slice of all."""
+        if len(batches) == 1:
+            return batches[0]
+        longest = max(b.values.shape[1] for b in batches)
+
+        def together(name: str) -> Tensor:
+            parts = [getattr(b, name) for b in batches]
+            if name != "corner":
+                parts = [pad(p, (0, 0) * (p.ndim - 2) + (0, longest - p.shape[1])) for p in parts]
+            return torch.cat(parts)
+        return cls(**{name: together(name)
+                      for name in ("values", "valid", "rows", "columns", "corner")},
+                   shape=(max(b.shape[0] for b in batches), max(b.shape[1] for b in batches)))
+
     @property
     def slices(self) -> int:
         return self.values.shape[0]
@@ -87,16 +104,24 @@ class PixelBatch:
         x = self.values.transpose(1, 2)
         return torch.cat([torch.ones_like(x[:, :1]), x, x.square()], dim=1)
 
-    @property
+    @cached_property
     def counts(self) -> Tensor:
         """(slices,) number of mask pixels, |Omega|."""
         return self.valid.sum(dim=1)
 
-    def select(self, index: Tensor) -> PixelBatch:
-        """The batch of some of its slices, repeated where the index repeats."""
-        return replace(self, values=self.values[index], valid=self.valid[index],
-                       rows=self.rows[index], columns=self.columns[index],
-                       corner=self.corner[index])
+    def select(self, index: Tensor, pixels: int | None = None) -> PixelBatch:
+        """The batch of some of its slices, repeated where the index repeats.
+
+        Parameters
+        ----------
+        pixels : pad to so many only, which must hold the longest slice chosen.
+        """
+        part = replace(self, corner=self.corner[index], **{
+            name: getattr(self, name)[:, :pixels][index]
+            for name in ("values", "valid", "rows", "columns")})
+        if "features" in self.__dict__:  # quicker copied than made again
+            part.__dict__["features"] = self.features[:, :, :pixels][index]
+        return part
 
     def to(self, dtype: torch.dtype) -> PixelBatch:
         return replace(self, values=self.values.to(dtype), valid=self.valid.to(dtype))

@@ -14,8 +14,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepgmm.model.chain import ring_marginals
+from deepgmm.model.chain import Ring
 from deepgmm.model.ventricle import Ventricle
+
+#: Stands for minus infinity where a thickness cannot be.
+NEVER = -1e4
 
 
 @dataclass(frozen=True)
@@ -42,50 +45,83 @@ class WallPrior:
     evidence: float = 0.25
 
 
-def wall_probability(ventricle: Ventricle, log_wall: Tensor, log_pool: Tensor, valid: Tensor,
-                     prior: WallPrior, before: Tensor | None = None,
-                     ) -> tuple[Tensor, Tensor]:
-    """Probability that each pixel lies in the wall.
+class Endocardium:
+    """The posterior of the wall's thickness around every slice, q(T).
 
-    Parameters
+    Attributes
     ----------
-    log_wall, log_pool : (S, P) log density of each pixel as wall and as pool.
-    valid : (S, P) 1 for mask pixels.
-    before : (S, A) thickness of the round before, of slices that follow each other.
-
-    Returns
-    -------
-    (S, P) probability of wall, (S, A) expected thickness in mm.
+    in_wall : (S, P) probability that a pixel lies in the wall, 0 outside the mask.
+    thickness : (S, A) expected thickness, mm.
     """
-    bins = int(math.ceil(float(ventricle.depth.max()) / prior.step)) + 2
-    place = (ventricle.depth / prior.step).long().clamp(0, bins - 2)
-    slices, sectors = log_wall.shape[0], ventricle.sectors
-    ratio = prior.evidence * (log_wall - log_pool) * valid
-    histogram = ratio.new_zeros((slices, sectors * bins))
-    histogram.scatter_add_(1, ventricle.sector * bins + place, ratio)
-    # a wall that ends below bin t holds the pixels of the bins before t
-    ratio_sum = histogram.reshape(slices, sectors, bins).cumsum(2)
-    log_unary = torch.cat([torch.zeros_like(ratio_sum[..., :1]), ratio_sum[..., :-1]], dim=2)
-    thickness = torch.arange(bins, device=ratio.device, dtype=ratio.dtype) * prior.step
-    offset = (thickness.clamp_min(prior.step / 2) / prior.thickness).log() / prior.spread
-    # one prior a slice, shared out over the sectors, which are not independent draws
-    log_unary = log_unary - 0.5 * offset.square() * (6.0 / sectors)
-    if before is not None and prior.across > 0 and slices > 1:
-        away = thickness - _beside(before)[..., None]
-        log_unary = log_unary - 0.5 * (away / prior.across).square() * (6.0 / sectors)
-    change = (thickness[:, None] - thickness[None, :]) / (
-        prior.roughness * math.sqrt(2 * math.pi / sectors))
-    marginals, _ = ring_marginals(log_unary, -0.5 * change.square())
-    beyond = 1.0 - marginals.cumsum(2)  # P(T > t) at each bin's end
-    beyond = torch.cat([torch.ones_like(beyond[..., :1]), beyond], dim=2)
-    upper = (ventricle.depth / prior.step - place).clamp(0, 1)
-    at = ventricle.sector * (bins + 1) + place
-    low, high = (beyond.flatten(1).gather(1, at + side) for side in (0, 1))
-    by_pixel = (low * (1 - upper) + high * upper).clamp(0, 1)  # cumsum rounds
-    return by_pixel * valid, marginals @ thickness
 
+    def __init__(self, ventricle: Ventricle, valid: Tensor, prior: WallPrior) -> None:
+        self.ventricle, self.valid, self.prior = ventricle, valid, prior
+        slices, sectors = len(valid), ventricle.sectors
+        deepest = (ventricle.depth * valid).amax(1)
+        deepest = deepest.new_zeros(ventricle.studies).scatter_reduce(
+            0, ventricle.study, deepest, "amax")[ventricle.study]
+        bins = torch.ceil(deepest / prior.step).long() + 2
+        self.bins = int(bins.max())
+        place = ventricle.depth / prior.step
+        low = place.floor().long().clamp(0, self.bins - 2)
+        self.share = (place - low).clamp(0, 1)  # of the pixel that lies beyond bin `low`
+        self.at = ventricle.sector * self.bins + low
+        self.each = torch.arange(self.bins, device=place.device, dtype=place.dtype) * prior.step
+        offset = (self.each.clamp_min(prior.step / 2) / prior.thickness).log() / prior.spread
+        # one prior a slice, shared out over the sectors, which are not independent draws
+        log_prior = (-0.5 * offset.square() * (6.0 / sectors)).expand(slices, sectors, -1)
+        allowed = torch.arange(self.bins, device=place.device) < bins[:, None]
+        log_prior = torch.where(allowed[:, None], log_prior, NEVER)
+        change = (self.each[:, None] - self.each[None, :]) / (
+            prior.roughness * math.sqrt(2 * math.pi / sectors))
+        self.ring = Ring(log_prior, -0.5 * change.square(), prior.evidence)
+        self.tie = 0.0
+        if prior.across > 0:
+            self.tie = 0.25 / prior.across**2 * (6.0 / sectors)
+        self._take(self.ring.q)
+        self.divergence = torch.zeros_like(deepest)
 
-def _beside(thickness: Tensor) -> Tensor:
-    """(S, A) mean of the slices above and below; the only one at the ends."""
-    padded = torch.cat([thickness[1:2], thickness, thickness[-2:-1]])
-    return 0.5 * (padded[:-2] + padded[2:])
+    def _take(self, q: Tensor) -> None:
+        self.q, self.thickness = q, q @ self.each
+        thicker = q.flip(2).cumsum(2).flip(2).flatten(1)  # P(T >= t) at each bin
+        low, high = thicker.gather(1, self.at), thicker.gather(1, self.at + 1)
+        between = low * (1 - self.share) + high * self.share
+        self.in_wall = between.clamp(0, 1) * self.valid
+
+    def update(self, log_wall: Tensor, log_pool: Tensor, *, tied: bool = True) -> None:
+        """Lower the objective in q(T), given (S, P) log densities of each pixel as wall, as pool.
+
+        Slices are tied to those beside them, so every other one moves at a time.
+        """
+        ratio = self.prior.evidence * (log_wall - log_pool) * self.valid
+        histogram = ratio.new_zeros((len(ratio), self.ventricle.sectors * self.bins))
+        histogram.scatter_add_(1, self.at, ratio * (1 - self.share))
+        histogram.scatter_add_(1, self.at + 1, ratio * self.share)
+        evidence = histogram.unflatten(1, (-1, self.bins)).cumsum(2)
+        tied = tied and self.tie > 0
+        q = self.q.clone()
+        for rows in self.ventricle.halves if tied else (slice(None),):
+            total = evidence + self._tie(q @ self.each) if tied else evidence
+            q[rows], self.divergence[rows] = self.ring.posterior(total, rows)
+        self._take(q)
+
+    def select(self, index: Tensor, ventricle: Ventricle, valid: Tensor) -> Endocardium:
+        """The posterior of some slices; `ventricle` and `valid` are theirs."""
+        part = Endocardium(ventricle, valid, self.prior)
+        part._take(self.q[index][..., : part.bins])
+        part.divergence = self.divergence[index]
+        return part
+
+    def energy(self) -> Tensor:
+        """(S,) this term of the objective: the divergence from the prior, and the ties."""
+        spread = self.q @ self.each.square()
+        count = self.ventricle.beside(torch.ones_like(spread))
+        beside = self.ventricle.beside(self.thickness)
+        ties = self.tie * (count * spread - self.thickness * beside).sum(1)
+        return (self.divergence + ties) / self.prior.evidence
+
+    def _tie(self, thickness: Tensor) -> Tensor:
+        """(S, A, N) what the slices beside say for each thickness."""
+        count = self.ventricle.beside(torch.ones_like(thickness))[..., None]
+        beside = self.ventricle.beside(thickness)[..., None]
+        return -self.tie * (count * self.each.square() - 2 * self.each * beside)

@@ -28,6 +28,23 @@ def sweep(ventricle: Ventricle, log_potential: Tensor, q: Tensor, compatibility:
     return q
 
 
+def smoothed(ventricle: Ventricle, q: Tensor, compatibility: Tensor, presence: Tensor,
+             *, sweeps: int = 10, tolerance: float = 1e-3) -> Tensor:
+    """(S, P, K) probabilities after the field: sweeps from q, which is also the potential.
+
+    Each slice is swept until its probabilities change by less than `tolerance` on average.
+    """
+    log_potential, moving = q.clamp_min(1e-12).log(), torch.ones_like(presence[:, 0]) > 0
+    for _ in range(sweeps):
+        after = sweep(ventricle, log_potential, q, compatibility, presence)
+        change = ((after - q).abs().sum(2) * presence).sum(1) / presence.sum(1).clamp_min(1e-9)
+        q = torch.where(moving[:, None, None], after, q)
+        moving = moving & (change >= tolerance)
+        if not moving.any():
+            break
+    return q
+
+
 def messages(ventricle: Ventricle, q: Tensor, compatibility: Tensor, presence: Tensor) -> Tensor:
     """(S, P, K) what the neighbours say to each site."""
     said = ventricle.around(q * presence[..., None]).sum(2) @ compatibility

@@ -30,7 +30,7 @@ class Fit:
     traces : per slice the objective after each iteration.
     iterations : (S,) and converged : (S,) as they say.
     responsibilities : (S, P, K) w of the network, where there is one.
-    warnings : what the user must see.
+    warnings : what the user must see; `of_study` : what concerns one study of the batch alone.
     """
 
     mixture: Mixture
@@ -41,6 +41,7 @@ class Fit:
     converged: Tensor
     responsibilities: Tensor | None = None
     warnings: list[str] = field(default_factory=list)
+    of_study: dict[int, list[str]] = field(default_factory=dict)
 
     @classmethod
     def joined(cls, fits: list[Fit], device: torch.device | str = "cpu") -> Fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -32,7 +32,8 @@ class ConjugatePrior:
 
     Attributes
     ----------
-    means : (K, M) mu0, normalised units.
+    means : (K, M) mu0, normalised units; or (N, K, M) with those of each study, and so the next
+        two.
     variances : (K, M) diagonal of Psi.
     weights : (K,) expected mixing weights; alpha_k = weight_strength * weights_k.
     mean_strength : (K, M) kappa per class and sequence; a full covariance takes each class's
@@ -51,14 +52,23 @@ class ConjugatePrior:
     variance_floor: float = 0.5
 
     def mixture(self, slices: int, *, full: bool = False) -> Mixture:
-        """The start at the prior itself, the same for every slice."""
+        """The start at the prior itself, the same for every slice; or for every study, as many
+        as there are, where each has its own."""
         covariances = torch.diag_embed(self.variances) if full else self.variances
+        shape = covariances.shape[-3 if full else -2:]
         weights = (self.weights / self.weights.sum()).log()
         return Mixture(
             weights.expand(slices, -1).clone(),
-            self.means.expand(slices, -1, -1).clone(),
-            covariances.expand(slices, *covariances.shape).clone(),
+            self.means.expand(slices, *self.means.shape[-2:]).clone(),
+            covariances.expand(slices, *shape).clone(),
         )
+
+    def select(self, study: Tensor) -> ConjugatePrior:
+        """The prior of some studies, where each has its own."""
+        if self.means.ndim == 2:
+            return self
+        return replace(self, means=self.means[study], variances=self.variances[study],
+                       mean_strength=self.mean_strength[study])
 
     def mode(self, moments: Moments, pixels: Tensor, alive: Tensor | None = None) -> Mixture:
         """The exact M-step of likelihood and prior together.

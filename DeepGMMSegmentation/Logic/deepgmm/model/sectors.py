@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deepgmm.model.chain import ring_marginals
+from deepgmm.model.chain import Ring
 from deepgmm.model.ventricle import Ventricle
 
 
@@ -51,31 +51,44 @@ class SectorPrior:
         return by_depth[low] * (1 - share) + by_depth[(low + 1).clamp_max(depths - 1)] * share
 
 
-def sector_states(ventricle: Ventricle, log_tissue: Tensor, tables: Tensor, in_wall: Tensor,
-                  prior: SectorPrior, before: Tensor | None = None) -> Tensor:
-    """Posterior of every sector's state.
+class SectorStates:
+    """The posterior of the state of every sector, q(z).
 
-    Parameters
+    Attributes
     ----------
-    log_tissue : (S, P, K) log densities; `tables` : (S, P, states, K) of `tissue_tables`.
-    in_wall : (S, P) probability of wall, 0 outside the mask.
-    before : (S, A, states) the posterior of the round before, for the tie between slices that
-        follow each other in the batch; None for none.
-
-    Returns
-    -------
-    (S, A, states) posterior.
+    q : (S, A, states).
     """
-    states = tables.shape[2]
-    top = log_tissue.amax(2, keepdim=True)
-    likelihood = torch.einsum("spak,spk->spa", tables, (log_tissue - top).exp())
-    log_state = likelihood.clamp_min(1e-300).log()
-    gain = (log_state - log_state[..., :1]) * in_wall[..., None]
-    log_unary = prior.evidence * ventricle.by_sector(gain)
-    if before is not None and prior.across > 0 and states > 1:
-        tie = torch.zeros_like(before)
-        tie[1:] += before[:-1]
-        tie[:-1] += before[1:]
-        log_unary = log_unary + prior.across * tie
-    marginals, _ = ring_marginals(log_unary, prior.log_pair(ventricle.sectors))
-    return marginals
+
+    def __init__(self, ventricle: Ventricle, prior: SectorPrior, like: Tensor) -> None:
+        self.ventricle, self.prior = ventricle, prior
+        states = prior.tables.shape[0]
+        flat = like.new_zeros((len(ventricle.study), ventricle.sectors, states))
+        self.ring = Ring(flat, prior.log_pair(ventricle.sectors), prior.evidence)
+        self.q, self.divergence = self.ring.q, flat[:, 0, 0].clone()
+
+    def update(self, log_state: Tensor, in_wall: Tensor, *, tied: bool = True) -> None:
+        """Lower the objective in q(z), given (S, P, states) the log density of each pixel as wall
+        of a sector in each state, and (S, P) the probability of wall.
+
+        Slices are tied to those beside them, so every other one moves at a time.
+        """
+        gain = (log_state - log_state[..., :1]) * in_wall[..., None]
+        evidence = self.prior.evidence * self.ventricle.by_sector(gain)
+        tied = tied and self.prior.across > 0
+        q = self.q.clone()
+        for rows in self.ventricle.halves if tied else (slice(None),):
+            total = (evidence + self.prior.across * self.ventricle.beside(q) if tied
+                     else evidence)
+            q[rows], self.divergence[rows] = self.ring.posterior(total, rows)
+        self.q = q
+
+    def select(self, index: Tensor, ventricle: Ventricle) -> SectorStates:
+        """The posterior of some slices; `ventricle` is theirs."""
+        part = SectorStates(ventricle, self.prior, self.q)
+        part.q, part.divergence = self.q[index], self.divergence[index]
+        return part
+
+    def energy(self) -> Tensor:
+        """(S,) this term of the objective: the divergence from the prior, and the ties."""
+        ties = 0.5 * self.prior.across * (self.q * self.ventricle.beside(self.q)).sum((1, 2))
+        return (self.divergence - ties) / self.prior.evidence

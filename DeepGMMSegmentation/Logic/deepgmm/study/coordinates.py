@@ -20,11 +20,14 @@ class VentricleCoordinates:
     angle : (slices, rows, columns) radians in [0, 2 pi) about the centre of the mask of each
         slice, clockwise on the screen, from the anterior RV insertion where that is known.
     radius : (slices,) radius in mm of the circle of the mask's area.
+    relative : (slices, rows, columns) depth in shares of the wall, 0 at the epicardium and 1 at
+        the pool, where the wall was given; else None.
     """
 
     depth: npt.NDArray[np.float32]
     angle: npt.NDArray[np.float32]
     radius: npt.NDArray[np.float64]
+    relative: npt.NDArray[np.float32] | None = None
 
 
 def ventricle_coordinates(study: Study, slices: tuple[int, ...]) -> VentricleCoordinates:
@@ -36,18 +39,38 @@ def ventricle_coordinates(study: Study, slices: tuple[int, ...]) -> VentricleCoo
     depth = np.zeros(masks.shape, dtype=np.float32)
     angle = np.zeros(masks.shape, dtype=np.float32)
     radius = np.zeros(len(masks))
-    for i, mask in enumerate(masks):
+    relative = None if study.wall is None else np.zeros(masks.shape, dtype=np.float32)
+    for i, whole in enumerate(masks):
+        first = [int(np.flatnonzero(whole.any(axis))[0]) for axis in (1, 0)]
+        last = [int(np.flatnonzero(whole.any(axis))[-1]) + 1 for axis in (1, 0)]
+        crop = np.s_[first[0] : last[0], first[1] : last[1]]
+        mask = whole[crop]
         filled = np.pad(ndimage.binary_fill_holes(mask), 1)  # the image's edge is a border too
         distance = ndimage.distance_transform_edt(filled, sampling=spacing)[1:-1, 1:-1]
-        depth[i] = np.where(mask, np.maximum(distance - spacing.mean() / 2, 0), 0)
+        depth[i][crop] = np.where(mask, np.maximum(distance - spacing.mean() / 2, 0), 0)
+        if relative is not None and study.wall is not None:
+            pool = mask & ~study.wall[slices[i]][crop]
+            relative[i][crop] = _relative(depth[i][crop], pool, spacing)
         rows, columns = np.nonzero(filled[1:-1, 1:-1])
         centre = np.array([rows.mean(), columns.mean()])
         grid = np.indices(mask.shape, dtype=np.float64)
         y, x = (grid - centre[:, None, None]) * spacing[:, None, None]
-        zero = _reference_angle(study, slices[i], centre, spacing)
-        angle[i] = np.where(mask, np.mod(np.arctan2(y, x) - zero, 2 * np.pi), 0)
+        zero = _reference_angle(study, slices[i], centre + first, spacing)
+        angle[i][crop] = np.where(mask, np.mod(np.arctan2(y, x) - zero, 2 * np.pi), 0)
         radius[i] = np.sqrt(len(rows) * spacing.prod() / np.pi)
-    return VentricleCoordinates(depth, angle, radius)
+    return VentricleCoordinates(depth, angle, radius, relative)
+
+
+def _relative(depth: npt.NDArray, pool: npt.NDArray[np.bool_],
+              spacing: npt.NDArray) -> npt.NDArray[np.float32]:
+    """Depth over the way from epicardium to pool; 0 in a slice without any pool."""
+    from scipy import ndimage
+
+    if not pool.any():
+        return np.zeros_like(depth)
+    inner = ndimage.distance_transform_edt(~pool, sampling=spacing) - spacing.mean() / 2
+    inner = np.maximum(inner, 0)
+    return np.where(depth > 0, depth / np.maximum(depth + inner, 1e-6), 0).astype(np.float32)
 
 
 def _reference_angle(study: Study, index: int, centre: npt.NDArray, spacing: npt.NDArray) -> float:
