@@ -204,6 +204,26 @@ def painted(problem: Any, winner: np.ndarray) -> np.ndarray:
     return full
 
 
+def in_processes(function: Callable[[Any], Any], tasks: Sequence[Any], count: int) -> list[Any]:
+    """`function` of every task, in so many processes of one thread; results in order.
+
+    A task's patient is made in the process that uses it, so nothing large is passed.
+    """
+    from concurrent.futures import ProcessPoolExecutor
+
+    if count < 2:
+        use_threads(1)
+        return [function(task) for task in tasks]
+    with ProcessPoolExecutor(count, initializer=_one_thread) as pool:
+        return list(pool.map(function, tasks))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def quiet(fraction: float, stage: str) -> None:
     """Nobody watches a benchmark's progress."""
 

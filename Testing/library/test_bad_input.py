@@ -197,9 +197,9 @@ def test_a_file_that_may_not_be_read(files, refused) -> None:
     assert "LGE file cannot be read" in refused()
 
 
-def test_a_cine(files, refused) -> None:
-    sitk.WriteImage(sitk.JoinSeries([an_image(arrays()["bssfp"])] * 3), str(files["bssfp"]))
-    assert "bSSFP file has 3 frames" in refused()
+def test_frames_of_lge(files, refused) -> None:
+    sitk.WriteImage(sitk.JoinSeries([an_image(arrays()["lge"])] * 3), str(files["lge"]))
+    assert "LGE file has 3 frames" in refused()
 
 
 def test_names_with_accents_blanks_and_other_scripts(tmp_path: Path, state, capsys) -> None:

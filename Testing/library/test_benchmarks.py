@@ -50,8 +50,14 @@ def test_the_whole_command_is_timed() -> None:
     said = run("segment_command", "--runs", "1", "--slices", "1")
     assert_tables_are_whole(said)
     assert verdicts(said)["all outputs written"] == "PASS"
-    assert len(verdicts(said)) == 5
+    assert len(verdicts(said)) == 6
     assert "each later study in that process" in said
+
+
+def test_memory_and_time_of_more_slices_are_measured() -> None:
+    said = run("scaling", "--slices", "5", "10", "--repeats", "1")
+    assert_tables_are_whole(said)
+    assert list(verdicts(said)) == ["memory, 5 slices"] and "| 10 | " in said
 
 
 def test_accuracy_on_the_phantom_is_printed() -> None:

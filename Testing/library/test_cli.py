@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel
@@ -17,10 +19,11 @@ from study_files import MASK, SHAPE, TRUTH, options, save, save_all
 
 from deepgmm import __version__
 from deepgmm.cli.main import main
+from deepgmm.settings import Settings
 from deepgmm.study.labelmap import read_labels
 from deepgmm.study.words import Tissue
 
-COMMANDS = ("segment", "demo", "phantom", "evaluate")
+COMMANDS = ("segment", "demo", "phantom", "evaluate", "import")
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +143,26 @@ def test_the_report_names_no_file(inputs, out: Path, tmp_path: Path) -> None:
     assert set(report["input_hashes"]) == {"bssfp", "lge", "t2", "mask"}
 
 
+def test_the_report_says_how_long_each_stage_took(inputs, out: Path) -> None:
+    began = time.perf_counter()
+    run("segment", *inputs, "--montage", out / "o.png", "--report", out / "o.json", "--quiet")
+    whole = time.perf_counter() - began
+    times = json.loads((out / "o.json").read_text())["times_s"]
+    total = times.pop("total")
+    assert set(times) == {"read", "load", "segment", "write"}
+    assert min(times[stage] for stage in ("read", "segment", "write")) > 0
+    assert total == pytest.approx(sum(times.values()), abs=0.01) and total < whole
+
+
+def test_every_setting_has_an_option(capsys) -> None:
+    """What Python can choose, the command line can."""
+    run("segment", "--help")
+    text = capsys.readouterr().out
+    names = {"keep_mvo": "mvo"}
+    for field in dataclasses.fields(Settings):
+        assert f"--{names.get(field.name, field.name).replace('_', '-')} " in text, field.name
+
+
 def test_json_on_stdout_is_the_report(inputs, out: Path, capsys) -> None:
     assert run("segment", *inputs, "--json", "--report", out / "o.json") == 0
     printed = json.loads(capsys.readouterr().out)
@@ -189,8 +212,10 @@ def test_choices_reach_the_fit(inputs, out: Path, monkeypatch) -> None:
     assert run("segment", *inputs, "-o", out / "o.seg.nrrd", "--method", "deepsvg",
                "--preset", "paper", "--device", "cpu", "--seed", 7, "--tissues",
                "blood, scar", "--slices", "0,2", "--lge-kind", "dark-blood",
-               "--t2-kind", "unknown", "--covariance", "full") == 3
+               "--t2-kind", "unknown", "--covariance", "full", "--restarts", 3,
+               "--mean-weight", 0.5, "--total-variation", 0.25, "--bias-degree", 2) == 3
     assert asked.items() >= {
+        "restarts": 3, "mean_weight": 0.5, "total_variation": 0.25, "bias_degree": 2,
         "method": "deepsvg", "preset": "paper", "device": "cpu", "seed": 7,
         "tissues": ["blood", "scar"], "slices": (0, 2), "covariance": "full",
         "kinds": ["bssfp", "lge-dark-blood", "t2-unknown"[3:]]}.items()
@@ -251,7 +276,7 @@ def test_phantoms_are_the_same_each_time_and_replaced_whole(tmp_path: Path) -> N
     first = content()
     assert set(first) == {"lge.nii.gz", "mask.nii.gz", "wall.nii.gz", "truth.nii.gz",
                           "phantom.json"}
-    assert run(*arguments) == 0
+    assert run(*arguments, "--force") == 0
     for name in first:
         if name.endswith(".gz"):
             # gzip keeps a time; what matters is what it holds
@@ -259,6 +284,19 @@ def test_phantoms_are_the_same_each_time_and_replaced_whole(tmp_path: Path) -> N
             assert np.isfinite(read).all()
     assert set(content()) == set(first)
     assert [p.name for p in tmp_path.iterdir()] == ["phantom-0003"]
+
+
+def test_phantoms_do_not_mix_with_what_a_folder_holds(tmp_path: Path, capsys) -> None:
+    arguments = ("phantom", "--seed", 3, "--slices", 1, "-o", tmp_path, "-q")
+    (tmp_path / ".hidden").touch()
+    assert run(*arguments) == 0
+    assert run(*arguments, "--sequences", "lge") == 2
+    assert "add --force" in capsys.readouterr().err
+    patient = tmp_path / "phantom-0003"
+    assert (patient / "t2.nii.gz").exists()
+    assert run(*arguments, "--sequences", "lge", "--force") == 0
+    assert {p.name for p in patient.glob("*.gz")} == {"lge.nii.gz", "mask.nii.gz", "wall.nii.gz",
+                                                      "truth.nii.gz"}
 
 
 def test_phantom_in_the_layout_of_myops(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+import deepgmm.model.em as em
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.em import fit_em
 from deepgmm.model.mixture import Mixture, m_step, negative_log_likelihood, posterior
@@ -161,6 +162,36 @@ def test_one_batch_equals_one_by_one(a_batch: PixelBatch) -> None:
                        max_iterations=500)
         assert float(alone.nll[0]) == pytest.approx(float(together.nll[s]), abs=1e-9)
         np.testing.assert_allclose(alone.posterior[0], together.posterior[s], atol=1e-6)
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_groups_give_what_all_at_once_gives(monkeypatch: pytest.MonkeyPatch,
+                                            spatial: bool) -> None:
+    """Slices of several sizes, two at a time, each group padded to its own longest."""
+    batch = PixelBatch.from_images(*clouds(np.random.default_rng(8), slices=5))
+    start = m_step(batch, random_responsibilities(batch, 4, seed=5))
+    whole = fit_em(batch, start, spatial=spatial, tolerance=1e-6, max_iterations=60)
+    fractions: list[float] = []
+    monkeypatch.setattr(em, "TOGETHER", 2)
+    parts = fit_em(batch, start, spatial=spatial, tolerance=1e-6, max_iterations=60,
+                   progress=lambda fraction, stage: fractions.append(fraction))
+    assert parts.iterations.tolist() == whole.iterations.tolist()
+    assert parts.converged.tolist() == whole.converged.tolist()
+    assert [len(t) for t in parts.traces] == parts.iterations.tolist()
+    for a, b in zip(parts.traces, whole.traces, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-9)
+    np.testing.assert_allclose(parts.nll, whole.nll, atol=1e-9)
+    np.testing.assert_allclose(parts.posterior, whole.posterior, atol=1e-6)
+    assert fractions == sorted(fractions) and 0.8 < fractions[-1] <= 1
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_one_e_step_gives_posterior_and_likelihood(a_batch: PixelBatch, full: bool) -> None:
+    mixture = m_step(a_batch, random_responsibilities(a_batch, 4, seed=5), full=full)
+    mixture.log_weights[0, 2] = -torch.inf
+    nll, w = em.e_step(a_batch, mixture)
+    np.testing.assert_allclose(nll, negative_log_likelihood(a_batch, mixture), atol=1e-12)
+    np.testing.assert_allclose(w, posterior(a_batch, mixture), atol=1e-12)
 
 
 def test_what_lies_outside_the_mask_changes_nothing() -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_results import a_result_of
 
-from deepgmm.review.montage import _marked_slices, montage_png, write_montage
+from deepgmm.review.montage import (
+    _heat_colours,
+    _legend,
+    _marked_slices,
+    montage_png,
+    write_montage,
+)
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
 
@@ -142,14 +149,31 @@ def test_it_is_written_as_a_png(tmp_path) -> None:
     assert Image.open(tmp_path / "o.png").format == "PNG"
 
 
-def test_matplotlib_comes_only_when_something_is_drawn() -> None:
-    line = "import deepgmm.review.outputs, deepgmm.review.montage, deepgmm.review.metrics, sys; " \
-           "print([m for m in ('matplotlib', 'SimpleITK', 'PIL', 'torch') if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True)
-    assert run.stdout.strip() == "[]", run.stderr
+def test_drawing_needs_no_matplotlib_but_its_type() -> None:
+    line = ("import sys; from small_results import a_result_of; "
+            "from deepgmm.review.montage import montage_png; "
+            "before = [m for m in ('SimpleITK', 'PIL', 'torch') if m in sys.modules]; "
+            "montage_png(a_result_of(slices=1)); print(before, 'matplotlib' in sys.modules)")
+    run = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True,
+                         cwd=Path(__file__).parent)
+    assert run.stdout.strip() == "[] False", run.stderr
 
 
-def test_no_global_state_of_matplotlib_is_touched() -> None:
-    montage_png(a_result_of(slices=1))
-    pyplot = sys.modules.get("matplotlib.pyplot")
-    assert pyplot is None or pyplot.get_fignums() == []
+def test_the_heat_is_that_of_inferno() -> None:
+    from matplotlib import colormaps
+
+    values = np.linspace(0, 1, 101)
+    wanted = colormaps["inferno"](values)[:, :3]
+    assert np.abs(_heat_colours(values) - wanted).max() < 0.07
+
+
+def test_the_legend_gives_volume_interval_and_share() -> None:
+    result = a_result_of()
+    result.provenance["calibrated"] = True
+    words = {tissue: text for tissue, text, _ in _legend(result)}
+    low, high = result.volume_interval(Tissue.SCAR)
+    assert words[Tissue.SCAR].startswith(
+        f"Scar {result.volume(Tissue.SCAR):.1f} ml (90 %: {low:.1f} to {high:.1f}), ")
+    assert words[Tissue.BLOOD].endswith(")"), "no share of the wall"
+    result.labels[result.labels == Tissue.SCAR] = Tissue.EDEMA
+    assert {t: w for t, w, _ in _legend(result)}[Tissue.SCAR] == "Scar absent"

@@ -42,7 +42,7 @@ def test_the_objective_never_rises_once_the_geometry_is_settled(
         options = replace(options, papillary=1e-6)
     elif off not in ("nothing", "wall"):
         options = replace(options, **{off: None})
-    trace = np.array(fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=True),
+    trace = np.array(fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior([True]),
                                   options).traces[0])
     assert len(trace) == 25 and np.isfinite(trace).all()
     assert np.diff(trace[3:]).max() <= 1e-9
@@ -60,7 +60,7 @@ def test_without_the_guard_the_objective_can_rise(monkeypatch: pytest.MonkeyPatc
         problem = Problem((a_case(study),))
         options = replace(anchored_options(problem.tissues, problem.roles, problem.device,
                                            problem.dtype), iterations=25, tolerance=0.0)
-        fit = fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=True), options)
+        fit = fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior([True]), options)
         rises.append(np.diff(fit.traces[0][3:]).max())
     assert max(rises) > 1e-9
 

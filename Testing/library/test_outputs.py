@@ -161,7 +161,8 @@ def test_the_report_holds_what_a_paper_needs(a_result, tmp_path: Path) -> None:
 
     assert "not for diagnosis" in said["notice"]
     assert said["settings"] == {"method": "map", "seed": 3}
-    assert (said["seed"], said["device"], said["times_s"]) == (3, "cpu", {"fit": 0.5})
+    assert (said["seed"], said["device"], said["times_s"]) == (
+        3, "cpu", {"fit": 0.5, "total": 0.5})
     assert said["model_hash"] is None
     assert said["versions"]["numpy"] == importlib.metadata.version("numpy")
     assert {"deepgmm", "python", "torch", "simpleitk"} <= said["versions"].keys()

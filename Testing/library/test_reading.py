@@ -165,7 +165,7 @@ def test_rounding_in_a_header_is_no_different_grid(files, tmp_path: Path) -> Non
 
 def test_resampling_puts_images_where_they_belong(files, tmp_path: Path) -> None:
     """A ramp in patient coordinates is a ramp on whatever grid, so the truth is known."""
-    size, spacing = (50, 50, 5), (2.3, 2.3, 6.0)
+    size, spacing = (50, 50, 9), (2.3, 2.3, 3.0)
     axes = np.asarray(OBLIQUE).reshape(3, 3)
     slope = axes @ [1.0, 2.0, 0.5]
     grid = an_image(MASK.astype(np.uint8))
@@ -247,14 +247,15 @@ def test_what_is_no_image_is_refused(files, tmp_path: Path, name: str, content: 
     assert refusal(**files).startswith("the LGE file is")
 
 
-def test_a_cine_is_refused_and_a_single_frame_taken(files, tmp_path: Path) -> None:
-    volume = an_image(arrays()["bssfp"])
-    files["bssfp"] = tmp_path / "cine.nii.gz"
-    sitk.WriteImage(sitk.JoinSeries([volume] * 4), str(files["bssfp"]))
-    assert "bSSFP file has 4 frames" in refusal(**files)
-    sitk.WriteImage(sitk.JoinSeries([volume]), str(files["bssfp"]))
-    values = read_study(**files).sequences[Role.BSSFP].values
-    np.testing.assert_array_equal(values, arrays()["bssfp"])
+def test_frames_of_lge_are_refused_and_a_single_one_taken(files, tmp_path: Path) -> None:
+    """A cine of bSSFP is ordinary; see test_dicom_cine.py."""
+    volume = an_image(arrays()["lge"])
+    files["lge"] = tmp_path / "cine.nii.gz"
+    sitk.WriteImage(sitk.JoinSeries([volume] * 4), str(files["lge"]))
+    assert "LGE file has 4 frames" in refusal(**files)
+    sitk.WriteImage(sitk.JoinSeries([volume]), str(files["lge"]))
+    values = read_study(**files).sequences[Role.LGE].values
+    np.testing.assert_array_equal(values, arrays()["lge"])
 
 
 def test_a_2d_file_is_one_slice(tmp_path: Path) -> None:

@@ -297,10 +297,12 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
 
 @pytest.mark.parametrize("term", [f.name for f in fields(Terms)])
 def test_every_term_has_a_switch_that_does_something(term: str) -> None:
-    """On a heart with an infarct, one with an unusual one and a healthy one together."""
+    """On hearts with an infarct, with an unusual one, healthy, and in noise, together."""
     changed = False
-    for patient_set in ("typical", "atypical", "healthy"):
-        study = make_patient(seed=31, patient_set=patient_set, slices=3).study
+    for patient_set, seed, difficulty in (("typical", 31, 1.0), ("atypical", 31, 1.0),
+                                          ("healthy", 31, 1.0), ("atypical", 121, 2.0),
+                                          ("atypical", 122, 2.0)):
+        study = make_patient(seed, patient_set=patient_set, slices=3, difficulty=difficulty).study
         contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, TISSUES)
         problem = Problem((Case(study, study.slices, TISSUES, contrast, Settings()),))
         whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))

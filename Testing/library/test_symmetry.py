@@ -55,7 +55,7 @@ def test_permuting_tissues_permutes_the_anchored_fit(a_problem: Problem) -> None
     their places, which the geometry gives them."""
     options = anchored_options(a_problem.tissues, a_problem.roles, torch.device("cpu"),
                                torch.float64)
-    prior = a_problem.prior(anchored=True)
+    prior = a_problem.anchored_prior([True])
     order = torch.tensor([0, 1, 3, 2])
     wall = order[1:] - 1
     assert options.sectors is not None and options.compatibility is not None

@@ -28,6 +28,8 @@ class SliceFit:
     nll : raw negative log-likelihood per mask pixel, nats.
     trace : objective after each iteration, normalised units.
     iterations, converged : as they say.
+    agreement : share of the slice's pixels that the other starts label as the start kept does;
+        NaN where there was one start.
     """
 
     index: int
@@ -38,6 +40,7 @@ class SliceFit:
     trace: list[float]
     iterations: int
     converged: bool
+    agreement: float = float("nan")
 
 
 @dataclass

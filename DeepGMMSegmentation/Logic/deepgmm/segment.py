@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from deepgmm.methods import Case, Outcome
 
 
+#: Where the starts of a fit agree on less of a slice than this, the user is told.
+LEAST_AGREEMENT = 0.9
+
+
 def _silent(fraction: float, stage: str) -> None:
     pass
 
@@ -139,6 +143,11 @@ def _check(case: Case, result: Result) -> None:
     present = np.stack([np.isin(case.tissues, result.labels[i]) for i in case.slices])
     means = np.stack([f.means for f in result.fits])
     unsettled = [f.index for f in result.fits if not f.converged]
+    torn = [f.index for f in result.fits if f.agreement < LEAST_AGREEMENT]
+    if torn:
+        result.warnings.append(
+            f"other starts of the fit label more than {1 - LEAST_AGREEMENT:.0%} of the pixels "
+            f"otherwise in {named_slices(torn)}: look at these first")
     stops_early = (settings.preset is Preset.FAST
                    and settings.method in (Method.DEEPG, Method.DEEPSVG))
     if unsettled and not stops_early:  # the fast networks stop after a set number of steps
@@ -199,7 +208,8 @@ def _result(case: Case, outcome: Outcome) -> Result:
             index=index, weights=outcome.weights[i], means=scale.raw_means(outcome.means[i]),
             covariances=scale.raw_covariances(outcome.covariances[i]),
             nll=float(outcome.nll[i] + scale.log_volume), trace=outcome.traces[i],
-            iterations=int(outcome.iterations[i]), converged=bool(outcome.converged[i]))
+            iterations=int(outcome.iterations[i]), converged=bool(outcome.converged[i]),
+            agreement=float("nan" if outcome.agreement is None else outcome.agreement[i]))
         for i, index in enumerate(slices)
     ]
     provenance = {

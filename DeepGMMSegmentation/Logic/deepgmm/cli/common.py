@@ -28,6 +28,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "probabilities": (".nii.gz", ".nii"),
     "montage": (".png",),
     "report": (".json",),
+    "alignment picture": (".png",),
 }
 
 

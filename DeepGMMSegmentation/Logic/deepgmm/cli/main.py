@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -46,8 +47,12 @@ def main(argv: list[str] | None = None) -> int:
     with _terminable(), warnings.catch_warnings():
         if not sys.warnoptions:  # libraries' remarks are not for users
             warnings.simplefilter("ignore")
-        return _guarded(lambda: command.main(
+        status = _guarded(lambda: command.main(
             args=arguments or ["--help"], prog_name="deepgmm", standalone_mode=False), arguments)
+    if argv is None:
+        # the process ends: to collect first what torch has loaded would take longer than a fit
+        gc.freeze()
+    return status
 
 
 def _command() -> Any:
@@ -55,6 +60,7 @@ def _command() -> Any:
 
     from deepgmm.cli.demo_command import demo
     from deepgmm.cli.evaluate_command import evaluate
+    from deepgmm.cli.import_command import import_folder
     from deepgmm.cli.phantom_command import phantom
     from deepgmm.cli.segment_command import segment
 
@@ -72,6 +78,7 @@ def _command() -> Any:
 
     for function in (segment, demo, phantom, evaluate):
         app.command(function.__name__)(function)
+    app.command("import")(import_folder)
     return typer.main.get_command(app)
 
 
@@ -126,7 +133,7 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
 
 
 def _help_of(arguments: list[str]) -> str:
-    known = ("segment", "demo", "phantom", "evaluate")
+    known = ("segment", "demo", "phantom", "evaluate", "import")
     return " ".join(["deepgmm", *[a for a in arguments[:1] if a in known], "--help"])
 
 

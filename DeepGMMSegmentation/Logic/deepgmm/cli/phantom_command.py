@@ -39,6 +39,9 @@ def phantom(
         metavar="KIND", help="dark-blood, prepared or map.")] = "dark-blood",
     layout: Annotated[Layout, typer.Option(
         help="A folder a patient, or the folders of MyoPS 2020.")] = Layout.PLAIN,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Write into a folder that holds something already; patients of the same "
+        "seed are replaced.")] = False,
     quiet: Quiet = False,
     log: Log = None,
 ) -> None:
@@ -54,6 +57,8 @@ def phantom(
     """
     kinds = _kinds(sequences, lge_kind, t2_kind)
     make_folder(output, "output")
+    if not force:
+        _refuse_to_mix(output)
     with progress_bar(quiet) as progress:
         from deepgmm.study.phantom import make_patient
 
@@ -64,6 +69,17 @@ def phantom(
             _publish(made, output, layout)
     if not quiet:
         print(f"{patients} phantom patient{'s' if patients > 1 else ''}: {output}")
+
+
+def _refuse_to_mix(output: Path) -> None:
+    try:
+        held = any(not path.name.startswith(".") for path in output.iterdir())
+    except OSError as error:
+        raise InputError(f"the output folder cannot be read ({error.strerror}): "
+                         "choose another") from error
+    if held:
+        raise InputError("the output folder is not empty, and these patients would be mixed with "
+                         "what it holds: choose another folder, or add --force")
 
 
 def _kinds(sequences: str, lge_kind: str, t2_kind: str) -> dict[Role, Kind]:
@@ -103,6 +119,9 @@ def _publish(patient: PhantomPatient, output: Path, layout: Layout) -> None:
             final = output / file.relative_to(beside)
             final.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, final)
+        if layout is Layout.PLAIN:  # an older patient of this seed may have had more sequences
+            for gone in {"bssfp", "lge", "t2"} - {role.value for role in patient.study.roles}:
+                (output / f"phantom-{patient.seed:04d}" / f"{gone}.nii.gz").unlink(missing_ok=True)
     except OSError as error:
         raise InputError(f"the phantom cannot be written ({error.strerror}): see whether the "
                          "disk is full, or choose another folder") from error

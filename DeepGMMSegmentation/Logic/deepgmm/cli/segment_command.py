@@ -6,30 +6,43 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
+from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
     from deepgmm.result import Result
+    from deepgmm.study.study import Study
 
-_IN, _OUT, _FIT = "Input", "Output", "Method"
+_IN, _OUT, _FIT, _MORE = "Input", "Output", "Method", "Advanced"
 _IMAGE = "NIfTI, NRRD, MetaImage, or a folder with one DICOM series."
 
 
 def segment(
+    study: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="Study folder made by deepgmm import, instead of single images.",
+        rich_help_panel=_IN)] = None,
     bssfp: Annotated[Path | None, typer.Option(
-        metavar="FILE", help=f"bSSFP image: {_IMAGE}", rich_help_panel=_IN)] = None,
+        metavar="FILE", help=f"bSSFP image: {_IMAGE} Also a cine, in 4D or DICOM.",
+        rich_help_panel=_IN)] = None,
     lge: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LGE image.", rich_help_panel=_IN)] = None,
     t2: Annotated[Path | None, typer.Option(
         metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
     mask: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside.",
+        metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside. Also "
+        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT.",
+        rich_help_panel=_IN)] = None,
+    mask_labels: Annotated[str | None, typer.Option(
+        metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, "
+        "emidec, acdc, mnms, myops; or plain, for the mask alone.", rich_help_panel=_IN)] = None,
+    mask_dicom: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.",
         rich_help_panel=_IN)] = None,
     wall: Annotated[Path | None, typer.Option(
         metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is "
@@ -43,9 +56,16 @@ def segment(
     slices: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices to segment, counted from 0: 0,2-5. All by default.",
         rich_help_panel=_IN)] = None,
+    phase: Annotated[str | None, typer.Option(
+        metavar="N|match", help="Frame of a bSSFP cine, counted from 0, or match: the one that "
+        "fits the LV mask. By default the nearest to LGE in the heartbeat, if known, else match.",
+        rich_help_panel=_IN)] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.",
         rich_help_panel=_IN)] = False,
+    align: Annotated[Align, typer.Option(
+        help="Whether the other images lie on LGE: off; check and warn; shift each slice in its "
+        "plane; or rigid, with rotation.", rich_help_panel=_IN)] = Align.CHECK,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.",
         rich_help_panel=_OUT)] = None,
@@ -57,6 +77,9 @@ def segment(
         rich_help_panel=_OUT)] = None,
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
+    align_picture: Annotated[Path | None, typer.Option(
+        metavar="OUT.png", help="The images before and after the shift that --align finds.",
+        rich_help_panel=_OUT)] = None,
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",
         rich_help_panel=_OUT)] = None,
@@ -74,11 +97,6 @@ def segment(
     tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
         "the images can tell apart.", rich_help_panel=_FIT)] = None,
-    degrees: Annotated[float, typer.Option(
-        help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
-        rich_help_panel=_FIT)] = 0.0,
-    outlier: Annotated[float, typer.Option(
-        help="Share of an outlier class in gmm and svgmm.", rich_help_panel=_FIT)] = 0.0,
     papillary: Annotated[Papillary, typer.Option(
         help="Count papillary muscles as pool or as wall.",
         rich_help_panel=_FIT)] = Papillary.POOL,
@@ -87,6 +105,24 @@ def segment(
         rich_help_panel=_FIT)] = False,
     priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)] = None,
+    degrees: Annotated[float, typer.Option(
+        min=0.0, help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
+        rich_help_panel=_MORE)] = 0.0,
+    outlier: Annotated[float, typer.Option(
+        min=0.0, help="Share of an outlier class in gmm and svgmm, below 1.",
+        rich_help_panel=_MORE)] = 0.0,
+    restarts: Annotated[int, typer.Option(
+        min=1, help="Random starts of gmm and svgmm, of which the best is kept.",
+        rich_help_panel=_MORE)] = 5,
+    mean_weight: Annotated[float, typer.Option(
+        min=0.0, help="Hold on the tissues' means to their priors in deepg and deepsvg.",
+        rich_help_panel=_MORE)] = 0.0,
+    total_variation: Annotated[float, typer.Option(
+        min=0.0, help="Smoothness in deepg and deepsvg; much of it erases thin edema.",
+        rich_help_panel=_MORE)] = 0.0,
+    bias_degree: Annotated[int, typer.Option(
+        min=0, help="Degree of the polynomials of a coil's shading to be taken out; 0 for none.",
+        rich_help_panel=_MORE)] = 0,
     quiet: Quiet = False,
     json: AsJson = False,
     log: Log = None,
@@ -108,8 +144,11 @@ def segment(
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or ""),
                           degrees=degrees, outlier=outlier, papillary=papillary,
-                          keep_mvo=mvo),
-        lge_kind=lge_kind, t2_kind=t2_kind, slices=slices, resample=resample)
+                          keep_mvo=mvo, restarts=restarts, mean_weight=mean_weight,
+                          total_variation=total_variation, bias_degree=bias_degree),
+        lge_kind=lge_kind, t2_kind=t2_kind, mask_labels=mask_labels, mask_dicom=mask_dicom,
+        slices=slices, resample=resample, study=study, phase=phase, align=align,
+        align_picture=align_picture)
     if not json and not any(job.outputs.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
                          "--probabilities, --montage, --report or --json")
@@ -131,7 +170,9 @@ class Job:
     Attributes
     ----------
     inputs : "bssfp", "lge", "t2", "mask", "wall".
+    study : a study folder, instead of the first three.
     outputs : as `deepgmm.review.outputs.write_outputs` takes them.
+    align, align_picture : what is done about sequences that do not lie on each other.
     """
 
     inputs: dict[str, Path | None]
@@ -139,8 +180,14 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     lge_kind: str = "auto"
     t2_kind: str = "auto"
+    mask_labels: str | None = None
+    mask_dicom: Path | None = None
     slices: str | None = None
     resample: bool = False
+    study: Path | None = None
+    phase: str | None = None
+    align: Align = Align.CHECK
+    align_picture: Path | None = None
 
 
 _TITLES = {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2", "mask": "LV mask", "wall": "wall"}
@@ -160,24 +207,25 @@ def run(job: Job, *, quiet: bool) -> Result:
         if not Path(job.settings.priors).is_file():
             raise InputError("the contrast priors file does not exist: check the path given "
                              "to --priors")
-    check_places(job.outputs, sources)
+    if job.study is not None and job.study.is_dir():
+        sources |= {f"study's {file.name}": file for file in job.study.iterdir()}
+    check_places(job.outputs | {"alignment picture": job.align_picture}, sources)
     with progress_bar(quiet) as progress:
-        from deepgmm.study.reading import read_study
-
         began = time.perf_counter()
-        given = job.inputs
         with hushed():
-            study = read_study(
-                bssfp=given.get("bssfp"), lge=given.get("lge"), t2=given.get("t2"),
-                mask=given.get("mask"), wall=given.get("wall"), lge_kind=job.lge_kind,
-                t2_kind=job.t2_kind, slices=job.slices, resample=job.resample)
-        reading = time.perf_counter() - began
+            study = _read(job)
+        read = time.perf_counter()
 
+        import deepgmm.methods  # noqa: F401  torch, which the report's times hold apart
         from deepgmm.segment import segment as fit
 
+        loaded = time.perf_counter()
         result = fit(study, job.settings,
                      progress=lambda fraction, stage: progress(0.05 + 0.85 * fraction, stage))
-        result.provenance.setdefault("seconds", {})["read"] = round(reading, 3)
+        result.provenance["seconds"] = {
+            name: round(seconds, 3) for name, seconds in (
+                ("read", read - began), ("load", loaded - read),
+                ("segment", time.perf_counter() - loaded))}
         progress(0.92, "writing")
 
         from deepgmm.review.outputs import write_outputs
@@ -186,6 +234,36 @@ def run(job: Job, *, quiet: bool) -> Result:
         progress(1.0, "done")
     warn([*study.warnings, *result.warnings])
     return result
+
+
+def _aligned(study: Study, job: Job) -> Study:
+    """The study as `--align` wants it, and the picture of it where asked for."""
+    from deepgmm.study.alignment import with_alignment
+
+    found = with_alignment(study, job.align)
+    if job.align_picture is not None:
+        from deepgmm.review.alignment_picture import write_alignment_picture
+
+        moved = found if job.align in (Align.SHIFT, Align.RIGID) else with_alignment(
+            study, Align.SHIFT)
+        write_alignment_picture(study, moved, job.align_picture)
+    return found
+
+
+def _read(job: Job) -> Study:
+    given: dict[str, Any] = {
+        **job.inputs, "lge_kind": job.lge_kind, "t2_kind": job.t2_kind,
+        "mask_labels": job.mask_labels, "mask_dicom": job.mask_dicom, "slices": job.slices,
+        "phase": job.phase}
+    if job.study is None:
+        from deepgmm.study.reading import read_study
+
+        return read_study(**given, resample=job.resample)
+    if any(given.pop(name) for name in ("bssfp", "lge", "t2")):
+        raise InputError("--study and single images were both given: give one or the other")
+    from deepgmm.study.study_folder import read_study_folder
+
+    return read_study_folder(job.study, **given)
 
 
 def summary(result: Result, seconds: float) -> str:
@@ -205,7 +283,20 @@ def summary(result: Result, seconds: float) -> str:
         rows.append((tissue.title, f"{result.volume(tissue):.1f}",
                      f"{low:.1f} to {high:.1f}" if low == low else "-",
                      "-" if share is None else f"{share:.0f}"))
-    return f"{given}; {slices}; {seconds:.1f} s\n{table(rows)}"
+    phase = study.provenance.get("bssfp_phase")
+    frame = (f"bSSFP: frame {phase['frame']} of {phase['of']} (counted from 0): {phase['why']}\n"
+             if phase else "")
+    return f"{given}; {slices}; {seconds:.1f} s\n{frame}{table(rows)}{_moves(study)}"
+
+
+def _moves(study: Study) -> str:
+    """The table of the alignment, where the study was moved."""
+    found = study.provenance.get("alignment")
+    if not found or not found["applied"]:
+        return ""
+    from deepgmm.study.alignment import alignment_rows
+
+    return f"\n{table(alignment_rows(found))}"
 
 
 def written(outputs: dict[str, Path | None]) -> str:

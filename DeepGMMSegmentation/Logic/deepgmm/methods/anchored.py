@@ -37,7 +37,7 @@ class Terms:
 
     Attributes
     ----------
-    anchor : move the contrast priors to this patient's blood and outer wall.
+    anchor : a start from the contrast priors moved to this patient's blood and outer wall.
     sectors : the states of the wall's sectors and their depth tables.
     field : the compatibility of neighbours.
     gain : a gain per slice.
@@ -85,11 +85,11 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
     if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
         return fit_plain_map(problem, progress)
     said: dict[int, list[str]] = {}
-    rounds = [(problem.tissues, list(range(len(problem.cases))))]
+    first, anchored = _better_start(problem, progress, terms)
+    rounds = [(problem.tissues, list(range(len(problem.cases))), first)]
     done: list[tuple[torch.Tensor, Fit]] = []
-    for sought, cases in rounds:  # grows where a disease is found absent
+    for sought, cases, fit in rounds:  # grows where a disease is found absent
         part = problem.select(cases).for_tissues(sought)
-        fit = _fit(part, progress, terms)
         kept: list[int] = []
         fewer: dict[tuple[Tissue, ...], list[int]] = {}
         for place, case in enumerate(cases):
@@ -99,7 +99,10 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
                 said.setdefault(case, []).extend(_in_words(t, s) for t, s in absent.items())
             else:
                 kept.append(place)
-        rounds += fewer.items()
+        for left, again in fewer.items():
+            smaller = problem.select(again).for_tissues(left)
+            rounds.append((left, again, _fit(smaller, progress, terms,
+                                             [anchored[case] for case in again])))
         if kept:
             done.append((problem.slices_of(cases[place] for place in kept),
                          widened(problem.select(cases[place] for place in kept),
@@ -107,16 +110,42 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
     order = torch.cat([rows for rows, _ in done]).argsort()
     whole = Fit.joined([fit for _, fit in done], problem.batch.values.device).select(order)
     whole.posterior = tempered(whole.posterior, TEMPERATURE)
-    whole.of_study = said
+    whole.of_study, whole.agreement = said, first.agreement
     return whole
 
 
-def _fit(problem: Problem, progress: Progress, terms: Terms) -> Fit:
+def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[Fit, list[bool]]:
+    """Every case from two starts, and for each the fit with the lower objective.
+
+    Where healthy wall is rare (scar all around) what is taken for it is disease, and the anchor
+    leads astray; where it is common the anchor knows more than the table.
+
+    Returns
+    -------
+    Fit, and for each case whether its anchored start was the better; `agreement` of the fit is
+    the share of each slice's pixels that both starts give the same label.
+    """
+    count = len(problem.cases)
+    if not terms.anchor:
+        return _fit(problem, progress, terms, [False] * count), [False] * count
+    both = problem.twice()
+    fit = _fit(both, progress, terms, [True] * count + [False] * count)
+    energy = np.array([fit.traces[int(both.slices_of([case])[0])][-1] for case in range(2 * count)])
+    anchored = energy[:count] <= energy[count:]
+    better = np.where(anchored, 0, count) + np.arange(count)
+    rows = torch.cat([both.slices_of([case]) for case in better])
+    labels = fit.posterior.argmax(2)
+    first, second = labels.chunk(2)
+    agreement = problem.batch.mean((first == second).to(problem.dtype))
+    return replace(fit.select(rows), agreement=agreement), anchored.tolist()
+
+
+def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool]) -> Fit:
     options = terms.applied(
         anchored_options(problem.tissues, problem.roles, problem.device, problem.dtype))
     options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
     with few_threads(problem.batch.valid.numel()):
-        return fit_anchored(problem.batch, problem.ventricle, problem.prior(anchored=terms.anchor),
+        return fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior(anchored),
                             options, progress=progress)
 
 
@@ -144,7 +173,8 @@ def _in_words(tissue: Tissue, found: Support) -> str:
             f"{found.share:.1%} of the wall")
     if np.isnan(found.contrast):
         return text
-    return f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors without"
+    return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
+            "without")
 
 
 def judged(problem: Problem, fit: Fit, case: int, tissue: Tissue) -> Support:
@@ -168,7 +198,7 @@ def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:
     """A fit of some tissues as one of all: the absent have weight 0 and the prior's contrast."""
     if sought == problem.tissues:
         return fit
-    mixture = problem.prior(anchored=True).mixture(len(problem.cases))
+    mixture = problem.anchored_prior([True] * len(problem.cases)).mixture(len(problem.cases))
     mixture = mixture.select(problem.ventricle.study)
     place = torch.tensor([problem.tissues.index(t) for t in sought], device=fit.nll.device)
     mixture.log_weights = torch.full_like(mixture.log_weights, -torch.inf)

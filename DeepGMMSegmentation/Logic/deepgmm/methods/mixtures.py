@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from deepgmm.errors import InputError
 from deepgmm.methods.problem import Problem, name_components
 from deepgmm.model.devices import few_threads
@@ -32,8 +34,19 @@ def fit_gmm(problem: Problem, progress: Progress, *, spatial: bool = False) -> F
             # Algorithm 2 has no global weights to hold it: start where Algorithm 1 has settled
             start = fit_em(batch, start, tolerance=1e-3, max_iterations=20, floor=1e-4).mixture
         fit = fit_em(batch, start, spatial=spatial, tails=tails, floor=1e-4,
-                     tolerance=1e-4, max_iterations=200, progress=progress).best_of(starts)
-    return name_components(problem, fit)
+                     tolerance=1e-4, max_iterations=200, progress=progress)
+    named = name_components(problem, fit)
+    best = named.best_of(starts)
+    if starts > 1:
+        best.agreement = _agreement(problem, named, best, starts)
+    return best
+
+
+def _agreement(problem: Problem, named: Fit, best: Fit, starts: int) -> torch.Tensor:
+    """(S,) share of the pixels that the other starts give the label of the best."""
+    labels = named.posterior.argmax(2).unflatten(0, (starts, -1))
+    alike = (labels == best.posterior.argmax(2)).sum(0) - 1  # the best agrees with itself
+    return problem.batch.mean(alike.to(problem.dtype) / (starts - 1))
 
 
 def fit_svgmm(problem: Problem, progress: Progress) -> Fit:

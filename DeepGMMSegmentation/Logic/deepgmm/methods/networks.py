@@ -65,66 +65,75 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     if s.preset is Preset.PAPER:
         return fit_paper(problem, progress, spatial=spatial)
     plan = PLANS[s.preset]
-    warm = fit_map(problem, lambda fraction, stage: progress(0.3 * fraction, stage))
+    warm = fit_map(problem, _part(progress, 0.0, 0.3))
     options = DeepOptions(
         spatial=spatial, shape=plan.shape, learning_rate=plan.learning_rate,
-        patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation,
-        mixed=problem.device.type == "cuda")
+        patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation)
     likelihood_alone = spatial and not (s.mean_weight or s.total_variation)
     rounds = plan.rounds
     if not likelihood_alone:
         rounds = ((plan.rounds[0][0] if spatial else 0, plan.steps),)
-    # what the warm start found absent stays absent
-    present = warm.posterior.sum((0, 1)) > 0
+    present = _present(problem, warm)
     w, fits = warm.posterior, []
     for number, (settling, steps) in enumerate(rounds):
-        w = settled(problem, w * present, settling)
-        low, high = (0.3 + 0.7 * (number + i) / len(rounds) for i in (0, 1))
-        fits.append(_corrected(
-            problem, w, replace(options, steps=steps),
-            lambda fraction, stage, low=low, high=high: progress(  # type: ignore[misc]
-                low + (high - low) * fraction, stage)))
-        w = fits[-1].responsibilities
-    return _one_after_the_other([warm, *fits])
+        w = settled(problem, w, present, settling)
+        share = 0.7 / len(rounds)
+        fits.append(_corrected(problem, w, present, replace(options, steps=steps),
+                               _part(progress, 0.3 + number * share, share)))
+        w = fits[-1].responsibilities  # type: ignore[assignment]
+    return _one_after_the_other(warm, fits)
 
 
-def _corrected(problem: Problem, w: torch.Tensor, options: DeepOptions,
+def _part(progress: Progress, start: float, share: float) -> Progress:
+    """The progress of a part of the work."""
+    return lambda fraction, stage: progress(start + share * fraction, stage)
+
+
+def _present(problem: Problem, warm: Fit) -> torch.Tensor:
+    """(S, 1, K) whether the warm start found a tissue in a slice's study; what it found absent
+    stays absent."""
+    present = torch.zeros_like(warm.posterior[:, :1], dtype=torch.bool)
+    for case in range(len(problem.cases)):
+        rows = problem.slices_of([case])
+        present[rows] = warm.posterior[rows].sum((0, 1)) > 0
+    return present
+
+
+def _corrected(problem: Problem, w: torch.Tensor, present: torch.Tensor, options: DeepOptions,
                progress: Progress) -> Fit:
-    """Networks that correct given responsibilities (S, P, K); those of 0 stay 0."""
-    logits = torch.where(w.sum((0, 1)) > 0, w.clamp_min(1e-6).log(), -50.0).to(torch.float32)
+    """Networks that correct given responsibilities (S, P, K)."""
+    logits = torch.where(present, w.clamp_min(1e-6).log(), -50.0).to(torch.float32)
     target = problem.prior().means.to(torch.float32)
 
     def run(batch: PixelBatch, index: torch.Tensor) -> Fit:
         device = batch.values.device
-        return fit_deep(
-            batch, len(problem.tissues), replace(options, mixed=options.mixed
-                                                 and device.type == "cuda"),
-            start_logits=logits[index.to(logits.device)].to(device),
-            mean_target=target.to(device), seed=problem.settings.seed, progress=progress)
+        with few_threads(batch.valid.numel()):
+            return fit_deep(
+                batch, len(problem.tissues), replace(options, mixed=device.type == "cuda"),
+                start_logits=logits[index.to(logits.device)].to(device),
+                mean_target=target.to(device), seed=problem.settings.seed, progress=progress)
     return within_memory(problem.batch.to(torch.float32), run)
 
 
-def settled(problem: Problem, w: torch.Tensor, steps: int) -> torch.Tensor:
-    """(S, P, K) a few steps of Algorithm 2 from given responsibilities; a tissue that is nowhere
-    stays nowhere."""
+def settled(problem: Problem, w: torch.Tensor, present: torch.Tensor,
+            steps: int) -> torch.Tensor:
+    """(S, P, K) a few steps of Algorithm 2 from given responsibilities."""
     if steps == 0:
         return w
-    w = w.to(problem.dtype)
-    somewhere = w.sum((0, 1)) > 0
-    w = torch.where(somewhere, w.clamp_min(1e-6), 0.0) * problem.batch.valid[..., None]
+    w = w.to(problem.dtype).clamp_min(1e-6) * present * problem.batch.valid[..., None]
     w = w / w.sum(2, keepdim=True).clamp_min(1e-12)
     start = m_step(problem.batch, w, floor=1e-4)
     start.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
-    with few_threads(w.shape[0] * w.shape[1]):
-        fit = fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
-                     max_iterations=steps)
-    return fit.posterior * somewhere
+    with few_threads(problem.batch.valid.numel()):
+        return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
+                      max_iterations=steps).posterior
 
 
-def _one_after_the_other(fits: list[Fit]) -> Fit:
-    """The last fit, with the network's steps and traces of all and every warning once."""
-    last, networks = fits[-1], fits[1:]
-    last.traces = [sum(each, []) for each in zip(*(f.traces for f in networks), strict=True)]
-    last.iterations = torch.stack([f.iterations for f in networks]).sum(0)
-    last.warnings = list(dict.fromkeys(w for f in fits for w in f.warnings))
-    return last
+def _one_after_the_other(warm: Fit, networks: list[Fit]) -> Fit:
+    """The last fit, with the networks' steps and traces of all rounds and every warning once."""
+    return replace(
+        networks[-1],
+        traces=[sum(each, []) for each in zip(*(f.traces for f in networks), strict=True)],
+        iterations=torch.stack([f.iterations for f in networks]).sum(0),
+        warnings=list(dict.fromkeys(w for f in (warm, *networks) for w in f.warnings)),
+        of_study=warm.of_study)

@@ -27,7 +27,8 @@ def fit_paper(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     named by assignment to the contrast priors, since no truth is at hand.
     """
     options = DeepOptions(spatial=spatial, patience=0, steps=STEPS, label_by_network=not spatial,
-                          mean_weight=problem.settings.mean_weight)
+                          mean_weight=problem.settings.mean_weight,
+                          variation_weight=problem.settings.total_variation)
     fits: list[Fit] = []
     slices = sum(len(case.slices) for case in problem.cases)
     for case in problem.cases:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -186,18 +186,30 @@ class Problem:
                           "ventricle": self.ventricle.select(rows)}
         return part
 
-    def prior(self, strength: float = 1.0, *, anchored: bool = False) -> ConjugatePrior:
-        """The contrast prior as a penalty: a tissue whose mean hardly varies between patients
-        is held harder, kappa = (sd / mean_sd)^2 of its share of the pixels. Anchored, each case
-        has its own, (N, K, M); else all have the same."""
+    def twice(self) -> Problem:
+        """Every case two times, for two starts; the second copies follow the first."""
+        part = Problem(self.cases * 2)
+        part.__dict__ |= {"batch": PixelBatch.joined([self.batch] * 2),
+                          "ventricle": Ventricle.joined([self.ventricle] * 2)}
+        return part
+
+    def prior(self, strength: float = 1.0) -> ConjugatePrior:
+        """The contrast prior as a penalty, the same for all: (K, M)."""
+        return self._penalty([self.contrast], strength).select(torch.tensor(0))
+
+    def anchored_prior(self, anchored: Sequence[bool]) -> ConjugatePrior:
+        """(N, K, M) a prior for each case: the table's, moved to the patient where `anchored`."""
+        return self._penalty([case.anchored_contrast if moved else case.contrast
+                              for case, moved in zip(self.cases, anchored, strict=True)], 1.0)
+
+    def _penalty(self, priors: list[ContrastPrior], strength: float) -> ConjugatePrior:
+        """A tissue whose mean hardly varies between patients is held harder, kappa =
+        (sd / mean_sd)^2 of its share of the pixels."""
         def tensor(values: npt.NDArray) -> torch.Tensor:
             return torch.as_tensor(values, dtype=self.dtype, device=self.device)
-        priors = [c.anchored_contrast for c in self.cases] if anchored else [self.contrast]
         means, deviations, strays = (
             np.stack([getattr(c, name) for c in priors])
             for name in ("means", "deviations", "mean_deviations"))
-        if not anchored:
-            means, deviations, strays = means[0], deviations[0], strays[0]
         trust = np.minimum((deviations / strays) ** 2, 4.0)
         return ConjugatePrior(
             means=tensor(means), variances=tensor(deviations**2),
@@ -224,6 +236,7 @@ class Outcome:
     device: str
     warnings: list[str] = field(default_factory=list)
     bias_field: dict[str, Any] = field(default_factory=dict)
+    agreement: npt.NDArray[np.float64] | None = None
 
 
 def name_components(problem: Problem, fit: Fit) -> Fit:
@@ -263,4 +276,5 @@ def _packed(case: Case, fit: Fit, name: Method, warnings: list[str]) -> Outcome:
         means=numbers(fit.mixture.means), covariances=numbers(covariances),
         nll=numbers(fit.nll), traces=fit.traces, iterations=fit.iterations.cpu().numpy(),
         converged=fit.converged.cpu().numpy(), scale=case.normalised[1], method=name.value,
-        device=str(case.device), warnings=warnings)
+        device=str(case.device), warnings=warnings,
+        agreement=None if fit.agreement is None else numbers(fit.agreement))

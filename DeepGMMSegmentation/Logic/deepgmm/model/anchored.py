@@ -144,6 +144,8 @@ class _AnchoredFit:
                         else SectorStates(ventricle, options.sectors, batch.values))
         self.mixture = prior.mixture(ventricle.studies)
         self.posterior: Tensor | None = None
+        self.tables: Tensor | None = None
+        self.beside: Tensor | None = None
         self._geometric_start()
 
     @property
@@ -209,7 +211,7 @@ class _AnchoredFit:
             depth = self.ventricle.depth / thickness[..., 0]
         tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)
         beside = torch.einsum("spz,spzk->spk", self._states(), tables).log()
-        if self.frozen.any():
+        if self.tables is not None and self.beside is not None:
             kept = self.frozen[self.ventricle.study][:, None, None]
             tables = torch.where(kept[..., None], self.tables, tables)
             beside = torch.where(kept, self.beside, beside)
@@ -286,7 +288,7 @@ class _AnchoredFit:
         anywhere = torch.full_like(density[..., :1], _log_box(self.batch, self.options.outlier))
         inlier = torch.sigmoid(density - anywhere)
         density = torch.logaddexp(density, anywhere)
-        if self.sectors is None:
+        if self.tables is None or self.beside is None:
             beside = self._log_weights(mixture)[:, None].expand(-1, density.shape[1], -1)
             log_tables = beside[:, :, None]
         else:
@@ -352,8 +354,8 @@ class _AnchoredFit:
         for name in ("gain", "tissue", "inlier", "parts", "posterior"):
             setattr(part, name, getattr(self, name)[index])
         part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
-        part.sectors = None
-        if self.sectors is not None:
+        part.sectors = part.tables = part.beside = None
+        if self.sectors is not None and self.tables is not None and self.beside is not None:
             part.sectors = self.sectors.select(index, part.ventricle)
             part.tables, part.beside = self.tables[index], self.beside[index]
         return part

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
+from deepgmm.model.descent import Networks, Patience, descend
 from deepgmm.model.fit import Fit, Progress, silent
 from deepgmm.model.mixture import (
     Mixture,
@@ -38,6 +38,7 @@ class DeepOptions:
     variation_weight : of the total variation of w (gmm-loss-brain-paper 3.4).
     floor : added to the variances.
     label_by_network : label by argmax w instead of the posterior, as the paper does for deepG.
+    mixed : the network in bfloat16, for GPUs; loss and M-step stay in the batch's dtype.
     """
 
     spatial: bool = True
@@ -52,6 +53,7 @@ class DeepOptions:
     variation_weight: float = 0.0
     floor: float = 1e-4
     label_by_network: bool = False
+    mixed: bool = False
 
 
 def objective(batch: PixelBatch, w: Tensor, options: DeepOptions,
@@ -122,68 +124,30 @@ def fit_deep(
     if not (options.spatial or options.through):
         raise ValueError("deepG must be differentiated through the M-step: with the M-step held "
                          "fixed its gradient is zero")
-    dtype = batch.values.dtype
     side = options.shape.multiple
     least = canvas or (0, 0)
     height, width = (-(-max(a, b) // side) * side for a, b in zip(batch.shape, least, strict=True))
     shape = (height, width)
-    images = batch.grid(batch.values, shape)
-    inside = batch.grid(batch.valid[:, :, None], shape)
     network = SliceUNet(batch.slices, batch.sequences, tissues, options.shape, seed=seed,
-                        gain=1.0 if start_logits is None else 0.1,
-                        dtype=dtype).to(batch.values.device)
+                        gain=1.0 if start_logits is None else 0.1, dtype=batch.values.dtype)
+    networks = Networks(network.to(batch.values.device), batch, batch.grid(batch.values, shape),
+                        batch.grid(batch.valid[:, :, None], shape), start_logits, options.mixed)
+    end = descend(
+        networks, tissues, lambda part, w: objective(part, w, options, mean_target)[0],
+        learning_rate=options.learning_rate, steps=options.steps,
+        minimum_steps=options.minimum_steps, tolerance=options.tolerance,
+        patience=options.patience, progress=progress)
+    return _read_off(batch, end, options)
 
-    def forward() -> Tensor:
-        logits = batch.pack(network(images, inside))
-        if start_logits is not None:
-            logits = logits + start_logits
-        return torch.softmax(logits, dim=2) * batch.valid[:, :, None]
 
-    best_w, traces, iterations, converged = _descend(
-        forward, network, batch, options, mean_target, progress)
+def _read_off(batch: PixelBatch, end: Patience, options: DeepOptions) -> Fit:
+    """The fit at each slice's best iterate."""
     with torch.no_grad():
-        mixture = m_step(batch, best_w, floor=options.floor)
+        mixture = m_step(batch, end.w, floor=options.floor)
         if options.spatial:
-            mixture.log_weights = best_w.clamp_min(torch.finfo(dtype).tiny).log()
-        labels = best_w if options.label_by_network else posterior(batch, mixture)
+            mixture.log_weights = end.w.clamp_min(torch.finfo(end.w.dtype).tiny).log()
+        labels = end.w if options.label_by_network else posterior(batch, mixture)
         nll = negative_log_likelihood(batch, mixture)
-    return Fit(mixture, labels, nll, traces, iterations, converged, responsibilities=best_w)
-
-
-def _descend(forward: Callable[[], Tensor], network: SliceUNet, batch: PixelBatch,
-             options: DeepOptions, mean_target: Tensor | None, progress: Progress,
-             ) -> tuple[Tensor, list[list[float]], Tensor, Tensor]:
-    """AdamW on the sum of the slices' losses; each slice keeps its own best iterate."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=options.learning_rate)
-    slices, device = batch.slices, batch.values.device
-    best = torch.full((slices,), float("inf"), dtype=batch.values.dtype, device=device)
-    reference = best.clone()
-    waited = torch.zeros(slices, dtype=torch.long, device=device)
-    iterations = torch.zeros(slices, dtype=torch.long, device=device)
-    running = torch.ones(slices, dtype=torch.bool, device=device)
-    best_w = torch.zeros(0)
-    history = []
-    for step in range(options.steps + 1):
-        w = forward()
-        loss, _ = objective(batch, w, options, mean_target)
-        values = loss.detach()
-        history.append(values)
-        better = (values < best) & running
-        best = torch.where(better, values, best)
-        best_w = w.detach() if step == 0 else torch.where(better[:, None, None], w.detach(),
-                                                          best_w)
-        gained = values < reference - options.tolerance
-        reference = torch.where(gained, values, reference)
-        waited = torch.where(gained, 0, waited + 1)
-        iterations = torch.where(running, step, iterations)
-        if step >= options.minimum_steps:
-            running = running & (waited <= options.patience)
-        progress(step / max(options.steps, 1), "network")
-        if step == options.steps or not bool(running.any()):
-            break
-        optimiser.zero_grad(set_to_none=True)
-        loss[running].sum().backward()
-        optimiser.step()
-    trace = torch.stack(history, 1).cpu()
-    traces = [trace[s, : int(n) + 1].tolist() for s, n in enumerate(iterations.tolist())]
-    return best_w, traces, iterations, ~running
+    traces = [trace[: n + 1] for trace, n in
+              zip(end.trace.tolist(), end.iterations.tolist(), strict=True)]
+    return Fit(mixture, labels, nll, traces, end.iterations, ~end.running, responsibilities=end.w)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
+from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit, Progress, silent
-from deepgmm.model.mixture import (
-    Mixture,
-    Moments,
-    log_joint,
-    m_step,
-    negative_log_likelihood,
-    posterior,
-)
+from deepgmm.model.mixture import Mixture, Moments, e_step, m_step
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.tails import Tails
+
+#: Slices fitted together on a CPU: what one iteration touches then stays in its cache.
+TOGETHER = 48
 
 #: Converged slices leave the batch once fewer than this share of it still runs: each leaving
 #: copies what stays.
@@ -68,47 +67,26 @@ def fit_em(
     if spatial and not mixture.spatial:
         weights = mixture.log_weights[:, None].expand(-1, batch.values.shape[1], -1)
         mixture.log_weights = weights.clone()
+    tissues = mixture.means.shape[1]
+    labels = batch.values.new_zeros((*batch.valid.shape, tissues))
+    nll = batch.values.new_zeros(batch.slices)
     iterations = torch.zeros(batch.slices, dtype=torch.long, device=device)
     converged = torch.zeros(batch.slices, dtype=torch.bool, device=device)
-    active = torch.arange(batch.slices, device=device)
-    running = torch.ones_like(active, dtype=torch.bool)
-    work, current = batch, mixture.clone()
-    previous = torch.full((batch.slices,), float("inf"), dtype=batch.values.dtype, device=device)
-    history: list[Tensor] = []
-    for step in range(max_iterations):
-        if tails is None:
-            objective, w = _e_step(work, current, prior)
-            updated = _m_step(work, w, current, prior=prior, floor=floor)
-        else:
-            objective, w, precision = tails.e_step(work, current)
-            updated = tails.m_step(work, w, precision, full=current.full, floor=floor)
-        if spatial:
-            updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
-        current = updated
-        seen = objective.new_full((batch.slices,), float("nan"))
-        seen[active[running]] = objective[running]
-        history.append(seen)
-        iterations[active[running]] += 1
-        done = running & ((previous - objective).abs() < tolerance)
-        previous = objective
-        if bool(done.any()):
-            converged[active[done]] = True
-            mixture.write(active[done], current.select(done))
-            running = running & ~done
-            if not bool(running.any()):
-                break
-            if running.double().mean() < LEAVING:
-                active, previous = active[running], previous[running]
-                work, current = work.select(running), current.select(running)
-                running = running[running]
-        progress((step + 1) / max_iterations, "EM")
-    mixture.write(active[running], current.select(running))
-    traces = [trace[: int(n)] for trace, n in
-              zip(torch.stack(history, 1).tolist(), iterations.tolist(), strict=True)]
-    if tails is None:
-        labels, nll = posterior(batch, mixture), negative_log_likelihood(batch, mixture)
-    else:
-        labels, nll = tails.posterior(batch, mixture), tails.e_step(batch, mixture)[0]
+    traces: list[list[float]] = [[] for _ in range(batch.slices)]
+    steps = _Steps(prior, tails, spatial, floor)
+    groups = _groups(batch)
+    for number, group in enumerate(groups):
+        part = batch.select(group, int(batch.counts[group].max()))
+        first = mixture.select(group, part.valid.shape[1])
+        with few_threads(part.valid.numel()):
+            run = _settle(part, first, steps, tolerance, max_iterations,
+                          _share(progress, number, len(groups)))
+            nll[group], w = steps.labels(part, run.mixture)
+        mixture.write(group, run.mixture)
+        labels[group, :w.shape[1]] = w
+        iterations[group], converged[group] = run.iterations, run.converged
+        for index, trace in zip(group.tolist(), run.traces, strict=True):
+            traces[index] = trace
     fit = Fit(mixture, labels, nll, traces, iterations, converged)
     mass = fit.posterior.sum(1)
     starved = (mass > 0) & (mass < minimum_mass)
@@ -123,20 +101,95 @@ def fit_em(
     return again
 
 
-def _e_step(batch: PixelBatch, mixture: Mixture,
-            prior: ConjugatePrior | None) -> tuple[Tensor, Tensor]:
-    """The objective at these parameters, (S,), and the responsibilities (S, P, K)."""
-    joint = log_joint(batch, mixture)
-    log_evidence = torch.logsumexp(joint, dim=2)
-    objective = -batch.mean(log_evidence)
-    if prior is not None:
-        objective = objective + prior.penalty(mixture)
-    return objective, (joint - log_evidence[:, :, None]).exp() * batch.valid[:, :, None]
+def _groups(batch: PixelBatch) -> list[Tensor]:
+    """Indices of the slices to be fitted together; slices of a size, so that little is padded."""
+    together = TOGETHER if batch.values.device.type == "cpu" else batch.slices
+    if batch.slices <= together:
+        return [torch.arange(batch.slices, device=batch.values.device)]
+    return list(batch.counts.argsort(descending=True).split(together))
 
 
-def _m_step(batch: PixelBatch, w: Tensor, mixture: Mixture, *, prior: ConjugatePrior | None,
-            floor: float) -> Mixture:
-    if prior is None:
-        return m_step(batch, w, full=mixture.full, floor=floor)
-    alive = None if mixture.spatial else mixture.log_weights.isfinite()
-    return prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts, alive)
+def _share(progress: Progress, number: int, of: int) -> Progress:
+    return lambda fraction, stage: progress((number + fraction) / of, stage)
+
+
+@dataclass(frozen=True)
+class _Steps:
+    """The E- and the M-step that the options ask for."""
+
+    prior: ConjugatePrior | None
+    tails: Tails | None
+    spatial: bool
+    floor: float
+
+    def both(self, batch: PixelBatch, mixture: Mixture) -> tuple[Tensor, Mixture]:
+        """The objective at these parameters, (S,), and the parameters that follow."""
+        if self.tails is not None:
+            objective, w, precision = self.tails.e_step(batch, mixture)
+            updated = self.tails.m_step(batch, w, precision, full=mixture.full, floor=self.floor)
+        else:
+            objective, w = e_step(batch, mixture)
+            if self.prior is None:
+                updated = m_step(batch, w, full=mixture.full, floor=self.floor)
+            else:
+                objective = objective + self.prior.penalty(mixture)
+                alive = None if mixture.spatial else mixture.log_weights.isfinite()
+                updated = self.prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts,
+                                          alive)
+        if self.spatial:
+            updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+        return objective, updated
+
+    def labels(self, batch: PixelBatch, mixture: Mixture) -> tuple[Tensor, Tensor]:
+        """(S,) NLL and (S, P, K) posterior of a finished mixture."""
+        if self.tails is None:
+            return e_step(batch, mixture)
+        return self.tails.e_step(batch, mixture)[0], self.tails.posterior(batch, mixture)
+
+
+@dataclass
+class _Run:
+    """What became of a group of slices; see `Fit`."""
+
+    mixture: Mixture
+    traces: list[list[float]]
+    iterations: Tensor
+    converged: Tensor
+
+
+def _settle(batch: PixelBatch, start: Mixture, steps: _Steps, tolerance: float,
+            max_iterations: int, progress: Progress) -> _Run:
+    """Iterate until every slice has settled; those that have leave."""
+    device = batch.values.device
+    mixture, current, work = start.clone(), start, batch
+    iterations = torch.zeros(batch.slices, dtype=torch.long, device=device)
+    converged = torch.zeros(batch.slices, dtype=torch.bool, device=device)
+    active = torch.arange(batch.slices, device=device)
+    running = torch.ones_like(converged)
+    previous = torch.full_like(batch.counts, float("inf"))
+    history: list[Tensor] = []
+    for step in range(max_iterations):
+        objective, current = steps.both(work, current)
+        seen = torch.full_like(batch.counts, float("nan"))
+        seen[active] = objective
+        history.append(seen)
+        iterations[active] += running
+        done = running & ((previous - objective).abs() < tolerance)
+        previous = objective
+        if bool(done.any()):
+            converged[active[done]] = True
+            mixture.write(active[done], current.select(done))
+            running = running & ~done
+            left = int(running.sum())
+            if left == 0:
+                break
+            if left < LEAVING * len(running):
+                active, previous = active[running], previous[running]
+                longest = int(work.counts[running].max())
+                work, current = work.select(running, longest), current.select(running, longest)
+                running = running[running]
+        progress((step + 1) / max_iterations, "EM")
+    mixture.write(active[running], current.select(running))
+    traces = [trace[: int(n)] for trace, n in
+              zip(torch.stack(history, 1).tolist(), iterations.tolist(), strict=True)]
+    return _Run(mixture, traces, iterations, converged)

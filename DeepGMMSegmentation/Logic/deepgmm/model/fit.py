@@ -31,6 +31,8 @@ class Fit:
     iterations : (S,) and converged : (S,) as they say.
     responsibilities : (S, P, K) w of the network, where there is one.
     warnings : what the user must see; `of_study` : what concerns one study of the batch alone.
+    agreement : (S,) share of the pixels that the other starts label as the one kept does, where
+        there was more than one.
     """
 
     mixture: Mixture
@@ -42,6 +44,7 @@ class Fit:
     responsibilities: Tensor | None = None
     warnings: list[str] = field(default_factory=list)
     of_study: dict[int, list[str]] = field(default_factory=dict)
+    agreement: Tensor | None = None
 
     @classmethod
     def joined(cls, fits: list[Fit], device: torch.device | str = "cpu") -> Fit:
@@ -71,7 +74,7 @@ class Fit:
             self.mixture.select(index), self.posterior[index], self.nll[index],
             [self.traces[i] for i in index.tolist()], self.iterations[index],
             self.converged[index], None if w is None else w[index], self.warnings,
-        )
+            agreement=None if self.agreement is None else self.agreement[index])
 
     def permute(self, order: Tensor) -> Fit:
         """Reorder the components of every slice by `order` (S, K)."""

@@ -41,13 +41,19 @@ class Mixture:
         """Whether the weights vary from pixel to pixel (SVGMM)."""
         return self.log_weights.ndim == 3
 
-    def select(self, index: Tensor) -> Mixture:
-        return Mixture(*(getattr(self, f.name)[index] for f in fields(self)))
+    def select(self, index: Tensor, pixels: int | None = None) -> Mixture:
+        """The mixtures of some slices; spatial weights of the first so many `pixels`."""
+        part = Mixture(*(getattr(self, f.name)[index] for f in fields(self)))
+        if part.spatial:
+            part.log_weights = part.log_weights[:, :pixels]
+        return part
 
     def write(self, index: Tensor, other: Mixture) -> None:
         """Overwrite the slices `index` of this mixture with those of another, in place."""
         for f in fields(self):
-            getattr(self, f.name)[index] = getattr(other, f.name)
+            value = getattr(other, f.name)
+            # spatial weights may come padded to fewer pixels
+            getattr(self, f.name)[index, :value.shape[1]] = value
 
     def clone(self) -> Mixture:
         return Mixture(*(getattr(self, f.name).clone() for f in fields(self)))
@@ -63,31 +69,47 @@ class Mixture:
         return Mixture(weights, self.means[row, order], self.covariances[row, order])
 
 
-def log_density(batch: PixelBatch, means: Tensor, covariances: Tensor) -> Tensor:
+def log_density(batch: PixelBatch, means: Tensor, covariances: Tensor,
+                offset: Tensor | None = None) -> Tensor:
     """log g_k(x), (S, P, K); deepgmm-paper section 2, in log space throughout.
 
     Diagonal covariances use the expanded square, one batched product with the features 1, x,
     x^2. Full ones are whitened by their Cholesky factor.
+
+    Parameters
+    ----------
+    offset : (S, K) to be added, which costs nothing here.
     """
     x = batch.values
+    constant = -0.5 * LOG_2PI * x.shape[2] + (0.0 if offset is None else offset)
     if covariances.ndim == 3:
         precision = 1.0 / covariances
-        constant = -0.5 * (LOG_2PI * x.shape[2] + covariances.log().sum(-1)
-                           + (means.square() * precision).sum(-1))
-        weights = torch.cat([constant[..., None], means * precision, -0.5 * precision], dim=2)
+        scaled = means * precision
+        constant = constant - 0.5 * (covariances.log() + means * scaled).sum(-1)
+        weights = torch.cat([constant[..., None], scaled, -0.5 * precision], dim=2)
         return torch.bmm(weights, batch.features).transpose(1, 2)
     factor = torch.linalg.cholesky(covariances)
     centred = (x[:, None] - means[:, :, None]).transpose(2, 3)  # (S, K, M, P)
     whitened = torch.linalg.solve_triangular(factor, centred, upper=False)
-    half_log_det = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    log_g = -0.5 * (LOG_2PI * x.shape[2] + whitened.square().sum(2)) - half_log_det[:, :, None]
-    return log_g.transpose(1, 2)
+    constant = constant - factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    return (constant[:, :, None] - 0.5 * whitened.square().sum(2)).transpose(1, 2)
 
 
 def log_joint(batch: PixelBatch, mixture: Mixture) -> Tensor:
     """log Pi_k(x) + log g_k(x), (S, P, K)."""
-    weights = mixture.log_weights if mixture.spatial else mixture.log_weights[:, None, :]
-    return weights + log_density(batch, mixture.means, mixture.covariances)
+    if mixture.spatial:
+        return log_density(batch, mixture.means, mixture.covariances) + mixture.log_weights
+    return log_density(batch, mixture.means, mixture.covariances, mixture.log_weights)
+
+
+def e_step(batch: PixelBatch, mixture: Mixture) -> tuple[Tensor, Tensor]:
+    """(S,) NLL and (S, P, K) posterior, as the two functions below, at the cost of one."""
+    joint = log_joint(batch, mixture)
+    top = joint.amax(2, keepdim=True)
+    share = joint.sub_(top).exp_()  # nobody else holds it
+    total = share.sum(2)
+    nll = -batch.mean(total.log().add_(top[..., 0]))
+    return nll, share.mul_((batch.valid / total)[..., None])
 
 
 def negative_log_likelihood(batch: PixelBatch, mixture: Mixture) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from deepgmm.errors import InputError
@@ -31,7 +32,7 @@ def write_outputs(
     probabilities : NIfTI, float32, axes columns, rows, slices, tissues; the order of the
         tissues is in the report and in the file's description.
     montage : PNG.
-    report : JSON.
+    report : JSON. The times of a result that has any say how long the other files took, too.
 
     Raises
     ------
@@ -53,11 +54,14 @@ def write_outputs(
         # All places are tried before any work is done.
         places = [(outputs.path(final, what), what, write) for final, what, _, write in wanted
                   if final is not None]
+        began = time.perf_counter()
         for path, what, write in places:
             try:
                 write(result, path)
             except OSError as error:
                 raise unwritable(error, what) from error
+            if what != "report" and "seconds" in result.provenance:
+                result.provenance["seconds"]["write"] = round(time.perf_counter() - began, 3)
 
 
 def check_outputs(*finals: Where) -> None:

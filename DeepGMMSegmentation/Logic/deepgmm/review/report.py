@@ -7,6 +7,7 @@ import json
 import math
 import platform
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -64,11 +65,16 @@ def report(result: Result) -> dict[str, Any]:
         "slices": [_slice(fit, result) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
         "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
-        "times_s": provenance.pop("seconds", None),
+        "times_s": _times(provenance.pop("seconds", None)),
     }
     plain = _plain(head | provenance)
     assert isinstance(plain, dict)
     return plain
+
+
+def _times(seconds: dict[str, float] | None) -> dict[str, float] | None:
+    """Seconds by stage, and their sum: from the start of the reading to this report."""
+    return seconds and seconds | {"total": round(sum(seconds.values()), 3)}
 
 
 def report_text(result: Result) -> str:
@@ -76,6 +82,7 @@ def report_text(result: Result) -> str:
     return json.dumps(report(result), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+@cache
 def versions() -> dict[str, str]:
     """Versions of the software that decides a result; what is not installed is left out."""
     found = {"deepgmm": deepgmm.__version__, "python": platform.python_version()}
@@ -125,6 +132,7 @@ def _slice(fit: SliceFit, result: Result) -> dict[str, Any]:
         "nll": fit.nll,
         "iterations": fit.iterations,
         "converged": fit.converged,
+        "agreement_of_starts": fit.agreement,
         "weights": dict(zip(titles, fit.weights, strict=True)),
         "means": dict(zip(titles, fit.means, strict=True)),
         "covariances": dict(zip(titles, fit.covariances, strict=True)),

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: NIfTI keeps its geometry in single precision, hence not zero.
 SPACING, ORIGIN, DIRECTION = 1e-3, 1e-2, 1e-3
 
+#: A mask of which less than this share lies on the grid is refused, less than that is said.
+LEAST_KEPT, WELL_KEPT = 0.2, 0.98
+
 
 def difference(one: SimpleITK.Image, other: SimpleITK.Image) -> str:
     """What differs between two grids, in words ("size 128x128x5 against 64x64x5"); "" if same."""
@@ -55,6 +58,47 @@ def on_grid_of(image: SimpleITK.Image, grid: SimpleITK.Image, *, is_mask: bool,
         return moved
     return sitk.Resample(sitk.Cast(image, sitk.sitkFloat32), grid, sitk.Transform(),
                          sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
+
+
+def overlap_warnings(mask: SimpleITK.Image, grid: SimpleITK.Image, name: str) -> list[str]:
+    """What a user must know when a mask of another grid does not wholly lie on this one.
+
+    Raises
+    ------
+    InputError
+        When little of it does.
+    """
+    import SimpleITK as sitk
+
+    found = np.argwhere(sitk.GetArrayViewFromImage(mask))[:, ::-1]
+    if not len(found):
+        return []
+    to_grid = np.linalg.inv(_axes(grid)) @ _axes(mask)
+    offset = np.linalg.solve(_axes(grid), np.subtract(mask.GetOrigin(), grid.GetOrigin()))
+    index = found @ to_grid.T + offset
+    kept = float(((index >= -0.5) & (index <= np.array(grid.GetSize()) - 0.5)).all(axis=1).mean())
+    if kept < LEAST_KEPT:
+        raise InputError(f"the {name} and the images lie in different places, even after "
+                         f"resampling ({100 * kept:.0f} % of the {name} lies on them): see "
+                         "whether they are of one patient and one scan")
+    if kept < WELL_KEPT:
+        return [f"only {100 * kept:.0f} % of the {name} lies on the images; the rest was cut off"]
+    return []
+
+
+def same_voxels(image: SimpleITK.Image, grid: SimpleITK.Image) -> bool:
+    """Whether two grids' voxels coincide, though one may be a piece of the other or count its
+    slices, rows or columns the other way, so that resampling changes no voxel."""
+    steps = np.linalg.solve(_axes(grid), _axes(image))
+    offset = np.linalg.solve(_axes(grid), np.subtract(image.GetOrigin(), grid.GetOrigin()))
+    # Steps of one voxel may be off by so little that the last voxel still coincides.
+    apart = (np.abs(np.abs(steps) - np.eye(3)) * image.GetSize()).max()
+    return bool(max(apart, np.abs(offset - np.rint(offset)).max()) < 0.05)
+
+
+def _axes(image: SimpleITK.Image) -> np.ndarray:
+    """(3, 3) mm along each index axis, in columns."""
+    return np.asarray(image.GetDirection()).reshape(3, 3) * np.asarray(image.GetSpacing())
 
 
 def place(piece: SimpleITK.Image, grid: SimpleITK.Image) -> SimpleITK.Image:

@@ -32,9 +32,10 @@ _WALL_MS, _POOL_MS = (35.0, 80.0), (90.0, 400.0)
 
 _WORDS: dict[Role, tuple[tuple[str, Kind], ...]] = {
     Role.BSSFP: (),
-    Role.LGE: ((r"psir|phase.?sens", Kind.LGE_PSIR),
-               (r"dark.?blood|black.?blood", Kind.LGE_DARK_BLOOD),
-               (r"magnitude|\bmag\b|_mag\b", Kind.LGE_MAGNITUDE)),
+    # "psir_mag" is the magnitude image of a PSIR acquisition.
+    Role.LGE: ((r"dark.?blood|black.?blood|\b[db]b\b", Kind.LGE_DARK_BLOOD),
+               (r"magnitude|\bmag\b|_mag\b", Kind.LGE_MAGNITUDE),
+               (r"psir|phase.?sens|\bps.?mde\b", Kind.LGE_PSIR)),
     Role.T2: ((r"t2.?map|\bt2 ?fit", Kind.T2_MAP),
               (r"stir|spair|tirm|dark.?blood|black.?blood", Kind.T2_DARK_BLOOD),
               (r"t2.?prep|t2p\b", Kind.T2_PREPARED)),
@@ -78,6 +79,68 @@ def kind_from_description(role: Role, description: str) -> Kind | None:
 
 
 @dataclass(frozen=True)
+class Guess:
+    """A kind, how sure that is (0 to 1), and what says so, in known terms only."""
+
+    kind: Kind
+    confidence: float
+    reason: str = ""
+
+
+def guess_from_header(role: Role, words: str, *, real: bool | None = None,
+                      spin_echo: bool | None = None) -> Guess:
+    """The kind that a DICOM header points to.
+
+    Parameters
+    ----------
+    words : description, protocol and sequence names.
+    real : whether the image is the real (signed) part; None where the header does not say.
+    spin_echo : whether it is a spin echo; None where the header does not say.
+    """
+    if role is Role.BSSFP:
+        return Guess(Kind.BSSFP, 0.9)
+    named = kind_from_description(role, words)
+    if role is Role.LGE:
+        if named is Kind.LGE_DARK_BLOOD:
+            return Guess(named, 0.85, "named dark-blood")
+        if real:
+            return Guess(Kind.LGE_PSIR, 0.97, "phase-sensitive image type")
+        if named is Kind.LGE_MAGNITUDE:
+            return Guess(named, 0.95, "named magnitude")
+        if named is Kind.LGE_PSIR:
+            # Philips and GE name both images of the acquisition alike.
+            return (Guess(named, 0.9, "named PSIR") if real is None else
+                    Guess(Kind.LGE_MAGNITUDE, 0.7, "magnitude image type"))
+        return Guess(Kind.LGE_MAGNITUDE, 0.6 if real is None else 0.75,
+                     "" if real is None else "magnitude image type")
+    if named is not None:
+        return Guess(named, 0.9, f"so {short_name(named)}")
+    if spin_echo:
+        return Guess(Kind.T2_DARK_BLOOD, 0.7, "spin echo")
+    if spin_echo is False:
+        return Guess(Kind.T2_PREPARED, 0.6, "gradient echo")
+    return Guess(Kind.UNKNOWN, 0.0)
+
+
+def agreed(header: Guess, looks: Guess) -> Guess:
+    """What header and image together say, each weighed by its odds.
+
+    Two that agree are surer than either; of two that differ the surer one stands, less sure.
+    """
+    if header.kind is Kind.UNKNOWN or looks.kind is Kind.UNKNOWN:
+        return looks if header.kind is Kind.UNKNOWN else header
+    one, other = (min(g.confidence, 0.99) for g in (header, looks))
+    if header.kind is looks.kind:
+        return Guess(header.kind, 1 - (1 - one) * (1 - other),
+                     ", ".join(r for r in (header.reason, looks.reason) if r))
+    first, second = (header, looks) if one >= other else (looks, header)
+    high, low = max(one, other), min(one, other)
+    return Guess(first.kind, high * (1 - low) / (high * (1 - low) + low * (1 - high)),
+                 f"{first.reason}, though the {'image' if first is header else 'header'} "
+                 f"rather says {short_name(second.kind)}")
+
+
+@dataclass(frozen=True)
 class Look:
     """What one sequence looks like inside the mask.
 
@@ -102,6 +165,8 @@ def look_of(values: FloatArray, mask: BoolArray) -> Look:
     """Describe (slices, rows, columns) values inside a mask of the same shape."""
     from scipy.ndimage import distance_transform_edt
 
+    box = _box(mask)
+    values, mask = values[box], mask[box]
     middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
     for i in np.flatnonzero(mask.any(axis=(1, 2))):
         depth = distance_transform_edt(np.pad(mask[i], 1))[1:-1, 1:-1]
@@ -119,6 +184,15 @@ def look_of(values: FloatArray, mask: BoolArray) -> Look:
     width = (high - low) / 2
     return Look(pool, wall, (pool - wall) / width if width > 0 else np.nan, negative,
                 _bright_share(values, edge, pool))
+
+
+def _box(mask: BoolArray) -> tuple[slice, slice, slice]:
+    """All slices, and the rows and columns of the mask with one around for the filter."""
+    _, rows, columns = (np.unique(found) for found in np.nonzero(mask))
+    if not len(rows):
+        return slice(None), slice(0), slice(0)
+    return (slice(None), slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2),
+            slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2))
 
 
 def _bright_share(values: FloatArray, edge: BoolArray, pool: float) -> float:

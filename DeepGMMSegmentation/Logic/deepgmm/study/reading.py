@@ -5,17 +5,23 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.study.checks import check_study, parse_slices
+from deepgmm.study.cine import ImageInMemory, read_cine, still_of, trigger_time
+from deepgmm.study.conventions import PLAIN
 from deepgmm.study.files import sha256, suffix_of
-from deepgmm.study.grids import difference, on_grid_of, place
+from deepgmm.study.grids import difference, on_grid_of, overlap_warnings, place
 from deepgmm.study.images import read_image
 from deepgmm.study.kinds import kind_from_description, parse_kind
 from deepgmm.study.labelmap import geometry_of
+from deepgmm.study.masks import draw_mask
+from deepgmm.study.phases import parse_phase
+from deepgmm.study.slice_positions import at_positions, distance_warning, leave_out_unreached
 from deepgmm.study.study import BoolArray, Sequence, Study
 from deepgmm.study.words import Kind, Role
 
@@ -23,6 +29,7 @@ if TYPE_CHECKING:
     import SimpleITK
 
     PathLike = str | os.PathLike[str]
+    Source = PathLike | ImageInMemory
 
 #: Below this share of the wall inside the mask, the mask is taken for the blood pool alone.
 _POOL_SHARE = 0.1
@@ -41,32 +48,45 @@ class _Input:
 
 def read_study(
     *,
-    bssfp: PathLike | None = None,
-    lge: PathLike | None = None,
-    t2: PathLike | None = None,
+    bssfp: Source | None = None,
+    lge: Source | None = None,
+    t2: Source | None = None,
     mask: PathLike | None = None,
     wall: PathLike | None = None,
     bssfp_kind: Kind | str | None = None,
     lge_kind: Kind | str | None = None,
     t2_kind: Kind | str | None = None,
+    mask_labels: str | None = None,
+    mask_dicom: PathLike | None = None,
     slices: str | None = None,
     resample: bool = False,
+    phase: int | str | None = None,
 ) -> Study:
     """Read a study from files and check it.
 
     Parameters
     ----------
     bssfp, lge, t2 : NIfTI, NRRD or MetaImage files, or folders with one DICOM series each;
-        at least one.
-    mask : the LV mask, blood and wall together; every value but 0 is inside. A `.seg.nrrd`
-        may cover a piece of the grid only.
+        at least one. bSSFP may be a cine, of which one frame is taken.
+    mask : the LV mask, blood and wall together, in any format that
+        `deepgmm.study.masks.read_mask` takes; every value but 0 is inside unless the labels
+        are those of someone else. A `.seg.nrrd` may cover a piece of the grid only.
     wall : myocardium, edema and scar together, where known apart; the study's mask is the
         union of mask and wall, so that `mask` may also be the blood pool alone.
     bssfp_kind, lge_kind, t2_kind : how the sequence was acquired, a `Kind` or its name with or
         without the sequence ("psir"); guessed by default.
+    mask_labels : what the values of the mask mean (`deepgmm.study.conventions`); where said, its
+        wall is used as if given by `wall`.
+    mask_dicom : the DICOM images that cvi42's contours were drawn on; by default the sequences
+        that are given as folders.
     slices : the slices to fit, for instance "0,2-5", counted from 0; all by default.
     resample : bring everything onto the LGE grid (without LGE: bSSFP, then T2), linear for
-        images, nearest for masks. Without it, different grids are an error.
+        images, nearest for masks; a parallel stack of thick slices at other positions gives
+        each slice its nearest one, and slices that it does not reach are left out. Without it,
+        different grids are an error.
+    phase : the frame of a bSSFP cine, counted from 0, or "match" for the one whose edges fit the
+        mask best; by default that nearest to LGE in the heartbeat, where both say when they
+        were acquired, else as "match".
 
     Returns
     -------
@@ -91,17 +111,29 @@ def read_study(
         raise InputError(f"no LV mask given: {more}give the outline of the left ventricle, "
                          "blood and wall together")
     kinds = {role: parse_kind(role, said[role]) for role in paths}
+    folders = [mask_dicom] if mask_dicom is not None else [
+        path for path in paths.values()
+        if not isinstance(path, ImageInMemory) and Path(path).is_dir()]
+    provenance = {}
+    cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
+    if cine is not None:
+        def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
+            drawn = _masks(mask, wall, _Input("bSSFP", image, ""), mask_labels, folders)
+            return drawn["LV mask"].image, drawn["wall"].image if "wall" in drawn else None
+
+        paths[Role.BSSFP], chosen = still_of(cine, phase, draw, trigger_time(lge))
+        provenance["bssfp_phase"] = chosen.as_dict()
+    elif parse_phase(phase) is not None:
+        raise InputError("--phase: bSSFP has one frame; leave --phase out, or give the cine")
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     for one, other in itertools.combinations(images, 2):
         if images[one].hash == images[other].hash:
             raise InputError(f"{one.title} and {other.title} are the same file: "
                              "give each sequence its own")
-    masks = {"LV mask": _mask(mask, "LV mask")}
-    if wall is not None:
-        masks["wall"] = _mask(wall, "wall")
+    grid = next(images[r] for r in (Role.LGE, Role.BSSFP, Role.T2) if r in images)
+    masks = _masks(mask, wall, grid, mask_labels, folders)
 
     warnings = [w for i in (*images.values(), *masks.values()) for w in i.warnings]
-    grid = next(images[r] for r in (Role.LGE, Role.BSSFP, Role.T2) if r in images)
     for part, path in zip(masks.values(), (mask, wall)):
         # Slicer saves only the box that holds something; this loses nothing and moves nothing.
         if path is not None and suffix_of(path) == ".seg.nrrd":
@@ -111,7 +143,7 @@ def read_study(
     _check_one_grid(masks["LV mask"], [*images.values(), *masks.values()])
 
     inside = _inside(masks["LV mask"])
-    wall_inside = _inside(masks["wall"]) if wall is not None else None
+    wall_inside = _inside(masks["wall"]) if "wall" in masks else None
     if wall_inside is not None:
         inside, more_warnings = _union(inside, wall_inside)
         warnings += more_warnings
@@ -121,6 +153,7 @@ def read_study(
         geometry=geometry_of(masks["LV mask"].image),
         wall=wall_inside,
         warnings=warnings,
+        provenance=provenance,
         hashes={**{role.value: images[role].hash for role in images},
                 "mask": masks["LV mask"].hash,
                 **({"wall": masks["wall"].hash} if wall is not None else {})},
@@ -132,12 +165,15 @@ def read_study(
     for role, kind in kinds.items():
         study.sequences[role].kind = (
             kind or kind_from_description(role, images[role].description) or Kind.UNKNOWN)
+    leave_out_unreached(study)
     check_study(study, guess=[role for role, kind in kinds.items()
                               if kind is None and study.sequences[role].kind is Kind.UNKNOWN])
     return study
 
 
-def _sequence(path: PathLike, name: str) -> _Input:
+def _sequence(path: Source, name: str) -> _Input:
+    if isinstance(path, ImageInMemory):
+        return _Input(name, path.image, path.hash, "", path.warnings)
     image, warnings, description = read_image(path, name)
     if image.GetNumberOfComponentsPerPixel() > 1 or "complex" in image.GetPixelIDTypeAsString():
         raise InputError(f"the {name} file has several values a voxel (colour, vector or complex "
@@ -145,22 +181,19 @@ def _sequence(path: PathLike, name: str) -> _Input:
     return _Input(name, image, sha256(path), description, warnings)
 
 
-def _mask(path: PathLike, name: str) -> _Input:
-    """A mask as an image of 0 and 1, of whatever type and number of layers it came."""
-    import SimpleITK as sitk
-
-    image, warnings, _ = read_image(path, name)
-    values = sitk.GetArrayFromImage(image)
-    if values.dtype.kind in "fc" and not np.isfinite(values).all():
-        raise InputError(f"the {name} holds NaN or infinite values: save it as whole numbers")
-    inside = values != 0
-    if inside.ndim == 4:
-        if suffix_of(path) != ".seg.nrrd":
-            raise InputError(f"the {name} has {inside.shape[3]} values a voxel, wanted 1")
-        inside = inside.any(axis=3)
-    plain = sitk.GetImageFromArray(inside.astype(np.uint8))
-    plain.CopyInformation(image)
-    return _Input(name, plain, sha256(path), "", warnings)
+def _masks(mask: PathLike, wall: PathLike | None, grid: _Input, labels: str | None,
+           folders: list[PathLike]) -> dict[str, _Input]:
+    """LV mask and wall as images of 0 and 1, of whatever type and number of layers they came."""
+    drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders)
+    masks = {"LV mask": _Input("LV mask", drawn.mask, sha256(mask), "", drawn.warnings)}
+    if wall is not None:
+        own = draw_mask(wall, grid.image, convention=PLAIN, dicom=folders, name="wall")
+        masks["wall"] = _Input("wall", own.mask, sha256(wall), "", own.warnings)
+        if drawn.wall is not None:
+            drawn.warnings.append("the wall is taken from --wall, not from the LV mask's labels")
+    elif drawn.wall is not None:
+        masks["wall"] = _Input("wall", drawn.wall, masks["LV mask"].hash)
+    return masks
 
 
 def _resample(grid: _Input, parts: list[_Input]) -> list[str]:
@@ -171,6 +204,13 @@ def _resample(grid: _Input, parts: list[_Input]) -> list[str]:
             continue
         # Every mask of the house ends in one of these two words.
         is_mask = part.name.endswith(("mask", "wall"))
+        if is_mask:
+            warnings += overlap_warnings(part.image, grid.image, part.name)
+        matched = None if is_mask else at_positions(part.image, grid.image)
+        if matched is not None:
+            part.image, distance = matched
+            warnings.append(distance_warning(part.name, grid.name, distance))
+            continue
         part.image = on_grid_of(part.image, grid.image, is_mask=is_mask, name=part.name)
         how = "nearest voxel" if is_mask else "linear"
         warnings.append(f"{part.name} was resampled onto the {grid.name} grid ({how})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,7 @@ class Study:
     excluded : slice index to the reason why it is left out of the fit.
     warnings : what a user must see about the input.
     hashes : input role ("bssfp", "mask", ...) to the SHA-256 of the file's bytes.
+    provenance : what was chosen or done on the way in, for the report: JSON values.
     """
 
     sequences: dict[Role, Sequence]
@@ -87,6 +89,7 @@ class Study:
     excluded: dict[int, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.sequences:

@@ -35,6 +35,15 @@ class Kind(str, Enum):
         return None if self is Kind.UNKNOWN else Role(self.value.split("-")[0])
 
 
+class Align(str, Enum):
+    """What is done about sequences that do not lie on each other."""
+
+    OFF = "off"
+    CHECK = "check"
+    SHIFT = "shift"
+    RIGID = "rigid"
+
+
 class Tissue(IntEnum):
     """Tissues; the value is the label in every labelmap of the house."""
 

@@ -1,0 +1,216 @@
+"""What the values of other people's labelmaps mean: blood pool, wall, or neither.
+
+Sources: EMIDEC (Lalande et al., 2020, and emidec.com/dataset), ACDC (Bernard et al., 2018),
+MyoPS 2020 (Zhuang and Li), M&Ms (Campello et al., 2021) and M&Ms-2 (Martín-Isla et al., 2023).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.study.myops_layout import CODES, RV_BLOOD
+from deepgmm.study.study import BoolArray
+from deepgmm.study.words import Tissue
+
+#: Of a reading's pool at least this share lies inside its wall, of what is no left ventricle
+#: at most that; basal slices are open, and outlines cross by a pixel.
+_POOL_ENCLOSED, _OTHER_ENCLOSED = 0.5, 0.2
+
+#: How far the wall reaches from the pool, over the radius of both: 0.2 to 0.4 in phantoms and
+#: real hearts, 0.7 and more where a right ventricle is taken for wall.
+_MOST_REACH = 0.55
+
+
+@dataclass(frozen=True)
+class Convention:
+    """Which label values are what.
+
+    Attributes
+    ----------
+    blood, wall : the left ventricle's pool; myocardium with whatever lies in it.
+    other : known, but no part of the left ventricle (the right ventricle's blood).
+    """
+
+    name: str
+    title: str
+    blood: frozenset[int]
+    wall: frozenset[int]
+    other: frozenset[int] = frozenset()
+
+    @property
+    def known(self) -> frozenset[int]:
+        """Every value that a labelmap of this convention may hold."""
+        return self.blood | self.wall | self.other | {0}
+
+
+def _convention(name: str, title: str, blood: set[int], wall: set[int],
+                other: set[int] | None = None) -> Convention:
+    return Convention(name, title, frozenset(blood), frozenset(wall), frozenset(other or ()))
+
+
+_WALL = {Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR}
+
+#: By the name that `--mask-labels` takes.
+CONVENTIONS: dict[str, Convention] = {c.name: c for c in (
+    _convention("deepgmm", "DeepGMM", {Tissue.BLOOD}, _WALL | {Tissue.MVO}),
+    _convention("emidec", "EMIDEC", {1}, {2, 3, 4}),
+    _convention("acdc", "ACDC", {3}, {2}, {1}),
+    _convention("mnms", "M&Ms", {1}, {2}, {3}),
+    _convention("myops", "MyoPS 2020", {CODES[Tissue.BLOOD]}, {CODES[t] for t in _WALL},
+                {RV_BLOOD}),
+)}
+
+#: Every value but 0 is inside, and blood and wall are not told apart.
+PLAIN = "plain"
+
+_OTHER_NAMES = {"mms": "mnms", "m&ms": "mnms", "mnms2": "mnms", "m&ms2": "mnms", "mms2": "mnms",
+                "myops2020": "myops"}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A labelmap taken apart.
+
+    Attributes
+    ----------
+    mask : the left ventricle, blood and wall together.
+    wall : the wall, or None where the labels do not tell it apart.
+    warnings : how the labels were read, where nobody said it.
+    """
+
+    mask: BoolArray
+    wall: BoolArray | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def parse_convention(name: str | None) -> str | None:
+    """A convention's name as `CONVENTIONS` has it, or `PLAIN`; None for None and "auto".
+
+    Raises
+    ------
+    InputError
+        A name that nobody here knows.
+    """
+    if name is None:
+        return None
+    wanted = name.strip().lower().replace("-", "").replace(" ", "")
+    if wanted == "auto":
+        return None
+    wanted = _OTHER_NAMES.get(wanted, wanted)
+    if wanted != PLAIN and wanted not in CONVENTIONS:
+        raise InputError(f"'{name.strip()}' is no label convention: give one of auto, "
+                         + ", ".join([*CONVENTIONS, PLAIN]))
+    return wanted
+
+
+def parts_of(values: npt.NDArray[Any], convention: str | None = None,
+             name: str = "LV mask") -> Parts:
+    """LV mask and wall from the values of a labelmap.
+
+    Parameters
+    ----------
+    values : (slices, rows, columns).
+    convention : a name from `CONVENTIONS`; `PLAIN`; or None, where the mask alone is taken from
+        the labels, and the wall is not: nobody said that the labels are to be trusted so far.
+        Labels that every fitting convention reads alike need no name. Where one of them may be
+        the right ventricle, the shapes must decide, which is said; where they cannot, the
+        labels are refused. Values that no convention knows are inside, every one but 0.
+
+    Raises
+    ------
+    InputError
+        Values that the named convention does not know, labels without blood or wall, or labels
+        that could mean several things.
+    """
+    if convention == PLAIN:
+        return Parts(values != 0)
+    if convention is not None:
+        return _told(values, CONVENTIONS[convention], name)
+    present = _present(values)
+    if len(present) <= 1:
+        return Parts(values != 0)
+    fitting = [c for c in CONVENTIONS.values() if set(present) <= c.known]
+    if not fitting:
+        return Parts(values != 0, None, [
+            f"the {name} holds {len(present)} values that no label convention knows "
+            f"({_listed(present)}); every value but 0 was taken as inside: "
+            "say --mask-labels if they mean something"])
+    if not any(c.other & set(present) for c in fitting):
+        return Parts(values != 0)
+    return _recognised(values, fitting, name)
+
+
+def _told(values: npt.NDArray[Any], convention: Convention, name: str) -> Parts:
+    present = _present(values)
+    strange = [v for v in present if v not in convention.known]
+    if strange:
+        raise InputError(f"the {name} holds labels that {convention.title} does not have "
+                         f"({_listed(strange)}): see whether --mask-labels {convention.name} "
+                         "is right")
+    wall = np.isin(values, sorted(convention.wall))
+    blood = np.isin(values, sorted(convention.blood))
+    if present and not (wall.any() and blood.any()):
+        lacking = "wall" if blood.any() else "blood pool"
+        raise InputError(f"the {name} has no {lacking} among its labels ({_listed(present)}) as "
+                         f"{convention.title} means them: see whether --mask-labels "
+                         f"{convention.name} is right, or say --mask-labels {PLAIN}")
+    return Parts(wall | blood, wall)
+
+
+def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> Parts:
+    """The one reading whose shapes are those of a heart."""
+    readings: dict[bytes, tuple[BoolArray, list[Convention]]] = {}
+    for convention in (c for c in fitting if _is_heart(values, c)):
+        mask = np.isin(values, sorted(convention.wall | convention.blood))
+        readings.setdefault(np.packbits(mask).tobytes(), (mask, []))[1].append(convention)
+    if len(readings) != 1:
+        names = " or ".join(c.name for c in fitting)
+        raise InputError(f"the {name} holds the labels {_listed(_present(values))}, which mean "
+                         f"different things to different people: say --mask-labels {names}")
+    mask, conventions = next(iter(readings.values()))
+    dropped = sorted(conventions[0].other & set(_present(values)))
+    if not dropped:
+        return Parts(mask)
+    return Parts(mask, None, [
+        f"the {name}'s labels look like those of {conventions[0].title}: "
+        f"{_listed(dropped)} was taken for the right ventricle and left out; say --mask-labels "
+        "if that is wrong"])
+
+
+def _is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:
+    """Whether the pool lies inside a wall that is nowhere too thick, and what is no left
+    ventricle does not."""
+    from scipy.ndimage import binary_fill_holes
+
+    wall, blood, other = (np.isin(values, sorted(codes)) for codes in
+                          (convention.wall, convention.blood, convention.other))
+    if not wall.any() or not blood.any():
+        return False
+    closed = np.stack([binary_fill_holes(one) for one in wall])
+    if (blood & closed).sum() < _POOL_ENCLOSED * blood.sum():
+        return False
+    if np.median([_reach(w, b) for w, b in zip(wall, blood) if w.any() and b.any()]) > _MOST_REACH:
+        return False
+    return not other.any() or bool((other & closed).sum() <= _OTHER_ENCLOSED * other.sum())
+
+
+def _reach(wall: BoolArray, blood: BoolArray) -> float:
+    """Of one slice: how far the wall reaches from the pool, over the radius of both."""
+    from scipy.ndimage import distance_transform_edt
+
+    radius = np.sqrt((wall | blood).sum() / np.pi)
+    return float(np.percentile(distance_transform_edt(~blood)[wall], 98) / radius)
+
+
+def _present(values: npt.NDArray[Any]) -> list[float]:
+    return [float(v) for v in np.unique(values) if v != 0]
+
+
+def _listed(values: list[Any]) -> str:
+    text = ", ".join(f"{v:g}" for v in values[:6])
+    return text + (" and more" if len(values) > 6 else "")

@@ -1,0 +1,1 @@
+"""A folder of DICOM files as the stacks of one cardiac examination."""
