@@ -250,7 +250,7 @@ def _grey(image: Pixels, window: tuple[float, float]) -> Pixels:
 
 
 def _overlay(ground: Pixels, labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Pixels:
-    colours = np.array([COLOURS[tissue] for tissue in Tissue], np.float32) / 255
+    colours = (np.array([COLOURS[tissue] for tissue in Tissue]) / 255).astype(np.float32)
     fills = np.full(len(Tissue), _FILL, np.float32)
     fills[Tissue.BACKGROUND], fills[Tissue.BLOOD] = 0.0, _FILL_OF_BLOOD
     fill = fills[labels]

@@ -8,7 +8,14 @@ from collections.abc import Iterable
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.study.kinds import LEAST_CONFIDENCE, guess_kind, kind_warnings, short_name
+from deepgmm.study.kinds import (
+    LEAST_CONFIDENCE,
+    Look,
+    kind_of_look,
+    kind_warnings,
+    looks_of,
+    short_name,
+)
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
 from deepgmm.study.words import Kind, Role
 
@@ -72,9 +79,10 @@ def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None
         _check_content(study, role, sequence.values, fitted)
     _exclude_constant(study)
     _check_shape(study)
+    looks = looks_of(study)
     for role in guess:
-        _guess(study, role)
-    _warn(study, *kind_warnings(study))
+        _guess(study, role, looks[role])
+    _warn(study, *kind_warnings(study, looks))
 
 
 def _warn(study: Study, *texts: str) -> None:
@@ -221,9 +229,9 @@ def _holes_and_islands(mask: BoolArray) -> tuple[bool, bool]:
     return holed, split
 
 
-def _guess(study: Study, role: Role) -> None:
+def _guess(study: Study, role: Role, look: Look) -> None:
     sequence = study.sequences[role]
-    kind, confidence = guess_kind(role, sequence.values, study.mask)
+    kind, confidence = kind_of_look(role, look)
     if role is Role.BSSFP:
         sequence.kind = Kind.BSSFP
     elif confidence < LEAST_CONFIDENCE:

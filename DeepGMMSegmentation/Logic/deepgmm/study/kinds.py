@@ -161,29 +161,51 @@ class Look:
     bright_rim: float = np.nan
 
 
-def look_of(values: FloatArray, mask: BoolArray) -> Look:
-    """Describe (slices, rows, columns) values inside a mask of the same shape."""
-    from scipy.ndimage import distance_transform_edt
+@dataclass(frozen=True)
+class _Places:
+    """Where to look in a mask: its box, and inside that the middle, the rim and its edge."""
 
-    box = _box(mask)
-    values, mask = values[box], mask[box]
-    middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
-    for i in np.flatnonzero(mask.any(axis=(1, 2))):
-        depth = distance_transform_edt(np.pad(mask[i], 1))[1:-1, 1:-1]
-        relative = depth / depth.max()
-        middle[i] = relative > 0.6
-        # The outermost pixels are partly something else.
-        rim[i] = mask[i] & (relative < 0.35) & (depth > 1.5)
-        edge[i] = rim[i] & (relative < 0.22)
-    inside = values[mask].astype(np.float64)
+    box: tuple[slice, slice, slice]
+    inside: BoolArray
+    middle: BoolArray
+    rim: BoolArray
+    edge: BoolArray
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> _Places:
+        from scipy.ndimage import distance_transform_edt
+
+        box = _box(mask)
+        mask = mask[box]
+        middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
+        for i in np.flatnonzero(mask.any(axis=(1, 2))):
+            depth = distance_transform_edt(np.pad(mask[i], 1))[1:-1, 1:-1]
+            relative = depth / depth.max()
+            middle[i] = relative > 0.6
+            # The outermost pixels are partly something else.
+            rim[i] = mask[i] & (relative < 0.35) & (depth > 1.5)
+            edge[i] = rim[i] & (relative < 0.22)
+        return cls(box, mask, middle, rim, edge)
+
+
+def looks_of(study: Study) -> dict[Role, Look]:
+    """What every sequence looks like inside the LV mask."""
+    places = _Places.of(study.mask)
+    return {role: _look(sequence.values, places) for role, sequence in study.sequences.items()}
+
+
+def _look(values: FloatArray, places: _Places) -> Look:
+    values = values[places.box]
+    inside = values[places.inside].astype(np.float64)
     negative = float((inside < 0).mean()) if inside.size else 0.0
-    if middle.sum() < 10 or rim.sum() < 10:
+    if places.middle.sum() < 10 or places.rim.sum() < 10:
         return Look(np.nan, np.nan, np.nan, negative, np.nan)
     low, high = np.percentile(inside, (2, 98))
-    pool, wall = float(np.median(values[middle])), float(np.median(values[rim]))
+    pool = float(np.median(values[places.middle]))
+    wall = float(np.median(values[places.rim]))
     width = (high - low) / 2
     return Look(pool, wall, (pool - wall) / width if width > 0 else np.nan, negative,
-                _bright_share(values, edge, pool))
+                _bright_share(values, places.edge, pool))
 
 
 def _box(mask: BoolArray) -> tuple[slice, slice, slice]:
@@ -221,7 +243,11 @@ def guess_kind(role: Role, values: npt.NDArray, mask: BoolArray) -> tuple[Kind, 
     kind : `Kind.UNKNOWN` where the mask is too small to judge by.
     confidence : below `LEAST_CONFIDENCE` the guess should not be relied on.
     """
-    look = look_of(values, mask)
+    return kind_of_look(role, _look(values, _Places.of(mask)))
+
+
+def kind_of_look(role: Role, look: Look) -> tuple[Kind, float]:
+    """As `guess_kind`, from a look that has been taken."""
     if role is Role.BSSFP:
         return Kind.BSSFP, _above(look.contrast, 0.0)
     if role is Role.LGE and look.negative > _SIGNED:
@@ -240,13 +266,12 @@ def guess_kind(role: Role, values: npt.NDArray, mask: BoolArray) -> tuple[Kind, 
     return Kind.T2_PREPARED, _above(look.contrast, 0.0)
 
 
-def kind_warnings(study: Study) -> list[str]:
+def kind_warnings(study: Study, looks: dict[Role, Look]) -> list[str]:
     """Where what the images look like contradicts what they are said to be.
 
     Only plain contradictions: a bright pool where blood must be dark or the other way about,
     negative values where there can be none, numbers that are no milliseconds.
     """
-    looks = {role: look_of(s.values, study.mask) for role, s in study.sequences.items()}
     exchanged = _exchanged(study, looks)
     if exchanged:
         return exchanged
