@@ -123,6 +123,11 @@ def report(options, names: list[str], counts: list[str], scores: dict[str, list[
     checks += [(f"Sunnybrook, {t.title.lower()}, against the eroded mask (later bar)",
                 f"over {geometric[k]:.3f}", number(ours[k], 3), bool(ours[k] > geometric[k]))
                for k, t in enumerate(TISSUES)]
+    ahead = np.subtract(scores[OURS], scores[ERODED]).min(axis=1)
+    checks.append(("Sunnybrook, each patient above the eroded mask in both (later bar)",
+                   f"{len(ahead)} of {len(ahead)}",
+                   f"{int((ahead > 0).sum())} of {len(ahead)}; least {ahead.min():+.4f}",
+                   bool((ahead > 0).all())))
     print(bars(checks))
 
 

@@ -60,7 +60,8 @@ def test_without_the_guard_the_objective_can_rise(monkeypatch: pytest.MonkeyPatc
         problem = Problem((a_case(study),))
         options = replace(anchored_options(problem.tissues, problem.roles, problem.device,
                                            problem.dtype), iterations=25, tolerance=0.0)
-        fit = fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior([True]), options)
+        fit = fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior([True]),
+                           options)
         rises.append(np.diff(fit.traces[0][3:]).max())
     assert max(rises) > 1e-9
 

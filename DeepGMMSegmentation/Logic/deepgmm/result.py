@@ -16,7 +16,7 @@ from deepgmm.study.words import Tissue
 #: seeds 100 to 120.
 PIXELS_TOGETHER = {Tissue.BLOOD: 20.0, Tissue.MYOCARDIUM: 60.0, Tissue.EDEMA: 60.0,
                    Tissue.SCAR: 25.0}
-BORDER_MM = 0.27
+BORDER_MM = 0.28
 
 
 @dataclass

@@ -50,7 +50,8 @@ class AnchoredOptions:
     compatibility : (K, K) what neighbouring wall pixels prefer; None switches the field off.
     papillary : share of the pool that is not pure blood: papillary muscle, trabeculae and
         their partial volume with blood, from all muscle to three quarters blood in four steps.
-        At 0.8 all five compositions of the pool are equally likely.
+        At 0.8 all five compositions of the pool are equally likely; the default leans a little
+        to trabeculae, which real pools are lined with.
     papillary_in_wall : label papillary muscle as healthy wall instead of pool.
     outlier : share of every tissue that lies anywhere in the mask's intensity box, so that
         one pixel's evidence for a tissue is bounded.
@@ -68,7 +69,7 @@ class AnchoredOptions:
     wall: WallPrior = field(default_factory=WallPrior)
     sectors: SectorPrior | None = None
     compatibility: Tensor | None = None
-    papillary: float = 0.8
+    papillary: float = 0.85
     papillary_in_wall: bool = False
     outlier: float = 0.02
     gaps: Tensor | None = None

@@ -1,0 +1,140 @@
+"""The LV mask from segments or from a labelmap volume, and the wall where it is apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepgmm.errors import InputError
+from deepgmm.scene.grids import Grid, mask_on
+from deepgmm.scene.places import Place
+from deepgmm.scene.stacks import Stack, array_of, labelmap_place, read_stack
+from deepgmm.study.cine import image_of
+from deepgmm.study.conventions import parse_convention, parts_of
+from deepgmm.study.masks import MaskAndWall
+from deepgmm.study.seg_nrrd import Segment
+from deepgmm.study.study import BoolArray
+from deepgmm.study.words import Tissue
+
+if TYPE_CHECKING:
+    import slicer
+
+_NAME = "LV mask"
+
+#: What people call the wall where they do not tell its tissues apart, lower case.
+_WALL_NAMES = ("wall", "lv wall", "left ventricular wall", "lv myocardium")
+
+
+def read_mask(node: slicer.vtkMRMLNode, grid: Grid, *, segments: Sequence[str] = (),
+              labels: str | None = None, frame: slicer.vtkMRMLTransformNode | None = None
+              ) -> MaskAndWall:
+    """The LV mask on a grid.
+
+    Parameters
+    ----------
+    node : a segmentation, or a volume of labels.
+    segments : IDs of the segments that together are the left ventricle; may be left out where
+        there is only one. Where their terminology or names tell blood from wall, and the two do
+        not overlap, the wall is kept.
+    labels : what the values of a volume mean (`deepgmm.study.conventions`).
+    frame : a transform that is not to be applied, because the grid is under it as well.
+
+    Raises
+    ------
+    InputError
+        Neither of the two, no or unknown segments, or a mask that lies elsewhere.
+    """
+    if node.IsA("vtkMRMLSegmentationNode"):
+        return _from_segments(node, list(segments), grid, frame)
+    return _from_labels(node, grid, labels, frame)
+
+
+def _from_labels(node: Any, grid: Grid, labels: str | None, frame: Any) -> MaskAndWall:
+    import SimpleITK as sitk
+
+    stack = read_stack(node, _NAME, frame)
+    if stack.cine is not None:
+        raise InputError(f"the {_NAME} is a sequence: give one labelmap, or a segmentation")
+    values = sitk.GetArrayFromImage(stack.image)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise InputError(f"the {_NAME} holds NaN or infinite values: give whole numbers")
+    parts = parts_of(values, parse_convention(labels), _NAME)
+    warnings = list(parts.warnings)
+    inside = mask_on(grid, _like(stack, parts.mask), warnings)
+    wall = None if parts.wall is None else mask_on(grid, _like(stack, parts.wall), [])
+    return MaskAndWall(inside, wall, warnings)
+
+
+def _like(stack: Stack, inside: BoolArray) -> Stack:
+    return Stack(stack.name, image_of(inside.astype(np.uint8), stack.place.geometry),
+                 stack.place, stack.framed, stack.hash)
+
+
+def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAndWall:
+    segmentation = node.GetSegmentation()
+    count = segmentation.GetNumberOfSegments() if segmentation else 0
+    if not ids and count == 1:
+        ids = [segmentation.GetNthSegmentID(0)]
+    if not ids:
+        raise InputError(f"the {_NAME}'s segmentation has {count} segments: choose those that "
+                         "together are the left ventricle" if count else
+                         f"the {_NAME}'s segmentation has no segment: draw the left ventricle")
+    warnings: list[str] = []
+    blood: list[BoolArray] = []
+    wall: list[BoolArray] = []
+    other: list[BoolArray] = []
+    for one in ids:
+        segment = segmentation.GetSegment(one)
+        if segment is None:
+            raise InputError(f"a segment chosen for the {_NAME} is no longer there: choose again")
+        stack = _segment_stack(node, one, frame)
+        found: list[str] = []
+        inside = (np.zeros(grid.image.GetSize()[::-1], bool) if stack is None
+                  else mask_on(grid, stack, found))
+        warnings += [w for w in found if w not in warnings]
+        part = _part(segment)
+        (other if part is None else wall if part else blood).append(inside)
+    inside = np.any([*blood, *wall, *other], axis=0)
+    if other or not wall or not blood:
+        return MaskAndWall(inside, None, warnings)
+    pool, ring = np.any(blood, axis=0), np.any(wall, axis=0)
+    overlap = int((pool & ring).sum())
+    if overlap:
+        warnings.append(f"blood and wall overlap in {overlap} voxels of the {_NAME}: only what "
+                        "they cover together was taken, not where one ends")
+    return MaskAndWall(inside, None if overlap or not ring.any() or not pool.any() else ring,
+                       warnings)
+
+
+def _part(segment: Any) -> bool | None:
+    """Whether a segment is wall; None where nothing says what it is."""
+    import vtk
+
+    entry = vtk.reference("")
+    segment.GetTag(segment.GetTerminologyEntryTagName(), entry)
+    tissue = Segment(segment.GetName() or "", 1, 0, str(entry)).tissue
+    if tissue is None:
+        return True if (segment.GetName() or "").strip().lower() in _WALL_NAMES else None
+    return tissue is not Tissue.BLOOD
+
+
+def _segment_stack(node: Any, segment_id: str, frame: Any) -> Stack | None:
+    """The voxels of a segment, also of one that is kept as a surface; None where it has none."""
+    import slicer
+
+    labelmap = slicer.vtkOrientedImageData()
+    if node.GetSegmentation().ContainsRepresentation("Binary labelmap"):
+        node.GetBinaryLabelmapRepresentation(segment_id, labelmap)
+    else:
+        slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentBinaryLabelmapRepresentation(
+            node, segment_id, labelmap, False)
+    if not all(n > 0 for n in labelmap.GetDimensions()) \
+            or labelmap.GetPointData().GetScalars() is None:
+        return None
+    transform = node.GetParentTransformNode()
+    framed = frame is not None and transform is frame
+    place: Place = labelmap_place(labelmap, None if framed else transform, f"the {_NAME}")
+    inside = (array_of(labelmap) != 0).astype(np.uint8)
+    return Stack(_NAME, image_of(inside, place.geometry), place, framed, "")
