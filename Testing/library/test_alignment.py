@@ -239,6 +239,26 @@ def test_the_picture_shows_every_slice(tmp_path: Path) -> None:
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
 
+def test_the_flicker_shows_before_and_after_by_turns(tmp_path: Path) -> None:
+    from PIL import Image
+
+    study = with_moved(a_patient(), drawn(4, 2, 6))
+    after = with_alignment(study, "shift")
+    write_alignment_picture(study, after, tmp_path / "flicker.gif")
+    with Image.open(tmp_path / "flicker.gif") as image:
+        assert image.n_frames == 2 and image.info["loop"] == 0
+        frames = []
+        for number in range(2):
+            image.seek(number)
+            frames.append(np.asarray(image.convert("L"), float))
+    moved = [np.abs(a - b).mean() for a, b in zip(np.array_split(frames[0][70:, 120:], 3, axis=1),
+                                                  np.array_split(frames[1][70:, 120:], 3, axis=1),
+                                                  strict=True)]
+    still = list(study.roles).index(L)
+    others = [m for i, m in enumerate(moved) if i != still]
+    assert moved[still] < 0.3 * min(others), "the reference does not move"
+
+
 # Slices at other positions
 
 def a_stack(path: Path, positions: list[float], step: float, values: np.ndarray) -> Path:

@@ -28,7 +28,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "probabilities": (".nii.gz", ".nii"),
     "montage": (".png",),
     "report": (".json",),
-    "alignment picture": (".png",),
+    "alignment picture": (".png", ".gif"),
 }
 
 

@@ -78,7 +78,8 @@ def segment(
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
     align_picture: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="The images before and after the shift that --align finds.",
+        metavar="OUT.png|gif",
+        help="The images before and after the shift that --align finds; flickering as .gif.",
         rich_help_panel=_OUT)] = None,
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +16,10 @@ from deepgmm.study.files import together
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+_FLICKER_MS = 700
 _GAP, _EDGE, _LEFT, _TOP = 6, 16, 90, 62
 _TEXT, _QUIET = "#e8e8e8", "#9a9a9a"
 _BACKGROUND = 18
@@ -21,10 +27,11 @@ _OUTLINE = np.array([255, 200, 0], np.uint8)
 
 
 def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> None:
-    """Write the picture as PNG; it appears whole or not at all.
+    """Write the picture; it appears whole or not at all.
 
-    Rows are slices; columns are the reference, then each other sequence before and after, all
-    with the LV mask's outline, which never moves, and the shift under each pair.
+    As `.png`, rows are slices; columns are the reference, then each other sequence before and
+    after, all with the LV mask's outline, which never moves, and the shift under each pair. As
+    `.gif` the same sequences flicker between before and after.
 
     Parameters
     ----------
@@ -35,45 +42,71 @@ def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike
     InputError
         The file cannot be written.
     """
+    draw = alignment_gif if Path(path).suffix.lower() == ".gif" else alignment_png
     with together() as outputs:
-        outputs.path(path, "alignment picture").write_bytes(alignment_png(before, after))
+        outputs.path(path, "alignment picture").write_bytes(draw(before, after))
 
 
 def alignment_png(before: Study, after: Study) -> bytes:
-    """The picture as the bytes of a PNG file."""
-    findings = after.provenance["alignment"]
-    reference = Role(findings["reference"])
+    """Before and after side by side, as the bytes of a PNG file."""
+    reference = Role(after.provenance["alignment"]["reference"])
     others = [role for role in before.roles if role is not reference]
+    panels = [_Panel(before, reference, f"{reference.title}, the reference")]
+    for role in others:
+        panels += [_Panel(before, role, f"{role.title} before"),
+                   _Panel(after, role, f"{role.title} after", after.provenance["alignment"])]
+    buffer = io.BytesIO()
+    _drawn(before, panels).save(buffer, "png", compress_level=4)
+    return buffer.getvalue()
+
+
+def alignment_gif(before: Study, after: Study) -> bytes:
+    """Before and after by turns, as the bytes of an endless GIF."""
+    frames = [_drawn(before, [_Panel(study, role, f"{role.title} {word}")
+                              for role in before.roles]).quantize(dither=0)
+              for study, word in ((before, "before"), (after, "after"))]
+    buffer = io.BytesIO()
+    frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:],
+                   duration=_FLICKER_MS, loop=0)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """A column: a sequence of one of the studies, its title, and whose moves stand under it."""
+
+    study: Study
+    role: Role
+    title: str
+    findings: dict[str, Any] | None = None
+
+
+def _drawn(before: Study, panels: list[_Panel]) -> Image.Image:
+    """One row a slice, one column a panel; greys are those of the study as it came."""
     view = _view(before.mask, before.geometry)
     height, width = view.size
-    columns = 1 + 2 * len(others)
     slices = before.slices
     canvas = np.full((_TOP + len(slices) * (height + _GAP) + _EDGE,
-                      2 * _EDGE + _LEFT + columns * (width + _GAP), 3), _BACKGROUND, np.uint8)
-    lefts = [_EDGE + _LEFT + i * (width + _GAP) for i in range(columns)]
-    words = [Words(_EDGE, 18, "Alignment", 17, _TEXT, bold=True),
-             Words(lefts[0], 46, f"{reference.title}, the reference", 13, _TEXT)]
-    panels = [(before, reference)] + [(s, r) for r in others for s in (before, after)]
-    for left, (study, role) in zip(lefts[1:], panels[1:]):
-        words.append(Words(left, 46, f"{role.title} {'before' if study is before else 'after'}",
-                           13, _TEXT))
+                      2 * _EDGE + _LEFT + len(panels) * (width + _GAP), 3), _BACKGROUND, np.uint8)
+    lefts = [_EDGE + _LEFT + i * (width + _GAP) for i in range(len(panels))]
+    words = [Words(_EDGE, 18, "Alignment", 17, _TEXT, bold=True)]
+    words += [Words(left, 46, panel.title, 13, _TEXT)
+              for left, panel in zip(lefts, panels, strict=True)]
     windows = {role: _window(before, role) for role in before.roles}
     for row, index in enumerate(slices):
         top = _TOP + row * (height + _GAP)
         words.append(Words(_EDGE, top + 14, f"Slice {index}", 14, _TEXT, bold=True))
         outline = _inner_edge(view.blocks(before.mask[index]))
-        for left, (study, role) in zip(lefts, panels):
-            values = study.sequences[role].values[index]
-            grey = (_grey(view.smooth(values), windows[role]) * 255).astype(np.uint8)
-            panel = np.broadcast_to(grey[..., None] if grey.ndim == 2 else grey,
+        for left, panel in zip(lefts, panels, strict=True):
+            values = panel.study.sequences[panel.role].values[index]
+            grey = (_grey(view.smooth(values), windows[panel.role]) * 255).astype(np.uint8)
+            drawn = np.broadcast_to(grey[..., None] if grey.ndim == 2 else grey,
                                     (height, width, 3)).copy()
-            panel[outline] = _OUTLINE
-            canvas[top:top + height, left:left + width] = panel
-        for left, role in zip(lefts[2::2], others):
-            words += _said(findings, role, index, left + 4, top + height - 10)
-    buffer = io.BytesIO()
-    lettered(canvas, words).save(buffer, "png", compress_level=4)
-    return buffer.getvalue()
+            drawn[outline] = _OUTLINE
+            canvas[top:top + height, left:left + width] = drawn
+            if panel.findings is not None:
+                words += _said(panel.findings, panel.role, index, left + 4, top + height - 10)
+    return lettered(canvas, words)
 
 
 def _said(findings: dict[str, Any], role: Role, index: int, x: int, y: int) -> list[Words]:
