@@ -15,7 +15,7 @@ from deepgmm.identify.contrast import contrast_prior
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model import anchored
 from deepgmm.model.anchored import fit_anchored
-from deepgmm.settings import Papillary
+from deepgmm.settings import Method, Papillary
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
@@ -96,3 +96,17 @@ def test_many_studies_keep_their_settings() -> None:
     study = make_patient(seed=1, slices=1).study
     inside = next(segment_many([study], Settings(papillary=Papillary.WALL)))
     assert (inside.labels == segment(study, Settings(papillary=Papillary.WALL)).labels).all()
+
+
+def test_starts_that_disagree_are_told_and_beaten_ones_are_not() -> None:
+    """Scar all around: the anchor takes disease for healthy wall, and the other start wins."""
+    torn = segment(make_patient(seed=101, patient_set="atypical").study)
+    assert min(f.agreement for f in torn.fits) < 0.9
+    assert any("other starts of the fit" in w for w in torn.warnings)
+    plain = segment(make_patient(seed=100, patient_set="healthy", slices=2).study)
+    assert min(f.agreement for f in plain.fits) > 0.95
+    assert not any("other starts of the fit" in w for w in plain.warnings)
+    one = segment(make_patient(seed=100, slices=1).study, Settings(method=Method.GMM, restarts=1))
+    assert np.isnan(one.fits[0].agreement)
+    several = segment(make_patient(seed=100, slices=1).study, Settings(method=Method.GMM))
+    assert 0 < several.fits[0].agreement <= 1

@@ -30,6 +30,9 @@ SHOWN_BY = {Tissue.SCAR: (Role.LGE, (Tissue.SCAR,)),
 #: Fitted on phantom patients of seeds 100 to 115; see the calibration table.
 TEMPERATURE = 2.0
 
+#: A start that ends so much higher, nats a pixel, is no rival to the one kept.
+RIVAL = 0.15
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -123,7 +126,8 @@ def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[F
     Returns
     -------
     Fit, and for each case whether its anchored start was the better; `agreement` of the fit is
-    the share of each slice's pixels that both starts give the same label.
+    the share of each slice's pixels that both starts give the same label, diseases found absent
+    apart; 1 where the other start was no rival.
     """
     count = len(problem.cases)
     if not terms.anchor:
@@ -135,8 +139,16 @@ def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[F
     better = np.where(anchored, 0, count) + np.arange(count)
     rows = torch.cat([both.slices_of([case]) for case in better])
     labels = fit.posterior.argmax(2)
+    for case in range(2 * count if terms.absence else 0):
+        own = both.slices_of([case])
+        for absent in absent_tissues(both, fit, case):  # what will not be in the result
+            painted = labels[own] == both.tissues.index(absent)
+            labels[own] = labels[own].masked_fill(painted, both.tissues.index(Tissue.MYOCARDIUM))
     first, second = labels.chunk(2)
     agreement = problem.batch.mean((first == second).to(problem.dtype))
+    beaten = torch.as_tensor(np.abs(energy[:count] - energy[count:]) > RIVAL,
+                             device=agreement.device)[problem.ventricle.study]
+    agreement = torch.where(beaten, torch.ones_like(agreement), agreement)
     return replace(fit.select(rows), agreement=agreement), anchored.tolist()
 
 
