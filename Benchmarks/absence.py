@@ -92,7 +92,8 @@ def errors(hearts: list, tissue: Tissue) -> tuple[str, str]:
 
 
 def words_of(least: dict[str, float]) -> str:
-    return f"{least['share']:.0%} of the wall and {least['contrast']:g} standard deviations"
+    return (f"{least['share']:.0%} of the wall and {least['contrast']:g} standard deviations, or "
+            f"{least['plain']:.0%} of the wall")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ COMMANDS = (
             quick=("--slices", "5", "--repeats", "1")),
     Command("phantom_accuracy", "Accuracy on the phantom", quick=("--patients", "2")),
     Command("ablation", "What each term brings",
-            quick=("--patients", "1", "--small", "1", "--without-network")),
+            quick=("--patients", "1", "--small", "1")),
     Command("absence", "When a disease is reported absent", quick=("--patients", "1")),
     Command("sequences", "Any set of sequences", quick=("--patients", "1")),
     Command("uncertainty", "Uncertainty", quick=("--patients", "1")),

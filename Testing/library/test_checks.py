@@ -7,7 +7,7 @@ import itertools
 
 import numpy as np
 import pytest
-from study_files import MASK, POOL, SHAPE, WALL, arrays
+from study_files import MASK, POOL, RADIUS, SHAPE, WALL, arrays
 
 from deepgmm.errors import InputError
 from deepgmm.study.checks import check_study, parse_slices
@@ -129,8 +129,11 @@ def test_a_mask_at_the_border_is_said(shift: int, said: bool) -> None:
     assert ("touches the image's border" in warnings_of(study)) is said
 
 
-def test_a_mask_of_the_whole_image_is_said() -> None:
-    assert "is this the left ventricle?" in warnings_of(a_study_of(np.ones(SHAPE, bool)))
+def test_a_mask_of_nearly_the_whole_image_is_said_and_of_all_of_it_refused() -> None:
+    assert "covers 100 % of the image" in refusal(a_study_of(np.ones(SHAPE, bool)))
+    most = np.zeros(SHAPE, bool)
+    most[:, 2:-2, 2:-2] = True
+    assert "is this the left ventricle?" in warnings_of(a_study_of(most))
 
 
 @pytest.mark.parametrize(("pixel", "said"), [(0.3, True), (1.3, False), (3.0, False), (5.0, True)])
@@ -139,8 +142,14 @@ def test_a_heart_too_small_or_too_large_is_said(pixel: float, said: bool) -> Non
     assert ("mm2, wanted 250 to 12000" in warnings_of(study)) is said
 
 
-def test_the_wall_given_as_the_mask_is_said() -> None:
-    assert "the myocardium alone, give it as --wall" in warnings_of(a_study_of(WALL))
+def test_the_wall_given_as_the_mask_is_refused_and_a_small_hole_said() -> None:
+    assert "give pool and wall together, or this mask as --wall" in refusal(a_study_of(WALL))
+    apex = np.where(np.arange(3)[:, None, None] == 2, MASK, WALL)  # without a pool of its own
+    assert "the LV mask has a hole of 28 %" in refusal(a_study_of(apex))
+    small = MASK & (RADIUS > 5)
+    assert "the LV mask has holes" in warnings_of(a_study_of(small))
+    one = np.where(np.arange(3)[:, None, None] == 2, WALL, MASK)
+    assert "the LV mask has holes" in warnings_of(a_study_of(one))
 
 
 def test_a_second_island_is_said() -> None:
@@ -177,8 +186,20 @@ def test_many_wild_voxels_are_refused() -> None:
     images = arrays()
     images["bssfp"][:, :, 20:22] = np.inf
     count = int((np.isinf(images["bssfp"]) & MASK).sum())
-    assert f"bSSFP has NaN or infinite values in {count} of {MASK.sum()} pixels" in refusal(
-        a_study_of(**images))
+    said = refusal(a_study_of(**images))
+    assert f"bSSFP has NaN or infinite values in {count} of {MASK.sum()} pixels" in said
+    assert "on slices 0-2" in said and "--slices" not in said
+
+
+def test_wild_voxels_of_some_slices_are_named_and_of_slices_left_out_forgiven() -> None:
+    images = arrays()
+    images["t2"][1, :, 20:30] = np.nan
+    said = refusal(a_study_of(**images))
+    assert "on slice 1 " in said and "or leave slice 1 out with --slices 0,2" in said
+    study = a_study_of(**images)
+    study.excluded = {1: "left out by --slices"}
+    assert warnings_of(study) == ""
+    assert np.isfinite(study.sequences[Role.T2].values).all()
 
 
 def test_a_constant_image_is_refused() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_type_hints
 
 import nibabel
 import numpy as np
@@ -18,9 +19,18 @@ import SimpleITK as sitk
 from study_files import MASK, SHAPE, TRUTH, options, save, save_all
 
 from deepgmm import __version__
-from deepgmm.cli.main import main
+from deepgmm.cli.acting import ACTS_ON
+from deepgmm.cli.demo_command import demo
+from deepgmm.cli.evaluate_command import evaluate
+from deepgmm.cli.import_command import import_folder
+from deepgmm.cli.log import _FLAGS, _WORDS
+from deepgmm.cli.main import _command, main
+from deepgmm.cli.phantom_command import phantom
+from deepgmm.cli.segment_command import segment
+from deepgmm.errors import InputError
 from deepgmm.settings import Settings
 from deepgmm.study.labelmap import read_labels
+from deepgmm.study.phantom import make_patient, write_patient
 from deepgmm.study.words import Tissue
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import")
@@ -99,7 +109,8 @@ def test_without_typer_the_extra_is_named() -> None:
     code = ("import sys; sys.modules['typer'] = None; from deepgmm.cli.main import main; "
             "sys.exit(main(['--help']))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 3 and "pip install 'deepgmm[cli]'" in done.stderr
+    assert done.returncode == 3
+    assert f"{Path(sys.executable).name} -m pip install 'typer>=0.12' 'rich>=13'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -243,6 +254,141 @@ def test_ones_own_priors_enter_by_their_hash(inputs, out: Path, tmp_path: Path) 
     assert json.loads(text)["settings"]["priors"] == f"sha256:{wanted}"
 
 
+def test_what_replaces_an_older_file_is_said(inputs, out: Path, capsys) -> None:
+    (out / "o.json").write_text("older")
+    assert run("segment", *inputs, "--report", out / "o.json", "--labelmap", out / "o.nrrd") == 0
+    said = capsys.readouterr().out.splitlines()
+    assert f"report: {out / 'o.json'} (replaced)" in said and f"labelmap: {out / 'o.nrrd'}" in said
+
+
+# Options that do nothing
+
+@pytest.mark.parametrize(("words", "said"), [
+    (["--covariance", "full"], "--covariance does nothing with --method auto: it acts on "
+                               "gmm, svgmm"),
+    (["--method", "map", "--mean-weight", 0.5], "--mean-weight does nothing with --method map: "
+                                                "it acts on deepg, deepsvg"),
+    (["--method", "gmm", "--papillary", "wall"], "--papillary does nothing with --method gmm: "
+                                                 "it acts on auto, map"),
+    (["--method", "gmm", "--covariance", "full", "--restarts", 2], ""),
+    (["--method", "map", "--restarts", 5], ""),
+])
+def test_an_option_that_does_nothing_is_said_to(inputs, out, capsys, words, said) -> None:
+    assert run("segment", *inputs, "--report", out / "o.json", *words) == 0
+    idle = [w for w in capsys.readouterr().err.splitlines() if "does nothing" in w]
+    assert idle == ([f"warning: {said}"] if said else [])
+
+
+def test_each_option_that_acts_on_some_methods_is_a_setting() -> None:
+    assert set(ACTS_ON) <= {f.name for f in dataclasses.fields(Settings)}
+
+
+# Alignment
+
+def a_shifted_patient(folder: Path) -> dict[str, Path]:
+    """A phantom whose T2 lies 5 mm further along the rows."""
+    patient = make_patient(1000, slices=2)
+    paths = write_patient(patient, folder)
+    image = sitk.ReadImage(str(paths["t2"]))
+    pixels = round(5 / image.GetSpacing()[0])
+    moved = sitk.GetImageFromArray(np.roll(sitk.GetArrayFromImage(image), pixels, axis=2))
+    moved.CopyInformation(image)
+    sitk.WriteImage(moved, str(paths["t2"]))
+    return {role: paths[role] for role in ("bssfp", "lge", "t2", "mask")}
+
+
+def test_a_shifted_t2_is_moved_and_shown(tmp_path: Path, out: Path, capsys) -> None:
+    from PIL import Image
+
+    inputs = options(a_shifted_patient(tmp_path / "in"))
+    assert run("segment", *inputs, "--report", out / "o.json", "--align", "shift",
+               "--align-picture", out / "x.gif") == 0
+    printed = capsys.readouterr()
+    assert "aligned on LGE" in printed.out and f"alignment picture: {out / 'x.gif'}" in printed.out
+    report = json.loads((out / "o.json").read_text())["alignment"]
+    assert report["applied"]
+    lengths = [np.hypot(m["dx"], m["dy"]) for m in report["moves"] if m["sequence"] == "t2"]
+    assert lengths and min(lengths) > 3
+    assert "T2 was moved by up to" in printed.err
+    with Image.open(out / "x.gif") as picture:
+        assert picture.n_frames == 2
+
+
+def test_the_default_warns_of_a_shift_and_moves_nothing(tmp_path: Path, out: Path, capsys) -> None:
+    inputs = options(a_shifted_patient(tmp_path / "in"))
+    assert run("segment", *inputs, "--report", out / "o.json") == 0
+    printed = capsys.readouterr()
+    assert "aligned on" not in printed.out
+    assert "T2 lies up to" in printed.err and "--align shift" in printed.err
+    assert json.loads((out / "o.json").read_text())["alignment"]["applied"] is False
+    assert run("segment", *inputs, "--report", out / "o.json", "--align", "off") == 0
+    assert "T2 lies" not in capsys.readouterr().err
+    assert "alignment" not in json.loads((out / "o.json").read_text())
+
+
+def test_the_picture_appears_with_the_other_files_or_not_at_all(inputs, out, monkeypatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise InputError("the montage cannot be written")
+
+    monkeypatch.setattr("deepgmm.review.outputs.write_outputs", fails)
+    assert run("segment", *inputs, "--align-picture", out / "x.png", "-o", out / "o.seg.nrrd") == 2
+    assert list(out.iterdir()) == []
+
+
+def test_lge_alone_has_nothing_to_align(tmp_path: Path, out: Path, capsys) -> None:
+    paths = save_all(tmp_path / "in", ("lge", "mask"))
+    assert run("segment", *options(paths), "--labelmap", out / "o.nrrd", "--align", "shift",
+               "--align-picture", out / "x.png") == 0
+    printed = capsys.readouterr()
+    assert "nothing to align: LGE is the only sequence" in printed.err
+    assert "aligned on" not in printed.out and "alignment picture" not in printed.out
+    assert [p.name for p in out.iterdir()] == ["o.nrrd"]
+
+
+# Log
+
+@pytest.mark.parametrize("words", [
+    ["import", "nowhere", "-o", "Mueller_Hans_study"], ["import", "nowhere", "-oMueller_Hans"],
+    ["import", "nowhere", "-qoMueller_Hans"], ["import", "nowhere", "--output=Mueller_Hans"],
+    ["import", "Mueller_Hans"], ["import", "--identified", "Mueller_Hans"],
+    ["import", "--", "-Mueller_Hans"], ["evaluate", "Mueller_Hans", "Mueller_Hans_too"],
+    ["segment", "--labelmap", "Mueller_Hans"], ["segment", "--lge", "Mueller_Hans", "--json"],
+    ["segment", "--study", "Mueller_Hans", "--json"], ["segment", "--mistyped", "Mueller_Hans"],
+    ["segment", "-o", "-Mueller_Hans"], ["Mueller_Hans"],
+])
+def test_no_path_is_logged_whatever_it_looks_like(words, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deepgmm.cli.log.default_log", lambda: tmp_path / "deepgmm.log")
+    assert run(*words) == 2
+    log = (tmp_path / "deepgmm.log").read_text()
+    assert "Mueller" not in log and "Hans" not in log, log
+
+
+def test_words_stay_in_the_log_and_none_but_the_user_reads_it(tmp_path: Path) -> None:
+    log = tmp_path / "run.log"
+    log.touch(mode=0o644)
+    for _ in range(2):
+        assert run("segment", "--method", "gmm", "--seed", 7, "--log", log, "--json") == 2
+    assert log.read_text().count("deepgmm segment --method gmm --seed 7 --log <log> --json\n") == 2
+    if sys.platform != "win32":
+        assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_knows_which_options_take_what() -> None:
+    """A flag taken for an option would let a path pass for a word."""
+    seen = set()
+    for name, command in _command().commands.items():
+        for option in (p for p in command.params if p.param_type_name == "option"):
+            for spelling in option.opts:
+                assert option.is_flag == (spelling in _FLAGS), (name, spelling)
+                seen.add(spelling.lstrip("-"))
+    assert seen >= _WORDS
+    hints = [h for c in (segment, demo, phantom, evaluate, import_folder)
+             for h in get_type_hints(c).items()]
+    paths = {name.replace("_", "-") for name, hint in hints if "Path" in str(hint)}
+    assert {"output", "lge", "study", "log"} <= paths and not paths & _WORDS
+
+
 # Phantom, evaluate, demo
 
 def test_phantom_then_segment_then_evaluate(tmp_path: Path, capsys) -> None:
@@ -337,6 +483,17 @@ def test_folders_are_matched_by_case_not_by_order(tmp_path: Path, capsys) -> Non
     scores = json.loads(captured.out)
     assert all(s["volume"]["Scar"]["dice"] == 1 for s in scores["cases"].values())
     assert captured.err == "warning: 1 truths have no prediction; left out\n"
+
+
+def test_slices_without_any_prediction_are_asked_about(tmp_path: Path, capsys) -> None:
+    found = TRUTH.copy()
+    found[[0, 2]] = 0
+    truth, prediction = save(TRUTH, tmp_path / "t.nrrd"), save(found, tmp_path / "p.nrrd")
+    assert run("evaluate", prediction, truth) == 0
+    assert ("note: slices 0 and 2 hold no prediction: were they left out?"
+            in capsys.readouterr().out)
+    assert run("evaluate", truth, truth) == 0
+    assert "no prediction" not in capsys.readouterr().out
 
 
 def test_demo(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cache
 from pathlib import Path
 
@@ -76,10 +77,43 @@ def test_without_a_name_the_mask_is_right(seed: int, convention: str) -> None:
     np.testing.assert_array_equal(found.mask, patient.truth > 0)
     assert found.wall is None
     rv = CODES[convention][0]
-    assert len(found.warnings) == (rv > 0)
-    for text in found.warnings:
-        assert CONVENTIONS[convention].title in text
-        assert f": {rv} was taken for the right ventricle" in text
+    text, = found.warnings
+    assert CONVENTIONS[convention].title in text
+    assert "would use its wall too" in text
+    assert (f": {rv} was taken for the right ventricle" in text) is (rv > 0)
+
+
+@pytest.mark.parametrize("patient_set", ["typical", "atypical"])
+@pytest.mark.parametrize("seed", range(100, 104))
+def test_a_wrong_name_is_not_believed(seed: int, patient_set: str) -> None:
+    """Whatever is read otherwise than it was written is refused, or at least said."""
+    patient = a_patient(seed, patient_set)
+    for convention, named in itertools.product(CODES, CODES):
+        labels = written(patient, convention)
+        try:
+            found = parts_of(labels, named)
+        except InputError as error:
+            assert named != convention
+            if "is no heart" in str(error):
+                assert f"--mask-labels {convention})" in str(error)
+            continue
+        right = np.array_equal(found.mask, patient.truth > 0) and np.array_equal(
+            found.wall, patient.wall)
+        assert right is (not found.warnings)
+
+
+@pytest.mark.parametrize(("convention", "named"), [
+    ("mnms", "deepgmm"), ("mnms", "emidec"), ("mnms", "acdc"), ("acdc", "mnms")])
+def test_a_right_ventricle_is_no_wall(convention: str, named: str) -> None:
+    title = CONVENTIONS[named].title
+    with pytest.raises(InputError, match=rf"read as {title} the LV mask is no heart: it looks "
+                                         rf"like .* \(--mask-labels {convention}\)"):
+        parts_of(written(a_patient(), convention), named)
+
+
+def test_labels_that_are_no_heart_to_anyone_are_said() -> None:
+    found = parts_of(1 * (MASK & (X < 0)) + 2 * (MASK & (X > 0)), "mnms")
+    assert "read as M&Ms the LV mask hardly is a heart" in found.warnings[0]
 
 
 @pytest.mark.parametrize("convention", CODES)
@@ -106,11 +140,17 @@ def test_labels_that_could_mean_several_things_are_refused() -> None:
     assert "say --mask-labels deepgmm or emidec or acdc or mnms" in str(caught.value)
 
 
-def test_labels_without_right_ventricle_need_no_name() -> None:
+def test_labels_without_right_ventricle_need_no_name_but_their_wall_is_pointed_out() -> None:
     for labels in (TRUTH, 1 * MASK + WALL, 255 * MASK, 1 * MASK + WALL + SCAR):
         found = parts_of(labels)
         np.testing.assert_array_equal(found.mask, MASK)
-        assert found.wall is None and not found.warnings
+        assert found.wall is None
+        if labels.max() == 255:
+            assert not found.warnings
+        else:
+            text, = found.warnings
+            assert "EMIDEC: --mask-labels deepgmm would use its wall too" in text.replace(
+                " or M&Ms", "")
 
 
 def test_unknown_values_are_inside_and_said() -> None:
@@ -168,7 +208,7 @@ def test_a_labelmap_of_another_grid_is_resampled_with_its_wall(tmp_path: Path) -
 
 def test_a_mask_that_hardly_overlaps_is_refused_and_a_cut_one_said(tmp_path: Path) -> None:
     lge, axes = save(arrays()["lge"], tmp_path / "lge.nrrd"), (0.8, 0.6, 0.0)
-    for shift, word in ((60.0, None), (78.0, "% of the LV mask lies on them")):
+    for shift, word in ((20.0, None), (36.0, "or cut the LV mask to what they show")):
         moved = save(MASK.astype(np.uint8), tmp_path / "mask.nrrd",
                      origin=tuple(o + shift * a for o, a in zip(ORIGIN, axes)))
         if word is None:
@@ -178,6 +218,23 @@ def test_a_mask_that_hardly_overlaps_is_refused_and_a_cut_one_said(tmp_path: Pat
         else:
             with pytest.raises(InputError, match=word):
                 read_study(lge=lge, mask=moved, resample=True)
+
+
+def test_a_mask_on_more_slices_than_the_images_is_cut_and_said(tmp_path: Path) -> None:
+    lge = save(arrays()["lge"][:2], tmp_path / "lge.nrrd")
+    mask = save(MASK.astype(np.uint8), tmp_path / "mask.nrrd")
+    study = read_study(lge=lge, mask=mask, resample=True)
+    np.testing.assert_array_equal(study.mask, MASK[:2])
+    assert any("only 67 % of the LV mask lies on the images" in w for w in study.warnings)
+
+
+def test_images_of_the_heart_alone_take_a_mask_of_the_whole_chest(tmp_path: Path) -> None:
+    lge = save(arrays()["lge"], tmp_path / "lge.nrrd")
+    wide = sitk.ConstantPad(an_image(MASK.astype(np.uint8)), (30, 30, 2), (30, 30, 2))
+    sitk.WriteImage(wide, str(tmp_path / "mask.nrrd"))
+    study = read_study(lge=lge, mask=tmp_path / "mask.nrrd", resample=True)
+    np.testing.assert_array_equal(study.mask, MASK)
+    assert not any("lies on the images" in w for w in study.warnings)
 
 
 def test_the_command_line_takes_a_convention(tmp_path: Path, capsys) -> None:

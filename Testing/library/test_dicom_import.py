@@ -142,10 +142,41 @@ def test_a_study_folder_comes_out(a_whole_examination, patient, tmp_path, capsys
 
 def test_a_second_import_replaces_the_first(a_whole_examination, tmp_path) -> None:
     for lge, kind in (("31", "lge-psir"), ("30", "lge-magnitude")):
-        assert run("import", a_whole_examination, "-o", tmp_path / "s", "--lge", lge, "-q") == 0
+        assert run("import", a_whole_examination, "-o", tmp_path / "s", "--lge", lge, "-q",
+                   "--force") == 0
         said = json.loads((tmp_path / "s" / "study.json").read_text())
         assert said["sequences"]["lge"]["kind"] == kind
         assert said["sequences"]["lge"]["series"] == [int(lge)]
+
+
+def test_another_patient_does_not_enter_a_study_folder(
+        a_whole_examination, exam, patient, tmp_path, capsys) -> None:
+    """Nor does a file of the first stay behind once the second is forced in."""
+    study = tmp_path / "s"
+    assert run("import", a_whole_examination, "-o", study, "-q") == 0
+    before = {p.name: p.read_bytes() for p in study.iterdir()}
+    add_sequences(exam, patient, "lge")
+    assert run("import", exam.folder, "-o", study, "-q") == 2
+    assert "not empty" in (said := capsys.readouterr().err) and "--force" in said
+    assert {p.name: p.read_bytes() for p in study.iterdir()} == before
+    for own in ("mask.nii.gz", "notes.txt", "t2.nrrd"):
+        (study / own).write_bytes(b"mine")
+    assert run("import", exam.folder, "-o", study, "-q", "--force") == 0
+    assert sorted(p.name for p in study.iterdir()) == [
+        "lge.nii.gz", "mask.nii.gz", "notes.txt", "study.json", "t2.nrrd"]
+
+
+def test_a_study_json_cannot_name_a_file_elsewhere_for_removal(exam, patient, tmp_path) -> None:
+    study, outside = tmp_path / "s", tmp_path / "t2.nii.gz"
+    study.mkdir()
+    outside.write_bytes(b"mine")
+    (study / "notes.txt").write_bytes(b"mine")
+    (study / "study.json").write_text(json.dumps({
+        "format": "deepgmm study", "version": 1,
+        "sequences": {"t2": {"file": "../t2.nii.gz", "cine": "notes.txt"}, "lge": {"file": []}}}))
+    add_sequences(exam, patient, "lge")
+    assert run("import", exam.folder, "-o", study, "-q", "--force") == 0
+    assert outside.exists() and (study / "notes.txt").exists()
 
 
 # What may not go along
@@ -168,7 +199,7 @@ def test_no_identifier_goes_along_unless_asked(a_whole_examination, tmp_path, ca
             assert word not in content, (path.name, word)
     assert not any(w.decode() in capsys.readouterr().err for w in IDENTIFIERS)
 
-    assert run("import", a_whole_examination, "-o", out, "-q", "--identified") == 0
+    assert run("import", a_whole_examination, "-o", out, "-q", "--identified", "--force") == 0
     content = (out / "study.json").read_text()
     assert "MRN-12345" in content and "Doe^Jane" in content and "psir_sa_PSIR" in content
 
@@ -296,7 +327,7 @@ def test_a_short_axis_that_is_none_of_the_three_is_refused(exam, patient, capsys
 def test_a_folder_without_dicom_is_refused(exam, capsys) -> None:
     exam.folder.mkdir()
     (exam.folder / "image.nii").write_bytes(b"something else")
-    assert "no DICOM image (1 files: not DICOM)" in told(exam, capsys)
+    assert "no DICOM image (1 file: not DICOM)" in told(exam, capsys)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path, capsys) -> None:
@@ -413,5 +444,6 @@ def test_without_pydicom_the_extra_is_named(tmp_path) -> None:
     code = ("import sys; sys.modules['pydicom'] = None; from deepgmm.cli.main import main; "
             f"sys.exit(main(['import', {str(tmp_path)!r}]))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 2 and "pip install 'deepgmm[dicom]'" in done.stderr
+    assert done.returncode == 2
+    assert f"{Path(sys.executable).name} -m pip install 'pydicom>=2.4'" in done.stderr
     assert "Traceback" not in done.stderr

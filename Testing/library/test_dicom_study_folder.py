@@ -164,6 +164,32 @@ def test_a_slice_that_a_sequence_lacks_is_left_out_and_said(exam, patient) -> No
     assert study.excluded == {2: "T2 has no slice there"} and study.slices == (0, 1, 3)
 
 
+def test_to_ask_for_a_slice_that_lge_lacks_blames_lge(exam) -> None:
+    patient = a_patient(105, slices=5, lge=Kind.LGE_PSIR)
+    cine = a_cine(whole(patient, Role.BSSFP), patient.study.mask, at=6)
+    exam.add(10, "cine_sa", cine, patient.study.geometry, tags=CINE)
+    exam.add(31, "psir_sa", whole(patient, Role.LGE), patient.study.geometry, tags=PSIR,
+             signed=True, skip=(2,))
+    folder = imported(exam, patient)
+    with pytest.raises(InputError, match=r"LGE has NaN .* on slice 2 \(or does not reach there"):
+        read_study_folder(folder, slices="2", phase=0)
+
+
+@pytest.mark.parametrize("slices", [None, "0-2"])
+def test_a_slice_that_lge_itself_lacks_is_left_out_and_said(exam, slices) -> None:
+    """No other sequence can be brought there either, but it is LGE that lacks it."""
+    patient = a_patient(105, slices=5, lge=Kind.LGE_PSIR)
+    geometry = patient.study.geometry
+    exam.add(31, "psir_sa", whole(patient, Role.LGE), geometry, tags=PSIR, signed=True, skip=(2,))
+    exam.add(40, "T2_STIR_sa", whole(patient, Role.T2), geometry, tags=STIR)
+    study = read_study_folder(imported(exam, patient), slices=slices)
+    assert study.excluded[2] == "LGE has no slice there"
+    assert study.slices == ((0, 1, 3, 4) if slices is None else (0, 1))
+    assert [w for w in study.warnings if "slice 2 was" in w] == [
+        "slice 2 was left out: LGE has no slice there"]
+    assert np.isfinite(study.images).all()
+
+
 def test_slices_at_other_depths_are_told(exam, patient) -> None:
     lge = patient.study.geometry
     study = two_sequences(exam, patient, moved(lge, columns=-5, rows=-5, along=2.5))
@@ -212,6 +238,17 @@ def test_an_image_that_looks_otherwise_than_its_header_says_is_told(exam, patien
 
 
 # The command
+
+def test_a_mask_of_another_place_needs_no_warning_of_the_folders_own(exam, patient) -> None:
+    add_all(exam, patient)
+    folder = imported(exam, patient)
+    folder = imported(exam, patient, "--force", mask=False)
+    stays = "the study folder has a mask already"
+    assert any(w.startswith(stays) for w in read_study_folder(folder).warnings)
+    other = folder.parent / "other.nii.gz"
+    (folder / "mask.nii.gz").rename(other)
+    assert not any(w.startswith(stays) for w in read_study_folder(folder, mask=other).warnings)
+
 
 def test_segment_takes_a_study_folder_as_it_takes_its_files(exam, patient, tmp_path) -> None:
     add_all(exam, patient)

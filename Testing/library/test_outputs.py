@@ -219,7 +219,7 @@ def test_the_same_result_gives_the_same_bytes(a_result, everything) -> None:
 def test_a_wrong_suffix_is_refused_before_anything_is_written(
     a_result, tmp_path: Path, what: str, name: str
 ) -> None:
-    with pytest.raises(InputError, match=f"{what}'s file name must end with"):
+    with pytest.raises(InputError, match=f"the file name of the {what} must end with"):
         write_outputs(a_result, **{what: tmp_path / name})
     assert list(tmp_path.iterdir()) == []
 

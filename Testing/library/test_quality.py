@@ -223,7 +223,11 @@ def test_proposals_name_slices_and_how_to_leave_them_out() -> None:
         "T2: goes on", "slice 0: LGE is blurred; the LV mask is very small",
         "slice 3: T2 is saturated", "to leave the slices named out, say --slices 1-2,4"]
     assert proposals([], study) == []
-    assert len(proposals([Finding(i, None, "x") for i in range(5)], study)) == 5
+    assert proposals([Finding(i, None, "x") for i in range(5)], study) == ["slices 0-4: x"]
+    faults = [Finding(i, Role.LGE, "is blurred") for i in (0, 1, 3)] + [Finding(4, None, "x")]
+    assert proposals(faults, study) == [
+        "slices 0-1,3: LGE is blurred", "slice 4: x",
+        "to leave the slices named out, say --slices 2"]
 
 
 def test_slices_left_out_are_not_looked_at() -> None:

@@ -289,7 +289,10 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
         assert low <= result.volume(tissue) <= high
     crisp = np.stack([result.labels == t for t in result.tissues], 1).astype(np.float32)
     sure = replace(result, posterior=crisp)
-    assert sure.volume_interval(Tissue.BLOOD) == pytest.approx([sure.volume(Tissue.BLOOD)] * 2)
+    low, high = sure.volume_interval(Tissue.BLOOD)
+    assert low < sure.volume(Tissue.BLOOD) < high, "the border may lie off as a whole"
+    told = replace(sure, study=replace(sure.study, wall=sure.labels > Tissue.BLOOD))
+    assert told.volume_interval(Tissue.BLOOD) == pytest.approx([sure.volume(Tissue.BLOOD)] * 2)
     assert np.isnan(result.volume_interval(Tissue.MVO)).all()
     baseline = segment(a_patient.study, Settings(method=Method.GMM, restarts=1))
     assert np.isnan(baseline.volume_interval(Tissue.BLOOD)).all(), "its posterior is not calibrated"
@@ -297,19 +300,18 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
 
 @pytest.mark.parametrize("term", [f.name for f in fields(Terms)])
 def test_every_term_has_a_switch_that_does_something(term: str) -> None:
-    """On hearts with an infarct, with an unusual one, healthy, and in noise, together."""
-    changed = False
-    for patient_set, seed, difficulty in (("typical", 31, 1.0), ("atypical", 31, 1.0),
-                                          ("healthy", 31, 1.0), ("atypical", 121, 2.0),
-                                          ("atypical", 122, 2.0)):
-        study = make_patient(seed, patient_set=patient_set, slices=3, difficulty=difficulty).study
+    """On a heart with an infarct, a healthy one, or one in noise."""
+    def moves(patient_set: str, seed: int, difficulty: float) -> bool:
+        study = make_patient(seed, patient_set=patient_set, slices=2, difficulty=difficulty).study
         contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, TISSUES)
         problem = Problem((Case(study, study.slices, TISSUES, contrast, Settings()),))
         whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))
                        for on in (True, False))
         assert np.isfinite(less.posterior.numpy()).all()
-        changed |= not np.allclose(whole.posterior, less.posterior)
-    assert changed
+        return not np.allclose(whole.posterior, less.posterior)
+    assert any(moves(*heart) for heart in (
+        ("typical", 31, 1.0), ("healthy", 31, 1.0), ("atypical", 121, 2.0),
+        ("atypical", 122, 2.0), ("healthy", 33, 1.0), ("atypical", 101, 1.0)))
 
 
 def test_a_fit_that_did_not_settle_is_said(a_patient: PhantomPatient,

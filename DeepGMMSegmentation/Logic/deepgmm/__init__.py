@@ -18,6 +18,8 @@ _HOMES = {
     "Settings": "settings",
     "Method": "settings",
     "Preset": "settings",
+    "Covariance": "settings",
+    "Papillary": "settings",
     "Result": "result",
     "segment": "segment",
     "segment_many": "segment",
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
     from deepgmm.result import Result
     from deepgmm.segment import segment, segment_many
-    from deepgmm.settings import Method, Preset, Settings
+    from deepgmm.settings import Covariance, Method, Papillary, Preset, Settings
     from deepgmm.study.reading import read_study
     from deepgmm.study.study import Geometry, Sequence, Study
     from deepgmm.study.words import Kind, Role, Tissue

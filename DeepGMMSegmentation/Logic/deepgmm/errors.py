@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
+
+def how_to_install(*requirements: str) -> str:
+    """The command that brings packages to the Python that runs."""
+    python = Path(sys.executable or "python").name
+    return " ".join([python, "-m pip install", *(f"'{r}'" for r in requirements)])
+
 
 class DeepGMMError(Exception):
     """Base of the house's own errors. The message is one line that a user can act on."""

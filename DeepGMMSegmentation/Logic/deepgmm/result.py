@@ -71,11 +71,12 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    def volume(self, tissue: Tissue) -> float:
+    def volume(self, tissue: Tissue | str) -> float:
         """Volume of one tissue, ml."""
+        tissue = Tissue.named(tissue)
         return float((self.labels == tissue).sum()) * self.study.geometry.voxel_volume
 
-    def volume_interval(self, tissue: Tissue) -> tuple[float, float]:
+    def volume_interval(self, tissue: Tissue | str) -> tuple[float, float]:
         """90 % interval of one tissue's volume, ml.
 
         About the expected volume, with the variance of as many independent pixels as the errors
@@ -85,7 +86,7 @@ class Result:
         there is none: for methods whose posterior is not calibrated, for a tissue reported
         absent, and for microvascular obstruction told apart from scar.
         """
-        none = (float("nan"), float("nan"))
+        tissue, none = Tissue.named(tissue), (float("nan"), float("nan"))
         if tissue not in self.tissues or not self.provenance.get("calibrated", False):
             return none
         if (self.labels == Tissue.MVO).any() and tissue is Tissue.SCAR:

@@ -86,7 +86,7 @@ def segment_many(studies: Iterable[Study], settings: Settings | None = None, *,
     InputError, ComputationError : as `segment`, when the turn comes to the study at fault; the
         results of those before it have been given by then.
     """
-    settings = settings or Settings()
+    settings = replace(settings) if settings else Settings()  # checked again, and ours
     waiting: list[Case] = []
     for study in studies:
         try:
@@ -162,18 +162,15 @@ def _check(case: Case, result: Result) -> None:
 def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
     if not settings.tissues:
         return study.tissues
-    try:
-        wanted = {Tissue[name.strip().upper()] for name in settings.tissues}
-    except KeyError as unknown:
-        names = ", ".join(t.name.lower() for t in Tissue if t)
-        raise InputError(f"no tissue is called {unknown}: choose from {names}") from None
+    wanted = {Tissue.named(name) for name in settings.tissues}
     allowed = set(study.tissues)
     if not wanted <= allowed:
         missing = ", ".join(sorted(t.name.lower() for t in wanted - allowed))
         given = ", ".join(role.title for role in study.roles)
         raise InputError(f"{missing} cannot be told apart from {given} alone")
     if len(wanted) < 2:
-        raise InputError("at least two tissues are needed")
+        raise InputError(f"only {next(iter(wanted)).title.lower()} is asked for: a mixture needs "
+                         "at least two tissues")
     return tuple(sorted(wanted))
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from numbers import Integral
 from typing import Any
+
+from deepgmm.errors import InputError
 
 
 class Method(str, Enum):
@@ -79,7 +82,38 @@ class Settings:
     keep_mvo: bool = False
     bias_degree: int = 0
 
+    def __post_init__(self) -> None:
+        """Words for enumerations become them; what no fit could take is refused at once.
+
+        Raises
+        ------
+        InputError : naming the setting and what it may be.
+        """
+        for name, kind in _ENUMERATIONS.items():
+            value = getattr(self, name)
+            try:
+                setattr(self, name, kind(value.lower() if type(value) is str else value))
+            except ValueError:
+                known = ", ".join(choice.value for choice in kind)
+                raise InputError(f"{name} is {value!r}: choose from {known}") from None
+        for name in ("seed", "restarts", "bias_degree"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a whole number from 0")
+        for name in ("mean_weight", "degrees", "outlier", "total_variation"):
+            if not isinstance(getattr(self, name), (int, float)):
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a number")
+        if isinstance(self.tissues, str):
+            raise InputError(f"tissues is {self.tissues!r}: give a list of names")
+        self.tissues = list(self.tissues)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for provenance."""
         return {name: value.value if isinstance(value, Enum) else value
                 for name, value in asdict(self).items()}
+
+
+_ENUMERATIONS: dict[str, type[Enum]] = {
+    "method": Method, "preset": Preset, "device": Device, "covariance": Covariance,
+    "papillary": Papillary,
+}

@@ -50,7 +50,7 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
             if path is None:
                 continue
             if suffix_of(path) not in SUFFIXES[what]:
-                raise InputError(f"the {what}'s file name must end with "
+                raise InputError(f"the file name of the {what} must end with "
                                  + " or ".join(SUFFIXES[what]) + _hint(what, path))
             # Hard links and letter case can make two names one file.
             same = next((name for source, name in sources.items()

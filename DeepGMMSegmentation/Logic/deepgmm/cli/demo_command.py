@@ -32,7 +32,7 @@ def demo(
 
         deepgmm demo --output demo-output
     """
-    from deepgmm.cli.segment_command import Job, run, written
+    from deepgmm.cli.segment_command import Job, existing, run, written
     from deepgmm.study.phantom import make_patient, write_patient
 
     make_folder(output / "input", "output")
@@ -43,12 +43,13 @@ def demo(
         "montage": output / "montage.png",
         "report": output / "report.json",
     }
+    older = existing(outputs)
     result = run(Job(
         inputs={name: paths[name] for name in ("bssfp", "lge", "t2", "mask")}, outputs=outputs,
         settings=Settings(method=method, device=device)), quiet=quiet)
     if not quiet:
         print(f"{_comparison(result, paths['truth'])}\n\ninput: {output / 'input'}\n"
-              + written(outputs))
+              + written(outputs, older))
 
 
 def _comparison(result: Result, truth: Path) -> str:

@@ -49,14 +49,28 @@ def evaluate(
     warn(warnings)
     wanted = _tissues(tissues)
     scores: dict[str, Scores] = {}
+    notes: list[str] = []
     with progress_bar(quiet) as progress:
         for number, (case, files) in enumerate(pairs.items()):
             progress(number / len(pairs), f"case {number + 1} of {len(pairs)}")
-            scores[case] = _score(case if len(pairs) > 1 else "", *files, wanted)
+            name = case if len(pairs) > 1 else ""
+            scores[case], blank = _score(name, *files, wanted)
+            if blank:
+                notes.append(_blank_note(name, blank))
     if json:
         sys.stdout.write(_json(scores, single=prediction.is_file()))
     else:
         print(_one(next(iter(scores.values()))) if len(scores) == 1 else _many(scores))
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr if json else sys.stdout)
+
+
+def _blank_note(case: str, slices: list[int]) -> str:
+    one = len(slices) == 1
+    which = " and ".join(filter(None, [", ".join(map(str, slices[:-1])), str(slices[-1])]))
+    return ((f"case {case}: " if case else "")
+            + f"slice{'' if one else 's'} {which} hold{'s' if one else ''} no prediction: "
+            f"{'was it' if one else 'were they'} left out?")
 
 
 def _pairs(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
@@ -118,7 +132,8 @@ def _tissues(text: str | None) -> tuple[Tissue, ...] | None:
 
 
 def _score(case: str, prediction: Path, truth: Path,
-           tissues: tuple[Tissue, ...] | None) -> Scores:
+           tissues: tuple[Tissue, ...] | None) -> tuple[Scores, list[int]]:
+    """Scores, and the slices on which the truth holds something and the prediction nothing."""
     import numpy as np
 
     from deepgmm.review.metrics import FOUR_TISSUES
@@ -139,7 +154,9 @@ def _score(case: str, prediction: Path, truth: Path,
     if not chosen:
         raise InputError("neither prediction nor truth holds any tissue: see whether the right "
                          "files were given")
-    return compare(found, true.values, true.geometry, chosen)
+    blank = np.flatnonzero(true.values.any((1, 2)) & ~found.any((1, 2))).tolist()
+    return (compare(found, true.values, true.geometry, chosen),
+            blank if len(blank) < len(found) and found.any() else [])
 
 
 def _json(scores: dict[str, Scores], *, single: bool) -> str:

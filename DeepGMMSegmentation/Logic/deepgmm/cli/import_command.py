@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,6 +43,9 @@ def import_folder(
         "map.")] = "auto",
     identified: Annotated[bool, typer.Option(
         "--identified", help="Put patient, dates and series names into study.json.")] = False,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Write into a folder that holds something already; the images of an "
+        "earlier import are replaced or removed, other files stay.")] = False,
     quiet: Quiet = False,
     log: Log = None,
 ) -> None:
@@ -60,6 +64,8 @@ def import_folder(
     from deepgmm.study.words import Role
 
     parse_phase(phase)
+    if output is not None and not force:
+        _refuse_to_mix(output)
     kinds = {Role.LGE: parse_kind(Role.LGE, lge_kind), Role.T2: parse_kind(Role.T2, t2_kind)}
     said: dict[str, Any] = {}
     with progress_bar(quiet) as progress:
@@ -79,6 +85,13 @@ def import_folder(
         raise InputError(found.choice.problem)
     if output is not None and not quiet:
         print(f"study folder: {output}")
+
+
+def _refuse_to_mix(output: Path) -> None:
+    with suppress(OSError):  # what cannot be read is told where it is to be made
+        if any(not path.name.startswith(".") for path in output.iterdir()):
+            raise InputError("the study folder is not empty, and may hold another patient: "
+                             "choose another, or add --force to replace an earlier import")
 
 
 def _write(found: Examination, output: Path, phase: str | None, identified: bool,

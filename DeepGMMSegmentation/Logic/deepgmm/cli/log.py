@@ -4,16 +4,34 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from deepgmm import __version__
 
 #: A log that has grown beyond this is begun anew.
 _LARGEST = 1_000_000
+
+COMMANDS = ("segment", "demo", "phantom", "evaluate", "import")
+
+#: Options whose values are words or numbers of ours; what follows any other is kept back.
+_WORDS = frozenset((
+    "lge-kind", "t2-kind", "mask-labels", "slices", "phase", "align", "method", "preset", "device",
+    "covariance", "seed", "tissues", "papillary", "degrees", "outlier", "restarts", "mean-weight",
+    "total-variation", "bias-degree", "patients", "patient", "set", "difficulty", "sequences",
+    "layout"))
+
+#: Options that take no value.
+_FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--quiet", "-q", "--json",
+                    "--help", "-h", "--version"))
+_SHORT = "oqh"
+_GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
 
 _PATH = re.compile(r"""(?<![\w<.])(?:[A-Za-z]:)?(?:[\\/][^\s'"\\/:,;]+){2,}""")
 _FRAME = re.compile(r'^(\s*)File "(.+)", line (\d+)', re.MULTILINE)
@@ -49,13 +67,22 @@ def log_error(error: BaseException, arguments: list[str]) -> str:
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             full = place.is_file() and place.stat().st_size > _LARGEST
-            with place.open("w" if full else "a", encoding="utf-8",
-                            errors="backslashreplace") as stream:
+            with open(place, "w" if full else "a", encoding="utf-8",
+                      errors="backslashreplace", opener=_private) as stream:
                 stream.write(entry)
             return f" (log: {place})"
         except (OSError, ValueError):
             continue
     return ""
+
+
+def _private(place: str, flags: int) -> int:
+    """Open a file that none but the user can read, also where it is older than this rule."""
+    descriptor = os.open(place, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        with suppress(OSError):
+            os.chmod(place, 0o600)
+    return descriptor
 
 
 def _option(arguments: list[str], name: str) -> str | None:
@@ -67,37 +94,46 @@ def _option(arguments: list[str], name: str) -> str | None:
     return None
 
 
-def _named(arguments: list[str]) -> list[tuple[str, str]]:
-    """(value, role) of every argument that may be a path."""
-    named, role = [], ""
+def _parsed(arguments: list[str]) -> Iterator[tuple[str, str, str]]:
+    """(what stands before a value, the value, its role) of every argument; a role where the
+    value may be a user's: whatever follows an option that is not known to take a word."""
+    option, only_values = "", False
     for number, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
-        if argument.startswith("-") and len(argument) > 1:
-            role = name.lstrip("-")
-            if not equals:
+        before, value, role = "", argument, option or "input"
+        if not option and not only_values and argument.startswith("-") and len(argument) > 1:
+            glued = _GLUED.match(argument)
+            if argument == "--":
+                only_values = True
+            elif equals and name.startswith("--"):
+                before, value, role = f"{name}=", argument[len(name) + 1:], name.lstrip("-")
+            elif glued:
+                before, value, role = glued[1], glued[2], glued[1][-1]
+            elif argument.startswith("--") or argument.strip("-") in _SHORT:
+                option = "" if argument in _FLAGS else argument.lstrip("-")
+            if value == argument:
+                yield "", argument, ""
                 continue
-        else:
-            value = argument
-        if number and (re.search(r"[\\/.]", value) or Path(value).exists()):
-            named.append((value, f"<{role or 'input'}>"))
-        role = ""
-    return named
+        option = ""
+        ours = value in COMMANDS if number == 0 else role in _WORDS
+        yield before, value, "" if ours and not _looks_a_path(value) else f"<{role}>"
+
+
+def _looks_a_path(value: str) -> bool:
+    return bool(re.search(r"[\\/.]", value)) or Path(value).exists()
 
 
 def _command_line(arguments: list[str]) -> str:
-    roles = dict(_named(arguments))
-    words = []
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        words.append(f"{name}={roles.get(value, value)}" if equals and argument.startswith("-")
-                     else roles.get(argument, argument))
-    return " ".join(["deepgmm", *words])
+    return " ".join(["deepgmm", *(before + (role or value)
+                                  for before, value, role in _parsed(arguments))])
 
 
 def _scrubbed(text: str, arguments: list[str]) -> str:
     """Users' paths out of a text: first those given, by their roles, then whatever looks so."""
     known: dict[str, str] = {}
-    for value, role in _named(arguments):
+    for _, value, role in _parsed(arguments):
+        if not role:
+            continue
         path = Path(value)
         for spelling in (value, os.path.abspath(value), os.path.realpath(value), path.name,
                          path.name.split(".")[0], os.path.dirname(os.path.abspath(value))):
@@ -111,7 +147,7 @@ def _scrubbed(text: str, arguments: list[str]) -> str:
     for line in text.splitlines(keepends=True):
         # Frames and their source lines are indented, and are ours or a library's.
         if not line.startswith(" "):
-            head, colon, message = line.partition(": ")
+            head, colon, message = line.partition(": ") if ": " in line else ("", "", line)
             message = given.sub(lambda match: known[match[0]], message)
             line = head + colon + _PATH.sub("<path>", message)
         lines.append(line)

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from deepgmm import __version__
-from deepgmm.cli.log import log_error
-from deepgmm.errors import DeepGMMError
+from deepgmm.cli.log import COMMANDS, log_error
+from deepgmm.errors import DeepGMMError, how_to_install
 
 DONE, INPUT_AT_FAULT, FAILED, INTERRUPTED = 0, 2, 3, 130
 
@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] not in ("typer", "rich", "click"):
             raise
-        _say("the command line needs typer and rich: pip install 'deepgmm[cli]'")
+        _say("the command line needs typer and rich: "
+             + how_to_install("typer>=0.12", "rich>=13"))
         return FAILED
     with _terminable(), warnings.catch_warnings():
         if not sys.warnoptions:  # libraries' remarks are not for users
@@ -133,8 +134,7 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
 
 
 def _help_of(arguments: list[str]) -> str:
-    known = ("segment", "demo", "phantom", "evaluate", "import")
-    return " ".join(["deepgmm", *[a for a in arguments[:1] if a in known], "--help"])
+    return " ".join(["deepgmm", *[a for a in arguments[:1] if a in COMMANDS], "--help"])
 
 
 def _say(text: str) -> None:

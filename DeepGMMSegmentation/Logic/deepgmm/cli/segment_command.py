@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli.acting import idle_options
 from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
@@ -150,9 +151,10 @@ def segment(
         lge_kind=lge_kind, t2_kind=t2_kind, mask_labels=mask_labels, mask_dicom=mask_dicom,
         slices=slices, resample=resample, study=study, phase=phase, align=align,
         align_picture=align_picture)
-    if not json and not any(job.outputs.values()):
+    if not json and not any(job.files.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
                          "--probabilities, --montage, --report or --json")
+    older = existing(job.files)
     began = time.perf_counter()
     result = run(job, quiet=quiet)
     if json:
@@ -161,7 +163,7 @@ def segment(
         sys.stdout.write(report_text(result))
     elif not quiet:
         print(summary(result, time.perf_counter() - began))
-        print(written(job.outputs))
+        print(written(job.files, older))
 
 
 @dataclass
@@ -190,7 +192,13 @@ class Job:
     align: Align = Align.CHECK
     align_picture: Path | None = None
 
+    @property
+    def files(self) -> dict[str, Path | None]:
+        """Every file that is to be written, by what it is."""
+        return self.outputs | {"alignment picture": self.align_picture}
 
+
+_MOVES = (Align.SHIFT, Align.RIGID)
 _TITLES = {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2", "mask": "LV mask", "wall": "wall"}
 
 
@@ -210,11 +218,12 @@ def run(job: Job, *, quiet: bool) -> Result:
                              "to --priors")
     if job.study is not None and job.study.is_dir():
         sources |= {f"study's {file.name}": file for file in job.study.iterdir()}
-    check_places(job.outputs | {"alignment picture": job.align_picture}, sources)
+    check_places(job.files, sources)
     with progress_bar(quiet) as progress:
         began = time.perf_counter()
         with hushed():
-            study = _read(job)
+            came = _read(job)
+        study = _aligned(came, job)
         read = time.perf_counter()
 
         import deepgmm.methods  # noqa: F401  torch, which the report's times hold apart
@@ -229,26 +238,39 @@ def run(job: Job, *, quiet: bool) -> Result:
                 ("segment", time.perf_counter() - loaded))}
         progress(0.92, "writing")
 
-        from deepgmm.review.outputs import write_outputs
-
-        write_outputs(result, **job.outputs)
+        _write(result, came, job)
         progress(1.0, "done")
-    warn([*study.warnings, *result.warnings])
+    warn([*idle_options(job.settings), *study.warnings, *result.warnings])
     return result
 
 
 def _aligned(study: Study, job: Job) -> Study:
-    """The study as `--align` wants it, and the picture of it where asked for."""
+    """The study as `--align` wants it; of a single sequence no picture is made."""
     from deepgmm.study.alignment import with_alignment
 
-    found = with_alignment(study, job.align)
-    if job.align_picture is not None:
-        from deepgmm.review.alignment_picture import write_alignment_picture
+    study = with_alignment(study, job.align)
+    if len(study.sequences) == 1 and (job.align in _MOVES or job.align_picture is not None):
+        unmade = ", so no alignment picture is made" if job.align_picture is not None else ""
+        study.warnings.append(f"nothing to align: {study.roles[0].title} is the only "
+                              f"sequence{unmade}")
+        job.align_picture = None
+    return study
 
-        moved = found if job.align in (Align.SHIFT, Align.RIGID) else with_alignment(
-            study, Align.SHIFT)
-        write_alignment_picture(study, moved, job.align_picture)
-    return found
+
+def _write(result: Result, came: Study, job: Job) -> None:
+    """All files, or none; `came` is the study before it was aligned."""
+    from deepgmm.review.outputs import write_outputs
+    from deepgmm.study.files import together
+
+    with together() as outputs:
+        if job.align_picture is not None:
+            from deepgmm.review.alignment_picture import alignment_picture
+            from deepgmm.study.alignment import with_alignment
+
+            moved = result.study if job.align in _MOVES else with_alignment(came, Align.SHIFT)
+            outputs.path(job.align_picture, "alignment picture").write_bytes(
+                alignment_picture(came, moved, job.align_picture))
+        write_outputs(result, **job.outputs)
 
 
 def _read(job: Job) -> Study:
@@ -293,16 +315,22 @@ def summary(result: Result, seconds: float) -> str:
 def _moves(study: Study) -> str:
     """The table of the alignment, where the study was moved."""
     found = study.provenance.get("alignment")
-    if not found or not found["applied"]:
+    if not found or not found["applied"] or not found["moves"]:
         return ""
     from deepgmm.study.alignment import alignment_rows
 
     return f"\n{table(alignment_rows(found))}"
 
 
-def written(outputs: dict[str, Path | None]) -> str:
-    """Where the files are, one a line."""
-    return "\n".join(f"{what}: {path}" for what, path in outputs.items() if path is not None)
+def existing(outputs: dict[str, Path | None]) -> set[str]:
+    """Which of the outputs will take the place of an older file."""
+    return {what for what, path in outputs.items() if path is not None and path.exists()}
+
+
+def written(outputs: dict[str, Path | None], older: set[str]) -> str:
+    """Where the files are, one a line, and which of them replaced an `older` one."""
+    return "\n".join(f"{what}: {path}{' (replaced)' if what in older else ''}"
+                     for what, path in outputs.items() if path is not None)
 
 
 def _names(text: str | None) -> list[str]:

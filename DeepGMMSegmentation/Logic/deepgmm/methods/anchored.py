@@ -99,7 +99,7 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
             absent = absent_tissues(part, fit, place) if terms.absence else {}
             if absent:
                 fewer.setdefault(tuple(t for t in sought if t not in absent), []).append(case)
-                said.setdefault(case, []).extend(_in_words(t, s) for t, s in absent.items())
+                said.setdefault(case, []).extend(_in_words(t, *why) for t, why in absent.items())
             else:
                 kept.append(place)
         for left, again in fewer.items():
@@ -161,12 +161,13 @@ def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool
                             options, progress=progress)
 
 
-def absent_tissues(problem: Problem, fit: Fit, case: int) -> dict[Tissue, Support]:
-    """The diseases of one case that its data do not support."""
+def absent_tissues(problem: Problem, fit: Fit, case: int,
+                   ) -> dict[Tissue, tuple[Support, dict[str, float]]]:
+    """The diseases of one case that its data do not support, and what was asked of each."""
     found = {t: judged(problem, fit, case, t) for t in problem.tissues if t in SHOWN_BY}
     scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
     least = {Tissue.SCAR: SCAR_LEAST, Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
-    return {t: s for t, s in found.items() if not s.suffices(least[t])}
+    return {t: (s, least[t]) for t, s in found.items() if not s.suffices(least[t])}
 
 
 def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -180,13 +181,14 @@ def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
     return soft / soft.sum(2, keepdim=True).clamp_min(floor)
 
 
-def _in_words(tissue: Tissue, found: Support) -> str:
+def _in_words(tissue: Tissue, found: Support, least: dict[str, float]) -> str:
     text = (f"no {tissue.title.lower()} was found: what looked like it covers "
             f"{found.share:.1%} of the wall")
-    if np.isnan(found.contrast):
-        return text
+    if found.share < least["share"] or np.isnan(found.contrast):
+        return f"{text} (asked: {least['share']:.0%})"
     return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
-            "without")
+            f"without (asked: {least['contrast']:g}, or {least['plain']:.0%} of the wall); look "
+            "for it yourself")
 
 
 def judged(problem: Problem, fit: Fit, case: int, tissue: Tissue) -> Support:

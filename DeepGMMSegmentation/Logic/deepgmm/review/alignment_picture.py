@@ -26,6 +26,12 @@ _BACKGROUND = 18
 _OUTLINE = np.array([255, 200, 0], np.uint8)
 
 
+def alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> bytes:
+    """The picture as the bytes of a file of that name: `.gif` flickers, `.png` stands still."""
+    draw = alignment_gif if Path(path).suffix.lower() == ".gif" else alignment_png
+    return draw(before, after)
+
+
 def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> None:
     """Write the picture; it appears whole or not at all.
 
@@ -42,9 +48,9 @@ def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike
     InputError
         The file cannot be written.
     """
-    draw = alignment_gif if Path(path).suffix.lower() == ".gif" else alignment_png
     with together() as outputs:
-        outputs.path(path, "alignment picture").write_bytes(draw(before, after))
+        outputs.path(path, "alignment picture").write_bytes(
+            alignment_picture(before, after, path))
 
 
 def alignment_png(before: Study, after: Study) -> bytes:
@@ -62,8 +68,10 @@ def alignment_png(before: Study, after: Study) -> bytes:
 
 def alignment_gif(before: Study, after: Study) -> bytes:
     """Before and after by turns, as the bytes of an endless GIF."""
+    from PIL import Image
+
     frames = [_drawn(before, [_Panel(study, role, f"{role.title} {word}")
-                              for role in before.roles]).quantize(dither=0)
+                              for role in before.roles]).quantize(dither=Image.Dither.NONE)
               for study, word in ((before, "before"), (after, "after"))]
     buffer = io.BytesIO()
     frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:],

@@ -226,7 +226,8 @@ def _title(role: Role, kind: Kind) -> tuple[str, str]:
 
 def _windows(result: Result, view: _View) -> dict[Role, tuple[float, float]]:
     """One grey window a sequence for all slices, from inside the LV mask and a little wider:
-    fat beside the heart would take the contrast away."""
+    fat beside the heart would take the contrast away. Where blood outshines edema (T2 maps,
+    T2-prepared) from inside the wall."""
     study = result.study
     used = np.zeros(study.mask.shape[0], bool)
     used[list(study.slices)] = True
@@ -235,9 +236,12 @@ def _windows(result: Result, view: _View) -> dict[Role, tuple[float, float]]:
         where[:, view.rows, view.columns] = True
     windows = {}
     for role, sequence in study.sequences.items():
-        values = sequence.values[where]
+        wall = where & (result.labels > Tissue.BLOOD)
+        bright_blood = sequence.kind in (Kind.T2_MAP, Kind.T2_PREPARED) and wall.any()
+        values = sequence.values[wall if bright_blood else where]
         values = values[np.isfinite(values)]
-        low, high = np.percentile(values, [0.5, 99.5]) if values.size else (0.0, 1.0)
+        top = 90 if bright_blood else 99.5  # the rim of the wall is half blood
+        low, high = np.percentile(values, [0.5, top]) if values.size else (0.0, 1.0)
         span = float(high - low) or 1.0
         windows[role] = (float(low) - 0.05 * span, float(high) + 0.1 * span)
     return windows

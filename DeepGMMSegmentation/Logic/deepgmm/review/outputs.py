@@ -49,7 +49,8 @@ def write_outputs(
     )
     for final, what, suffixes, _ in wanted:
         if final is not None and suffix_of(final) not in suffixes:
-            raise InputError(f"the {what}'s file name must end with {' or '.join(suffixes)}")
+            raise InputError(f"the file name of the {what} must end with "
+                             + " or ".join(suffixes))
     with together() as outputs:
         # All places are tried before any work is done.
         places = [(outputs.path(final, what), what, write) for final, what, _, write in wanted

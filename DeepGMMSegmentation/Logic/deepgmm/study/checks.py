@@ -16,6 +16,7 @@ from deepgmm.study.kinds import (
     looks_of,
     short_name,
 )
+from deepgmm.study.slice_positions import grid_first
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
 from deepgmm.study.words import Kind, Role
 
@@ -24,6 +25,13 @@ PIXELS_PER_TISSUE = 10
 
 #: More non-finite mask pixels than this share are not repaired.
 MOST_NON_FINITE = 0.01
+
+#: A hole of more than this share of what it lies in is the blood pool, left out.
+LEAST_POOL = 0.15
+
+#: Of a slice, a mask that covers more than the second share is none, and more than the first is
+#: said: a circle fills 0.79 of the box around it.
+MOST_COVERED = (0.8, 0.9)
 
 #: What the largest slice of an LV mask may measure, mm^2: a child's apex to a dilated heart.
 AREAS = (250.0, 12_000.0)
@@ -54,6 +62,17 @@ def parse_slices(text: str, count: int) -> set[int]:
     return wanted
 
 
+def ranges(numbers: list[int]) -> str:
+    """What `parse_slices` reads, of sorted slices: "0,2-5"."""
+    parts: list[list[int]] = []
+    for number in numbers:
+        if parts and number == parts[-1][-1] + 1:
+            parts[-1].append(number)
+        else:
+            parts.append([number])
+    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
+
+
 def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None = None) -> None:
     """Check a study; repair, exclude slices and warn where that suffices. Twice is as once.
 
@@ -66,15 +85,15 @@ def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None
     Raises
     ------
     InputError
-        An empty or one-pixel mask, a mask beside the image, a constant sequence, more than
-        1 % non-finite values in the mask, or no slice with enough pixels.
+        An empty or one-pixel mask, one of the wall alone or of the whole image, a mask beside
+        the image, a constant sequence, more than 1 % non-finite values in the mask of the
+        slices to fit, or no slice with enough pixels.
     """
     _check_mask(study)
-    for role, sequence in study.sequences.items():
-        _repair(study, role, sequence)
+    for role in grid_first(study):
+        _repair(study, role, study.sequences[role])
     _exclude(study, tissues or len(study.tissues))
-    fitted = np.zeros_like(study.mask)
-    fitted[list(study.slices)] = study.mask[list(study.slices)]
+    fitted = _fitted(study)
     for role, sequence in study.sequences.items():
         _check_content(study, role, sequence.values, fitted)
     _exclude_constant(study)
@@ -83,6 +102,13 @@ def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None
     for role in guess:
         _guess(study, role, looks[role])
     _warn(study, *kind_warnings(study, looks))
+
+
+def _fitted(study: Study) -> BoolArray:
+    """The mask on the slices that are to be fitted."""
+    fitted = np.zeros_like(study.mask)
+    fitted[list(study.slices)] = study.mask[list(study.slices)]
+    return fitted
 
 
 def _warn(study: Study, *texts: str) -> None:
@@ -100,16 +126,21 @@ def _check_mask(study: Study) -> None:
 
 
 def _repair(study: Study, role: Role, sequence: Sequence) -> None:
-    """Replace NaN and infinite values: 0 outside the mask, the neighbours' median inside."""
+    """Replace NaN and infinite values: the neighbours' median where they are fitted, else 0."""
     wrong = ~np.isfinite(sequence.values)
     if not wrong.any():
         return
-    inside = wrong & study.mask
-    count, total = int(inside.sum()), int(study.mask.sum())
+    fitted = _fitted(study)
+    inside = wrong & fitted
+    count, total = int(inside.sum()), int(fitted.sum())
     if count > MOST_NON_FINITE * total:
+        where = [i for i in study.slices if inside[i].any()]
+        rest = [i for i in study.slices if i not in where]
+        which = f"slice{'s' if len(where) > 1 else ''} {ranges(where)}"
+        or_else = f", or leave {which} out with --slices {ranges(rest)}" if rest else ""
         raise InputError(f"{role.title} has NaN or infinite values in {count} of {total} pixels "
-                         "of the LV mask (or does not reach there): repair the image, or leave "
-                         "those slices out of the mask")
+                         f"of the LV mask, on {which} (or does not reach there): repair the "
+                         f"image{or_else}")
     values = np.where(wrong, np.array(0, sequence.values.dtype), sequence.values)
     for i, row, column in np.argwhere(inside):
         values[i, row, column] = _local_median(sequence.values[i], study.mask[i], row, column)
@@ -117,7 +148,7 @@ def _repair(study: Study, role: Role, sequence: Sequence) -> None:
     if count:
         _warn(study, f"{role.title} has NaN or infinite values in {count} pixels of the LV mask; "
                      "they were replaced by the median of their neighbours")
-    else:
+    elif any(wrong[i].any() for i in range(len(wrong)) if i not in study.excluded):
         _warn(study, f"{role.title} has NaN or infinite values outside the LV mask; "
                      "they were replaced by 0")
 
@@ -193,11 +224,20 @@ def _exclude_constant(study: Study) -> None:
 
 
 def _check_shape(study: Study) -> None:
-    """Warn of masks that are hardly a left ventricle."""
+    """Refuse masks that are no left ventricle, and warn of those that hardly are."""
     mask = study.mask[list(study.slices)]
+    covered = float(mask.mean(axis=(1, 2)).max())
+    if covered > MOST_COVERED[1]:
+        raise InputError(f"the LV mask covers {100 * covered:.0f} % of the image: give the "
+                         "outline of the left ventricle, with 0 outside")
+    holes = _hole_shares(mask)
+    if np.median(holes) > LEAST_POOL:
+        raise InputError(f"the LV mask has a hole of {100 * np.median(holes):.0f} % of its size, "
+                         "as the myocardium alone has: give pool and wall together, or this "
+                         "mask as --wall with the pool as --mask")
     if (mask[:, [0, -1], :].any() or mask[:, :, [0, -1]].any()) and min(mask.shape[1:]) > 2:
         _warn(study, "the LV mask touches the image's border: see whether the heart is cut off")
-    if mask.mean(axis=(1, 2)).max() > 0.8:
+    if covered > MOST_COVERED[0]:
         _warn(study, "the LV mask covers nearly the whole image: is this the left ventricle?")
     area = float(mask.sum(axis=(1, 2)).max()) * study.geometry.pixel_area
     if not AREAS[0] <= area <= AREAS[1]:
@@ -205,28 +245,30 @@ def _check_shape(study: Study) -> None:
                      f"{AREAS[0]:.0f} to {AREAS[1]:.0f}: see whether the pixel spacing "
                      f"({study.geometry.spacing[0]:g} x {study.geometry.spacing[1]:g} mm) and "
                      "the mask are right")
-    holed, split = _holes_and_islands(mask)
-    if holed:
+    if holes.max() > 0.05:
         _warn(study, "the LV mask has holes: if it is the myocardium alone, give it as --wall "
                      "and the blood pool or the whole left ventricle as --mask")
-    if split:
+    if _split(mask):
         _warn(study, "the LV mask has several parts on a slice: see whether something else was "
                      "outlined as well")
 
 
-def _holes_and_islands(mask: BoolArray) -> tuple[bool, bool]:
-    """Whether any slice has holes or further parts of over 5 % of its size."""
-    from scipy.ndimage import binary_fill_holes, label
+def _hole_shares(mask: BoolArray) -> FloatArray:
+    """Of each slice: how much of the filled outline is hole."""
+    from scipy.ndimage import binary_fill_holes
 
-    holed = split = False
+    return np.array([1 - one.sum() / binary_fill_holes(one).sum() for one in mask])
+
+
+def _split(mask: BoolArray) -> bool:
+    """Whether any slice has a second part of over 5 % of its size."""
+    from scipy.ndimage import label
+
     for one in mask:
-        size = one.sum()
-        holed |= bool((binary_fill_holes(one) & ~one).sum() > 0.05 * size)
         parts, count = label(one, np.ones((3, 3)))
-        if count > 1:
-            sizes = np.sort(np.bincount(parts.ravel())[1:])
-            split |= bool(sizes[-2] > 0.05 * size)
-    return holed, split
+        if count > 1 and np.sort(np.bincount(parts.ravel())[1:])[-2] > 0.05 * one.sum():
+            return True
+    return False
 
 
 def _guess(study: Study, role: Role, look: Look) -> None:

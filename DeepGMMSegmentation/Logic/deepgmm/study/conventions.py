@@ -120,12 +120,14 @@ def parts_of(values: npt.NDArray[Any], convention: str | None = None,
         Labels that every fitting convention reads alike need no name. Where one of them may be
         the right ventricle, the shapes must decide, which is said; where they cannot, the
         labels are refused. Values that no convention knows are inside, every one but 0.
+        Whose labels tell pool from wall is said, to be named.
 
     Raises
     ------
     InputError
-        Values that the named convention does not know, labels without blood or wall, or labels
-        that could mean several things.
+        Values that the named convention does not know, labels without blood or wall, labels
+        that are no heart as it reads them but are as another does, or labels that could mean
+        several things.
     """
     if convention == PLAIN:
         return Parts(values != 0)
@@ -141,7 +143,7 @@ def parts_of(values: npt.NDArray[Any], convention: str | None = None,
             f"({_listed(present)}); every value but 0 was taken as inside: "
             "say --mask-labels if they mean something"])
     if not any(c.other & set(present) for c in fitting):
-        return Parts(values != 0)
+        return Parts(values != 0, None, _wall_unused(values, fitting, name))
     return _recognised(values, fitting, name)
 
 
@@ -159,7 +161,35 @@ def _told(values: npt.NDArray[Any], convention: Convention, name: str) -> Parts:
         raise InputError(f"the {name} has no {lacking} among its labels ({_listed(present)}) as "
                          f"{convention.title} means them: see whether --mask-labels "
                          f"{convention.name} is right, or say --mask-labels {PLAIN}")
-    return Parts(wall | blood, wall)
+    return Parts(wall | blood, wall, _doubts(values, convention, name) if present else [])
+
+
+def _doubts(values: npt.NDArray[Any], convention: Convention, name: str) -> list[str]:
+    """Whether the shapes speak for the convention that was named, or for another."""
+    present = set(_present(values))
+    hearts = [c for c in CONVENTIONS.values() if present <= c.known and _is_heart(values, c)]
+    if convention not in hearts:
+        if hearts:
+            raise InputError(f"read as {convention.title} the {name} is no heart: it looks like "
+                             + " or ".join(f"{c.title} (--mask-labels {c.name})"
+                                           for c in hearts))
+        return [f"read as {convention.title} the {name} hardly is a heart, with the blood pool "
+                f"inside a wall: see whether --mask-labels {convention.name} is right"]
+    dropped = convention.other & present
+    others = [c for c in hearts if dropped & (c.wall | c.blood)]
+    return [f"read as {convention.title} the {name} loses the label {_listed(sorted(dropped))} "
+            f"as the right ventricle, but it may be {others[0].title} "
+            f"(--mask-labels {others[0].name}), where it is the left's: see which is right"
+            ] if others else []
+
+
+def _wall_unused(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> list[str]:
+    """That the labels tell a wall, where every convention that makes a heart of them agrees."""
+    hearts = [c for c in fitting if _is_heart(values, c)]
+    if len({np.packbits(np.isin(values, sorted(c.wall))).tobytes() for c in hearts}) != 1:
+        return []
+    return [f"the {name}'s labels look like those of {' or '.join(c.title for c in hearts)}: "
+            f"--mask-labels {hearts[0].name} would use its wall too"]
 
 
 def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> Parts:
@@ -175,11 +205,11 @@ def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) 
     mask, conventions = next(iter(readings.values()))
     dropped = sorted(conventions[0].other & set(_present(values)))
     if not dropped:
-        return Parts(mask)
+        return Parts(mask, None, _wall_unused(values, conventions, name))
     return Parts(mask, None, [
         f"the {name}'s labels look like those of {conventions[0].title}: "
         f"{_listed(dropped)} was taken for the right ventricle and left out; say --mask-labels "
-        "if that is wrong"])
+        f"{conventions[0].name} if that is right, which would use its wall too, or another"])
 
 
 def _is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
 #: NIfTI keeps its geometry in single precision, hence not zero.
 SPACING, ORIGIN, DIRECTION = 1e-3, 1e-2, 1e-3
 
-#: A mask of which less than this share lies on the grid is refused, less than that is said.
-LEAST_KEPT, WELL_KEPT = 0.2, 0.98
+#: A mask of which less than the first share lies on the images is refused, of which less than the
+#: second is said: of those of its voxels that lie between the first and the last slice.
+LEAST_KEPT, WELL_KEPT = 0.8, 0.98
+
+#: Likewise of all its voxels, since a mask may well go on where LGE has no slices.
+LEAST_ALONG = 0.5
 
 
 def difference(one: SimpleITK.Image, other: SimpleITK.Image) -> str:
@@ -76,11 +80,14 @@ def overlap_warnings(mask: SimpleITK.Image, grid: SimpleITK.Image, name: str) ->
     to_grid = np.linalg.inv(_axes(grid)) @ _axes(mask)
     offset = np.linalg.solve(_axes(grid), np.subtract(mask.GetOrigin(), grid.GetOrigin()))
     index = found @ to_grid.T + offset
-    kept = float(((index >= -0.5) & (index <= np.array(grid.GetSize()) - 0.5)).all(axis=1).mean())
-    if kept < LEAST_KEPT:
+    on_axis = (index >= -0.5) & (index <= np.array(grid.GetSize()) - 0.5)
+    on_grid, along = on_axis.all(axis=1), on_axis[:, 2]
+    kept = float(on_grid.mean())
+    if kept < LEAST_ALONG or on_grid.sum() < LEAST_KEPT * along.sum():
         raise InputError(f"the {name} and the images lie in different places, even after "
                          f"resampling ({100 * kept:.0f} % of the {name} lies on them): see "
-                         "whether they are of one patient and one scan")
+                         "whether they are of one patient and one scan, and if so, give images "
+                         f"of the whole heart, or cut the {name} to what they show")
     if kept < WELL_KEPT:
         return [f"only {100 * kept:.0f} % of the {name} lies on the images; the rest was cut off"]
     return []

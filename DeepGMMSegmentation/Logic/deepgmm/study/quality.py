@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.study.checks import ranges
 from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.study import BoolArray, Study
 from deepgmm.study.words import Role
@@ -96,19 +97,23 @@ def find_faults(study: Study) -> list[Finding]:
 
 
 def proposals(findings: list[Finding], study: Study) -> list[str]:
-    """The findings as lines for a user, one a slice, and how to follow them."""
+    """The findings as lines for a user, slices with the same ones together, and how to follow
+    them."""
     lines, out = [], []
+    alike: dict[str, list[int]] = {}
     for finding in (f for f in findings if f.index is None):
         lines.append(f"{finding.role.title if finding.role else 'LV mask'}: {finding.reason}")
     for index in sorted({f.index for f in findings if f.index is not None}):
         of_slice = [f for f in findings if f.index == index]
         reasons = "; ".join(f"{f.role.title} {f.reason}" if f.role else f.reason
                             for f in of_slice)
-        lines.append(f"slice {index}: {reasons}")
+        alike.setdefault(reasons, []).append(index)
         out += [index] if any(f.exclude for f in of_slice) else []
+    lines += [f"slice{'s' if len(which) > 1 else ''} {ranges(which)}: {reasons}"
+              for reasons, which in alike.items()]
     rest = [i for i in study.slices if i not in out]
     if out and rest:
-        lines.append(f"to leave the slices named out, say --slices {_ranges(rest)}")
+        lines.append(f"to leave the slices named out, say --slices {ranges(rest)}")
     return lines
 
 
@@ -293,14 +298,3 @@ def _box(mask: BoolArray) -> tuple[slice, slice]:
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     return (slice(max(rows[0] - 2, 0), rows[-1] + 3),
             slice(max(columns[0] - 2, 0), columns[-1] + 3))
-
-
-def _ranges(numbers: list[int]) -> str:
-    """"0,2-5" of sorted numbers."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)

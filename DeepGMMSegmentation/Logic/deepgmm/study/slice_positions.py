@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.study.study import Study
+from deepgmm.study.words import Role
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -84,19 +85,28 @@ def distance_warning(name: str, onto: str, distance: float) -> str:
     return f"{name} was brought onto the {onto} grid, slice by nearest slice{far}"
 
 
+def grid_first(study: Study) -> list[Role]:
+    """The sequences, that which gives the grid first: where it has no slice, the others cannot
+    be brought there either, and are not to blame."""
+    return [r for r in (Role.LGE, Role.BSSFP, Role.T2) if r in study.sequences]
+
+
 def leave_out_unreached(study: Study) -> None:
     """Exclude slices that a sequence does not reach, unless that is all of them."""
-    for role, sequence in study.sequences.items():
-        missing = [i for i in study.slices
-                   if not np.isfinite(sequence.values[i][study.mask[i]]).any()]
+    for role in grid_first(study):
+        values = study.sequences[role].values
+        missing = [i for i in study.slices if not np.isfinite(values[i][study.mask[i]]).any()]
         if not missing or len(missing) == len(study.slices):
             continue
-        values = sequence.values.copy()
-        values[missing] = 0
-        sequence.values = values
         for i in missing:
             study.excluded[i] = f"{role.title} has no slice there"
         which = ", ".join(map(str, missing))
         study.warnings.append(f"slice {which} was left out: {role.title} has no slice there"
                               if len(missing) == 1 else
                               f"slices {which} were left out: {role.title} has no slices there")
+    for sequence in study.sequences.values():
+        lacking = [i for i in study.excluded if study.mask[i].any()
+                   and not np.isfinite(sequence.values[i][study.mask[i]]).any()]
+        if lacking:
+            sequence.values = sequence.values.copy()
+            sequence.values[lacking] = 0

@@ -35,6 +35,9 @@ NAME, FORMAT, VERSION = "study.json", "deepgmm study", 1
 #: Formats of the images.
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
+#: How import's warning begins that is of the folder's own mask.
+_OF_OWN_MASK = "the study folder has a mask already"
+
 #: Slices no further apart than this lie at one place, mm.
 _SAME = 0.05
 
@@ -115,6 +118,8 @@ def read_study_folder(
     >>> study = read_study_folder("patient", mask="lv.nii.gz")             # doctest: +SKIP
     """
     source, said = Path(folder), read_description(folder)
+    told = [str(w) for w in said.get("warnings", [])
+            if mask is None or not str(w).startswith(_OF_OWN_MASK)]
     mask = _own_mask(source) if mask is None else mask
     provenance: dict[str, Any] = {"import": _provenance(said)}
 
@@ -139,8 +144,8 @@ def read_study_folder(
     study = read_study(
         **images, **{f"{role}_kind": kind for role, kind in kinds.items()},  # type: ignore[arg-type]
         mask=mask, mask_labels=mask_labels, mask_dicom=mask_dicom, resample=True, **others)
-    study.warnings = [*dict.fromkeys([*map(str, said.get("warnings", [])), *warnings,
-                                      *study.warnings, *_second_thoughts(study, said)])]
+    study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings,
+                                      *_second_thoughts(study, said)])]
     study.provenance |= provenance
     return study
 
@@ -218,12 +223,14 @@ def _matched(part: _Stack, grid: _Stack, warnings: list[str]) -> ImageInMemory:
 def _second_thoughts(study: Study, said: dict[str, Any]) -> list[str]:
     """Where header and image disagree on a kind, and the image seems surer."""
     found = []
+    fitted = study.mask.copy()
+    fitted[list(study.excluded)] = False  # a slice that is not there is no dark one
     for role, sequence in study.sequences.items():
         own = said["sequences"][role.value]
         if role is Role.BSSFP or sequence.kind.value != own["kind"]:
             continue
         header = Guess(sequence.kind, float(own["kind_confidence"]), "by its header")
-        kind, confidence = guess_kind(role, sequence.values, study.mask)
+        kind, confidence = guess_kind(role, sequence.values, fitted)
         both = agreed(header, Guess(kind, confidence, "by its looks"))
         if both.kind is not sequence.kind:
             found.append(f"{role.title} is {short_name(sequence.kind)} by its header, but looks "

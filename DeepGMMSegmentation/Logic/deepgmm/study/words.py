@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import Enum, IntEnum
 
+from deepgmm.errors import InputError
+
 
 class Role(str, Enum):
     """Which of the three sequences an image is."""
@@ -58,6 +60,16 @@ class Tissue(IntEnum):
     def title(self) -> str:
         return {0: "Background", 1: "Blood", 2: "Myocardium", 3: "Edema", 4: "Scar",
                 5: "Microvascular obstruction"}[self.value]
+
+    @classmethod
+    def named(cls, name: Tissue | str) -> Tissue:
+        """The tissue of a name or title in any case; raises `InputError` for another word."""
+        wanted = str(name.name if isinstance(name, cls) else name).strip().lower()
+        for tissue in cls:
+            if tissue and wanted in (tissue.name.lower(), tissue.title.lower()):
+                return tissue
+        names = ", ".join(t.name.lower() for t in cls if t)
+        raise InputError(f"no tissue is called {name!r}: choose from {names}")
 
 
 #: Overlay colours (red, green, blue; 0 to 255), the same in every picture and segmentation.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, how_to_install
 from deepgmm.study.contours.parts import Part, combine
 from deepgmm.study.contours.rtstruct import choose
 from deepgmm.study.study import BoolArray
@@ -34,8 +34,8 @@ def read_seg(path: Path) -> tuple[SimpleITK.Image, SimpleITK.Image | None, list[
     try:
         import highdicom
     except ImportError as error:
-        raise InputError("a DICOM segmentation needs highdicom: pip install "
-                         "'deepgmm[dicom]'") from error
+        raise InputError("a DICOM segmentation needs highdicom: "
+                         + how_to_install("pydicom>=2.4", "highdicom>=0.28")) from error
     try:
         segmentation = highdicom.seg.segread(path)
         numbers = list(segmentation.segment_numbers)

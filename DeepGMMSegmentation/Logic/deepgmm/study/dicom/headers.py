@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, how_to_install
 from deepgmm.study.dicom.elements import WANTED, Header
 from deepgmm.study.dicom.frames import Frame, component_of, place_trouble
 
@@ -56,7 +56,7 @@ def the_reader() -> Any:
         import pydicom
     except ModuleNotFoundError as missing:
         raise InputError("reading a DICOM examination needs pydicom: "
-                         "pip install 'deepgmm[dicom]'") from missing
+                         + how_to_install("pydicom>=2.4")) from missing
     return pydicom
 
 
@@ -80,7 +80,8 @@ def scan(folder: str | os.PathLike[str],
                 progress(number / len(files), "reading headers")
             _add(found, file, pydicom)
     if not found.frames and not found.damaged:
-        what = "; ".join(f"{n} files: {reason}" for reason, n in sorted(found.left.items()))
+        what = "; ".join(f"{n} file{'s' if n != 1 else ''}: {reason}"
+                         for reason, n in sorted(found.left.items()))
         raise InputError("the folder holds no DICOM image" + (f" ({what})" if what else "")
                          + ": give the folder of one cardiac MRI examination")
     _check_one_examination(found)

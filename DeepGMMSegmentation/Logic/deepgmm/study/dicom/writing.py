@@ -6,6 +6,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ from deepgmm.study.files import sha256, together
 from deepgmm.study.kinds import Guess, agreed
 from deepgmm.study.labelmap import write_image
 from deepgmm.study.phases import Phase, asked_for, nearest_in_time, parse_phase
-from deepgmm.study.study_folder import FORMAT, NAME, VERSION
+from deepgmm.study.study_folder import (
+    FORMAT,
+    NAME,
+    SUFFIXES,
+    VERSION,
+    is_study_folder,
+    read_description,
+)
 from deepgmm.study.words import Kind, Role
 
 if TYPE_CHECKING:
@@ -41,6 +49,8 @@ def write_study_folder(
     progress: Callable[[float, str], None] = lambda fraction, stage: None,
 ) -> dict[str, Any]:
     """Write the chosen stacks of an examination; all files appear, or none.
+
+    Files of an earlier import, as its study.json names them, go; others in the folder stay.
 
     `bssfp` is one frame of the cine: the one asked for, or nearest to LGE in the heartbeat; where
     the headers do not say when that was, it is left to `read_study_folder`, which has a mask.
@@ -65,6 +75,7 @@ def write_study_folder(
     if choice.problem:
         raise InputError(choice.problem)
     parse_phase(phase)
+    stale = _files_of(Path(folder))
     said: dict[str, Any] = {"format": FORMAT, "version": VERSION, "sequences": {}, "warnings": []}
     with together() as outputs:
         for done, (role, entry) in enumerate(choice.taken.items()):
@@ -89,7 +100,25 @@ def write_study_folder(
         outputs.path(Path(folder) / NAME, NAME).write_text(
             json.dumps(said, indent=2, allow_nan=False, ensure_ascii=False) + "\n",
             encoding="utf-8")
+    for name in stale - _named(said):
+        with suppress(OSError):
+            (Path(folder) / name).unlink()
     return said
+
+
+def _files_of(folder: Path) -> set[str]:
+    """Images of an earlier import into a folder."""
+    try:
+        return _named(read_description(folder)) if is_study_folder(folder) else set()
+    except (InputError, AttributeError, TypeError):
+        return set()  # damaged, and no file is removed on a guess
+
+
+def _named(said: dict[str, Any]) -> set[str]:
+    """The images that a study.json names, of the names that an import gives."""
+    named = [own.get(key) for own in said["sequences"].values() for key in ("file", "cine")]
+    names = [*(role.value for role in Role), "cine"]
+    return {name + suffix for name in names for suffix in SUFFIXES if name + suffix in named}
 
 
 def _images(role: Role, choice: Choice, volume: Volume, phase: int | str | None,
