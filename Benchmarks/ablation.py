@@ -103,7 +103,8 @@ def main() -> None:
     by_set = {name: [(kind, s) for found, kind, s in measured if found == name] for name in SETS}
     names = list(measured[0][2])
     print(table(("method", "patients a set", "typical, four-tissue slices", "edema", "scar",
-                 "atypical, all slices", "healthy, false %", f"over {LEAST_FALSE:g} %", "s a study"),
+                 "atypical, all slices", "healthy, false %", f"over {LEAST_FALSE:g} %",
+                 "s a study"),
                 [summary(name, by_set) for name in names]))
     kinds = sorted({kind for kind, _ in by_set["atypical"]})
     print("**Atypical patients by kind, mean Dice over all slices**\n")
