@@ -102,10 +102,12 @@ def main() -> None:
     measured = in_processes(measure, tasks, options.threads)
     by_set = {name: [(kind, s) for found, kind, s in measured if found == name] for name in SETS}
     names = list(measured[0][2])
+    first = {name: found[:options.each] for name, found in by_set.items()}
     print(table(("method", "patients a set", "typical, four-tissue slices", "edema", "scar",
                  "atypical, all slices", "healthy, false %", f"over {LEAST_FALSE:g} %",
                  "s a study"),
-                [summary(name, by_set) for name in names]))
+                [summary(name, by_set) for name in ON_ALL]
+                + [summary(name, first, ", these") for name in names if options.each]))
     kinds = sorted({kind for kind, _ in by_set["atypical"]})
     print("**Atypical patients by kind, mean Dice over all slices**\n")
     print(table(("method", *kinds), [
@@ -136,11 +138,12 @@ def false_disease(healthy: list[tuple[str, Scores]], variant: str) -> list[float
         of(healthy, variant, "false EDEMA"), of(healthy, variant, "false SCAR"), strict=True)]
 
 
-def summary(variant: str, by_set: dict[str, list[tuple[str, Scores]]]) -> tuple[str, ...]:
+def summary(variant: str, by_set: dict[str, list[tuple[str, Scores]]],
+            whom: str = "") -> tuple[str, ...]:
     typical, atypical, healthy = (by_set[name] for name in SETS)
     false = false_disease(healthy, variant)
     seconds = mean_of(v for found in by_set.values() for v in of(found, variant, "seconds")).value
-    return (variant, str(len(of(typical, variant, "four mean"))),
+    return (variant + whom * (variant in ON_ALL), str(len(of(typical, variant, "four mean"))),
             mean_with_interval(of(typical, variant, "four mean"), 3),
             mean_with_interval(of(typical, variant, "four EDEMA"), 3),
             mean_with_interval(of(typical, variant, "four SCAR"), 3),
@@ -167,12 +170,13 @@ def checked(by_set: dict[str, list[tuple[str, Scores]]], kinds: list[str],
         mean = mean_of(scores).value
         rows.append((name, f"at least {bar:.2f}", number(mean, 3),
                      mean is not None and mean >= bar))
+    if small:
+        rows.append((f"{SMALL}, found (scar Dice at least {FOUND_DICE:g})", f"{FOUND:.0%}",
+                     f"{hit} of {len(small)}", hit >= FOUND * len(small)))
     return rows + [
         ("the worst kind of infarct, against the same without sectors",
          f"no more than {INVENTED:g} below", f"{lowest[0]:+.3f} ({lowest[1]})",
          lowest[0] >= -INVENTED),
-        (f"{SMALL}, found (scar Dice at least {FOUND_DICE:g})", f"{FOUND:.0%}",
-         f"{hit} of {len(small)}", hit >= FOUND * len(small)),
         (f"healthy hearts under {LEAST_FALSE:g} % false", f"{HEALTHY:.0%}",
          f"{well:.0%}", well >= HEALTHY)]
 
