@@ -17,6 +17,9 @@ from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Sett
 from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
@@ -223,7 +226,11 @@ def run(job: Job, *, quiet: bool) -> Result:
         began = time.perf_counter()
         with hushed():
             came = _read(job)
-        study = _aligned(came, job)
+        checked: Future[Study] | None = None
+        if job.align is Align.CHECK:  # it moves nothing, so the fit need not wait for it
+            study, checked = came, _aside(_aligned, came, job)
+        else:
+            study = _aligned(came, job)
         read = time.perf_counter()
 
         import deepgmm.methods  # noqa: F401  torch, which the report's times hold apart
@@ -232,6 +239,10 @@ def run(job: Job, *, quiet: bool) -> Result:
         loaded = time.perf_counter()
         result = fit(study, job.settings,
                      progress=lambda fraction, stage: progress(0.05 + 0.85 * fraction, stage))
+        if checked is not None:
+            study = checked.result()
+            result.provenance |= study.provenance
+            result.warnings[:0] = study.warnings[len(came.warnings):]
         result.provenance["seconds"] = {
             name: round(seconds, 3) for name, seconds in (
                 ("read", read - began), ("load", loaded - read),
@@ -242,6 +253,17 @@ def run(job: Job, *, quiet: bool) -> Result:
         progress(1.0, "done")
     warn([*idle_options(job.settings), *study.warnings, *result.warnings])
     return result
+
+
+def _aside(function: Callable[..., Study], *given: Any) -> Future[Study]:
+    """`function` in a thread of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(function, *given)
+    finally:
+        pool.shutdown(wait=False)
 
 
 def _aligned(study: Study, job: Job) -> Study:
