@@ -45,7 +45,8 @@ def main() -> None:
             env=environment, check=True, capture_output=True, text=True).stdout)
         from segment_command import measure
 
-        command = [sys.executable, "-m", "deepgmm", "import", str(exam), "-o", str(study)]
+        command = [sys.executable, "-m", "deepgmm", "import", "--force", str(exam),
+                   "-o", str(study)]
         measure(command, environment)  # fills the file cache
         measured = [measure(command, environment) for _ in range(options.runs)]
         size = sum(f.stat().st_size for f in exam.rglob("*") if f.is_file()) / 1e6
