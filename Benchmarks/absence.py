@@ -88,8 +88,10 @@ def statistics(hearts: list, tissue: Tissue) -> tuple[str, str, str]:
 def errors(hearts: list, tissue: Tissue) -> tuple[str, str]:
     without = [after[tissue] for _, after, truth in hearts if not truth[tissue]]
     with_it = [not after[tissue] for _, after, truth in hearts if truth[tissue]]
-    return tuple(f"{sum(wrong)} of {len(wrong)}" if wrong else "-"
-                 for wrong in (without, with_it))  # type: ignore[return-value]
+
+    def share(wrong: list[bool]) -> str:
+        return f"{sum(wrong)} of {len(wrong)}" if wrong else "-"
+    return share(without), share(with_it)
 
 
 def words_of(least: dict[str, float]) -> str:

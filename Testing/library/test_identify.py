@@ -14,7 +14,8 @@ from deepgmm.identify.absence import EDEMA_ALONE_LEAST, EDEMA_LEAST, Support, su
 from deepgmm.identify.assignment import assign
 from deepgmm.identify.contrast import FIELDS, SHIPPED, contrast_prior, reanchored
 from deepgmm.identify.obstruction import obstructions
-from deepgmm.identify.physics import check_physics, named_slices
+from deepgmm.identify.physics import check_physics
+from deepgmm.study.words import named_slices
 
 KINDS = {Role.BSSFP: Kind.BSSFP, Role.LGE: Kind.LGE_MAGNITUDE, Role.T2: Kind.T2_DARK_BLOOD}
 TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)

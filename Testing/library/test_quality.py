@@ -226,7 +226,7 @@ def test_proposals_name_slices_and_how_to_leave_them_out() -> None:
     assert proposals([Finding(i, None, "x") for i in range(5)], study) == ["slices 0-4: x"]
     faults = [Finding(i, Role.LGE, "is blurred") for i in (0, 1, 3)] + [Finding(4, None, "x")]
     assert proposals(faults, study) == [
-        "slices 0-1,3: LGE is blurred", "slice 4: x",
+        "slices 0-1, 3: LGE is blurred", "slice 4: x",
         "to leave the slices named out, say --slices 2"]
 
 

@@ -135,3 +135,7 @@ def state_of(node) -> dict:
 
 def scene_ids(scene: Scene) -> set[str]:
     return {scene.mrml.GetNthNode(i).GetID() for i in range(scene.mrml.GetNumberOfNodes())}
+
+
+#: Where results lie by default: oblique, anisotropic, far from the origin.
+HERE = Geometry((1.3, 1.1, 8.0), (-71.1, 33.3, -210.0), OBLIQUE)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scenes import (
-    OBLIQUE,
+    HERE,
     TO_RAS,
     Scene,
     a_result_of,
@@ -32,18 +32,6 @@ from deepgmm.scene.places import as_array, ijk_to_ras
 from deepgmm.scene.segments import our_segments
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
-
-HERE = Geometry((1.3, 1.1, 8.0), (-71.1, 33.3, -210.0), OBLIQUE)
-
-
-@pytest.fixture
-def a_scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def a_result() -> Result:
-    return a_result_of(geometry=HERE)
 
 
 def lge_of(scene: Scene, result: Result, geometry: Geometry | None = None):

@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import OBLIQUE, Scene, a_result_of, numpy_support, scene_ids, slicer, state_of
+from scenes import HERE, a_result_of, numpy_support, scene_ids, slicer, state_of
 
-from deepgmm.result import Result
 from deepgmm.scene.outputs import undo, write_result
 from deepgmm.scene.segments import our_segments
 from deepgmm.scene.undo import restore, snapshot
 from deepgmm.study.seg_nrrd import terminology_entry
-from deepgmm.study.study import Geometry
 from deepgmm.study.words import Role, Tissue
-
-HERE = Geometry((1.3, 1.1, 8.0), (-71.1, 33.3, -210.0), OBLIQUE)
-
-
-@pytest.fixture
-def a_scene() -> Scene:
-    return Scene()
-
-
-@pytest.fixture
-def a_result() -> Result:
-    return a_result_of(geometry=HERE)
 
 
 @pytest.fixture

@@ -13,13 +13,13 @@ import numpy.typing as npt
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.identify.obstruction import obstructions
-from deepgmm.identify.physics import check_physics, named_slices
+from deepgmm.identify.physics import check_physics
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Method, Preset, Settings
 from deepgmm.study.checks import check_study
 from deepgmm.study.quality import find_faults, proposals
 from deepgmm.study.study import Study
-from deepgmm.study.words import Role, Tissue
+from deepgmm.study.words import Role, Tissue, named_slices
 
 if TYPE_CHECKING:
     from deepgmm.methods import Case, Outcome

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import Kind, Role, Tissue, named_slices
 
 #: brighter, darker: tissues; on which roles and kinds; what a user is told when it fails.
 Rule = tuple[Tissue, Tissue, Callable[[Kind], bool], Role, str]
@@ -28,18 +28,6 @@ RULES: tuple[Rule, ...] = (
     (Tissue.SCAR, Tissue.BLOOD, lambda kind: kind is Kind.LGE_DARK_BLOOD, Role.LGE,
      "blood is not darker than scar on dark-blood LGE"),
 )
-
-
-def named_slices(indices: list[int]) -> str:
-    """Slices in words, runs joined: "slice 3", "slices 0-2, 5"."""
-    runs: list[list[int]] = []
-    for index in sorted(indices):
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    said = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-    return f"slice{'s' if len(indices) > 1 else ''} {said}"
 
 
 def check_physics(

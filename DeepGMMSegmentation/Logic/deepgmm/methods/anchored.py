@@ -33,6 +33,9 @@ TEMPERATURE = 2.0
 #: A start that ends so much higher, nats a pixel, is no rival to the one kept.
 RIVAL = 0.15
 
+#: The diseases that data do not support: what was found of each, and what was asked.
+Absent = dict[Tissue, tuple[Support, dict[str, float]]]
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -88,15 +91,14 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
     if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
         return fit_plain_map(problem, progress)
     said: dict[int, list[str]] = {}
-    first, anchored = _better_start(problem, progress, terms)
-    rounds = [(problem.tissues, list(range(len(problem.cases))), first)]
+    first, anchored, unsupported = _better_start(problem, progress, terms)
+    rounds = [(problem.tissues, list(range(len(problem.cases))), first, unsupported)]
     done: list[tuple[torch.Tensor, Fit]] = []
-    for sought, cases, fit in rounds:  # grows where a disease is found absent
+    for sought, cases, fit, judgements in rounds:  # grows where a disease is found absent
         part = problem.select(cases).for_tissues(sought)
         kept: list[int] = []
         fewer: dict[tuple[Tissue, ...], list[int]] = {}
-        for place, case in enumerate(cases):
-            absent = absent_tissues(part, fit, place) if terms.absence else {}
+        for place, (case, absent) in enumerate(zip(cases, judgements, strict=True)):
             if absent:
                 fewer.setdefault(tuple(t for t in sought if t not in absent), []).append(case)
                 said.setdefault(case, []).extend(_in_words(t, *why) for t, why in absent.items())
@@ -104,8 +106,8 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
                 kept.append(place)
         for left, again in fewer.items():
             smaller = problem.select(again).for_tissues(left)
-            rounds.append((left, again, _fit(smaller, progress, terms,
-                                             [anchored[case] for case in again])))
+            refit = _fit(smaller, progress, terms, [anchored[case] for case in again])
+            rounds.append((left, again, refit, _judgements(smaller, refit, terms)))
         if kept:
             done.append((problem.slices_of(cases[place] for place in kept),
                          widened(problem.select(cases[place] for place in kept),
@@ -117,7 +119,8 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
     return whole
 
 
-def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[Fit, list[bool]]:
+def _better_start(problem: Problem, progress: Progress,
+                  terms: Terms) -> tuple[Fit, list[bool], list[Absent]]:
     """Every case from two starts, and for each the fit with the lower objective.
 
     Where healthy wall is rare (scar all around) what is taken for it is disease, and the anchor
@@ -125,23 +128,24 @@ def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[F
 
     Returns
     -------
-    Fit, and for each case whether its anchored start was the better; `agreement` of the fit is
-    the share of each slice's pixels that both starts give the same label, diseases found absent
-    apart; 1 where the other start was no rival.
+    Fit, and for each case whether its anchored start was the better, and the diseases that its
+    data do not support. `agreement` of the fit is the share of each slice's pixels that both
+    starts give the same label, such diseases apart; 1 where the other start was no rival.
     """
     count = len(problem.cases)
     if not terms.anchor:
-        return _fit(problem, progress, terms, [False] * count), [False] * count
+        fit = _fit(problem, progress, terms, [False] * count)
+        return fit, [False] * count, _judgements(problem, fit, terms)
     both = problem.twice()
     fit = _fit(both, progress, terms, [True] * count + [False] * count)
     energy = np.array([fit.traces[int(both.slices_of([case])[0])][-1] for case in range(2 * count)])
     anchored = energy[:count] <= energy[count:]
     better = np.where(anchored, 0, count) + np.arange(count)
     rows = torch.cat([both.slices_of([case]) for case in better])
-    labels = fit.posterior.argmax(2)
-    for case in range(2 * count if terms.absence else 0):
+    labels, judgements = fit.posterior.argmax(2), _judgements(both, fit, terms)
+    for case, unsupported in enumerate(judgements):
         own = both.slices_of([case])
-        for absent in absent_tissues(both, fit, case):  # what will not be in the result
+        for absent in unsupported:  # what will not be in the result
             painted = labels[own] == both.tissues.index(absent)
             labels[own] = labels[own].masked_fill(painted, both.tissues.index(Tissue.MYOCARDIUM))
     first, second = labels.chunk(2)
@@ -149,7 +153,8 @@ def _better_start(problem: Problem, progress: Progress, terms: Terms) -> tuple[F
     beaten = torch.as_tensor(np.abs(energy[:count] - energy[count:]) > RIVAL,
                              device=agreement.device)[problem.ventricle.study]
     agreement = torch.where(beaten, torch.ones_like(agreement), agreement)
-    return replace(fit.select(rows), agreement=agreement), anchored.tolist()
+    return (replace(fit.select(rows), agreement=agreement), anchored.tolist(),
+            [judgements[case] for case in better])
 
 
 def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool]) -> Fit:
@@ -161,8 +166,13 @@ def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool
                             options, progress=progress)
 
 
-def absent_tissues(problem: Problem, fit: Fit, case: int,
-                   ) -> dict[Tissue, tuple[Support, dict[str, float]]]:
+def _judgements(problem: Problem, fit: Fit, terms: Terms) -> list[Absent]:
+    """For each case, what the test of absence finds; nothing with the test off."""
+    return [absent_tissues(problem, fit, case) if terms.absence else {}
+            for case in range(len(problem.cases))]
+
+
+def absent_tissues(problem: Problem, fit: Fit, case: int) -> Absent:
     """The diseases of one case that its data do not support, and what was asked of each."""
     found = {t: judged(problem, fit, case, t) for t in problem.tissues if t in SHOWN_BY}
     scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)

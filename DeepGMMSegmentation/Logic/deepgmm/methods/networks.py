@@ -78,9 +78,11 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     for number, (settling, steps) in enumerate(rounds):
         w = settled(problem, w, present, settling)
         share = 0.7 / len(rounds)
-        fits.append(_corrected(problem, w, present, replace(options, steps=steps),
-                               _part(progress, 0.3 + number * share, share)))
-        w = fits[-1].responsibilities  # type: ignore[assignment]
+        fit = _corrected(problem, w, present, replace(options, steps=steps),
+                         _part(progress, 0.3 + number * share, share))
+        assert fit.responsibilities is not None  # a network has them
+        w = fit.responsibilities
+        fits.append(fit)
     return _one_after_the_other(warm, fits)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
 _FLICKER_MS = 700
+_SAID = "Yellow: the LV mask, which does not move. Research software, not for diagnosis."
+_FOOT = 34
 _GAP, _EDGE, _LEFT, _TOP = 6, 16, 90, 62
 _TEXT, _QUIET = "#e8e8e8", "#9a9a9a"
 _BACKGROUND = 18
@@ -94,7 +96,7 @@ def _drawn(before: Study, panels: list[_Panel]) -> Image.Image:
     view = _view(before.mask, before.geometry)
     height, width = view.size
     slices = before.slices
-    canvas = np.full((_TOP + len(slices) * (height + _GAP) + _EDGE,
+    canvas = np.full((_TOP + len(slices) * (height + _GAP) + _FOOT,
                       2 * _EDGE + _LEFT + len(panels) * (width + _GAP), 3), _BACKGROUND, np.uint8)
     lefts = [_EDGE + _LEFT + i * (width + _GAP) for i in range(len(panels))]
     words = [Words(_EDGE, 18, "Alignment", 17, _TEXT, bold=True)]
@@ -114,6 +116,7 @@ def _drawn(before: Study, panels: list[_Panel]) -> Image.Image:
             canvas[top:top + height, left:left + width] = drawn
             if panel.findings is not None:
                 words += _said(panel.findings, panel.role, index, left + 4, top + height - 10)
+    words.append(Words(_EDGE, canvas.shape[0] - _FOOT // 2, _SAID, 12, _QUIET))
     return lettered(canvas, words)
 
 

@@ -9,7 +9,6 @@ likelier than one far from it, and no shift at all is never far.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from deepgmm.errors import InputError
 from deepgmm.study.slice_matching import Matcher, Window
 from deepgmm.study.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
 from deepgmm.study.study import FloatArray, Study
-from deepgmm.study.words import Align, Kind, Role
+from deepgmm.study.words import Align, Kind, Role, named_slices
 
 #: A shift of more than this is warned of, asked for or not, mm.
 WARNS = 3.0
@@ -66,13 +65,14 @@ class Alignment:
         for name in dict.fromkeys(m.sequence for m in self.moves):
             lost = [m.slice for m in self.moves if m.sequence == name and m.reason == FAR]
             if lost:
-                texts.append(f"{Role(name).title} finds {FAR} of {title} on {_named(lost)} and was "
-                             "left as it is: see whether both show the same heart")
+                texts.append(f"{Role(name).title} finds {FAR} of {title} on "
+                             f"{named_slices(lost)} and was left as it is: see whether both "
+                             "show the same heart")
             told = [m for m in self.moves if m.sequence == name and m.accepted
                     and (self.applied or m.length > WARNS)]
             if not told:
                 continue
-            which = _named(m.slice for m in told)
+            which = named_slices(m.slice for m in told)
             most = max(m.length for m in told)
             texts.append(
                 f"{Role(name).title} was moved by up to {most:.1f} mm to lie on {title} "
@@ -87,7 +87,7 @@ class Alignment:
                          "whether its breath-hold was of another depth")
         if self.jumps:
             texts.append("the LV mask leaves the line of its neighbours by up to "
-                         f"{max(self.jumps.values()):.0f} mm on {_named(self.jumps)}: see "
+                         f"{max(self.jumps.values()):.0f} mm on {named_slices(self.jumps)}: see "
                          "whether the patient breathed between slices")
         return texts
 
@@ -205,11 +205,6 @@ def _deeper(matchers: dict[int, Matcher], surfaces: dict[int, FloatArray],
         if len(gains) > 1 and np.mean(gains) > most and np.mean(np.array(gains) > 0) >= _MOST:
             best, most = step, float(np.mean(gains))
     return best
-
-
-def _named(slices: Iterable[int]) -> str:
-    found = list(slices)
-    return f"slice{'s' if len(found) > 1 else ''} " + ", ".join(map(str, found))
 
 
 def _jumps(study: Study) -> dict[int, float]:

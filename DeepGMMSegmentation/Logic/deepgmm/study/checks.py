@@ -18,7 +18,7 @@ from deepgmm.study.kinds import (
 )
 from deepgmm.study.slice_positions import grid_first
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Kind, Role, named_slices, ranges
 
 #: A slice with fewer mask pixels per tissue than this is not fitted.
 PIXELS_PER_TISSUE = 10
@@ -60,17 +60,6 @@ def parse_slices(text: str, count: int) -> set[int]:
                              f"0 to {count - 1}")
         wanted.update(range(first, last + 1))
     return wanted
-
-
-def ranges(numbers: list[int]) -> str:
-    """What `parse_slices` reads, of sorted slices: "0,2-5"."""
-    parts: list[list[int]] = []
-    for number in numbers:
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1].append(number)
-        else:
-            parts.append([number])
-    return ",".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
 def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None = None) -> None:
@@ -136,7 +125,7 @@ def _repair(study: Study, role: Role, sequence: Sequence) -> None:
     if count > MOST_NON_FINITE * total:
         where = [i for i in study.slices if inside[i].any()]
         rest = [i for i in study.slices if i not in where]
-        which = f"slice{'s' if len(where) > 1 else ''} {ranges(where)}"
+        which = named_slices(where)
         or_else = f", or leave {which} out with --slices {ranges(rest)}" if rest else ""
         raise InputError(f"{role.title} has NaN or infinite values in {count} of {total} pixels "
                          f"of the LV mask, on {which} (or does not reach there): repair the "

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.study.checks import ranges
 from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.study import BoolArray, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import Role, named_slices, ranges
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -109,7 +108,7 @@ def proposals(findings: list[Finding], study: Study) -> list[str]:
                             for f in of_slice)
         alike.setdefault(reasons, []).append(index)
         out += [index] if any(f.exclude for f in of_slice) else []
-    lines += [f"slice{'s' if len(which) > 1 else ''} {ranges(which)}: {reasons}"
+    lines += [f"{named_slices(which)}: {reasons}"
               for reasons, which in alike.items()]
     rest = [i for i in study.slices if i not in out]
     if out and rest:

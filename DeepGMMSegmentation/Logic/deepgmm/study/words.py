@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, IntEnum
 
 from deepgmm.errors import InputError
@@ -94,3 +95,20 @@ TISSUES_BY_ROLES: dict[frozenset[Role], tuple[Tissue, ...]] = {
     frozenset({Role.BSSFP, Role.LGE, Role.T2}): (
         Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR),
 }
+
+
+def ranges(numbers: Iterable[int], between: str = ",") -> str:
+    """Whole numbers with runs joined: "0-2,5", as `parse_slices` reads them."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return between.join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def named_slices(indices: Iterable[int]) -> str:
+    """Slices in words, runs joined: "slice 3", "slices 0-2, 5"."""
+    found = list(indices)
+    return f"slice{'s' if len(found) > 1 else ''} {ranges(found, ', ')}"

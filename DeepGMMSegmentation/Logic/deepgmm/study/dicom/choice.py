@@ -12,7 +12,7 @@ from deepgmm.study.dicom.meaning import Meaning, Type
 from deepgmm.study.dicom.stacks import Stack
 from deepgmm.study.dicom.view import View
 from deepgmm.study.kinds import short_name
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Kind, Role, ranges
 
 #: A stack with fewer slices than this share of the largest candidate is a part of a heart.
 _PART = 0.7
@@ -51,7 +51,7 @@ class Entry:
     @property
     def name(self) -> str:
         """"series 31" or "series 12-20", which a user can type."""
-        return "series " + _ranges(self.stack.numbers)
+        return "series " + ranges(self.stack.numbers, ", ")
 
     @property
     def kind(self) -> Kind:
@@ -112,7 +112,7 @@ def choose(entries: list[Entry], wanted: Mapping[Role, str | None] | None = None
 def _named(entries: list[Entry], role: Role, said: str, kind: Kind | None) -> list[Entry]:
     found = [e for e in entries if said.isdigit() and int(said) in e.stack.numbers]
     if not found:
-        known = _ranges({n for e in entries for n in e.stack.numbers})
+        known = ranges({n for e in entries for n in e.stack.numbers}, ", ")
         raise InputError(f"--{role.value}: there is no series '{said}': "
                          f"give one of {known}, or none")
     fitting = [e for e in found if e.meaning.type.role is role] or found
@@ -209,14 +209,3 @@ def _compare(choice: Choice) -> None:
         if a.reference and b.reference and a.reference != b.reference:
             choice.warnings.append(f"{role.title} and {other_role.title} have no common frame "
                                    "of reference: the patient may have been moved between them")
-
-
-def _ranges(numbers: tuple[int, ...] | set[int]) -> str:
-    """"4, 12-20"."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and number == parts[-1][-1] + 1:
-            parts[-1] = [parts[-1][0], number]
-        else:
-            parts.append([number])
-    return ", ".join("-".join(map(str, part)) for part in parts)

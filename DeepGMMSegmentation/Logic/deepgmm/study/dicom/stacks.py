@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -284,8 +285,8 @@ def _variation(slices: list[list[Frame]]) -> Variation:
     return Variation.ORDER
 
 
-def _different(values: object) -> int:
-    return len({round(v, 1) for v in values if v is not None})  # type: ignore[attr-defined]
+def _different(values: Iterable[float | None]) -> int:
+    return len({round(v, 1) for v in values if v is not None})
 
 
 def _in_order(frames: list[Frame], variation: Variation) -> list[Frame]:
