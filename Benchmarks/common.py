@@ -1,7 +1,4 @@
-"""What the benchmarks share: the machine in words, tables, scores, and the reference mixture.
-
-Components are ordered by the truth here, for the rows that say so, and nowhere in the library.
-"""
+"""What the benchmarks share: the machine in words, tables, scores, and the reference mixture."""
 
 from __future__ import annotations
 
@@ -111,34 +108,6 @@ def four_tissue_slices(truth: np.ndarray) -> list[int]:
     from deepgmm.review.metrics import FOUR_TISSUES
 
     return [i for i, labels in enumerate(truth) if all((labels == t).any() for t in FOUR_TISSUES)]
-
-
-def ordered_by_truth(components: np.ndarray, truth: np.ndarray,
-                     tissues: Sequence[int]) -> np.ndarray:
-    """Name components so that the sum of Dice is largest, slice by slice (Hungarian).
-
-    Parameters
-    ----------
-    components : (slices, rows, columns) integers, 0 to K - 1 inside the mask, -1 outside.
-    truth : (slices, rows, columns) labels.
-    tissues : K labels; each is given to one component.
-
-    Returns
-    -------
-    (slices, rows, columns) labels; 0 outside the mask.
-    """
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
-    from deepgmm.review.metrics import dice
-
-    labels = np.zeros(components.shape, dtype=np.uint8)
-    for index, slice_ in enumerate(components):
-        score = [[dice(slice_ == c, truth[index] == t) or 0.0 for t in tissues]
-                 for c in range(len(tissues))]
-        for c, column in zip(*linear_sum_assignment(score, maximize=True), strict=True):
-            labels[index][slice_ == c] = tissues[column]
-    return labels
 
 
 def reference_mixture(images: np.ndarray, mask: np.ndarray, components: int,

@@ -22,7 +22,6 @@ from common import (
     four_tissue_slices,
     machine,
     number,
-    ordered_by_truth,
     painted,
     parser_of,
     problem_of,
@@ -35,6 +34,7 @@ from common import (
 from deepgmm import Method
 from deepgmm.methods import METHODS
 from deepgmm.review.metrics import FOUR_TISSUES, dice
+from deepgmm.review.ordering import ordered_by_truth
 from deepgmm.settings import Preset
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.words import Tissue

@@ -22,7 +22,6 @@ from common import (
     machine,
     mean_with_interval,
     number,
-    ordered_by_truth,
     painted,
     parser_of,
     patients_of,
@@ -38,6 +37,7 @@ from deepgmm import Method, segment
 from deepgmm.methods import METHODS
 from deepgmm.methods.mixtures import fit_plain_map
 from deepgmm.review.metrics import FOUR_TISSUES, dice, mean_of
+from deepgmm.review.ordering import ordered_by_truth
 from deepgmm.study.normalisation import normalise
 from deepgmm.study.phantom import PhantomPatient
 from deepgmm.study.words import Tissue

@@ -118,24 +118,6 @@ def test_responsibilities_are_judged_by_their_own_m_step() -> None:
     assert shared == pytest.approx(apart + np.log(2), abs=1e-9), "each weighs one half"
 
 
-def test_components_are_ordered_for_the_largest_sum_of_dice() -> None:
-    """Best first would join component 0 to tissue 1 and leave component 1 with nothing.
-
-    Component 0 has 6 pixels of tissue 1 and the 4 of tissue 2, component 1 has the other 4 of
-    tissue 1: 0 as 1 scores 12/20 and 1 as 2 nothing; 0 as 2 and 1 as 1 score 8/14 each.
-    """
-    truth = np.array([[[1] * 10 + [2] * 4 + [0]]])
-    found = np.array([[[0] * 6 + [1] * 4 + [0] * 4 + [-1]]])
-    labels = common.ordered_by_truth(found, truth, (1, 2))
-    assert labels.tolist() == [[[2] * 6 + [1] * 4 + [2] * 4 + [0]]]
-
-
-def test_slices_are_ordered_each_for_itself() -> None:
-    truth = np.array([[[1, 1, 2, 3]], [[1, 2, 2, 3]]])
-    found = np.array([[[2, 2, 0, 1]], [[0, 1, 1, 2]]])
-    np.testing.assert_array_equal(common.ordered_by_truth(found, truth, (1, 2, 3)), truth)
-
-
 def test_bars_are_found_among_the_tables() -> None:
     text = common.table(("a", "b"), [("1", "2")]) + "\n" + common.bars(
         [("speed", "under 1 s", "2 s", False), ("size", "any", "3", True),

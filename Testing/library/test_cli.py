@@ -33,7 +33,8 @@ from deepgmm.study.labelmap import read_labels
 from deepgmm.study.phantom import make_patient, write_patient
 from deepgmm.study.words import Tissue
 
-COMMANDS = ("segment", "demo", "phantom", "evaluate", "import")
+COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "train", "priors", "models",
+            "myops")
 
 
 @pytest.fixture(autouse=True)

@@ -13,9 +13,15 @@ def how_to_install(*requirements: str) -> str:
 
 
 class DeepGMMError(Exception):
-    """Base of the house's own errors. The message is one line that a user can act on."""
+    """Base of the house's own errors. The message is one line that a user can act on.
+
+    Attributes
+    ----------
+    private : words in it that the log must not hold, such as a user's names of cases.
+    """
 
     exit_status = 3
+    private: tuple[str, ...] = ()
 
 
 class InputError(DeepGMMError, ValueError):

@@ -90,7 +90,8 @@ def segment_many(studies: Iterable[Study], settings: Settings | None = None, *,
     waiting: list[Case] = []
     for study in studies:
         try:
-            case = _case(study, settings, progress)
+            case = prepared(study, settings)
+            progress(0.0, "preparing")
         except InputError:
             yield from _fitted(waiting, progress)
             raise
@@ -103,8 +104,13 @@ def segment_many(studies: Iterable[Study], settings: Settings | None = None, *,
     yield from _fitted(waiting, progress)
 
 
-def _case(study: Study, settings: Settings, progress: Callable[[float, str], None]) -> Case:
-    """A study checked and made ready, on a copy."""
+def prepared(study: Study, settings: Settings) -> Case:
+    """A study checked and made ready to be fitted, on a copy.
+
+    Raises
+    ------
+    InputError : the study or the settings cannot be fitted.
+    """
     from deepgmm.methods import Case
 
     tissues = _tissues(study, settings)
@@ -116,7 +122,6 @@ def _case(study: Study, settings: Settings, progress: Callable[[float, str], Non
         raise InputError("no slice is left to fit: every slice is unmasked or excluded")
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
     prior = contrast_prior(kinds, tissues, settings.priors or None)
-    progress(0.0, "preparing")
     return Case(study, slices, tissues, prior, settings)
 
 
@@ -218,5 +223,7 @@ def _result(case: Case, outcome: Outcome) -> Result:
     }
     if outcome.bias_field:
         provenance["bias_field"] = outcome.bias_field
+    if outcome.network:
+        provenance["network"] = outcome.network
     return Result(study, tissues, labels, posterior, fits, study.warnings + outcome.warnings,
                   provenance)

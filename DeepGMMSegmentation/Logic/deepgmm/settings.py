@@ -17,6 +17,7 @@ class Method(str, Enum):
     MAP = "map"
     DEEPG = "deepg"
     DEEPSVG = "deepsvg"
+    PRETRAINED = "pretrained"
 
 
 class Preset(str, Enum):
@@ -57,6 +58,8 @@ class Settings:
     mean_weight : weight of ||mu - mu_data||^2 in the deep fits (deepgmm-paper, 4.2).
     total_variation : weight of the total variation of w in the deep fits, a mean over mask
         pixels (gmm-loss-brain-paper, 3.4); 0 for none.
+    model : name or folder of the network of `pretrained`; empty means the shipped one.
+    adapt : rounds of anchored EM, at most, from the answer of `pretrained`; 0 for none.
     restarts : starts of a randomly started fit, of which the best NLL is kept.
     degrees : degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.
     outlier : share of an outlier class in gmm and svgmm; 0 for none.
@@ -75,6 +78,8 @@ class Settings:
     priors: str = ""
     mean_weight: float = 0.0
     total_variation: float = 0.0
+    model: str = ""
+    adapt: int = 0
     restarts: int = 5
     degrees: float = 0.0
     outlier: float = 0.0
@@ -96,7 +101,7 @@ class Settings:
             except ValueError:
                 known = ", ".join(choice.value for choice in kind)
                 raise InputError(f"{name} is {value!r}: choose from {known}") from None
-        for name in ("seed", "restarts", "bias_degree"):
+        for name in ("seed", "restarts", "bias_degree", "adapt"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
                 raise InputError(f"{name} is {getattr(self, name)!r}: give a whole number from 0")

@@ -8,6 +8,7 @@ from deepgmm.settings import Method, Settings
 
 _ANCHORED = (Method.AUTO, Method.MAP)
 _MIXTURES = (Method.GMM, Method.SVGMM)
+_PRETRAINED = (Method.PRETRAINED,)
 _NETWORKS = (Method.DEEPG, Method.DEEPSVG)
 
 #: Settings that act on some methods only.
@@ -19,8 +20,10 @@ ACTS_ON: dict[str, tuple[Method, ...]] = {
     "outlier": _MIXTURES,
     "mean_weight": _NETWORKS,
     "total_variation": _NETWORKS,
+    "model": _PRETRAINED,
+    "adapt": _PRETRAINED,
     "papillary": _ANCHORED,
-    "keep_mvo": _ANCHORED,
+    "keep_mvo": _ANCHORED + _PRETRAINED,
 }
 
 _OPTIONS = {"keep_mvo": "--mvo"}

@@ -29,6 +29,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "montage": (".png",),
     "report": (".json",),
     "alignment picture": (".png", ".gif"),
+    "contrast priors": (".json",),
 }
 
 

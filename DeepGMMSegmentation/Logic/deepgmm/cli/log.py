@@ -18,17 +18,26 @@ from deepgmm import __version__
 #: A log that has grown beyond this is begun anew.
 _LARGEST = 1_000_000
 
-COMMANDS = ("segment", "demo", "phantom", "evaluate", "import")
+COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
+            "myops")
+
+#: Commands within a command.
+_PARTS = {"models": ("list", "show", "verify", "import")}
 
 #: Options whose values are words or numbers of ours; what follows any other is kept back.
 _WORDS = frozenset((
     "lge-kind", "t2-kind", "mask-labels", "slices", "phase", "align", "method", "preset", "device",
     "covariance", "seed", "tissues", "papillary", "degrees", "outlier", "restarts", "mean-weight",
     "total-variation", "bias-degree", "patients", "patient", "set", "difficulty", "sequences",
-    "layout"))
+    "layout", "validation", "labelled", "labelled-by", "network", "filters", "levels",
+    "convolutions", "likelihood-weight", "label-weight", "teacher-weight", "variation-weight",
+    "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
+    "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
+    "training-steps"))
 
 #: Options that take no value.
-_FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--quiet", "-q", "--json",
+_FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
+                    "--no-augmentation", "--quick", "--quiet", "-q", "--json",
                     "--help", "-h", "--version"))
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
@@ -57,7 +66,7 @@ def log_error(error: BaseException, arguments: list[str]) -> str:
     where : " (log: PATH)" for a message to the user; empty where no log could be written.
     """
     text = "".join(traceback.TracebackException.from_exception(error).format())
-    text = _scrubbed(_FRAME.sub(_shortened, text), arguments)
+    text = _scrubbed(_FRAME.sub(_shortened, text), arguments, getattr(error, "private", ()))
     entry = (f"{time.strftime('%Y-%m-%d %H:%M:%S')} deepgmm {__version__}\n"
              f"{_command_line(arguments)}\n{text}\n")
     wanted = _option(arguments, "--log")
@@ -115,7 +124,8 @@ def _parsed(arguments: list[str]) -> Iterator[tuple[str, str, str]]:
                 yield "", argument, ""
                 continue
         option = ""
-        ours = value in COMMANDS if number == 0 else role in _WORDS
+        ours = value in COMMANDS if number == 0 else (
+            role in _WORDS or number == 1 and value in _PARTS.get(arguments[0], ()))
         yield before, value, "" if ours and not _looks_a_path(value) else f"<{role}>"
 
 
@@ -128,9 +138,10 @@ def _command_line(arguments: list[str]) -> str:
                                   for before, value, role in _parsed(arguments))])
 
 
-def _scrubbed(text: str, arguments: list[str]) -> str:
-    """Users' paths out of a text: first those given, by their roles, then whatever looks so."""
-    known: dict[str, str] = {}
+def _scrubbed(text: str, arguments: list[str], private: tuple[str, ...] = ()) -> str:
+    """Users' words out of a text: first those given, by their roles, then whatever looks like a
+    path."""
+    known = {name: "<name>" for name in private if len(name) > 2}
     for _, value, role in _parsed(arguments):
         if not role:
             continue

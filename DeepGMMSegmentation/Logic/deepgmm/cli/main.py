@@ -62,8 +62,12 @@ def _command() -> Any:
     from deepgmm.cli.demo_command import demo
     from deepgmm.cli.evaluate_command import evaluate
     from deepgmm.cli.import_command import import_folder
+    from deepgmm.cli.models_command import models
+    from deepgmm.cli.myops_command import myops
     from deepgmm.cli.phantom_command import phantom
+    from deepgmm.cli.priors_command import priors
     from deepgmm.cli.segment_command import segment
+    from deepgmm.cli.train_command import train
 
     app = typer.Typer(
         help="Blood, myocardium, edema and scar from cardiac MRI and an LV mask, without "
@@ -80,6 +84,10 @@ def _command() -> Any:
     for function in (segment, demo, phantom, evaluate):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
+    app.command("myops")(myops)
+    app.command("priors")(priors)
+    app.command("train")(train)
+    app.add_typer(models, name="models")
     return typer.main.get_command(app)
 
 

@@ -110,6 +110,12 @@ def segment(
         rich_help_panel=_FIT)] = False,
     priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)] = None,
+    model: Annotated[str, typer.Option(
+        metavar="NAME|FOLDER", help="Network of pretrained, see deepgmm models; by default the "
+        "shipped one.", rich_help_panel=_FIT)] = "",
+    adapt: Annotated[int, typer.Option(
+        min=0, metavar="N", help="Rounds of map's EM, at most, from what pretrained found; the "
+        "result is the mean of both.", rich_help_panel=_FIT)] = 0,
     degrees: Annotated[float, typer.Option(
         min=0.0, help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
         rich_help_panel=_MORE)] = 0.0,
@@ -148,9 +154,10 @@ def segment(
                  "montage": montage, "report": report},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or ""),
-                          degrees=degrees, outlier=outlier, papillary=papillary,
-                          keep_mvo=mvo, restarts=restarts, mean_weight=mean_weight,
-                          total_variation=total_variation, bias_degree=bias_degree),
+                          model=model, adapt=adapt, degrees=degrees, outlier=outlier,
+                          papillary=papillary, keep_mvo=mvo, restarts=restarts,
+                          mean_weight=mean_weight, total_variation=total_variation,
+                          bias_degree=bias_degree),
         lge_kind=lge_kind, t2_kind=t2_kind, mask_labels=mask_labels, mask_dicom=mask_dicom,
         slices=slices, resample=resample, study=study, phase=phase, align=align,
         align_picture=align_picture)

@@ -66,8 +66,8 @@ def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
     own = own.get("kinds", own)
     columns, sources = [], []
     for role, kind in kinds.items():
-        name = kind.value if kind is not Kind.UNKNOWN else f"{role.value}-unknown"
-        entry = own.get(name) or _read(SHIPPED / f"{name}.json")
+        name = prior_name(role, kind)
+        entry = own.get(name) or shipped_prior(name)
         columns.append([_row(entry, name, tissue) for tissue in tissues])
         sources.append(str(entry.get("source", "the user's table")))
     numbers = np.asarray(columns, dtype=np.float64)  # sequences, tissues, fields
@@ -75,6 +75,16 @@ def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
     shares = np.array([SHARES[t] for t in tissues])
     return ContrastPrior(tissues, means, deviations, strays, shares / shares.sum(),
                          tuple(sources))
+
+
+def prior_name(role: Role, kind: Kind) -> str:
+    """What a kind's prior is called; all unknown kinds of a role share one."""
+    return kind.value if kind is not Kind.UNKNOWN else f"{role.value}-unknown"
+
+
+def shipped_prior(name: str) -> dict:
+    """The shipped file of that name."""
+    return _read(SHIPPED / f"{name}.json")
 
 
 def reanchored(prior: ContrastPrior, kinds: dict[Role, Kind], blood: npt.NDArray,

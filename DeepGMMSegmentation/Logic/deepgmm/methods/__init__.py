@@ -11,6 +11,7 @@ from deepgmm.methods.anchored import fit_map
 from deepgmm.methods.bias import without_shading
 from deepgmm.methods.mixtures import fit_gmm, fit_svgmm
 from deepgmm.methods.networks import fit_deepg, fit_deepsvg
+from deepgmm.methods.pretrained import fit_pretrained
 from deepgmm.methods.problem import Case, Outcome, Problem, pack_outcomes
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.settings import Method
@@ -23,6 +24,7 @@ METHODS: dict[Method, Callable[[Problem, Progress], Fit]] = {
     Method.MAP: fit_map,
     Method.DEEPG: fit_deepg,
     Method.DEEPSVG: fit_deepsvg,
+    Method.PRETRAINED: fit_pretrained,
 }
 
 

@@ -101,7 +101,7 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
         for place, (case, absent) in enumerate(zip(cases, judgements, strict=True)):
             if absent:
                 fewer.setdefault(tuple(t for t in sought if t not in absent), []).append(case)
-                said.setdefault(case, []).extend(_in_words(t, *why) for t, why in absent.items())
+                said.setdefault(case, []).extend(absence_note(t, *why) for t, why in absent.items())
             else:
                 kept.append(place)
         for left, again in fewer.items():
@@ -174,10 +174,15 @@ def _judgements(problem: Problem, fit: Fit, terms: Terms) -> list[Absent]:
 
 def absent_tissues(problem: Problem, fit: Fit, case: int) -> Absent:
     """The diseases of one case that its data do not support, and what was asked of each."""
-    found = {t: judged(problem, fit, case, t) for t in problem.tissues if t in SHOWN_BY}
+    found = judged_diseases(problem, fit.posterior, case)
     scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
     least = {Tissue.SCAR: SCAR_LEAST, Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
     return {t: (s, least[t]) for t, s in found.items() if not s.suffices(least[t])}
+
+
+def judged_diseases(problem: Problem, posterior: torch.Tensor, case: int) -> dict[Tissue, Support]:
+    """What speaks for each disease that is sought in one case."""
+    return {t: judged(problem, posterior, case, t) for t in problem.tissues if t in SHOWN_BY}
 
 
 def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -191,7 +196,8 @@ def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
     return soft / soft.sum(2, keepdim=True).clamp_min(floor)
 
 
-def _in_words(tissue: Tissue, found: Support, least: dict[str, float]) -> str:
+def absence_note(tissue: Tissue, found: Support, least: dict[str, float]) -> str:
+    """What a user is told of a disease that is reported absent."""
     text = (f"no {tissue.title.lower()} was found: what looked like it covers "
             f"{found.share:.1%} of the wall")
     if found.share < least["share"] or np.isnan(found.contrast):
@@ -201,15 +207,15 @@ def _in_words(tissue: Tissue, found: Support, least: dict[str, float]) -> str:
             "for it yourself")
 
 
-def judged(problem: Problem, fit: Fit, case: int, tissue: Tissue) -> Support:
-    """What speaks for one disease in the fit of one case."""
+def judged(problem: Problem, posterior: torch.Tensor, case: int, tissue: Tissue) -> Support:
+    """What speaks for one disease in the posterior (S, P, K) of one case."""
     role, bright = SHOWN_BY[tissue]
     if role not in problem.roles:
         role = problem.roles[-1]
     rows = problem.slices_of([case])
     batch, ventricle = problem.batch, problem.ventricle
     valid = batch.valid[rows].cpu().numpy() > 0
-    labels = np.asarray(problem.tissues)[fit.posterior[rows].argmax(2).cpu().numpy()]
+    labels = np.asarray(problem.tissues)[posterior[rows].argmax(2).cpu().numpy()]
     wall = valid & (labels != Tissue.BLOOD)
     values = batch.values[rows, :, problem.roles.index(role)].cpu().numpy()
     sector, sectors = ventricle.sector[rows].cpu().numpy(), ventricle.sectors

@@ -61,7 +61,7 @@ class Case:
     @property
     def geometric(self) -> bool:
         """Whether the method knows wall from pool, or labels pixel by pixel."""
-        return self.settings.method in (Method.AUTO, Method.MAP)
+        return self.settings.method in (Method.AUTO, Method.MAP, Method.PRETRAINED)
 
     @property
     def alike(self) -> Hashable:
@@ -195,27 +195,30 @@ class Problem:
 
     def prior(self, strength: float = 1.0) -> ConjugatePrior:
         """The contrast prior as a penalty, the same for all: (K, M)."""
-        return self._penalty([self.contrast], strength).select(torch.tensor(0))
+        return self.penalty([self.contrast], strength).select(torch.tensor(0))
 
     def anchored_prior(self, anchored: Sequence[bool]) -> ConjugatePrior:
         """(N, K, M) a prior for each case: the table's, moved to the patient where `anchored`."""
-        return self._penalty([case.anchored_contrast if moved else case.contrast
-                              for case, moved in zip(self.cases, anchored, strict=True)], 1.0)
+        return self.penalty([case.anchored_contrast if moved else case.contrast
+                              for case, moved in zip(self.cases, anchored, strict=True)])
 
-    def _penalty(self, priors: list[ContrastPrior], strength: float) -> ConjugatePrior:
-        """A tissue whose mean hardly varies between patients is held harder, kappa =
-        (sd / mean_sd)^2 of its share of the pixels."""
-        def tensor(values: npt.NDArray) -> torch.Tensor:
-            return torch.as_tensor(values, dtype=self.dtype, device=self.device)
-        means, deviations, strays = (
-            np.stack([getattr(c, name) for c in priors])
-            for name in ("means", "deviations", "mean_deviations"))
-        trust = np.minimum((deviations / strays) ** 2, 4.0)
+    def penalty(self, priors: list[ContrastPrior], strength: float = 1.0) -> ConjugatePrior:
+        """(N, K, M) contrast priors, one a case, as the M-step's penalty."""
+        def tensor(values: list[npt.NDArray]) -> torch.Tensor:
+            return torch.as_tensor(np.stack(values), dtype=self.dtype, device=self.device)
         return ConjugatePrior(
-            means=tensor(means), variances=tensor(deviations**2),
-            weights=tensor(self.contrast.weights),
-            mean_strength=tensor(0.02 * strength * trust),
+            means=tensor([c.means for c in priors]),
+            variances=tensor([c.deviations**2 for c in priors]),
+            weights=torch.as_tensor(self.contrast.weights, dtype=self.dtype, device=self.device),
+            mean_strength=tensor([strength * mean_strength(c) for c in priors]),
             variance_strength=0.05 * strength, weight_strength=0.05 * strength)
+
+
+def mean_strength(contrast: ContrastPrior) -> npt.NDArray[np.float64]:
+    """(K, M) kappa of `ConjugatePrior`: a tissue whose mean hardly varies between patients is
+    held harder, by (sd / mean_sd)^2 of its share of the pixels."""
+    trust = np.minimum((contrast.deviations / contrast.mean_deviations) ** 2, 4.0)
+    return 0.02 * trust
 
 
 @dataclass
@@ -236,6 +239,7 @@ class Outcome:
     device: str
     warnings: list[str] = field(default_factory=list)
     bias_field: dict[str, Any] = field(default_factory=dict)
+    network: dict[str, Any] = field(default_factory=dict)
     agreement: npt.NDArray[np.float64] | None = None
 
 
@@ -276,5 +280,5 @@ def _packed(case: Case, fit: Fit, name: Method, warnings: list[str]) -> Outcome:
         means=numbers(fit.mixture.means), covariances=numbers(covariances),
         nll=numbers(fit.nll), traces=fit.traces, iterations=fit.iterations.cpu().numpy(),
         converged=fit.converged.cpu().numpy(), scale=case.normalised[1], method=name.value,
-        device=str(case.device), warnings=warnings,
+        device=str(case.device), warnings=warnings, network=fit.network,
         agreement=None if fit.agreement is None else numbers(fit.agreement))

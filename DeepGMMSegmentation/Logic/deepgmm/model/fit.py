@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -45,6 +46,7 @@ class Fit:
     warnings: list[str] = field(default_factory=list)
     of_study: dict[int, list[str]] = field(default_factory=dict)
     agreement: Tensor | None = None
+    network: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def joined(cls, fits: list[Fit], device: torch.device | str = "cpu") -> Fit:
@@ -74,7 +76,8 @@ class Fit:
             self.mixture.select(index), self.posterior[index], self.nll[index],
             [self.traces[i] for i in index.tolist()], self.iterations[index],
             self.converged[index], None if w is None else w[index], self.warnings,
-            agreement=None if self.agreement is None else self.agreement[index])
+            agreement=None if self.agreement is None else self.agreement[index],
+            network=self.network)
 
     def permute(self, order: Tensor) -> Fit:
         """Reorder the components of every slice by `order` (S, K)."""

@@ -1,4 +1,4 @@
-"""How well labels agree with the truth. The only place of the house where truth enters.
+"""How well labels agree with the truth, which enters on this floor and above it only.
 
 Conventions, stated here once:
 

@@ -8,6 +8,7 @@ import math
 import platform
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,10 @@ def percent_of_wall(result: Result) -> dict[str, float | None]:
 
 
 def _settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The settings, with the user's own priors named by their hash instead of their path."""
+    """The settings, with the user's own priors named by their hash instead of their path, and a
+    network by its folder's name."""
+    if settings and settings.get("model"):
+        settings = settings | {"model": Path(settings["model"]).name}
     if not settings or not settings.get("priors"):
         return settings
     try:

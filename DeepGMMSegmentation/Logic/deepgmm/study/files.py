@@ -7,12 +7,13 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepgmm.errors import ComputationError, InputError
+from deepgmm.study.words import Role
 
 #: Suffixes that belong together; the writers choose the format by them.
 _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz")
@@ -46,6 +47,20 @@ def sha256(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise InputError(f"a file cannot be read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def case_key(hashes: Mapping[str, str]) -> str:
+    """A short name of a case that says nothing of the patient: 16 hexadecimal digits.
+
+    It follows from the bytes of the image files alone, so the same images have it under any name
+    and with any mask and labels.
+
+    Parameters
+    ----------
+    hashes : role to SHA-256, as `Study.hashes`.
+    """
+    own = [f"{role.value} {hashes[role.value]}\n" for role in Role if role.value in hashes]
+    return hashlib.sha256("".join(own).encode()).hexdigest()[:16]
 
 
 @dataclass
@@ -126,6 +141,8 @@ class Outputs:
                 with suppress(OSError):
                     if backup is not None:
                         os.replace(backup, final)
+                        # two names of one file: renaming one to the other leaves both
+                        backup.unlink(missing_ok=True)
                     elif not any(o.final == final and o.temporary.exists()
                                  for o in self._pending):
                         final.unlink(missing_ok=True)
@@ -165,6 +182,25 @@ def together() -> Iterator[Outputs]:
         raise unwritable(error, "output") from error
     finally:
         outputs.discard()
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes, what: str) -> None:
+    """Write one file, whole or not at all.
+
+    Parameters
+    ----------
+    what : the file's role, for messages.
+
+    Raises
+    ------
+    InputError, ComputationError : as `together`.
+    """
+    with together() as outputs:
+        temporary = outputs.path(path, what)
+        try:
+            temporary.write_bytes(content)
+        except OSError as error:
+            raise unwritable(error, what) from error
 
 
 def _backup(final: Path) -> Path | None:

@@ -26,6 +26,9 @@ LABELMAP_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
 _MYOPS = {0: 0, 200: Tissue.MYOCARDIUM, 500: Tissue.BLOOD, 600: 0,
           1220: Tissue.EDEMA, 2221: Tissue.SCAR}
 
+#: In a file of labels to learn from: nobody has labelled this voxel.
+UNLABELLED = 255
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -138,7 +141,8 @@ def write_image(image: SimpleITK.Image, path: str | os.PathLike[str], what: str)
                          "the folder may be written to, or choose another folder")
 
 
-def read_labels(path: str | os.PathLike[str], role: str = "labels") -> Labels:
+def read_labels(path: str | os.PathLike[str], role: str = "labels", *,
+                partly: bool = False) -> Labels:
     """Read a labelmap or a segmentation, whoever wrote it.
 
     `.seg.nrrd` is read by its segments' terminology or names, whatever their label values;
@@ -148,6 +152,7 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels") -> Labels:
     Parameters
     ----------
     role : what to call it in messages ("prediction", "truth").
+    partly : whether voxels may be `UNLABELLED`; they stay so.
 
     Raises
     ------
@@ -170,7 +175,9 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels") -> Labels:
     if suffix_of(path) == ".seg.nrrd" and values.any():
         raise InputError(f"the {role} is called .seg.nrrd but its header names no segment: "
                          "save it again from Slicer, or as .nrrd")
-    return Labels(_known_labels(values, role), geometry_of(image))
+    unlabelled = (values == UNLABELLED) & partly
+    labels = _known_labels(np.where(unlabelled, 0, values), role)
+    return Labels(np.where(unlabelled, np.uint8(UNLABELLED), labels), geometry_of(image))
 
 
 def _known_labels(values: npt.NDArray[np.generic], role: str) -> npt.NDArray[np.uint8]:

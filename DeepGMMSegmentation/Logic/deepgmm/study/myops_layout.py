@@ -88,36 +88,56 @@ def find_cases(root: str | Path, part: str = "training") -> list[MyopsCase]:
     --------
     >>> cases = find_cases("MyoPS 2020 Dataset")                           # doctest: +SKIP
     """
+    cases = []
+    for case, files in case_files(root, part).items():
+        for what, paths in files.items():
+            if len(paths) > 1:
+                name = "GD" if what is None else SEQUENCE_NAMES[what]
+                raise InputError(f"MyoPS case {case} has two files for {name} in "
+                                 f"'{paths[0].parent.name}': keep one")
+        missing = [f"{name} ({role.title})" for role, name in SEQUENCE_NAMES.items()
+                   if role not in files]
+        if missing:
+            raise InputError(f"MyoPS case {case} lacks {', '.join(missing)} in "
+                             f"'{_FOLDERS[part][0]}': unpack the data set again")
+        cases.append(MyopsCase(case, {role: files[role][0] for role in SEQUENCE_NAMES},
+                               files[None][0] if None in files else None))
+    return cases
+
+
+def case_files(root: str | Path,
+               part: str = "training") -> dict[str, dict[Role | None, list[Path]]]:
+    """The files that are there, whatever is wrong with them.
+
+    Parameters
+    ----------
+    root, part : as for `find_cases`.
+
+    Returns
+    -------
+    files : case number, in order, to role to files; None is the role of the truth.
+
+    Raises
+    ------
+    InputError
+        No such folders, or no case in them.
+    """
     if part not in _FOLDERS:
         raise InputError(f"MyoPS 2020 has no part '{part}': give training or test")
     images, truths = (Path(root) / name for name in _FOLDERS[part])
     if not images.is_dir():
         raise InputError(f"no folder '{images.name}' there: give the folder of MyoPS 2020 that "
                          f"holds {images.name} and {truths.name}")
-    files: dict[str, dict[str, Path]] = {}
+    files: dict[str, dict[Role | None, list[Path]]] = {}
     for folder in (images, truths):
-        for case, what, path in _named(folder, part):
+        for case, role, path in _named(folder, part):
             # Truth counts only from its own folder, and images only from theirs.
-            if (what == "gd") is not (folder is truths):
-                continue
-            if what in files.setdefault(case, {}):
-                raise InputError(f"MyoPS case {case} has two files for {what.upper()} in "
-                                 f"'{folder.name}': keep one")
-            files[case][what] = path
+            if (role is None) is (folder is truths):
+                files.setdefault(case, {}).setdefault(role, []).append(path)
     if not files:
         raise InputError(f"'{images.name}' holds no file named like "
                          f"myops_{part}_101_C0.nii.gz: unpack the data set as it came")
-    cases = []
-    for case in sorted(files, key=lambda number: (int(number), number)):
-        found = files[case]
-        missing = [f"{SEQUENCE_NAMES[role]} ({role.title})"
-                   for key, role in _ROLES.items() if key not in found]
-        if missing:
-            raise InputError(f"MyoPS case {case} lacks {', '.join(missing)} in "
-                             f"'{images.name}': unpack the data set again")
-        cases.append(MyopsCase(case, {role: found[key] for key, role in _ROLES.items()},
-                               found.get("gd")))
-    return cases
+    return {case: files[case] for case in sorted(files, key=lambda number: (int(number), number))}
 
 
 def read_case(case: MyopsCase) -> tuple[Study, npt.NDArray[np.uint8]]:
@@ -210,11 +230,11 @@ def coded(truth: npt.NDArray[np.uint8],
     return codes
 
 
-def _named(folder: Path, part: str) -> Iterator[tuple[str, str, Path]]:
-    """(case, what, path) of the files of a folder that are named as the data set names them."""
+def _named(folder: Path, part: str) -> Iterator[tuple[str, Role | None, Path]]:
+    """(case, role, path) of the files of a folder that are named as the data set names them."""
     if not folder.is_dir():
         return
     for path in sorted(folder.iterdir()):
         match = _NAME.fullmatch(path.name)
         if match and match[1].lower() == part:
-            yield match[2], match[3].lower(), path
+            yield match[2], _ROLES.get(match[3].lower()), path

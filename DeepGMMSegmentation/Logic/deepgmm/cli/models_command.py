@@ -1,0 +1,157 @@
+"""`deepgmm models`: the networks on the shelf; what is known of each."""
+
+from __future__ import annotations
+
+import json as json_format
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepgmm.cli.common import Log
+from deepgmm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepgmm.weights.shelf import Shelved
+
+models = typer.Typer()
+
+Which = Annotated[str, typer.Argument(
+    metavar="NAME", help="On the shelf, or a network's folder. By default the shipped one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@models.callback(invoke_without_command=True)
+def shelf(context: typer.Context) -> None:
+    """Trained networks: list, show, verify and import them.
+
+    A network is a folder with network.safetensors and card.json, as deepgmm train writes it. Those
+    of your own lie in your data folder, or where DEEPGMM_MODELS says.
+
+    Example:
+
+        deepgmm models list
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@models.command("list")
+def list_networks(json: AsJson = False, log: Log = None) -> None:
+    """List the networks on the shelf.
+
+    Example:
+
+        deepgmm models list
+    """
+    from deepgmm.weights.shelf import listed
+
+    found = listed()
+    if json:
+        print(json_format.dumps([_entry(shelved) for shelved in found], indent=2))
+        return
+    for shelved in found:
+        print(f"{shelved.name}: {_line(shelved)}")
+    if not found:
+        print("no networks: deepgmm models import FOLDER brings one")
+
+
+def _entry(shelved: Shelved) -> dict[str, Any]:
+    card = shelved.card
+    return {"name": shelved.name, "folder": str(shelved.folder), "shipped": shelved.shipped,
+            "title": card.title if card else None,
+            "learning": card.learning.value if card else None,
+            "problem": shelved.problem or None}
+
+
+def _line(shelved: Shelved) -> str:
+    place = "shipped" if shelved.shipped else "yours"
+    if shelved.card is None:
+        return f"cannot be used: {shelved.problem} ({place})"
+    problem = f"; {shelved.problem}" if shelved.problem else ""
+    return f"{shelved.card.title} ({shelved.card.learning.value}; {place}{problem})"
+
+
+@models.command()
+def show(name: Which = "", json: AsJson = False, log: Log = None) -> None:
+    """Print a network's card.
+
+    It says what the network is, how it came about and what it reached.
+
+    Example:
+
+        deepgmm models show
+    """
+    from deepgmm.weights.card import NAME, read_card
+    from deepgmm.weights.shelf import find
+
+    found = find(name)
+    card = read_card((found if found.is_dir() else found.parent) / NAME).as_dict()
+    print(json_format.dumps(card, indent=2) if json else "\n".join(_lines(card)))
+
+
+def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """A card as indented text."""
+    for key, value in values.items():
+        title = f"{indent}{key.replace('_', ' ')}:"
+        if isinstance(value, dict):
+            yield title if value else f"{title} none"
+            yield from _lines(value, indent + "  ")
+        elif isinstance(value, list):
+            yield f"{title} " + (", ".join(map(str, value)) or "none")
+        else:
+            yield f"{title} {value}"
+
+
+@models.command()
+def verify(name: Annotated[str, typer.Argument(
+        metavar="NAME", help="On the shelf, or a network's folder. By default all on the "
+        "shelf.")] = "", log: Log = None) -> None:
+    """Load networks to see that they are whole.
+
+    Example:
+
+        deepgmm models verify
+    """
+    from deepgmm.weights.folder import load_network
+    from deepgmm.weights.shelf import find, listed
+
+    wrong, places = [], [find(name)] if name else [shelved.folder for shelved in listed()]
+    for place in places:
+        try:
+            network, card = load_network(place)
+        except InputError as error:
+            if name:
+                raise
+            wrong.append(place.name)
+            print(f"{place.name}: {error}")
+        else:
+            count = sum(value.numel() for value in network.parameters())
+            print(f"{card.name}: sound, {count} weights, SHA-256 {card.sha256}")
+    if wrong:
+        raise InputError(f"{len(wrong)} of {len(places)} networks cannot be used: "
+                         f"{', '.join(wrong)}; import them again")
+
+
+@models.command("import")
+def import_one(
+    path: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="A network's folder, or its file of weights beside its card.")],
+    name: Annotated[str | None, typer.Option(
+        metavar="NAME", help="What it shall be called; by default as its card says.")] = None,
+    log: Log = None,
+) -> None:
+    """Put a network on your shelf.
+
+    It can then be named. It is loaded first as if it were to be used; pickles are refused.
+
+    Example:
+
+        deepgmm models import trained --name our-scanner
+    """
+    from deepgmm.weights.shelf import import_model
+
+    shelved = import_model(path, name)
+    print(f"{shelved.name}: {_line(shelved)}")
+    print(f"use it with: deepgmm segment --method pretrained --model {shelved.name}")

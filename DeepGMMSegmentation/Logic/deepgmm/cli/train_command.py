@@ -1,0 +1,262 @@
+"""`deepgmm train`: a folder of cases in, a network in a model folder out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepgmm.cli.common import (
+    Log,
+    Quiet,
+    hushed,
+    make_folder,
+    progress_bar,
+    table,
+    warn,
+)
+from deepgmm.errors import InputError
+from deepgmm.settings import Device
+from deepgmm.training.settings import LabelledBy, Precision, TrainingSettings
+
+if TYPE_CHECKING:
+    from deepgmm.study.labelled import LabelledCase
+    from deepgmm.study.words import Kind, Role
+    from deepgmm.training.checkpoints import Checkpoint
+    from deepgmm.training.train import Made
+
+_IN, _NET, _AIM, _WAY, _OUT = "Cases", "Network", "Objective", "Descent", "Output"
+
+
+def _setting(name: str, text: str, panel: str, *spelling: str, **more: Any) -> Any:
+    """The option of a setting, whose default is said once: there."""
+    default = getattr(TrainingSettings, name)
+    return typer.Option(*spelling, help=f"{text} By default {getattr(default, 'value', default)}.",
+                        rich_help_panel=panel, **more)
+
+
+def train(
+    folder: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="Cases: a folder for each with bssfp, lge, t2 (or some of them), "
+        "mask, and labels where there are any; study folders with mask and labels; or MyoPS "
+        "2020.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="MODEL_FOLDER", help="Where network, card, curves and, until "
+        "the end, checkpoints go.", rich_help_panel=_OUT)],
+    lge_kind: Annotated[str, typer.Option(
+        metavar="KIND", help="Of all cases: auto, magnitude, psir, dark-blood or unknown.",
+        rich_help_panel=_IN)] = "auto",
+    t2_kind: Annotated[str, typer.Option(
+        metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
+        "unknown.", rich_help_panel=_IN)] = "auto",
+    validation: Annotated[float | None, _setting(
+        "validation", "Share of the cases that only choose the best network.", _IN)] = None,
+    validation_folder: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="Cases that choose the best network, instead of a share.",
+        rich_help_panel=_IN)] = None,
+    labelled: Annotated[float | None, _setting(
+        "labelled", "Share of the labels that are used.", _IN)] = None,
+    labelled_by: Annotated[LabelledBy | None, _setting(
+        "labelled_by", "Of what that is a share.", _IN)] = None,
+    priors: Annotated[Path | None, typer.Option(
+        metavar="FILE.json", help="Your own contrast priors, made by deepgmm priors.",
+        rich_help_panel=_IN)] = None,
+    network: Annotated[str | None, _setting(
+        "network", "unet, modified-unet, unet++, unetr or swinunetr.", _NET,
+        metavar="NAME")] = None,
+    filters: Annotated[int | None, _setting(
+        "filters", "At the highest resolution.", _NET)] = None,
+    levels: Annotated[int | None, _setting("levels", "Downward steps.", _NET)] = None,
+    convolutions: Annotated[int | None, _setting(
+        "convolutions", "In each stage.", _NET)] = None,
+    likelihood_weight: Annotated[float | None, _setting(
+        "likelihood_weight", "Of the mixture's negative log-likelihood.", _AIM)] = None,
+    label_weight: Annotated[float | None, _setting(
+        "label_weight", "Of the cross entropy on labelled pixels.", _AIM)] = None,
+    teacher_weight: Annotated[float | None, _setting(
+        "teacher_weight", "Of the cross entropy against what --method map says.", _AIM)] = None,
+    mean_weight: Annotated[float | None, _setting(
+        "mean_weight", "Hold on the tissues' means to their priors.", _AIM)] = None,
+    variation_weight: Annotated[float | None, _setting(
+        "variation_weight", "Of the total variation: smoothness.", _AIM)] = None,
+    bare: Annotated[float | None, _setting(
+        "bare", "Share of the cross entropies that the network's softmax has, the posterior "
+        "having the rest.", _AIM)] = None,
+    temperature: Annotated[float | None, _setting(
+        "temperature", "Of the densities in the posterior.", _AIM)] = None,
+    steps: Annotated[int | None, _setting("steps", "Gradient steps.", _WAY)] = None,
+    batch: Annotated[int | None, _setting("batch", "Slices a step.", _WAY)] = None,
+    learning_rate: Annotated[float | None, _setting(
+        "learning_rate", "Of AdamW, at its peak.", _WAY)] = None,
+    warm_up: Annotated[float | None, _setting(
+        "warm_up", "Share of the steps until that peak.", _WAY)] = None,
+    weight_decay: Annotated[float | None, _setting("weight_decay", "Of AdamW.", _WAY)] = None,
+    clip: Annotated[float | None, _setting("clip", "Largest norm of the gradient.", _WAY)] = None,
+    validate_every: Annotated[int | None, _setting(
+        "validate_every", "Steps between two validations.", _WAY)] = None,
+    patience: Annotated[int | None, _setting(
+        "patience", "Validations without gain that end the training; 0 for all steps.",
+        _WAY)] = None,
+    no_augmentation: Annotated[bool, typer.Option(
+        "--no-augmentation", help="Do not vary the slices.", rich_help_panel=_WAY)] = False,
+    missing: Annotated[float | None, _setting(
+        "missing", "Probability that a sequence is left out of a slice.", _WAY)] = None,
+    seed: Annotated[int | None, _setting("seed", "Of all random numbers.", _WAY)] = None,
+    device: Annotated[Device | None, _setting("device", "Where it is trained.", _WAY)] = None,
+    precision: Annotated[Precision | None, _setting(
+        "precision", "Numbers of the network; bfloat16 is for CUDA.", _WAY)] = None,
+    checkpoint_every: Annotated[int | None, _setting(
+        "checkpoint_every", "Steps between two checkpoints; 0 for none.", _OUT)] = None,
+    resume: Annotated[bool, typer.Option(
+        "--resume", help="Go on with an interrupted training, with its settings.",
+        rich_help_panel=_OUT)] = False,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Begin anew in a folder that holds something already.",
+        rich_help_panel=_OUT)] = False,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option(
+        "--json", help="Print the network's card to stdout as JSON.")] = False,
+    log: Log = None,
+) -> None:
+    """Train one network on a folder of cases, with labels for all, some or none of them.
+
+    Interrupted by Ctrl-C or a kill, it goes on with the same command and --resume. For several
+    processes or GPUs start it by torchrun: torchrun --nproc-per-node 2 -m deepgmm train ...
+
+    Example:
+
+        deepgmm train cases -o my-network
+        deepgmm segment --method pretrained --model my-network ...
+    """
+    options = dict(locals())
+    said = {f.name: value for f in fields(TrainingSettings)
+            if (value := options.get(f.name)) is not None}
+    if no_augmentation:
+        said["augmentation"] = False
+    if priors is not None:
+        said["priors"] = str(priors)
+        if not priors.is_file():
+            raise InputError("the contrast priors file does not exist: check the path given "
+                             "to --priors")
+
+    from deepgmm.training.machines import leading, require_extra
+
+    require_extra()
+    first = leading()
+    job = Job(folder, validation_folder, output, _kinds(lge_kind, t2_kind), said, resume, force)
+    try:
+        made = _made(job, quiet=quiet or not first, shown=first and not (quiet or json))
+    except Exception:
+        if first:
+            raise
+        raise typer.Exit(1) from None  # the first process says what is wrong
+    if made is None:
+        return
+    if json:
+        import json as json_format
+
+        print(json_format.dumps(made.card.as_dict(), indent=2, ensure_ascii=False))
+    elif not quiet:
+        print(summary(made))
+        print(f"model folder: {output}\n"
+              f"use it: deepgmm segment --method pretrained --model {output} ...")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked for.
+
+    Attributes
+    ----------
+    said : the settings that the user gave, by name.
+    """
+
+    folder: Path
+    validation_folder: Path | None
+    output: Path
+    kinds: dict[Role, Kind]
+    said: dict[str, Any]
+    resume: bool
+    force: bool
+
+
+def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
+    from deepgmm.study.labelled import described, find_labelled
+    from deepgmm.training import checkpoints
+    from deepgmm.training.machines import leading
+    from deepgmm.training.train import train as train_cases
+
+    def say(warning: str) -> None:
+        if leading():
+            warn([warning])
+
+    checkpoint = None
+    if job.resume:
+        checkpoint = _checkpoint(job.output, say)
+        then = TrainingSettings.from_dict(checkpoint.words["settings"])
+        settings = replace(then, **job.said)
+        settings.go_on_from(then)
+    else:
+        settings = TrainingSettings(**job.said)
+        make_folder(job.output, "model")
+        if not job.force:
+            _refuse_to_mix(job.output)
+    with progress_bar(quiet) as progress:
+        def found(folder: Path) -> list[LabelledCase]:
+            return find_labelled(folder, kinds=job.kinds, around=hushed,
+                                 progress=lambda _, stage: progress(0.0, stage))
+        cases = found(job.folder)
+        apart = found(job.validation_folder) if job.validation_folder else None
+        if checkpoint is None and leading():
+            checkpoints.remove(job.output)
+        made = train_cases(cases, settings, job.output, validation=apart, progress=progress,
+                           say=say, resume=checkpoint)
+    if shown:
+        print(described(cases))
+    return made
+
+
+def _kinds(lge_kind: str, t2_kind: str) -> dict[Role, Kind]:
+    from deepgmm.study.kinds import parse_kind
+    from deepgmm.study.words import Role
+
+    said = {Role.LGE: parse_kind(Role.LGE, lge_kind), Role.T2: parse_kind(Role.T2, t2_kind)}
+    return {role: kind for role, kind in said.items() if kind is not None}
+
+
+def _refuse_to_mix(output: Path) -> None:
+    if any(not path.name.startswith(".") for path in output.iterdir()):
+        raise InputError("the model folder is not empty: go on with --resume where a training was "
+                         "interrupted, begin anew with --force, or choose another folder")
+
+
+def _checkpoint(output: Path, say: Callable[[str], None]) -> Checkpoint:
+    from deepgmm.training import checkpoints
+    from deepgmm.weights.card import NAME
+
+    found = checkpoints.newest(output, say)
+    if found is None:
+        ended = (output / NAME).is_file()
+        raise InputError("the training in the model folder has ended: there is nothing to resume"
+                         if ended else "the model folder holds no checkpoint to go on from: check "
+                         "the path given to --output, or leave --resume out")
+    return found
+
+
+def summary(made: Made) -> str:
+    """What the network is and how well it did in validation, as text."""
+    card, trained = made.card, made.trained
+    lines = [f"{card.title}; {len(card.training['cases'])} to learn from, "
+             f"{len(card.training['validation_cases'])} to validate; "
+             f"best at step {trained.step}; {trained.seconds:.0f} s"]
+    used = card.labelled_cases
+    lines.append(f"labelled cases: {used.priors} in priors, {used.loss} in the loss, "
+                 f"{used.tuning} in the choice of the best network")
+    if "dice" in trained.scores:
+        lines.append(table([("tissue", "Dice in validation"), *(
+            (tissue, "-" if dice is None else f"{dice:.2f}")
+            for tissue, dice in trained.scores["dice"].items())]))
+    return "\n".join(lines)

@@ -1,0 +1,232 @@
+"""`pretrained`: one forward pass of a network trained on many studies, read through a mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from deepgmm.identify.absence import NETWORK_LEAST
+from deepgmm.identify.anatomy import anchored_options
+from deepgmm.identify.contrast import ContrastPrior, reanchored
+from deepgmm.methods.anchored import (
+    TEMPERATURE,
+    Absent,
+    absence_note,
+    judged_diseases,
+    tempered,
+)
+from deepgmm.methods.network_input import TISSUES, images_of, logits_of, pixel_of
+from deepgmm.methods.problem import Case, Problem
+from deepgmm.model.anchored import fit_anchored
+from deepgmm.model.devices import few_threads
+from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.images import Images, Reading, read
+from deepgmm.model.mixture import Mixture
+from deepgmm.settings import Papillary
+from deepgmm.study.files import case_key, sha256
+from deepgmm.study.words import Role, Tissue
+
+if TYPE_CHECKING:
+    from deepgmm.weights.card import Card
+
+#: How many standard deviations from the training studies' mean a study may lie before an alarm.
+STRANGE = 4.0
+_STRANGE_IN = {"nll": "intensities fit its mixture worse",
+               "contrast": "contrasts lie farther from the prior"}
+
+
+def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
+    """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
+
+    A disease of which the network finds too little in a study is taken out.
+    """
+    network, card = _loaded(problem)
+    images = Images.joined([images_of(case) for case in problem.cases])
+    logits = answers(network, problem, images)
+    progress(0.5, "network")
+    reading = read(images, logits, temperature=card.temperature)
+    said = alarms(problem, images, reading, card)
+    absent = _absent(problem, _packed(problem, reading.log_posterior.exp()))
+    for case, found in absent.items():
+        rows = problem.slices_of([case])
+        for tissue, why in found.items():
+            images.sought[rows, TISSUES.index(tissue)] = 0
+            said.setdefault(case, []).append(absence_note(tissue, *why))
+    if absent:
+        reading = read(images, logits, temperature=card.temperature)
+    posterior = _packed(problem, reading.log_posterior.exp())
+    if problem.settings.adapt:
+        posterior = adapted(problem, posterior, absent, progress)
+    return replace(_fit(problem, reading, posterior, said), network=_told(card))
+
+
+def _told(card: Card) -> dict[str, Any]:
+    """What a report says of the network."""
+    return {"name": card.name, "title": card.title, "learning": card.learning.value,
+            "labelled_cases": vars(card.labelled_cases), "sha256": card.sha256}
+
+
+def _fit(problem: Problem, reading: Reading, posterior: Tensor,
+         said: dict[int, list[str]]) -> Fit:
+    tissues = [TISSUES.index(t) for t in problem.tissues]
+    roles = [list(Role).index(role) for role in problem.roles]
+    weights = _packed(problem, reading.log_weights.exp())
+    mixture = Mixture(weights.clamp_min(torch.finfo(weights.dtype).tiny).log(),
+                      *(values[:, tissues][:, :, roles].to(problem.dtype) for values in
+                        (reading.mixture.means, reading.mixture.covariances)))
+    nll = reading.nll.to(problem.dtype)
+    steps = torch.full(nll.shape, problem.settings.adapt)
+    return Fit(mixture, posterior, nll, [[value] for value in nll.tolist()], steps,
+               torch.ones_like(steps, dtype=torch.bool), responsibilities=weights, of_study=said)
+
+
+def _loaded(problem: Problem) -> tuple[nn.Module, Card]:
+    from deepgmm.weights.folder import load_network
+    from deepgmm.weights.shelf import find
+
+    network, card = load_network(find(problem.settings.model))
+    return network.to(problem.device, memory_format=torch.channels_last), card
+
+
+def answers(network: nn.Module, problem: Problem, images: Images) -> Tensor:
+    """(S, K, H, W) what the network says, study by study."""
+    parts = []
+    with torch.no_grad():
+        for index, case in enumerate(problem.cases):
+            rows = problem.slices_of([index])
+            parts.append(logits_of(network, images.select(rows), pixel_of(case)))
+    return torch.cat(parts)
+
+
+def _packed(problem: Problem, values: Tensor) -> Tensor:
+    """(S, P, K sought) of (S, H * W, 4) on the canvas of the batch."""
+    batch = problem.batch
+    grid = values.transpose(1, 2).unflatten(2, batch.shape)
+    columns = [TISSUES.index(t) for t in problem.tissues]
+    return batch.pack(grid[:, columns].to(problem.dtype))
+
+
+def _absent(problem: Problem, posterior: Tensor) -> dict[int, Absent]:
+    """The diseases of each case of which the network finds too little."""
+    absent: dict[int, Absent] = {}
+    if Tissue.MYOCARDIUM not in problem.tissues:
+        return absent
+    for case in range(len(problem.cases)):
+        for tissue, found in judged_diseases(problem, posterior, case).items():
+            if not found.suffices(NETWORK_LEAST):
+                absent.setdefault(case, {})[tissue] = (found, NETWORK_LEAST)
+    return absent
+
+
+def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
+            progress: Progress) -> Tensor:
+    """(S, P, K) the mean of the network's posterior and that of the anchored EM started from it.
+
+    The contrast prior is moved to where the network finds this patient's blood and healthy wall;
+    EM then runs at most `Settings.adapt` rounds of `map`'s objective, for the tissues found.
+    """
+    if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
+        return posterior
+    mixed = posterior.clone()
+    for index in range(len(problem.cases)):
+        rows = problem.slices_of([index])
+        sought = tuple(t for t in problem.tissues if t not in absent.get(index, {}))
+        columns = [problem.tissues.index(t) for t in sought]
+        one = problem.select([index]).for_tissues(sought)
+        prior = _moved(one.cases[0], one, posterior[rows][..., columns])
+        options = anchored_options(sought, problem.roles, problem.device, problem.dtype)
+        options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
+        options.iterations = problem.settings.adapt
+        with few_threads(one.batch.valid.numel()):
+            fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)
+        own = torch.zeros_like(mixed[rows])
+        own[..., columns] = tempered(fit.posterior, TEMPERATURE)
+        mixed[rows] = (posterior[rows] + own) / 2
+        progress(0.5 + 0.5 * (index + 1) / len(problem.cases), "adapting")
+    return mixed
+
+
+def _moved(case: Case, problem: Problem, posterior: Tensor) -> ContrastPrior:
+    """The contrast prior moved to the network's blood and healthy wall."""
+    mass = posterior.sum((0, 1))
+    if float(mass[:2].min()) < 20:
+        return case.anchored_contrast
+    means = torch.einsum("spk,spm->km", posterior, problem.batch.values) / mass[:, None]
+    kinds = {role: s.kind for role, s in case.study.sequences.items()}
+    return reanchored(case.contrast, kinds, means[0].cpu().numpy(), means[1].cpu().numpy())
+
+
+@dataclass(frozen=True)
+class Strangeness:
+    """How a study looks to a network's mixture: what a card keeps of the training studies.
+
+    Attributes
+    ----------
+    nll : NLL_V per mask pixel and sequence, normalised units.
+    contrast : mean distance of the tissues' means from the contrast prior, in standard
+        deviations inside a tissue, on the sequence where it is largest.
+    """
+
+    nll: float
+    contrast: float
+
+
+def strangeness(images: Images, reading: Reading) -> Strangeness:
+    """Of one study's slices."""
+    share = (reading.log_weights.exp() * images.inside.flatten(1)[..., None]).mean(1)
+    counted = images.present[:, None] * (share > 0.02 * share.sum(1, keepdim=True))[..., None]
+    away = (reading.mixture.means - images.means).abs() / images.variances.sqrt()
+    per_sequence = (away * counted).sum((0, 1)) / counted.sum((0, 1)).clamp_min(1)
+    return Strangeness(float((reading.nll / images.present.sum(1)).mean()),
+                       float(per_sequence.max()))
+
+
+def sequences_key(roles: tuple[Role, ...]) -> str:
+    """The sequences as a card's `familiar` names them."""
+    return "+".join(role.value for role in roles)
+
+
+def alarms(problem: Problem, images: Images, reading: Reading, card: Card) -> dict[int, list[str]]:
+    """What must be said of studies that lie far from those the network was trained on, or that
+    are among them."""
+    said: dict[int, list[str]] = {}
+    known = card.familiar.get(sequences_key(problem.roles))
+    for index, case in enumerate(problem.cases):
+        said[index] = _of_training(case, card)
+        if known is None:
+            given = ", ".join(role.title for role in problem.roles)
+            said[index].append(f"the network '{card.name}' was not trained on {given} alone: check "
+                               "the result, or use --method map")
+            continue
+        rows = problem.slices_of([index])
+        found = strangeness(images.select(rows), _of(reading, rows))
+        far = [words for name, words in _STRANGE_IN.items() if name in known
+               and getattr(found, name) > known[name]["mean"] + STRANGE * known[name]["sd"]]
+        if far:
+            what = " and ".join(far)
+            said[index].append(f"this study looks unlike those that the network '{card.name}' was "
+                               f"trained on ({what}): check the result, or use --method map")
+    return said
+
+
+def _of_training(case: Case, card: Card) -> list[str]:
+    """What its training has to do with this study."""
+    said = []
+    hashes, own = case.study.hashes, case.settings.priors
+    if hashes and case_key(hashes) in card.training.get("cases", ()):
+        said.append(f"the network '{card.name}' was trained on this study: its result here says "
+                    "nothing of how it does on others")
+    if card.priors != (f"sha256:{sha256(own)}" if own else "shipped"):
+        said.append(f"the network '{card.name}' was trained with other contrast priors than these: "
+                    "give the same with --priors")
+    return said
+
+
+def _of(reading: Reading, rows: Tensor) -> Reading:
+    mixture = Mixture(*(getattr(reading.mixture, name)[rows]
+                        for name in ("log_weights", "means", "covariances")))
+    return replace(reading, log_weights=reading.log_weights[rows], mixture=mixture,
+                   log_posterior=reading.log_posterior[rows], nll=reading.nll[rows])

@@ -1,0 +1,99 @@
+"""The objective of one network over many images: Algorithm 4 with the house's regularisers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.deep import total_variation
+from deepgmm.model.images import Images, Reading, merged, read
+
+
+@dataclass
+class Examples(Images):
+    """Images with what a network may learn from besides the likelihood.
+
+    Attributes
+    ----------
+    teacher : (S, K, H, W) probabilities of a teacher, 0 outside the mask; or none.
+    labels : (S, H, W) int64 tissue index, 0 blood to 3 scar, where a person labelled the pixel,
+        else -1; or none.
+    """
+
+    teacher: Tensor | None = None
+    labels: Tensor | None = None
+
+    @staticmethod
+    def _padding(name: str) -> float:
+        return -1.0 if name == "labels" else 0.0
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Weights of the terms, all of them means over mask pixels; 0 leaves a term out.
+
+    Attributes
+    ----------
+    likelihood : beta, of NLL_V (deepgmm-paper, Algorithm 4; gmm-loss-brain-paper 3.5).
+    labels : alpha, of the cross entropy on labelled pixels (gmm-loss-brain-paper 3.5), a mean
+        over the labelled pixels of a slice.
+    teacher : of the cross entropy against the teacher's probabilities.
+    means : lambda of ||mu - mu_data||^2 (deepgmm-paper 4.2).
+    variation : gamma, of the total variation of Pi (gmm-loss-brain-paper 3.4).
+    bare : of both cross entropies' network softmax beside the posterior, in [0, 1]: 1 trains the
+        softmax alone, as plain cross entropy does; 0 the posterior alone.
+    temperature : see `read`.
+    """
+
+    likelihood: float = 0.0
+    labels: float = 0.0
+    teacher: float = 0.0
+    means: float = 0.0
+    variation: float = 0.0
+    bare: float = 0.0
+    temperature: float = 2.0
+
+
+def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Tensor, Reading]:
+    """(S,) the objective of every slice, and what was read of the network on the way.
+
+    Parameters
+    ----------
+    logits : (S, K, H, W).
+    """
+    o = objective
+    reading = read(examples, logits, temperature=o.temperature)
+    total = torch.zeros_like(reading.nll)
+    if o.likelihood > 0:
+        total = total + o.likelihood * reading.nll
+    if o.teacher > 0 and examples.teacher is not None:
+        taught = examples.teacher.flatten(2).transpose(1, 2)
+        total = total + o.teacher * _entropy(
+            reading, merged(taught.log(), examples.sought).exp(), examples, o.bare)
+    if o.labels > 0 and examples.labels is not None:
+        chosen = examples.labels.flatten(1)
+        known = torch.nn.functional.one_hot(chosen.clamp_min(0), logits.shape[1])
+        known = known.to(logits.dtype) * (chosen >= 0)[..., None]
+        total = total + o.labels * _entropy(
+            reading, merged(known.log(), examples.sought).exp(), examples, o.bare)
+    if o.means > 0:
+        away = (reading.mixture.means - examples.means) * examples.present[:, None]
+        total = total + o.means * (away.square().sum(2) * examples.sought).sum(1)
+    if o.variation > 0:
+        batch = examples.pixels()
+        rough = total_variation(batch, reading.log_weights.exp()) / batch.counts
+        total = total + o.variation * rough
+    return total, reading
+
+
+def _entropy(reading: Reading, target: Tensor, examples: Images, bare: float) -> Tensor:
+    """(S,) cross entropy of (S, P, K) targets, a mean over the mask pixels that have one."""
+    inside = examples.inside.flatten(1)
+    target = target * inside[..., None]
+    cost = torch.zeros_like(target)
+    for share, log_p in ((1 - bare, reading.log_posterior), (bare, reading.log_weights)):
+        if share > 0:
+            cost = cost - share * torch.where(target > 0, target * log_p.clamp_min(-30.0), 0.0)
+    return cost.sum((1, 2)) / target.sum((1, 2)).clamp_min(1.0)

@@ -1,0 +1,1 @@
+"""Pretrained networks as files: weights, cards, and where they lie."""

@@ -1,0 +1,583 @@
+"""Networks as files: they come back as they were, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from small_networks import a_card, a_network, change_card, save_small
+
+from deepgmm.errors import ComputationError, InputError
+from deepgmm.model.architectures import Architecture, build
+from deepgmm.weights.card import Card, LabelledCases, Learning, read_card
+from deepgmm.weights.folder import load_network, save_network
+from deepgmm.weights.shelf import find, import_model, listed
+
+
+@pytest.fixture
+def a_folder(tmp_path: Path) -> Path:
+    """A network as it is saved."""
+    return save_small(tmp_path / "small")
+
+
+@pytest.fixture
+def a_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own, and one shipped network called house."""
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    shipped.mkdir()
+    save_small(shipped / "house", "house")
+    monkeypatch.setattr("deepgmm.weights.shelf.SHIPPED", shipped)
+    monkeypatch.setenv("DEEPGMM_MODELS", str(own))
+    return own
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def rewrite(folder: Path, content: bytes) -> None:
+    """Other weights under the same card, whose hash is made to fit, as a forger would."""
+    (folder / "network.safetensors").write_bytes(content)
+    change_card(folder, lambda values: values.update(
+        sha256=hashlib.sha256(content).hexdigest()))
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return safetensors.torch.load_file(folder / "network.safetensors")
+
+
+# As it was
+
+def test_a_network_comes_back_as_it_was(a_folder: Path) -> None:
+    x = torch.randn(2, 8, 16, 16)
+    inside = torch.ones(2, 1, 16, 16)
+    network, card = load_network(a_folder)
+    assert not network.training
+    with torch.no_grad():
+        assert torch.equal(network(x, inside), a_network()(x, inside))
+    expected = a_card()
+    for entry in dataclasses.fields(Card):
+        if entry.name not in ("versions", "sha256"):
+            assert getattr(card, entry.name) == getattr(expected, entry.name), entry.name
+    assert card.versions["torch"] == torch.__version__
+    assert sorted(p.name for p in a_folder.iterdir()) == ["card.json", "network.safetensors"]
+
+
+def test_any_safetensors_reader_finds_the_weights(a_folder: Path) -> None:
+    found = tensors(a_folder)
+    for name, value in a_network().named_parameters():
+        assert torch.equal(found[name], value)
+    digest = hashlib.sha256((a_folder / "network.safetensors").read_bytes()).hexdigest()
+    assert json.loads((a_folder / "card.json").read_text())["sha256"] == digest
+
+
+def test_a_network_in_double_precision_or_another_layout_is_saved_in_single(
+        tmp_path: Path) -> None:
+    network = a_network().double().to(memory_format=torch.channels_last)
+    save_network(tmp_path / "n", network, a_card())
+    loaded, _ = load_network(tmp_path / "n")
+    for name, value in loaded.named_parameters():
+        assert torch.equal(value, dict(a_network().named_parameters())[name])
+
+
+@pytest.mark.parametrize("name", ["modified-unet", "swinunetr"])
+def test_other_networks_come_back_too(name: str, tmp_path: Path) -> None:
+    architecture = Architecture(name, filters=12, levels=1)
+    network = build(architecture, seed=2).eval()
+    save_network(tmp_path / "n", network, a_card(architecture=architecture))
+    loaded, _ = load_network(tmp_path / "n")
+    x, inside = torch.randn(1, 8, 64, 64), torch.ones(1, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(x, inside), network(x, inside))
+
+
+def test_the_weights_file_can_be_given_and_everything_may_be_a_link(
+        a_folder: Path, tmp_path: Path) -> None:
+    links = tmp_path / "links"
+    links.mkdir()
+    for file in a_folder.iterdir():
+        (links / file.name).symlink_to(file)
+    (tmp_path / "linked").symlink_to(a_folder)
+    for path in (links, tmp_path / "linked", links / "network.safetensors"):
+        assert load_network(path)[1].name == "small"
+    os.rename(a_folder / "network.safetensors", a_folder / "other name.safetensors")
+    assert load_network(a_folder / "other name.safetensors")[1].name == "small"
+
+
+# Damage
+
+@pytest.mark.parametrize("place", [0, 3, 20, 700, -1])
+def test_a_flipped_byte_is_found(a_folder: Path, place: int) -> None:
+    path = a_folder / "network.safetensors"
+    content = bytearray(path.read_bytes())
+    content[place] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="weights of the network 'small' are damaged"):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize("length", [0, 5, 100, 1000])
+def test_a_truncated_file_is_found_also_by_its_content(a_folder: Path, length: int) -> None:
+    content = (a_folder / "network.safetensors").read_bytes()[:length]
+    (a_folder / "network.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="are damaged"):
+        load_network(a_folder)
+    rewrite(a_folder, content)
+    with pytest.raises(InputError, match="no safetensors file"):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(a_folder: Path, value: float) -> None:
+    weights = tensors(a_folder)
+    weights["head.weight"][0, 0] = value
+    rewrite(a_folder, safetensors.torch.save(weights))
+    with pytest.raises(InputError, match=r"'head.weight' are not all finite"):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (lambda w: w.update({"head.weight": w["head.weight"][:3]}),
+     r"'head.weight' are \(3, 4, 1, 1\) torch.float32, where its card says \(4, 4, 1, 1\)"),
+    (lambda w: w.update({"head.bias": w["head.bias"].double()}), "torch.float64, where"),
+    (lambda w: w.pop("head.bias"), r"1 names differ, such as 'head.bias'"),
+    (lambda w: w.update(more=torch.zeros(1)), r"1 names differ, such as 'more'"),
+])
+def test_weights_of_another_shape_are_refused(a_folder: Path, change, said: str) -> None:
+    weights = tensors(a_folder)
+    change(weights)
+    rewrite(a_folder, safetensors.torch.save(weights))
+    with pytest.raises(InputError, match=said):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize(("field", "value"), [("filters", 8), ("levels", 3), ("convolutions", 2),
+                                              ("name", "modified-unet")])
+def test_a_card_that_lies_about_the_architecture_is_found(a_folder: Path, field: str,
+                                                          value: Any) -> None:
+    change_card(a_folder, lambda values: values["architecture"].update({field: value}))
+    with pytest.raises(InputError, match="the network 'small' cannot be used: its weights"):
+        load_network(a_folder)
+
+
+def test_weights_of_another_network_are_found(a_folder: Path) -> None:
+    """Same shapes: only the hash can tell."""
+    content = safetensors.torch.save(dict(a_network(seed=8).state_dict()))
+    (a_folder / "network.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match="not those that card.json is about"):
+        load_network(a_folder)
+
+
+def test_a_file_is_no_pickle_for_the_length_of_its_header(tmp_path: Path) -> None:
+    """Which stands first: one of 66,688 bytes begins as a pickle of protocol 4 does."""
+    architecture = Architecture(filters=4, levels=1, convolutions=1)
+    save_network(tmp_path, build(architecture), a_card(architecture=architecture))
+    weights = tensors(tmp_path)
+    padded = (safetensors.torch.save(weights, {"note": "x" * n}) for n in range(65_000, 67_000, 8))
+    rewrite(tmp_path, next(content for content in padded if content.startswith(b"\x80\x04\x01")))
+    assert load_network(tmp_path)[1].name == "small"
+
+
+# Foreign files
+
+def test_a_foreign_safetensors_file_has_no_card(a_folder: Path) -> None:
+    (a_folder / "card.json").unlink()
+    for path in (a_folder, a_folder / "network.safetensors"):
+        with pytest.raises(InputError, match="no card.json lies beside the weights"):
+            load_network(path)
+
+
+def test_a_folder_without_a_network_and_none_at_all(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no network.safetensors"):
+        load_network(tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        load_network(tmp_path / "none")
+
+
+class Trap:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.place,)
+
+
+def pickled(kind: str, trap: Trap, path: Path) -> None:
+    if kind == "torch":
+        torch.save({"weights": trap}, path)
+    elif kind == "old torch":
+        torch.save({"weights": trap}, path, _use_new_zipfile_serialization=False)
+    else:
+        path.write_bytes(pickle.dumps(trap, protocol=int(kind)))
+
+
+KINDS = ("torch", "old torch", "0", "2", "4", "5")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_trap_would_close(kind: str, tmp_path: Path) -> None:
+    """The files of the next two tests do run what is in them, for those who unpickle."""
+    pickled(kind, Trap(tmp_path / "sprung"), tmp_path / "n.pt")
+    if "torch" in kind:
+        torch.load(tmp_path / "n.pt", weights_only=False)
+    else:
+        pickle.loads((tmp_path / "n.pt").read_bytes())  # noqa: S301
+    assert (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lone", [True, False], ids=["file", "folder"])
+def test_a_pickle_under_a_false_name_runs_nothing(kind: str, lone: bool, a_folder: Path,
+                                                  tmp_path: Path) -> None:
+    path = a_folder / "network.safetensors"
+    pickled(kind, Trap(tmp_path / "sprung"), path)
+    rewrite(a_folder, path.read_bytes())
+    with pytest.raises(InputError, match="pickle" if kind != "0" else "no safetensors file"):
+        load_network(path if lone else a_folder)
+    (a_folder / "card.json").unlink()
+    with pytest.raises(InputError):
+        load_network(path if lone else a_folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("ending", [".pt", ".pth", ".ckpt", ".bin", ".PT", ".pkl", ".zip"])
+def test_a_file_named_like_a_pickle_is_not_opened(ending: str, a_folder: Path,
+                                                  tmp_path: Path) -> None:
+    path = a_folder / f"network{ending}"
+    pickled("torch", Trap(tmp_path / "sprung"), path)
+    with pytest.raises(InputError, match="which could run a stranger's program"):
+        load_network(path)
+    (a_folder / "network.safetensors").unlink()
+    with pytest.raises(InputError, match="which could run a stranger's program"):
+        load_network(a_folder)
+    assert not (tmp_path / "sprung").exists()
+
+
+# Cards
+
+def without(key: str):
+    return lambda values: values.pop(key)
+
+
+def to(key: str, value: Any):
+    return lambda values: values.update({key: value})
+
+
+@pytest.mark.parametrize("key", [f.name for f in dataclasses.fields(Card)])
+def test_a_card_that_lacks_an_entry_is_refused(key: str, a_folder: Path) -> None:
+    change_card(a_folder, without(key))
+    with pytest.raises(InputError, match=f"card.json lacks {key}"):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    (to("format", "other"), "not the card"),
+    (without("format"), "not the card"),
+    (to("version", 2), "of version 2 and this deepgmm reads version 1: update"),
+    (to("mood", "good"), "what is not known: mood"),
+    (to("title", 3), "title: 3 cannot be"),
+    (to("learning", "by heart"), 'learning: "by heart" cannot be'),
+    (to("labelled_cases", {"loss": 3}), "labelled_cases"),
+    (to("labelled_cases", {"loss": -1, "priors": 0, "atlas": 0, "tuning": 0}), "labelled_cases"),
+    (to("architecture", []), "architecture"),
+    (lambda v: v["architecture"].update(name="resnet"), "architecture: no network is called"),
+    (lambda v: v["architecture"].update(filters=10**12), "architecture: filters"),
+    (lambda v: v["architecture"].update(inputs=3), "has 3 inputs"),
+    (to("sequences", []), "sequences"),
+    (to("sequences", ["lge", "lge"]), "sequences"),
+    (to("sequences", ["flair"]), "sequences"),
+    (to("tissues", ["blood", "scar", "edema", "myocardium"]), "blood, myocardium, edema, scar"),
+    (to("tissues", ["blood"]), "outputs"),
+    (to("temperature", 0), "must be a positive"),
+    (to("temperature", "2"), "temperature"),
+    (to("temperature", True), "temperature"),
+    (to("temperature", 10**400), "temperature"),
+    (to("scores", {"dice": float("nan")}), "damaged"),
+    (to("normalisation_version", 2), "normalised in another way"),
+    (to("familiar", {"lge": {"nll": {"mean": 1}}}), "familiar"),
+    (to("familiar", {"lge": {"nll": {"mean": "1", "sd": 2}}}), "familiar"),
+    (to("familiar", {"lge": 4}), "familiar"),
+    (to("versions", {"torch": 2}), "versions"),
+    (to("sha256", "abc"), "sha256"),
+    (to("name", "../elsewhere"), "cannot be called"),
+    (to("name", ""), "cannot be called"),
+    (to("learning", "unsupervised with contrast priors"), "name it for what it is"),
+    (to("learning", "unsupervised"), "name it for what it is"),
+])
+def test_a_card_that_cannot_be_is_refused(change, said: str, a_folder: Path) -> None:
+    change_card(a_folder, change)
+    with pytest.raises(InputError, match=said) as caught:
+        load_network(a_folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", '{"format": NaN}', '{"format": 1e999}',
+                                  "[" * 100_000, '{"a": "' + "a" * 1_000_000 + '"}'],
+                         ids=lambda text: text[:20])
+def test_a_damaged_card_is_refused(text: str, a_folder: Path) -> None:
+    (a_folder / "card.json").write_text(text)
+    with pytest.raises(InputError, match=r"card.json is damaged"):
+        load_network(a_folder)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '"deepgmm network"'])
+def test_what_is_no_card_is_refused(text: str, a_folder: Path) -> None:
+    (a_folder / "card.json").write_text(text)
+    with pytest.raises(InputError, match=r"card.json is not the card"):
+        load_network(a_folder)
+
+
+def test_a_card_in_no_known_letters_is_refused(a_folder: Path) -> None:
+    (a_folder / "card.json").write_bytes(b"\xff\xfe\x00{")
+    with pytest.raises(InputError, match="damaged"):
+        read_card(a_folder / "card.json")
+
+
+def test_labels_in_priors_alone_may_be_called_so() -> None:
+    for learning, cases in ((Learning.PRIORS, LabelledCases(priors=10, atlas=10)),
+                            (Learning.UNSUPERVISED, LabelledCases(tuning=5)),
+                            (Learning.PARTLY, LabelledCases(loss=10))):
+        assert a_card(learning=learning, labelled_cases=cases).labelled_cases == cases
+    with pytest.raises(InputError, match="name it for what it is"):
+        a_card(learning=Learning.UNSUPERVISED, labelled_cases=LabelledCases(priors=1))
+
+
+def test_words_of_any_script_are_kept(tmp_path: Path) -> None:
+    save_small(tmp_path / "n", title="Größe 心臓 ♥")
+    assert read_card(tmp_path / "n" / "card.json").title == "Größe 心臓 ♥"
+
+
+# Saving
+
+def test_saving_again_replaces_both_and_touches_nothing_else(a_folder: Path) -> None:
+    (a_folder / "curves.png").write_bytes(b"curves")
+    save_network(a_folder, a_network(seed=9), a_card("newer"))
+    network, card = load_network(a_folder)
+    assert card.name == "newer"
+    assert torch.equal(network.head.weight, a_network(seed=9).head.weight)
+    assert sorted(contents(a_folder)) == ["card.json", "curves.png", "network.safetensors"]
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    network = a_network()
+    with torch.no_grad():
+        network.head.bias[1] = torch.nan
+    with pytest.raises(ComputationError, match="'head.bias' are not all finite"):
+        save_network(tmp_path / "n", network, a_card())
+    with pytest.raises(ComputationError, match="not those of the architecture"):
+        save_network(tmp_path / "n", build(Architecture()), a_card())
+    with pytest.raises(ComputationError, match="a number on its card is not finite"):
+        save_network(tmp_path / "n", a_network(), a_card(scores={"dice": float("nan")}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("older", [True, False], ids=["with an older network", "without"])
+def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, older: bool,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    if older:
+        save_small(tmp_path / "n")
+    before = contents(tmp_path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    monkeypatch.setattr("deepgmm.study.files.os.fsync", full)
+    with pytest.raises(InputError, match="network cannot be written: the disk is full"):
+        save_network(tmp_path / "n", a_network(seed=9), a_card())
+    assert contents(tmp_path) == before
+    assert (tmp_path / "n").exists() == older
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a limit on the size of files")
+def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
+    """For real: the system lets no file grow beyond 4 kB."""
+    code = ("import resource, sys; from small_networks import save_small; "
+            "from deepgmm.errors import InputError; from pathlib import Path\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+            "try: save_small(Path(sys.argv[1]))\n"
+            "except InputError as error: print(error)")
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "n"], capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])})
+    assert "the network cannot be written" in done.stdout, done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_while_saving_loses_nothing(a_folder: Path, tmp_path: Path,
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the two renames."""
+    before = contents(tmp_path)
+    rename = os.replace
+    for folder in (a_folder, tmp_path / "new"):
+        calls = iter([rename, None])
+
+        def interrupted(*paths: str, calls=calls) -> None:
+            call = next(calls, rename)
+            if call is None:
+                raise KeyboardInterrupt
+            call(*paths)
+        monkeypatch.setattr(os, "replace", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            save_network(folder, a_network(seed=9), a_card())
+        assert next(calls, "used up") == "used up"
+    assert contents(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+def test_a_place_that_cannot_be_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="a file has that name"):
+        save_small(tmp_path / "file")
+    with pytest.raises(InputError, match="folder cannot be written"):
+        save_small(tmp_path / "none" / "n")
+
+
+# The shelf
+
+def test_an_imported_network_is_found_by_name(a_shelf: Path, a_folder: Path) -> None:
+    shelved = import_model(a_folder)
+    assert (shelved.name, shelved.shipped, shelved.problem) == ("small", False, "")
+    assert find("small") == a_shelf / "small" == shelved.folder
+    assert contents(a_shelf / "small") == contents(a_folder)
+    assert [(s.name, s.shipped) for s in listed()] == [("house", True), ("small", False)]
+
+
+def test_a_network_can_be_imported_under_another_name(a_shelf: Path, a_folder: Path) -> None:
+    import_model(a_folder / "network.safetensors", "our-scanner")
+    network, card = load_network(find("our-scanner"))
+    assert card.name == "our-scanner" and card.title == a_card().title
+    assert torch.equal(network.head.weight, a_network().head.weight)
+
+
+def test_the_shipped_network_needs_no_name(a_shelf: Path) -> None:
+    assert find() == find("") == find("house")
+    assert load_network(find())[1].name == "house"
+
+
+def test_a_path_is_taken_as_it_is(a_shelf: Path, a_folder: Path) -> None:
+    assert find(a_folder) == a_folder
+    assert find(str(a_folder / "network.safetensors")) == a_folder / "network.safetensors"
+
+
+def test_the_users_own_network_comes_before_a_shipped_one_of_that_name(a_shelf: Path) -> None:
+    save_small(a_shelf.parent / "shipped" / "later", "later")
+    a_shelf.mkdir()
+    save_small(a_shelf / "later", "later")
+    assert find("later") == a_shelf / "later"
+
+
+def test_what_is_not_there_is_said_with_what_is(a_shelf: Path) -> None:
+    with pytest.raises(InputError, match="no network of that name or path: on the shelf are house"):
+        find("elsewhere")
+    save_small(a_shelf.parent / "shipped" / "second", "second")
+    with pytest.raises(InputError, match="2 networks ship .* none was named: .* house, second"):
+        find()
+
+
+def test_without_any_network_one_is_told_how_to_get_one(a_shelf: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepgmm.weights.shelf.SHIPPED", a_shelf / "none")
+    with pytest.raises(InputError, match="no network ships .* deepgmm models import"):
+        find()
+
+
+@pytest.mark.parametrize("name", ["small", "house"], ids=["own", "shipped"])
+def test_nothing_on_the_shelf_is_overwritten(a_shelf: Path, a_folder: Path, name: str) -> None:
+    import_model(a_folder)
+    before = contents(a_shelf.parent)
+    with pytest.raises(InputError, match=f"called '{name}' is on the shelf already"):
+        import_model(a_folder, name)
+    assert contents(a_shelf.parent) == before
+
+
+@pytest.mark.parametrize("name", ["Big", "../out", ".hidden", "a b", "", "a/b", "x" * 65, "ö"])
+def test_a_name_that_cannot_be_is_refused(a_shelf: Path, a_folder: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be called"):
+        import_model(a_folder, name)
+    assert not a_shelf.exists()
+
+
+def test_a_damaged_network_is_not_imported(a_shelf: Path, a_folder: Path) -> None:
+    with (a_folder / "network.safetensors").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(InputError, match="damaged"):
+        import_model(a_folder)
+    assert not a_shelf.exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")],
+                         ids=["interrupted", "full disk"])
+@pytest.mark.parametrize("where", ["deepgmm.study.files.os.fsync",
+                                   "deepgmm.study.files.os.replace",
+                                   "deepgmm.weights.shelf.os.rename"])
+def test_an_import_that_fails_leaves_nothing(a_shelf: Path, a_folder: Path, where: str,
+                                             stop: BaseException,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise stop
+    monkeypatch.setattr(where, fails)
+    with pytest.raises((InputError, KeyboardInterrupt)):
+        import_model(a_folder)
+    assert list(a_shelf.iterdir()) == []
+
+
+def test_an_import_that_was_killed_leaves_no_network(a_shelf: Path, a_folder: Path) -> None:
+    """Killed as it can be only between two calls to the system: just before the last rename."""
+    code = ("import os, sys; from deepgmm.weights import shelf\n"
+            "shelf.os.rename = lambda *_: os._exit(9)\n"
+            "shelf.import_model(sys.argv[1])")
+    done = subprocess.run([sys.executable, "-c", code, a_folder])
+    assert done.returncode == 9
+    assert [s.name for s in listed()] == ["house"]
+    import_model(a_folder)
+    assert load_network(find("small"))[1].name == "small"
+
+
+def test_a_shelf_that_cannot_be_is_said(a_shelf: Path, a_folder: Path) -> None:
+    a_shelf.write_text("a file")
+    with pytest.raises(InputError, match="DEEPGMM_MODELS"):
+        import_model(a_folder)
+
+
+def test_the_shelf_lists_what_cannot_be_used_with_the_reason(a_shelf: Path,
+                                                             a_folder: Path) -> None:
+    import_model(a_folder)
+    os.rename(a_shelf / "small", a_shelf / "renamed")
+    (a_shelf / "empty").mkdir()
+    (a_shelf / ".deepgmm-leftover").mkdir()
+    (a_shelf / "a file").write_text("")
+    problems = {s.name: s.problem for s in listed()}
+    assert problems.pop("house") == ""
+    assert problems.pop("renamed") == "its card calls it 'small'"
+    assert "no card.json" in problems.pop("empty") and not problems
+
+
+@pytest.mark.parametrize(("system", "given", "place"), [
+    ("linux", {"XDG_DATA_HOME": "data"}, "data/deepgmm/models"),
+    ("linux", {}, "home/.local/share/deepgmm/models"),
+    ("darwin", {}, "home/Library/Application Support/deepgmm/models"),
+    ("win32", {"LOCALAPPDATA": "local"}, "local/deepgmm/models"),
+])
+def test_the_users_networks_lie_where_the_system_keeps_data(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, given: dict,
+        place: str) -> None:
+    from deepgmm.weights.shelf import own_folder
+
+    for name in ("DEEPGMM_MODELS", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in given.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(sys, "platform", system)
+    assert own_folder() == tmp_path / place
