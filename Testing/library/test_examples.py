@@ -12,6 +12,7 @@ from deepgmm import InputError, segment
 from deepgmm.segment import prepared
 from deepgmm.settings import Settings
 from deepgmm.study.phantom import PhantomPatient, make_patient
+from deepgmm.study.study import Geometry
 from deepgmm.study.words import Kind, Role, Tissue
 from deepgmm.training.examples import make_examples
 
@@ -91,3 +92,17 @@ def test_the_settings_of_the_teacher_are_not_those_of_the_user(
     one, _ = make_examples([(a_patient.study, None)], Settings(method="svgmm"))
     two, _ = make_examples([(a_patient.study, None)])
     assert torch.equal(one.teacher, two.teacher)
+
+
+def test_small_pixels_are_seen_as_a_network_will_see_them(a_patient: PhantomPatient) -> None:
+    fine = replace(a_patient.study, geometry=Geometry((0.7, 0.7, 8.0)))
+    given = [(study, a_patient.truth) for study in (a_patient.study, fine)]
+    usual, _ = make_examples(given[:1])
+    seen, _ = make_examples(given[1:])
+    assert seen.canvas == tuple(round(side * 0.7 / 1.4) for side in usual.canvas)
+    inside = seen.inside[:, 0] > 0
+    assert inside.sum().item() == pytest.approx(usual.inside.sum().item() / 4, rel=0.03)
+    for k in range(4):
+        one, other = ((e.labels == k).sum().item() for e in (seen, usual))
+        assert one == pytest.approx(other / 4, rel=0.15)
+    torch.testing.assert_close(seen.teacher.sum(1), inside.float())

@@ -7,13 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import lognorm
 from small_trainings import some_examples
 
+from deepgmm.identify.anatomy import STATES, radial_atlas
 from deepgmm.model.images import Images, merged, read
 from deepgmm.model.learning import Examples, Objective, losses
-from deepgmm.study.words import TISSUES_BY_ROLES, Role
+from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue
 
-ALL_TERMS = Objective(likelihood=0.3, labels=0.7, teacher=0.5, means=0.2, variation=0.1, bare=0.4)
+ALL_TERMS = Objective(likelihood=0.3, labels=0.7, teacher=0.5, means=0.2, variation=0.1,
+                      atlas=0.6, bare=0.4, expected=radial_atlas())
+TERMS = ("likelihood", "labels", "teacher", "means", "variation", "atlas")
 
 
 @pytest.fixture
@@ -110,8 +114,8 @@ def test_the_gradient_of_every_term_is_that_of_finite_differences(
     def loss(logits: torch.Tensor, objective: Objective) -> torch.Tensor:
         return losses(some_slices, logits, objective)[0].sum()
     generator = torch.Generator().manual_seed(2)
-    for term in ("likelihood", "labels", "teacher", "means", "variation"):
-        objective = Objective(bare=0.4, **{term: 1.0})
+    for term in TERMS:
+        objective = Objective(bare=0.4, expected=radial_atlas(), **{term: 1.0})
         logits = an_answer.clone().requires_grad_()
         loss(logits, objective).backward()
         along = torch.randn(an_answer.shape, generator=generator, dtype=torch.float64)
@@ -124,8 +128,8 @@ def test_the_gradient_of_every_term_is_that_of_finite_differences(
 def test_a_weight_of_zero_leaves_a_term_out(some_slices: Examples,
                                             an_answer: torch.Tensor) -> None:
     whole = losses(some_slices, an_answer, ALL_TERMS)[0]
-    for term in ("likelihood", "labels", "teacher", "means", "variation"):
-        alone = Objective(bare=0.4, **{term: getattr(ALL_TERMS, term)})
+    for term in TERMS:
+        alone = Objective(bare=0.4, expected=radial_atlas(), **{term: getattr(ALL_TERMS, term)})
         whole = whole - losses(some_slices, an_answer, alone)[0]
     torch.testing.assert_close(whole, torch.zeros_like(whole), atol=1e-10, rtol=0)
     without = replace(some_slices, teacher=None, labels=None)
@@ -145,6 +149,36 @@ def test_the_entropy_is_a_mean_over_the_labelled_pixels(some_slices: Examples,
         known = labels[i].flatten() >= 0
         chosen = reading.log_posterior[i, known].gather(1, labels[i].flatten()[known][:, None])
         assert found[i].item() == pytest.approx(-chosen.mean().item())
+
+
+def test_the_atlas_expects_wall_outside_and_blood_inside() -> None:
+    atlas = radial_atlas()
+    depth = torch.tensor([[0.0, 3.0, 7.5, 12.0, 30.0]], dtype=torch.float64)
+    found = atlas.log_shares(depth).exp()[0].numpy()
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-3)
+    pool = lognorm(atlas.spread, scale=atlas.thickness).cdf(depth[0].numpy())
+    np.testing.assert_allclose(found[:, 0], np.clip(pool, 1e-4, None), rtol=1e-6)
+    assert (np.diff(found[:, 0]) > 0).all()
+    outer = np.array(atlas.outer)
+    np.testing.assert_allclose(found[0, 1:] / found[0, 1:].sum(), outer, rtol=1e-3)
+    healthy = STATES["healthy"][0][Tissue.MYOCARDIUM]
+    assert outer[0] < healthy and atlas.inner[2] > atlas.outer[2], "scar begins inside"
+
+
+def test_a_network_held_by_the_atlas_alone_says_the_atlas() -> None:
+    examples = some_examples(1).to(torch.float64)
+    logits = torch.zeros((1, 4, 16, 16), dtype=torch.float64, requires_grad=True)
+    objective = Objective(atlas=1.0, expected=radial_atlas())
+    descent = torch.optim.Adam([logits], lr=0.3)
+    for _ in range(200):
+        descent.zero_grad()
+        losses(examples, logits, objective)[0].sum().backward()
+        descent.step()
+    inside = examples.inside[0, 0] > 0
+    wanted = radial_atlas().log_shares(examples.depth.flatten(1))[0].softmax(1)
+    found = logits.detach().softmax(1)[0].flatten(1).T
+    torch.testing.assert_close(found[inside.flatten()], wanted[inside.flatten()], atol=1e-3,
+                               rtol=0)
 
 
 def test_examples_of_different_canvases_are_joined(some_slices: Examples) -> None:

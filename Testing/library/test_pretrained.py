@@ -17,6 +17,7 @@ from deepgmm.methods.network_input import images_of, logits_of
 from deepgmm.model.architectures import build
 from deepgmm.review.metrics import FOUR_TISSUES, dice, mean_of
 from deepgmm.segment import prepared, segment_many
+from deepgmm.study.files import case_key, sha256
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Geometry, Study
 from deepgmm.study.words import Kind, Role, Tissue
@@ -217,3 +218,21 @@ def test_a_network_that_is_not_there(a_patient: PhantomPatient, tmp_path: Path) 
     weights.write_bytes(content)
     with pytest.raises(InputError, match="damaged"):
         segment(a_patient.study, using(str(tmp_path / "broken")))
+
+
+def test_a_study_of_the_training_and_other_priors_are_said(
+        a_patient: PhantomPatient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = replace(a_patient.study, hashes={"bssfp": "1" * 64, "lge": "2" * 64, "mask": "3" * 64})
+
+    def said(**settings: object) -> str:
+        return " ".join(segment(study, using("", **settings)).warnings)
+    know(monkeypatch, a_patient, training={"cases": [case_key(study.hashes)]})
+    assert "was trained on this study" in said()
+    know(monkeypatch, a_patient, training={"cases": ["0" * 16]})
+    assert "was trained on this study" not in said()
+    own = tmp_path / "mu_data.json"
+    own.write_text("{}", encoding="utf-8")
+    assert "other contrast priors" in said(priors=str(own))
+    know(monkeypatch, a_patient, priors=f"sha256:{sha256(own)}")
+    assert "other contrast priors" not in said(priors=str(own))
+    assert "other contrast priors" in said()

@@ -82,6 +82,9 @@ def train(
         "mean_weight", "Hold on the tissues' means to their priors.", _AIM)] = None,
     variation_weight: Annotated[float | None, _setting(
         "variation_weight", "Of the total variation: smoothness.", _AIM)] = None,
+    atlas_weight: Annotated[float | None, _setting(
+        "atlas_weight", "Hold on the radial atlas: which tissue to expect how deep.",
+        _AIM)] = None,
     bare: Annotated[float | None, _setting(
         "bare", "Share of the cross entropies that the network's softmax has, the posterior "
         "having the rest.", _AIM)] = None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 
 from deepgmm.model.anchored import AnchoredOptions
+from deepgmm.model.atlas import RadialAtlas
+from deepgmm.model.endocardium import WallPrior
 from deepgmm.model.sectors import SectorPrior
 from deepgmm.study.words import Role, Tissue
 
@@ -57,3 +59,16 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
         compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype),
         gain=gain)
+
+
+def radial_atlas() -> RadialAtlas:
+    """What the anchored fit expects of the wall, its sectors' states averaged by their share."""
+    wall, burden = WallPrior(), SectorPrior(torch.empty(0)).burden
+    share = {name: burden / (len(STATES) - 1) for name in STATES} | {"healthy": 1 - burden}
+
+    def shares(side: int) -> tuple[float, float, float]:
+        muscle, edema, scar = (
+            sum(share[name] * profiles[side][t] for name, profiles in STATES.items())
+            for t in (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR))
+        return muscle, edema, scar
+    return RadialAtlas(wall.thickness, wall.spread, shares(0), shares(1))

@@ -216,7 +216,8 @@ def _of_training(case: Case, card: Card) -> list[str]:
     """What its training has to do with this study."""
     said = []
     hashes, own = case.study.hashes, case.settings.priors
-    if hashes and case_key(hashes) in card.training.get("cases", ()):
+    learned_from = card.training.get("cases")
+    if hashes and isinstance(learned_from, list) and case_key(hashes) in learned_from:
         said.append(f"the network '{card.name}' was trained on this study: its result here says "
                     "nothing of how it does on others")
     if card.priors != (f"sha256:{sha256(own)}" if own else "shipped"):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deepgmm.model.atlas import RadialAtlas
 from deepgmm.model.deep import total_variation
 from deepgmm.model.images import Images, Reading, merged, read
 
@@ -42,6 +43,7 @@ class Objective:
     teacher : of the cross entropy against the teacher's probabilities.
     means : lambda of ||mu - mu_data||^2 (deepgmm-paper 4.2).
     variation : gamma, of the total variation of Pi (gmm-loss-brain-paper 3.4).
+    atlas : of the divergence KL(Pi || A) from the radial atlas `expected`.
     bare : of both cross entropies' network softmax beside the posterior, in [0, 1]: 1 trains the
         softmax alone, as plain cross entropy does; 0 the posterior alone.
     temperature : see `read`.
@@ -52,8 +54,10 @@ class Objective:
     teacher: float = 0.0
     means: float = 0.0
     variation: float = 0.0
+    atlas: float = 0.0
     bare: float = 0.0
     temperature: float = 2.0
+    expected: RadialAtlas | None = None
 
 
 def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Tensor, Reading]:
@@ -85,7 +89,18 @@ def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Te
         batch = examples.pixels()
         rough = total_variation(batch, reading.log_weights.exp()) / batch.counts
         total = total + o.variation * rough
+    if o.atlas > 0 and o.expected is not None:
+        expected = merged(o.expected.log_shares(examples.depth.flatten(1)), examples.sought)
+        total = total + o.atlas * _divergence(reading.log_weights, expected, examples)
     return total, reading
+
+
+def _divergence(log_w: Tensor, expected: Tensor, examples: Images) -> Tensor:
+    """(S,) KL(Pi || A), a mean over the mask pixels."""
+    there = log_w > -torch.inf
+    apart = torch.where(there, log_w, 0.0) - torch.where(there, expected, 0.0)
+    inside = examples.inside.flatten(1)
+    return ((log_w.exp() * apart).sum(2) * inside).sum(1) / inside.sum(1)
 
 
 def _entropy(reading: Reading, target: Tensor, examples: Images, bare: float) -> Tensor:

@@ -38,8 +38,8 @@ class TrainingSettings:
     Attributes
     ----------
     network, filters, levels, convolutions : see `Architecture`.
-    likelihood_weight, label_weight, teacher_weight, mean_weight, variation_weight, bare,
-        temperature : see `Objective`.
+    likelihood_weight, label_weight, teacher_weight, mean_weight, variation_weight,
+        atlas_weight, bare, temperature : see `Objective`.
     steps : gradient steps.
     batch : slices a step, of all processes together.
     learning_rate : of AdamW at its peak; it rises over the first `warm_up` of the steps and
@@ -67,6 +67,7 @@ class TrainingSettings:
     teacher_weight: float = 1.0
     mean_weight: float = 0.0
     variation_weight: float = 0.0
+    atlas_weight: float = 0.0
     bare: float = 0.0
     temperature: float = 2.0
     steps: int = 1500
@@ -125,10 +126,13 @@ class TrainingSettings:
 
     @property
     def objective(self) -> Objective:
+        from deepgmm.identify.anatomy import radial_atlas
         from deepgmm.model.learning import Objective
 
-        return Objective(self.likelihood_weight, self.label_weight, self.teacher_weight,
-                         self.mean_weight, self.variation_weight, self.bare, self.temperature)
+        return Objective(
+            self.likelihood_weight, self.label_weight, self.teacher_weight, self.mean_weight,
+            self.variation_weight, self.atlas_weight, self.bare, self.temperature,
+            radial_atlas() if self.atlas_weight else None)
 
     def go_on_from(self, then: TrainingSettings) -> None:
         """See that a training that began with other settings may go on with these.
@@ -172,7 +176,8 @@ _WHOLE = {
     "filters": 1, "levels": 1, "convolutions": 1, "steps": 1, "batch": 1, "validate_every": 1,
     "patience": 0, "checkpoint_every": 0, "seed": 0}
 _NUMBERS: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
-    ((*_TERMS, "mean_weight", "variation_weight", "weight_decay"), "from 0",
+    ((*_TERMS, "mean_weight", "variation_weight", "atlas_weight",
+      "weight_decay"), "from 0",
      lambda number: 0 <= number < float("inf")),
     (("temperature", "learning_rate", "clip"), "above 0",
      lambda number: 0 < number < float("inf")),
