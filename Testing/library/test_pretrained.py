@@ -236,3 +236,23 @@ def test_a_study_of_the_training_and_other_priors_are_said(
     know(monkeypatch, a_patient, priors=f"sha256:{sha256(own)}")
     assert "other contrast priors" not in said(priors=str(own))
     assert "other contrast priors" in said()
+
+
+def test_a_wall_that_was_given_is_kept(a_patient: PhantomPatient, a_network: str) -> None:
+    study = replace(a_patient.study, wall=a_patient.wall)
+    for adapt in (0, 3):
+        result = segment(study, using(a_network, adapt=adapt))
+        assert ((result.labels == Tissue.BLOOD) == (study.mask & ~study.wall)).all()
+
+
+def test_a_network_that_has_changed_is_read_again(a_patient: PhantomPatient,
+                                                  tmp_path: Path) -> None:
+    folder = tmp_path / "ours"
+    save_network(folder, build(SMALL, seed=1), a_card("ours"))
+    before = segment(a_patient.study, using(str(folder)))
+    again = segment(a_patient.study, using(str(folder)))
+    save_network(folder, build(SMALL, seed=2), a_card("ours"))
+    after = segment(a_patient.study, using(str(folder)))
+    assert (before.labels == again.labels).all()
+    assert before.provenance["network"]["sha256"] != after.provenance["network"]["sha256"]
+    assert (before.labels != after.labels).any()

@@ -57,7 +57,12 @@ def myops(
 
     Example:
 
+        deepgmm myops "MyoPS 2020 Dataset" --report tables.json
+
+    Or, to try it:
+
         deepgmm phantom --layout myops --patients 6 -o phantoms
+
         deepgmm myops phantoms --quick
     """
     from deepgmm.training.machines import require_extra

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,10 +24,10 @@ from deepgmm.methods.network_input import TISSUES, images_of, logits_of, pixel_o
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.devices import few_threads
+from deepgmm.model.endocardium import NEVER
 from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture
-from deepgmm.settings import Papillary
 from deepgmm.study.files import case_key, sha256
 from deepgmm.study.words import Role, Tissue
 
@@ -45,7 +47,7 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     """
     network, card = _loaded(problem)
     images = Images.joined([images_of(case) for case in problem.cases])
-    logits = answers(network, problem, images)
+    logits = _with_wall(problem, answers(network, problem, images))
     progress(0.5, "network")
     reading = read(images, logits, temperature=card.temperature)
     said = alarms(problem, images, reading, card)
@@ -84,11 +86,33 @@ def _fit(problem: Problem, reading: Reading, posterior: Tensor,
 
 
 def _loaded(problem: Problem) -> tuple[nn.Module, Card]:
-    from deepgmm.weights.folder import load_network
     from deepgmm.weights.shelf import find
 
-    network, card = load_network(find(problem.settings.model))
-    return network.to(problem.device, memory_format=torch.channels_last), card
+    place = find(problem.settings.model)
+    inside = place.iterdir() if place.is_dir() else (place,)
+    changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in inside))
+    return _kept(place.resolve(), changed, problem.device)
+
+
+@lru_cache(maxsize=2)
+def _kept(place: Path, changed: object, device: torch.device) -> tuple[nn.Module, Card]:
+    """A network from its files, read again when they have `changed`."""
+    from deepgmm.weights.folder import load_network
+
+    network, card = load_network(place)
+    return network.to(device, memory_format=torch.channels_last), card
+
+
+def _with_wall(problem: Problem, logits: Tensor) -> Tensor:
+    """(S, K, H, W) logits that keep to the wall, where the user gave it."""
+    wall = problem.ventricle.wall
+    if wall is None:
+        return logits
+    in_wall = problem.batch.grid(wall[..., None])[:, 0] > 0.5
+    kept = logits.clone()
+    kept[:, 0].masked_fill_(in_wall, NEVER)
+    kept[:, 1:].masked_fill_(~in_wall[:, None], NEVER)
+    return kept
 
 
 def answers(network: nn.Module, problem: Problem, images: Images) -> Tensor:
@@ -138,7 +162,6 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
         one = problem.select([index]).for_tissues(sought)
         prior = _moved(one.cases[0], one, posterior[rows][..., columns])
         options = anchored_options(sought, problem.roles, problem.device, problem.dtype)
-        options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
         options.iterations = problem.settings.adapt
         with few_threads(one.batch.valid.numel()):
             fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)

@@ -1,0 +1,170 @@
+"""The shelf: networks that ship, networks of the user, and how one gets there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_networks import a_card, a_network, save_small
+
+from deepgmm.errors import InputError
+from deepgmm.weights.folder import load_network
+from deepgmm.weights.shelf import find, import_model, listed
+
+
+@pytest.fixture
+def a_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own, and one shipped network called house."""
+    shipped, own = tmp_path / "shipped", tmp_path / "own"
+    shipped.mkdir()
+    save_small(shipped / "house", "house")
+    monkeypatch.setattr("deepgmm.weights.shelf.SHIPPED", shipped)
+    monkeypatch.setenv("DEEPGMM_MODELS", str(own))
+    return own
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_an_imported_network_is_found_by_name(a_shelf: Path, a_folder: Path) -> None:
+    shelved = import_model(a_folder)
+    assert (shelved.name, shelved.shipped, shelved.problem) == ("small", False, "")
+    assert find("small") == a_shelf / "small" == shelved.folder
+    assert contents(a_shelf / "small") == contents(a_folder)
+    assert [(s.name, s.shipped) for s in listed()] == [("house", True), ("small", False)]
+
+
+def test_a_network_can_be_imported_under_another_name(a_shelf: Path, a_folder: Path) -> None:
+    import_model(a_folder / "network.safetensors", "our-scanner")
+    network, card = load_network(find("our-scanner"))
+    assert card.name == "our-scanner" and card.title == a_card().title
+    assert torch.equal(network.head.weight, a_network().head.weight)
+
+
+def test_the_shipped_network_needs_no_name(a_shelf: Path) -> None:
+    assert find() == find("") == find("house")
+    assert load_network(find())[1].name == "house"
+
+
+def test_a_path_is_taken_as_it_is(a_shelf: Path, a_folder: Path) -> None:
+    assert find(a_folder) == a_folder
+    assert find(str(a_folder / "network.safetensors")) == a_folder / "network.safetensors"
+
+
+def test_the_users_own_network_comes_before_a_shipped_one_of_that_name(a_shelf: Path) -> None:
+    save_small(a_shelf.parent / "shipped" / "later", "later")
+    a_shelf.mkdir()
+    save_small(a_shelf / "later", "later")
+    assert find("later") == a_shelf / "later"
+
+
+def test_what_is_not_there_is_said_with_what_is(a_shelf: Path) -> None:
+    with pytest.raises(InputError, match="no network of that name or path: on the shelf are house"):
+        find("elsewhere")
+    save_small(a_shelf.parent / "shipped" / "second", "second")
+    with pytest.raises(InputError, match="2 networks ship .* none was named: .* house, second"):
+        find()
+
+
+def test_without_any_network_one_is_told_how_to_get_one(a_shelf: Path,
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deepgmm.weights.shelf.SHIPPED", a_shelf / "none")
+    with pytest.raises(InputError, match="no network ships .* deepgmm models import"):
+        find()
+
+
+@pytest.mark.parametrize("name", ["small", "house"], ids=["own", "shipped"])
+def test_nothing_on_the_shelf_is_overwritten(a_shelf: Path, a_folder: Path, name: str) -> None:
+    import_model(a_folder)
+    before = contents(a_shelf.parent)
+    with pytest.raises(InputError, match=f"called '{name}' is on the shelf already"):
+        import_model(a_folder, name)
+    assert contents(a_shelf.parent) == before
+
+
+@pytest.mark.parametrize("name", ["Big", "../out", ".hidden", "a b", "", "a/b", "x" * 65, "ö"])
+def test_a_name_that_cannot_be_is_refused(a_shelf: Path, a_folder: Path, name: str) -> None:
+    with pytest.raises(InputError, match="cannot be called"):
+        import_model(a_folder, name)
+    assert not a_shelf.exists()
+
+
+def test_a_damaged_network_is_not_imported(a_shelf: Path, a_folder: Path) -> None:
+    with (a_folder / "network.safetensors").open("ab") as stream:
+        stream.write(b"x")
+    with pytest.raises(InputError, match="damaged"):
+        import_model(a_folder)
+    assert not a_shelf.exists()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")],
+                         ids=["interrupted", "full disk"])
+@pytest.mark.parametrize("where", ["deepgmm.study.files.os.fsync",
+                                   "deepgmm.study.files.os.replace",
+                                   "deepgmm.weights.shelf.os.rename"])
+def test_an_import_that_fails_leaves_nothing(a_shelf: Path, a_folder: Path, where: str,
+                                             stop: BaseException,
+                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise stop
+    monkeypatch.setattr(where, fails)
+    with pytest.raises((InputError, KeyboardInterrupt)):
+        import_model(a_folder)
+    assert list(a_shelf.iterdir()) == []
+
+
+def test_an_import_that_was_killed_leaves_no_network(a_shelf: Path, a_folder: Path) -> None:
+    """Killed as it can be only between two calls to the system: just before the last rename."""
+    code = ("import os, sys; from deepgmm.weights import shelf\n"
+            "shelf.os.rename = lambda *_: os._exit(9)\n"
+            "shelf.import_model(sys.argv[1])")
+    done = subprocess.run([sys.executable, "-c", code, a_folder])
+    assert done.returncode == 9
+    assert [s.name for s in listed()] == ["house"]
+    import_model(a_folder)
+    assert load_network(find("small"))[1].name == "small"
+
+
+def test_a_shelf_that_cannot_be_is_said(a_shelf: Path, a_folder: Path) -> None:
+    a_shelf.write_text("a file")
+    with pytest.raises(InputError, match="DEEPGMM_MODELS"):
+        import_model(a_folder)
+
+
+def test_the_shelf_lists_what_cannot_be_used_with_the_reason(a_shelf: Path,
+                                                             a_folder: Path) -> None:
+    import_model(a_folder)
+    os.rename(a_shelf / "small", a_shelf / "renamed")
+    (a_shelf / "empty").mkdir()
+    (a_shelf / ".deepgmm-leftover").mkdir()
+    (a_shelf / "a file").write_text("")
+    problems = {s.name: s.problem for s in listed()}
+    assert problems.pop("house") == ""
+    assert problems.pop("renamed") == "its card calls it 'small'"
+    assert "no card.json" in problems.pop("empty") and not problems
+
+
+@pytest.mark.parametrize(("system", "given", "place"), [
+    ("linux", {"XDG_DATA_HOME": "data"}, "data/deepgmm/models"),
+    ("linux", {}, "home/.local/share/deepgmm/models"),
+    ("darwin", {}, "home/Library/Application Support/deepgmm/models"),
+    ("win32", {"LOCALAPPDATA": "local"}, "local/deepgmm/models"),
+])
+def test_the_users_networks_lie_where_the_system_keeps_data(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, given: dict,
+        place: str) -> None:
+    from deepgmm.weights.shelf import own_folder
+
+    for name in ("DEEPGMM_MODELS", "XDG_DATA_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in given.items():
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setattr(sys, "platform", system)
+    assert own_folder() == tmp_path / place
