@@ -110,6 +110,9 @@ def labelled(work: Path, processes: int):
 
 
 def rows_of(options) -> tuple[Row, ...]:
+    from deepgmm.weights.card import read_card
+    from deepgmm.weights.shelf import find
+
     def network(name: str, **settings: object) -> tuple[tuple[str, object], ...]:
         return (("method", "pretrained"), ("device", "cpu"), ("model", name), *settings.items())
 
@@ -123,8 +126,10 @@ def rows_of(options) -> tuple[Row, ...]:
               network(at(f"taught-{s}"), adapt=ADAPT)) for s in seeds),
         *(Row(f"cross entropy, training {s}", network(at(f"entropy-{s}")), loss=len(LABELLED))
           for s in seeds),
-        *(Row(f"network {Path(name).name or 'shipped'}", network(name), loss=380, tuning=40)
-          for name in ("", *options.also)),
+        *(Row(f"network {card.name}", network(name), card.labelled_cases.priors,
+              card.labelled_cases.loss, card.labelled_cases.tuning)
+          for name, card in ((name, read_card(find(name) / "card.json"))
+                             for name in ("", *options.also))),
     )
 
 

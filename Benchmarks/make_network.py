@@ -56,8 +56,11 @@ def card_of(options: argparse.Namespace, settings: TrainingSettings, trained: Tr
                         "all kinds of LGE and T2; difficulty 0.5 to 1.6; 3 to 8 slices",
             "learned_from": used,
             "validation": f"{VALIDATION} more from the following seeds chose the step",
-            "command": "python Benchmarks/make_network.py" + (" --teacher map" if taught else ""),
-            "settings": settings.as_dict(), "augmentation": dataclasses.asdict(VARIED),
+            "command": " ".join(
+                ["python Benchmarks/make_network.py", options.out.name, "--threads",
+                 str(options.threads), *(["--teacher", "map"] if taught else [])]),
+            "settings": settings.as_dict() | {"priors": "shipped"},
+            "augmentation": dataclasses.asdict(VARIED),
             "step": trained.step, "seconds": round(trained.seconds)},
         licence="Apache-2.0", scores={"validation": trained.scores}, familiar=familiar)
 

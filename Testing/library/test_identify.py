@@ -185,3 +185,10 @@ def test_a_dark_island_in_scar_is_found_and_healthy_wall_beside_it_is_not() -> N
     assert (found == expected).all()
     bright = np.where(expected, 0.9, lge)
     assert not obstructions(labels, np.ones(labels.shape, bool), bright, scar_level=0.5).any()
+
+
+def test_a_file_that_tells_of_no_kind_is_no_table_of_priors(tmp_path) -> None:
+    path = tmp_path / "foo.json"
+    path.write_text('{"foo": 1}', encoding="utf-8")
+    with pytest.raises(InputError, match="foo.json tells of no kind of sequence"):
+        contrast_prior({Role.LGE: Kind.LGE_PSIR}, (Tissue.BLOOD, Tissue.MYOCARDIUM), path)

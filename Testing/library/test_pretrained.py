@@ -69,7 +69,7 @@ class Knowing(nn.Module):
 def know(monkeypatch: pytest.MonkeyPatch, patient: PhantomPatient, sure: float = 2.5,
          **card: object) -> None:
     monkeypatch.setattr(pretrained, "_loaded",
-                        lambda problem: (Knowing(patient, sure), a_card(**card)))
+                        lambda problem: (Knowing(patient, sure), a_card(**card), False))
 
 
 def test_the_shipped_network_finds_the_tissues() -> None:
@@ -231,7 +231,7 @@ def test_a_study_of_the_training_and_other_priors_are_said(
     know(monkeypatch, a_patient, training={"cases": ["0" * 16]})
     assert "was trained on this study" not in said()
     own = tmp_path / "mu_data.json"
-    own.write_text("{}", encoding="utf-8")
+    own.write_text('{"lge-psir": {}}', encoding="utf-8")
     assert "other contrast priors" in said(priors=str(own))
     know(monkeypatch, a_patient, priors=f"sha256:{sha256(own)}")
     assert "other contrast priors" not in said(priors=str(own))
@@ -256,3 +256,17 @@ def test_a_network_that_has_changed_is_read_again(a_patient: PhantomPatient,
     assert (before.labels == again.labels).all()
     assert before.provenance["network"]["sha256"] != after.provenance["network"]["sha256"]
     assert (before.labels != after.labels).any()
+
+
+def test_only_the_shipped_network_s_volumes_have_intervals(a_patient: PhantomPatient,
+                                                           a_network: str) -> None:
+    ours, shipped = (segment(a_patient.study, using(model)) for model in (a_network, ""))
+    assert all(np.isnan(ours.volume_interval(Tissue.BLOOD)))
+    low, high = shipped.volume_interval(Tissue.BLOOD)
+    assert low < shipped.volume(Tissue.BLOOD) < high
+
+
+def test_auto_uses_a_network_that_was_named(a_patient: PhantomPatient, a_network: str) -> None:
+    named = segment(a_patient.study, Settings(model=a_network, device="cpu"))
+    assert named.provenance["method"] == "pretrained"
+    assert segment(a_patient.study).provenance["method"] == "map"

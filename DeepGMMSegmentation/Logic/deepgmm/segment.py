@@ -217,7 +217,9 @@ def _result(case: Case, outcome: Outcome) -> Result:
     provenance = {
         "settings": settings.as_dict(), "method": outcome.method, "seed": settings.seed,
         "device": outcome.device, "input_sha256": dict(study.hashes),
-        "calibrated": case.geometric, "contrast_priors": list(case.contrast.sources),
+        # how sure a network of one's own is, nobody has compared with a truth
+        "calibrated": case.geometric and outcome.network.get("shipped", True),
+        "contrast_priors": list(case.contrast.sources),
         "kinds": {role.value: s.kind.value for role, s in study.sequences.items()},
         **study.provenance,
     }

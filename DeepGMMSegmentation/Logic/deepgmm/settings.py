@@ -58,7 +58,8 @@ class Settings:
     mean_weight : weight of ||mu - mu_data||^2 in the deep fits (deepgmm-paper, 4.2).
     total_variation : weight of the total variation of w in the deep fits, a mean over mask
         pixels (gmm-loss-brain-paper, 3.4); 0 for none.
-    model : name or folder of the network of `pretrained`; empty means the shipped one.
+    model : name or folder of the network of `pretrained`, which `auto` then is; empty means the
+        shipped one.
     adapt : rounds of anchored EM, at most, from the answer of `pretrained`; 0 for none.
     restarts : starts of a randomly started fit, of which the best NLL is kept.
     degrees : degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.

@@ -8,7 +8,7 @@ from deepgmm.settings import Method, Settings
 
 _ANCHORED = (Method.AUTO, Method.MAP)
 _MIXTURES = (Method.GMM, Method.SVGMM)
-_PRETRAINED = (Method.PRETRAINED,)
+_PRETRAINED = (Method.PRETRAINED, Method.AUTO)
 _NETWORKS = (Method.DEEPG, Method.DEEPSVG)
 
 #: Settings that act on some methods only.
@@ -21,9 +21,9 @@ ACTS_ON: dict[str, tuple[Method, ...]] = {
     "mean_weight": _NETWORKS,
     "total_variation": _NETWORKS,
     "model": _PRETRAINED,
-    "adapt": _PRETRAINED,
+    "adapt": (Method.PRETRAINED,),
     "papillary": _ANCHORED,
-    "keep_mvo": _ANCHORED + _PRETRAINED,
+    "keep_mvo": (*_ANCHORED, Method.PRETRAINED),
 }
 
 _OPTIONS = {"keep_mvo": "--mvo"}
@@ -34,11 +34,17 @@ def idle_options(settings: Settings) -> list[str]:
     default = Settings()
     idle = [f.name for f in fields(settings)
             if getattr(settings, f.name) != getattr(default, f.name)
-            and settings.method not in ACTS_ON.get(f.name, tuple(Method))]
+            and _method(settings) not in ACTS_ON.get(f.name, tuple(Method))]
     if settings.method in _ANCHORED and settings.tissues and "covariance" in idle:
         idle.remove("covariance")  # without blood or wall, map is a plain mixture, which it shapes
-    return [f"{_option(name)} does nothing with --method {settings.method.value}: it acts on "
+    return [f"{_option(name)} does nothing with --method {_method(settings).value}: it acts on "
             + ", ".join(method.value for method in ACTS_ON[name]) for name in idle]
+
+
+def _method(settings: Settings) -> Method:
+    """What is run: a network that was named makes `auto` use it."""
+    named = settings.method is Method.AUTO and settings.model
+    return Method.PRETRAINED if named else settings.method
 
 
 def _option(name: str) -> str:

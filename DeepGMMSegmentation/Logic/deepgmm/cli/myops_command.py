@@ -61,9 +61,9 @@ def myops(
 
     Or, to try it:
 
-        deepgmm phantom --layout myops --patients 6 -o phantoms
+        deepgmm phantom --layout myops --patients 6 -o like-myops
 
-        deepgmm myops phantoms --quick
+        deepgmm myops like-myops --quick
     """
     from deepgmm.training.machines import require_extra
     from deepgmm.training.paper_images import read_cohort

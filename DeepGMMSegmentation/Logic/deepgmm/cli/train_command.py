@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -132,6 +133,7 @@ def train(
     Example:
 
         deepgmm train cases -o my-network
+
         deepgmm segment --method pretrained --model my-network ...
     """
     options = dict(locals())
@@ -187,10 +189,7 @@ class Job:
 
 
 def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
-    from deepgmm.study.labelled import described, find_labelled
-    from deepgmm.training import checkpoints
     from deepgmm.training.machines import leading
-    from deepgmm.training.train import train as train_cases
 
     def say(warning: str) -> None:
         if leading():
@@ -207,6 +206,21 @@ def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
         make_folder(job.output, "model")
         if not job.force:
             _refuse_to_mix(job.output)
+    try:
+        return _trained(job, settings, checkpoint, say, quiet=quiet, shown=shown)
+    except InputError:
+        with suppress(OSError):  # only a folder that nothing was written into goes
+            job.output.rmdir()
+        raise
+
+
+def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None,
+             say: Callable[[str], None], *, quiet: bool, shown: bool) -> Made | None:
+    from deepgmm.study.labelled import described, find_labelled
+    from deepgmm.training import checkpoints
+    from deepgmm.training.machines import leading
+    from deepgmm.training.train import train as train_cases
+
     with progress_bar(quiet) as progress:
         def found(folder: Path) -> list[LabelledCase]:
             return find_labelled(folder, kinds=job.kinds, around=hushed,
@@ -254,7 +268,8 @@ def summary(made: Made) -> str:
     card, trained = made.card, made.trained
     lines = [f"{card.title}; {len(card.training['cases'])} to learn from, "
              f"{len(card.training['validation_cases'])} to validate; "
-             f"best at step {trained.step}; {trained.seconds:.0f} s"]
+             f"{'best at' if trained.scores else 'as of'} step {trained.step}; "
+             f"{trained.seconds:.0f} s"]
     used = card.labelled_cases
     lines.append(f"labelled cases: {used.priors} in priors, {used.loss} in the loss, "
                  f"{used.tuning} in the choice of the best network")

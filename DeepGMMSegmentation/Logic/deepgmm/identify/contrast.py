@@ -62,8 +62,7 @@ def contrast_prior(kinds: dict[Role, Kind], tissues: tuple[Tissue, ...],
     ------
     InputError : for a damaged table, naming the entry.
     """
-    own = _read(Path(table)) if table else {}
-    own = own.get("kinds", own)
+    own = _users(Path(table)) if table else {}
     columns, sources = [], []
     for role, kind in kinds.items():
         name = prior_name(role, kind)
@@ -115,6 +114,18 @@ def reanchored(prior: ContrastPrior, kinds: dict[Role, Kind], blood: npt.NDArray
         means[b, j] = blood[j]
         strays[:, j] *= max(stretch, 0.5)
     return replace(prior, means=means, mean_deviations=strays)
+
+
+def _users(path: Path) -> dict:
+    """The user's own file, by the names of kinds."""
+    content = _read(path)
+    own = content.get("kinds", content)
+    known = {kind.value for kind in Kind} | {f"{role.value}-unknown" for role in Role}
+    if not isinstance(own, dict) or not known & set(own):
+        raise InputError(f"contrast priors: {path.name} tells of no kind of sequence "
+                         f"({', '.join(sorted(known - {Kind.UNKNOWN.value}))}): give a file that "
+                         "deepgmm priors wrote")
+    return own
 
 
 def _row(entry: dict, name: str, tissue: Tissue) -> list[float]:

@@ -36,7 +36,7 @@ def run_method(cases: Sequence[Case], progress: Progress) -> Iterator[Outcome]:
     """
     name = cases[0].settings.method
     if name is Method.AUTO:
-        name = Method.MAP
+        name = Method.PRETRAINED if cases[0].settings.model else Method.MAP
     clear = [without_shading(case) for case in cases]
     problem = Problem(tuple(c.case for c in clear))
     fit = METHODS[name](problem, progress)

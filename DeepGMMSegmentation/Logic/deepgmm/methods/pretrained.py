@@ -45,7 +45,7 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
 
     A disease of which the network finds too little in a study is taken out.
     """
-    network, card = _loaded(problem)
+    network, card, shipped = _loaded(problem)
     images = Images.joined([images_of(case) for case in problem.cases])
     logits = _with_wall(problem, answers(network, problem, images))
     progress(0.5, "network")
@@ -62,13 +62,14 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     posterior = _packed(problem, reading.log_posterior.exp())
     if problem.settings.adapt:
         posterior = adapted(problem, posterior, absent, progress)
-    return replace(_fit(problem, reading, posterior, said), network=_told(card))
+    return replace(_fit(problem, reading, posterior, said), network=_told(card, shipped))
 
 
-def _told(card: Card) -> dict[str, Any]:
+def _told(card: Card, shipped: bool) -> dict[str, Any]:
     """What a report says of the network."""
-    return {"name": card.name, "title": card.title, "learning": card.learning.value,
-            "labelled_cases": vars(card.labelled_cases), "sha256": card.sha256}
+    return {"name": card.name, "shipped": shipped, "title": card.title,
+            "learning": card.learning.value, "labelled_cases": vars(card.labelled_cases),
+            "sha256": card.sha256}
 
 
 def _fit(problem: Problem, reading: Reading, posterior: Tensor,
@@ -85,13 +86,15 @@ def _fit(problem: Problem, reading: Reading, posterior: Tensor,
                torch.ones_like(steps, dtype=torch.bool), responsibilities=weights, of_study=said)
 
 
-def _loaded(problem: Problem) -> tuple[nn.Module, Card]:
-    from deepgmm.weights.shelf import find
+def _loaded(problem: Problem) -> tuple[nn.Module, Card, bool]:
+    """The network that the settings name, its card, and whether it came with the library."""
+    from deepgmm.weights.shelf import SHIPPED, find
 
     place = find(problem.settings.model)
     inside = place.iterdir() if place.is_dir() else (place,)
     changed = tuple(sorted((file.name, file.stat().st_mtime_ns) for file in inside))
-    return _kept(place.resolve(), changed, problem.device)
+    shipped = SHIPPED.resolve() in place.resolve().parents
+    return (*_kept(place.resolve(), changed, problem.device), shipped)
 
 
 @lru_cache(maxsize=2)
@@ -244,8 +247,9 @@ def _of_training(case: Case, card: Card) -> list[str]:
         said.append(f"the network '{card.name}' was trained on this study: its result here says "
                     "nothing of how it does on others")
     if card.priors != (f"sha256:{sha256(own)}" if own else "shipped"):
-        said.append(f"the network '{card.name}' was trained with other contrast priors than these: "
-                    "give the same with --priors")
+        same = ("leave --priors out" if card.priors == "shipped"
+                else "give the file it was trained with as --priors")
+        said.append(f"the network '{card.name}' was trained with other contrast priors: {same}")
     return said
 
 

@@ -119,6 +119,10 @@ def train(
     if not (settings.likelihood_weight or settings.teacher_weight or learned.labelled):
         raise InputError("no label is used and nothing else is to be learned from: label some "
                          "cases, or leave --likelihood-weight or --teacher-weight above 0")
+    if checked is None:
+        say("no case was left to validate with: the network of the last step is kept")
+    if max(len(group.cases) for group in (learned, checked) if group) < ENOUGH:
+        say(f"fewer than {ENOUGH} cases: what counts as a familiar study rests on these few")
     augmentation = Augmentation(missing=settings.missing) if settings.augmentation else None
     trained = train_network(
         learned.examples, checked.examples if checked else None, settings, folder,
@@ -172,8 +176,9 @@ def _card(folder: Path, settings: TrainingSettings, trained: Trained, learned: _
     roles = {role for case in learned.cases for role in case.roles}
     priors = f"sha256:{sha256(settings.priors)}" if settings.priors else "shipped"
     return Card(
-        name=_name(folder), title=f"{settings.network} of {len(learned.cases)} studies: "
-        f"{learning.value}", learning=learning, labelled_cases=used,
+        name=_name(folder), learning=learning, labelled_cases=used,
+        title=f"{settings.network} of {len(learned.cases)} "
+              f"{'study' if len(learned.cases) == 1 else 'studies'}: {learning.value}",
         architecture=settings.architecture,
         sequences=tuple(role for role in Role if role in roles), temperature=settings.temperature,
         priors=priors, licence="not stated",
