@@ -235,7 +235,7 @@ def _motion(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, 
     if len(values) < 3:
         return
     sharp = np.array([_sharpness(image, mask) for image, mask in zip(values, masks)])
-    ragged = np.array([[_raggedness(image, axis) for axis in (0, 1)] for image in values])
+    ragged = _raggedness(values)
     for i in range(len(values)):
         edges = sharp[i] / max(np.median(np.delete(sharp, i)), 1e-12)
         others = np.maximum(np.median(np.delete(ragged, i, axis=0), axis=0), 1e-12)
@@ -254,13 +254,18 @@ def _sharpness(image: FloatArray, mask: BoolArray) -> float:
     return float(steep / max(_contrast(image[mask]), 1e-12))
 
 
-def _raggedness(image: FloatArray, axis: int) -> float:
-    """Standard deviation of the spectrum's log power about its own running mean."""
+def _raggedness(values: FloatArray) -> FloatArray:
+    """(slices, 2) along rows and columns, standard deviation of the spectrum's log power about
+    its own running mean."""
     from scipy.ndimage import uniform_filter, uniform_filter1d
 
-    power = (np.abs(np.fft.rfft(image - uniform_filter(image, 9), axis=axis))**2).mean(1 - axis)
-    level = np.log(power[2:-1] + 1e-12 * power.max() + 1e-300)
-    return float(np.std(level - uniform_filter1d(level, 5)))
+    detail = values - uniform_filter(values, (1, 9, 9))
+    found = []
+    for axis, other in ((1, 2), (2, 1)):
+        power = (np.abs(np.fft.rfft(detail, axis=axis))**2).mean(other)
+        level = np.log(power[:, 2:-1] + 1e-12 * power.max(1, keepdims=True) + 1e-300)
+        found.append(np.std(level - uniform_filter1d(level, 5, axis=1), axis=1))
+    return np.stack(found, axis=1)
 
 
 def _wrap(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
