@@ -240,7 +240,7 @@ def test_wall_and_resample_reach_the_reading(tmp_path: Path, out: Path) -> None:
 
 def test_ones_own_priors_enter_by_their_hash(inputs, out: Path, tmp_path: Path) -> None:
     priors = tmp_path / "priors of Jane.json"
-    priors.write_text("{}")
+    priors.write_text('{"lge-psir": {}}')  # of a kind that this study has not
     assert run("segment", *inputs, "--priors", priors, "--report", out / "o.json", "-q") == 0
     text = (out / "o.json").read_text()
     assert "Jane" not in text
