@@ -135,7 +135,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--network", default="unet", help="see deepgmm train --help")
     parser.add_argument("--seeds", type=int, default=3, help="trainings a row")
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--patients", type=int, default=50, help="that scores are reported on")
     parser.add_argument("--work", type=Path, default=Path("benchmark-work"),
                         help="where examples are kept")
