@@ -25,9 +25,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1] / "DeepGMMSegmentation" / "Logic"))
 
 from deepgmm.study.phantom import PatientSet, PhantomPatient, make_patient  # noqa: E402
-from deepgmm.study.words import Tissue  # noqa: E402
+from deepgmm.study.words import FOUR_TISSUES  # noqa: E402
 
-TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 REFERENCE = np.array([0.75, 0.73, 0.13, 0.38])
 REFERENCE_MEAN, MEAN_WITHIN, TISSUE_WITHIN = 0.50, 0.05, 0.10
 PRIOR_START = (0.64, 0.69)
@@ -49,7 +48,7 @@ def four_tissue_slices(patient: PhantomPatient) -> Iterator[tuple[np.ndarray, np
     images = normalised(patient)
     for z, mask in enumerate(patient.study.mask):
         labels = patient.truth[z][mask]
-        if all((labels == t).any() for t in TISSUES):
+        if all((labels == t).any() for t in FOUR_TISSUES):
             yield images[z][:, mask].T, labels, z
 
 
@@ -57,7 +56,7 @@ def dice(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """(tissues,) of tissue indices `found` and labels `truth`."""
     return np.array([2.0 * ((found == k) & (truth == t)).sum()
                      / ((found == k).sum() + (truth == t).sum())
-                     for k, t in enumerate(TISSUES)])
+                     for k, t in enumerate(FOUR_TISSUES)])
 
 
 def random_start(pixels: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
@@ -70,7 +69,7 @@ def random_start(pixels: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarra
     found = mixture.fit_predict(pixels)
     scores = np.array([[2.0 * ((found == c) & (labels == t)).sum()
                         / max((found == c).sum() + (labels == t).sum(), 1)
-                        for t in TISSUES] for c in range(4)])
+                        for t in FOUR_TISSUES] for c in range(4)])
     components, tissues = linear_sum_assignment(-scores)
     return np.array([scores[c, t] for t, c in sorted(zip(tissues, components, strict=True))])
 
@@ -84,9 +83,9 @@ def averages(patients: list[PhantomPatient]) -> tuple[np.ndarray, np.ndarray, np
             continue
         pixels = np.concatenate([s[0] for s in slices])
         labels = np.concatenate([s[1] for s in slices])
-        weights.append([(labels == t).mean() for t in TISSUES])
-        means.append([pixels[labels == t].mean(axis=0) for t in TISSUES])
-        variances.append([pixels[labels == t].var(axis=0) for t in TISSUES])
+        weights.append([(labels == t).mean() for t in FOUR_TISSUES])
+        means.append([pixels[labels == t].mean(axis=0) for t in FOUR_TISSUES])
+        variances.append([pixels[labels == t].var(axis=0) for t in FOUR_TISSUES])
     return (np.mean(weights, axis=0), np.mean(means, axis=0),
             np.mean(variances, axis=0) + np.var(means, axis=0))
 

@@ -21,9 +21,9 @@ import common  # noqa: F401  finds the library
 import numpy as np
 
 from deepgmm.identify.contrast import SHIPPED
-from deepgmm.identify.estimate import TISSUES, Contrast, contrasts, entry, rounded, summary
+from deepgmm.identify.estimate import Contrast, contrasts, entry, rounded, summary
 from deepgmm.study.phantom import make_patient
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 
 SEEDS = range(9000, 9010)
 REAL_LGE = {Tissue.BLOOD: 0.32, Tissue.MYOCARDIUM: -0.43, Tissue.EDEMA: -0.35, Tissue.SCAR: 0.40}
@@ -41,7 +41,7 @@ def content_of(name: str, seen: Seen, real: dict[Tissue, float] | None) -> dict[
     """One prior file."""
     source = f"{len(SEEDS)} phantom patients with their labels, spread between patients widened"
     rows = {}
-    for tissue in TISSUES:
+    for tissue in FOUR_TISSUES:
         mean, spread, stray = summary(tissue, [found[tissue] for found in seen if tissue in found])
         if real is not None:
             stray = float(np.hypot(stray, (mean - real[tissue]) / 2))

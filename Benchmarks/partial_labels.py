@@ -28,7 +28,7 @@ from common import (
 )
 from trainings import COHORT_SEED, cohort_patient, examples_at, labelled_patients, prior_patient
 
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import FOUR_TISSUES
 
 if TYPE_CHECKING:
     from deepgmm.model.learning import Examples
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 PATIENTS = 40
 FRACTIONS = {"1/4": 10, "1/2": 20, "3/4": 30}
 BAR = 0.88
-TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 #: The objective's weights of each row; the mixture's were set before and not tuned.
 LOSSES = {
     "cross entropy": {"label_weight": 1.0, "likelihood_weight": 0.0, "teacher_weight": 0.0,
@@ -103,8 +102,8 @@ def scored(network, examples: Examples, owner: np.ndarray, *, bare: bool) -> np.
             best = (reading.log_weights if bare else reading.log_posterior).argmax(2)
             labels.append(torch.where(part.inside.flatten(1) > 0, best, -1))
     found, truth = torch.cat(labels).numpy(), examples.labels.flatten(1).numpy()
-    slices = np.full((len(found), len(TISSUES), 3), np.nan)
-    for k in range(len(TISSUES)):
+    slices = np.full((len(found), len(FOUR_TISSUES), 3), np.nan)
+    for k in range(len(FOUR_TISSUES)):
         a, b = (found == k) & (truth >= 0), truth == k
         both, one, other = (a & b).sum(1), a.sum(1), b.sum(1)
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -165,10 +164,10 @@ def report(options, found: dict[tuple[str, str], list[np.ndarray]]) -> None:
         mean = np.mean(trainings, axis=0)
         rows.append((loss, fraction, str(FRACTIONS[fraction]),
                      *(number(float(np.nanmean(mean[:, k, m])), 3)
-                       for m in (0, 1) for k in range(len(TISSUES))),
+                       for m in (0, 1) for k in range(len(FOUR_TISSUES))),
                      number(float(np.nanmean(mean[..., 2])), 3),
                      f"{np.std(per_training, ddof=1) if len(per_training) > 1 else 0:.3f}"))
-    names = [t.title.lower() for t in TISSUES]
+    names = [t.title.lower() for t in FOUR_TISSUES]
     print(table(("loss", "labelled", "cases in loss", *(f"recall {n}" for n in names),
                  *(f"IoU {n}" for n in names), "Dice", "sd of trainings"), rows))
     for fraction in FRACTIONS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +26,13 @@ def wide_patient(seed: int) -> PhantomPatient:
     """One of them: set, kinds, difficulty and slices are drawn from the seed."""
     draw = np.random.default_rng([seed, 77])
 
-    def one_of(shares: dict) -> object:
+    def one_of(shares: dict[Any, float]) -> Any:
         names = list(shares)
         return names[int(draw.choice(len(names), p=list(shares.values())))]
     return make_patient(
         seed, patient_set=str(one_of(SETS)), difficulty=float(draw.uniform(*DIFFICULTY)),
         slices=int(draw.integers(SLICES[0], SLICES[1] + 1)),
-        kinds={role: one_of(kinds) for role, kinds in KINDS.items()})  # type: ignore[misc]
+        kinds={role: one_of(kinds) for role, kinds in KINDS.items()})
 
 
 def wide_patients(count: int, first: int = FIRST_SEED) -> Iterator[PhantomPatient]:

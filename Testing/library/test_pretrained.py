@@ -150,7 +150,9 @@ def test_adapting_mends_what_a_network_misses(a_patient: PhantomPatient,
     before = mean_dice(segment(a_patient.study, using("")).labels, a_patient.truth)
     after = segment(a_patient.study, using("", adapt=10))
     assert mean_dice(after.labels, a_patient.truth) > before
-    assert all(fit.iterations == 10 for fit in after.fits)
+    assert all(2 <= fit.iterations <= 10 for fit in after.fits)
+    settled = segment(a_patient.study, using("", adapt=1000))
+    assert all(10 <= fit.iterations < 1000 for fit in settled.fits), "what was run, not the most"
 
 
 @pytest.mark.parametrize("roles", [{Role.BSSFP}, {Role.LGE}, {Role.BSSFP, Role.T2}])

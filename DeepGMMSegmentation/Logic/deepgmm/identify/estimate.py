@@ -22,10 +22,9 @@ from deepgmm.study.files import write_whole
 from deepgmm.study.labelled import LabelledCase
 from deepgmm.study.normalisation import normalise
 from deepgmm.study.study import Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import FOUR_TISSUES, Tissue
 
 UNITS = "normalised: -1 and 1 are the 2nd and 98th percentile inside the LV mask, per study"
-TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 
 #: A tissue with no more labelled pixels in a study says nothing there.
 FEW_PIXELS = 20
@@ -91,7 +90,7 @@ def contrasts(study: Study, labels: npt.NDArray[np.uint8]) -> dict[str, dict[Tis
     found: dict[str, dict[Tissue, Contrast]] = {}
     for m, (role, sequence) in enumerate(study.sequences.items()):
         own = found[prior_name(role, sequence.kind)] = {}
-        for tissue in TISSUES:
+        for tissue in FOUR_TISSUES:
             pixels = images[:, m][truth == tissue]
             if len(pixels) > FEW_PIXELS:
                 spread = np.subtract(*np.percentile(pixels, (75, 25))) / 1.349
@@ -220,7 +219,7 @@ def _of_kind(name: str, seen: list[dict[Tissue, Contrast]]) -> tuple[dict[str, A
     """A kind's entry, and which tissues of it are not from these cases."""
     rows: dict[Tissue, dict[str, float]] = {}
     kept = []
-    for tissue in TISSUES:
+    for tissue in FOUR_TISSUES:
         own = [found[tissue] for found in seen if tissue in found]
         if len(own) >= FEWEST_CASES:
             rows[tissue] = rounded(summary(tissue, own)) | {

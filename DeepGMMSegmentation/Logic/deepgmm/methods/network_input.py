@@ -11,10 +11,8 @@ from torch.nn.functional import interpolate
 
 from deepgmm.methods.problem import Case, mean_strength
 from deepgmm.model.images import Images, Laid
-from deepgmm.study.words import Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Role
 
-#: The tissues of a network's answer, in the order of its channels.
-TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 #: Pixel sizes that networks are trained for, mm; an image of others is brought to the middle.
 PIXEL_MM, MIDDLE_MM = (1.1, 1.8), 1.4
 
@@ -24,11 +22,11 @@ def images_of(case: Case, dtype: torch.dtype = torch.float32) -> Images:
     batch, contrast = case.batch, case.contrast
     slices, canvas, device = batch.slices, batch.shape, batch.values.device
     column = [list(Role).index(role) for role in case.study.roles]
-    row = [TISSUES.index(tissue) for tissue in case.tissues]
+    row = [FOUR_TISSUES.index(tissue) for tissue in case.tissues]
 
     def spread(numbers: object, empty: float) -> Tensor:
         """Numbers of the sought tissues and the present sequences among all, for every slice."""
-        table = torch.full((len(TISSUES), len(Role)), empty, dtype=dtype, device=device)
+        table = torch.full((len(FOUR_TISSUES), len(Role)), empty, dtype=dtype, device=device)
         table[torch.tensor(row)[:, None], torch.tensor(column)] = torch.as_tensor(
             numbers, dtype=dtype, device=device)
         return table.expand(slices, -1, -1).clone()
@@ -37,7 +35,7 @@ def images_of(case: Case, dtype: torch.dtype = torch.float32) -> Images:
     values[:, column] = batch.grid(batch.values).to(dtype)
     present = torch.zeros((slices, len(Role)), dtype=dtype, device=device)
     present[:, column] = 1
-    sought = torch.zeros((slices, len(TISSUES)), dtype=dtype, device=device)
+    sought = torch.zeros((slices, len(FOUR_TISSUES)), dtype=dtype, device=device)
     sought[:, row] = 1
     return Images(
         values, present, batch.grid(batch.valid[..., None]).to(dtype),
@@ -81,10 +79,11 @@ def logits_of(network: nn.Module, images: Images, pixel: float) -> Tensor:
 def resized(images: Laid, factor: float) -> Laid:
     """The images with `factor` as many rows and columns; what lies outside the mask stays out."""
     size = [max(8, round(side * factor)) for side in images.canvas]
-    mode = {"mode": "area"} if factor < 1 else {"mode": "bilinear", "align_corners": False}
 
     def shrunk(grid: Tensor) -> Tensor:
-        return interpolate(grid, size, **mode)  # type: ignore[arg-type]
+        if factor < 1:
+            return interpolate(grid, size, mode="area")
+        return interpolate(grid, size, mode="bilinear", align_corners=False)
     share = shrunk(images.inside)
     inside = (share > 0.5).to(share.dtype)
     return replace(

@@ -20,7 +20,7 @@ from deepgmm.methods.anchored import (
     judged_diseases,
     tempered,
 )
-from deepgmm.methods.network_input import TISSUES, images_of, logits_of, pixel_of
+from deepgmm.methods.network_input import images_of, logits_of, pixel_of
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.devices import few_threads
@@ -29,7 +29,7 @@ from deepgmm.model.fit import Fit, Progress
 from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture
 from deepgmm.study.files import case_key, sha256
-from deepgmm.study.words import Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
 if TYPE_CHECKING:
     from deepgmm.weights.card import Card
@@ -55,14 +55,15 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     for case, found in absent.items():
         rows = problem.slices_of([case])
         for tissue, why in found.items():
-            images.sought[rows, TISSUES.index(tissue)] = 0
+            images.sought[rows, FOUR_TISSUES.index(tissue)] = 0
             said.setdefault(case, []).append(absence_note(tissue, *why))
     if absent:
         reading = read(images, logits, temperature=card.temperature)
     posterior = _packed(problem, reading.log_posterior.exp())
+    rounds = torch.zeros(len(images), dtype=torch.long)
     if problem.settings.adapt:
-        posterior = adapted(problem, posterior, absent, progress)
-    return replace(_fit(problem, reading, posterior, said), network=_told(card, shipped))
+        posterior, rounds = adapted(problem, posterior, absent, progress)
+    return replace(_fit(problem, reading, posterior, rounds, said), network=_told(card, shipped))
 
 
 def _told(card: Card, shipped: bool) -> dict[str, Any]:
@@ -72,18 +73,17 @@ def _told(card: Card, shipped: bool) -> dict[str, Any]:
             "sha256": card.sha256}
 
 
-def _fit(problem: Problem, reading: Reading, posterior: Tensor,
+def _fit(problem: Problem, reading: Reading, posterior: Tensor, rounds: Tensor,
          said: dict[int, list[str]]) -> Fit:
-    tissues = [TISSUES.index(t) for t in problem.tissues]
+    tissues = [FOUR_TISSUES.index(t) for t in problem.tissues]
     roles = [list(Role).index(role) for role in problem.roles]
     weights = _packed(problem, reading.log_weights.exp())
     mixture = Mixture(weights.clamp_min(torch.finfo(weights.dtype).tiny).log(),
                       *(values[:, tissues][:, :, roles].to(problem.dtype) for values in
                         (reading.mixture.means, reading.mixture.covariances)))
     nll = reading.nll.to(problem.dtype)
-    steps = torch.full(nll.shape, problem.settings.adapt)
-    return Fit(mixture, posterior, nll, [[value] for value in nll.tolist()], steps,
-               torch.ones_like(steps, dtype=torch.bool), responsibilities=weights, of_study=said)
+    return Fit(mixture, posterior, nll, [[value] for value in nll.tolist()], rounds,
+               torch.ones_like(rounds, dtype=torch.bool), responsibilities=weights, of_study=said)
 
 
 def _loaded(problem: Problem) -> tuple[nn.Module, Card, bool]:
@@ -132,7 +132,7 @@ def _packed(problem: Problem, values: Tensor) -> Tensor:
     """(S, P, K sought) of (S, H * W, 4) on the canvas of the batch."""
     batch = problem.batch
     grid = values.transpose(1, 2).unflatten(2, batch.shape)
-    columns = [TISSUES.index(t) for t in problem.tissues]
+    columns = [FOUR_TISSUES.index(t) for t in problem.tissues]
     return batch.pack(grid[:, columns].to(problem.dtype))
 
 
@@ -149,15 +149,16 @@ def _absent(problem: Problem, posterior: Tensor) -> dict[int, Absent]:
 
 
 def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
-            progress: Progress) -> Tensor:
-    """(S, P, K) the mean of the network's posterior and that of the anchored EM started from it.
+            progress: Progress) -> tuple[Tensor, Tensor]:
+    """(S, P, K) the mean of the network's posterior and that of the anchored EM started from it,
+    and (S,) the rounds that EM took.
 
     The contrast prior is moved to where the network finds this patient's blood and healthy wall;
     EM then runs at most `Settings.adapt` rounds of `map`'s objective, for the tissues found.
     """
     if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
-        return posterior
-    mixed = posterior.clone()
+        return posterior, torch.zeros(len(posterior), dtype=torch.long)
+    mixed, rounds = posterior.clone(), torch.zeros(len(posterior), dtype=torch.long)
     for index in range(len(problem.cases)):
         rows = problem.slices_of([index])
         sought = tuple(t for t in problem.tissues if t not in absent.get(index, {}))
@@ -171,8 +172,9 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
         own = torch.zeros_like(mixed[rows])
         own[..., columns] = tempered(fit.posterior, TEMPERATURE)
         mixed[rows] = (posterior[rows] + own) / 2
+        rounds[rows.cpu()] = fit.iterations.cpu()
         progress(0.5 + 0.5 * (index + 1) / len(problem.cases), "adapting")
-    return mixed
+    return mixed, rounds
 
 
 def _moved(case: Case, problem: Problem, posterior: Tensor) -> ContrastPrior:

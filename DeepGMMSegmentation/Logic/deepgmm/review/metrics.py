@@ -22,12 +22,11 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.study.study import Geometry
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import FOUR_TISSUES, Tissue
 
 BoolArray = npt.NDArray[np.bool_]
 
 #: A slice that holds all of these is what the papers' tables count.
-FOUR_TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 
 
 @dataclass(frozen=True)

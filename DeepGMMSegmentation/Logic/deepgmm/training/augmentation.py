@@ -165,12 +165,7 @@ class Augmentation:
         present = examples.present * (draw >= self.missing)
         last = torch.nn.functional.one_hot((draw * examples.present).argmax(1), draw.shape[1])
         present = torch.where(present.any(1, keepdim=True), present, last * examples.present)
-        fewer = (present != examples.present).any(1, keepdim=True)
-        bits = 2 ** torch.arange(draw.shape[1], device=draw.device)
-        told = _told().to(examples.sought)[(present * bits).sum(1).long()]
-        return replace(
-            examples, present=present, values=examples.values * present[:, :, None, None],
-            sought=torch.where(fewer, examples.sought * told, examples.sought))
+        return with_sequences(examples, present)
 
     def _motion(self, examples: Examples, drawn: dict[str, Tensor]) -> Motion:
         order = [list(Role).index(role) for role in REFERENCES]
@@ -207,6 +202,17 @@ class Augmentation:
         if self.bias > 0 or self.noise > 0 or self.gamma > 0:
             values = signal + zero
         return (values * gain + offset) * examples.inside * examples.present[:, :, None, None]
+
+
+def with_sequences(examples: Examples, present: Tensor) -> Examples:
+    """The slices as if they had these sequences alone, (S, M), and what these can tell."""
+    present = present * examples.present
+    fewer = (present != examples.present).any(1, keepdim=True)
+    bits = 2 ** torch.arange(present.shape[1], device=present.device)
+    told = _told().to(examples.sought)[(present * bits).sum(1).long()]
+    return replace(
+        examples, present=present, values=examples.values * present[:, :, None, None],
+        sought=torch.where(fewer, examples.sought * told, examples.sought))
 
 
 def _where(chosen: Tensor, these: Examples, others: Examples) -> Examples:

@@ -11,15 +11,12 @@ import torch
 from torch.nn.functional import interpolate
 
 from deepgmm.methods import Case
-from deepgmm.methods.network_input import TISSUES, images_of, pixel_of, resized, scale_of
+from deepgmm.methods.network_input import images_of, pixel_of, resized, scale_of
 from deepgmm.model.learning import Examples
 from deepgmm.segment import prepared, segment_many
 from deepgmm.settings import Device, Method, Settings
 from deepgmm.study.study import Study
-from deepgmm.study.words import Tissue
-
-#: A label that says "not labelled" where 0 cannot, because no tissue is there.
-UNLABELLED = 255
+from deepgmm.study.words import FOUR_TISSUES, Tissue
 
 Labelled = tuple[Study, npt.NDArray[np.uint8] | None]
 
@@ -70,8 +67,8 @@ def _taught(cases: Iterable[Labelled], settings: Settings,
         return
     for result in segment_many(studies(), settings):
         study, labels = waiting.pop(0)
-        full = np.zeros((len(study.mask), len(TISSUES), *study.mask.shape[1:]), np.float32)
-        full[:, [TISSUES.index(t) for t in result.tissues]] = result.posterior
+        full = np.zeros((len(study.mask), len(FOUR_TISSUES), *study.mask.shape[1:]), np.float32)
+        full[:, [FOUR_TISSUES.index(t) for t in result.tissues]] = result.posterior
         yield study, labels, full
 
 
@@ -92,7 +89,7 @@ def _examples(case: Case, labels: npt.NDArray | None, taught: npt.NDArray | None
     wanted = torch.full(inside.shape, -1, dtype=torch.int64)
     if labels is not None:
         index = np.full(256, -1, dtype=np.int64)
-        for k, tissue in enumerate(TISSUES):
+        for k, tissue in enumerate(FOUR_TISSUES):
             index[tissue] = k
         index[Tissue.MVO] = index[Tissue.SCAR]
         wanted = torch.as_tensor(index[crops(labels, 0)]).masked_fill(~inside, -1)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deepgmm.methods.network_input import TISSUES
 from deepgmm.methods.pretrained import sequences_key, strangeness
 from deepgmm.model.images import Images, read
 from deepgmm.model.learning import Examples
-from deepgmm.study.words import TISSUES_BY_ROLES, Role
+from deepgmm.study.words import Role
+from deepgmm.training.augmentation import with_sequences
 
 #: A few studies may happen to be alike, but another that is a little less so is not strange.
 LEAST_SD = 0.05
@@ -39,7 +38,8 @@ def familiar_of(network: nn.Module, examples: Examples, owner: Tensor, *, temper
         least = 1 if fewer else len(there)
         for count in range(len(there), least - 1, -1):
             for roles in combinations(there, count):
-                part = study if roles == there else _of(study, roles)
+                kept = study.present.new_tensor([float(role in roles) for role in Role])
+                part = with_sequences(study, kept.expand_as(study.present))
                 seen.setdefault(sequences_key(roles), []).append(
                     _measures(network, part, temperature))
     return {key: {name: _numbers([one[name] for one in found]) for name in found[0]}
@@ -54,14 +54,6 @@ def _measures(network: nn.Module, images: Images, temperature: float) -> dict[st
         logits = network(images.channels().contiguous(memory_format=torch.channels_last),
                          images.inside)
         return vars(strangeness(images, read(images, logits, temperature=temperature)))
-
-
-def _of(study: Examples, roles: tuple[Role, ...]) -> Examples:
-    """The study as if it had these sequences alone."""
-    kept = torch.tensor([role in roles for role in Role]).to(study.present)
-    told = torch.tensor([t in TISSUES_BY_ROLES[frozenset(roles)] for t in TISSUES])
-    return replace(study, present=study.present * kept, sought=study.sought * told.to(study.sought),
-                   values=study.values * kept[:, None, None])
 
 
 def _numbers(values: list[float]) -> dict[str, float]:

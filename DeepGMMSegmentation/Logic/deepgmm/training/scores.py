@@ -8,15 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
-from deepgmm.methods.network_input import TISSUES
 from deepgmm.model.images import Reading, merged
 from deepgmm.model.learning import Examples, Objective, losses
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.machines import summed
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-_NAMES = tuple(tissue.name.lower() for tissue in TISSUES)
+_NAMES = tuple(tissue.name.lower() for tissue in FOUR_TISSUES)
 
 
 def scored(network: nn.Module, examples: Examples, objective: Objective, fabric: Fabric, *,
@@ -44,13 +44,13 @@ def scored(network: nn.Module, examples: Examples, objective: Objective, fabric:
               "nll_sd": max(squares / slices - (nll / slices) ** 2, 0.0) ** 0.5}
     if examples.labels is None or not any(overlaps):
         return scores
-    both, either = overlaps[:len(TISSUES)], overlaps[len(TISSUES):]
+    both, either = overlaps[:len(FOUR_TISSUES)], overlaps[len(FOUR_TISSUES):]
     return scores | {"dice": {name: 2 * b / e if e else None
                               for name, b, e in zip(_NAMES, both, either, strict=True)}}
 
 
 #: Of the sums over slices: loss, NLL, its square, and for each tissue the overlap and both sizes.
-_LENGTH = 3 + 2 * len(TISSUES)
+_LENGTH = 3 + 2 * len(FOUR_TISSUES)
 
 
 def _sums(network: nn.Module, examples: Examples, objective: Objective,
@@ -70,12 +70,12 @@ def _overlaps(examples: Examples, reading: Reading, objective: Objective) -> Ten
     """(2 K,) labelled pixels that network and labels give the same tissue, then those that the
     one gives it and those that the other does, together."""
     if examples.labels is None:
-        return torch.zeros(2 * len(TISSUES))
+        return torch.zeros(2 * len(FOUR_TISSUES))
     known = examples.labels.flatten(1)
-    labels = one_hot(known.clamp_min(0), len(TISSUES)).to(reading.nll.dtype)
+    labels = one_hot(known.clamp_min(0), len(FOUR_TISSUES)).to(reading.nll.dtype)
     # what a slice does not seek counts as what it is taken for
     truth = merged(labels.log(), examples.sought).argmax(2)
     answer = (reading.log_weights if objective.bare == 1 else reading.log_posterior).argmax(2)
-    a, b = (one_hot(chosen, len(TISSUES)) * (known >= 0)[..., None]
+    a, b = (one_hot(chosen, len(FOUR_TISSUES)) * (known >= 0)[..., None]
             * (examples.inside.flatten(1) > 0)[..., None] for chosen in (answer, truth))
     return torch.cat([(a * b).sum((0, 1)), (a + b).sum((0, 1))])

@@ -13,7 +13,7 @@ from typing import Any
 
 from deepgmm.errors import InputError
 from deepgmm.model.architectures import Architecture
-from deepgmm.study.words import Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
 NAME, FORMAT, VERSION = "card.json", "deepgmm network", 1
 
@@ -21,8 +21,6 @@ NAME, FORMAT, VERSION = "card.json", "deepgmm network", 1
 NORMALISATION = (1, "per study and sequence, the 2nd to 98th percentile inside the LV mask to -1 "
                     "to 1, cut at 8; depth in units of 10 mm")
 
-#: Tissues of a network's logits, in their order.
-TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 
 #: A card is a page or two.
 _LARGEST = 1_000_000
@@ -86,7 +84,7 @@ class Card:
     licence: str
     scores: dict[str, Any] = field(default_factory=dict)
     familiar: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
-    tissues: tuple[Tissue, ...] = TISSUES
+    tissues: tuple[Tissue, ...] = FOUR_TISSUES
     normalisation: str = NORMALISATION[1]
     normalisation_version: int = NORMALISATION[0]
     versions: dict[str, str] = field(default_factory=dict)
@@ -103,10 +101,10 @@ class Card:
             raise InputError(f"a network cannot be called {self.name!r}: use small letters, "
                              "digits, hyphens, dots and underscores, at most 64")
         a, usual = self.architecture, Architecture()
-        if (a.inputs, a.outputs) != (usual.inputs, usual.outputs) or self.tissues != TISSUES:
+        if (a.inputs, a.outputs) != (usual.inputs, usual.outputs) or self.tissues != FOUR_TISSUES:
             raise InputError(f"the network '{self.name}' has {a.inputs} inputs and {a.outputs} "
                              f"outputs; this version reads those of {usual.inputs} and of "
-                             + ", ".join(tissue.name.lower() for tissue in TISSUES))
+                             + ", ".join(tissue.name.lower() for tissue in FOUR_TISSUES))
         if self.normalisation_version != NORMALISATION[0]:
             raise InputError(f"the network '{self.name}' wants images normalised in another way "
                              f"(version {self.normalisation_version}): update deepgmm")
