@@ -350,3 +350,12 @@ def test_a_fit_reaches_neither_metrics_nor_scikit_learn_nor_monai() -> None:
             "or m.split('.')[0] in ('sklearn', 'monai')))")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("first", ["deepgmm.segment", "deepgmm.training.train", "deepgmm"])
+def test_segment_is_the_function_whatever_was_imported_before(first: str) -> None:
+    code = (f"import {first}; from deepgmm import segment; import deepgmm; "
+            "from deepgmm.segment import prepared; "
+            "assert callable(segment) and deepgmm.segment is segment, segment")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

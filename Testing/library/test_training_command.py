@@ -86,8 +86,9 @@ def test_a_folder_of_cases_becomes_a_network_that_segments(
     assert set(card.familiar) == {"bssfp+lge+t2"}
     assert "partly labelled" in said.out and f"--model {folder}" in said.out
     assert "Dice in validation" in said.out
-    assert said.err.splitlines() == ["warning: fewer than 8 cases: what counts as a familiar "
-                                     "study rests on these few"]
+    assert said.err.splitlines() == [
+        "warning: fewer than 8 cases: with so few, the network's warning of studies unlike those "
+        "it was trained on cannot be relied on"]
     text = (folder / "card.json").read_text() + (folder / "trace.jsonl").read_text()
     assert str(tmp_path) not in text and '"p0"' not in text
 

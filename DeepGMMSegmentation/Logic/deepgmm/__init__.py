@@ -7,6 +7,8 @@ Research software, not for diagnosis. The names below are loaded at first use, s
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -49,5 +51,18 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'deepgmm' has no attribute {name!r}")
     home = importlib.import_module(f"deepgmm.{_HOMES[name]}")
     value = getattr(home, name)
-    globals()[name] = value  # the submodule `segment` must not shadow the function
+    globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """This package, in which the function `segment` stands where its module would."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # importing a submodule, by whomever, sets it here
+        if name == "segment" and isinstance(value, ModuleType):
+            value = value.segment
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

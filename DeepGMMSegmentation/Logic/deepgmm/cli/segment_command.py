@@ -338,7 +338,9 @@ def summary(result: Result, seconds: float) -> str:
     phase = study.provenance.get("bssfp_phase")
     frame = (f"bSSFP: frame {phase['frame']} of {phase['of']} (counted from 0): {phase['why']}\n"
              if phase else "")
-    return f"{given}; {slices}; {seconds:.1f} s\n{frame}{table(rows)}{_moves(study)}"
+    network = result.provenance.get("network")
+    learned = f"network {network['name']}, {network['learning']}\n" if network else ""
+    return f"{given}; {slices}; {seconds:.1f} s\n{learned}{frame}{table(rows)}{_moves(study)}"
 
 
 def _moves(study: Study) -> str:

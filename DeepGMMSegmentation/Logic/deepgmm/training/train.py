@@ -122,7 +122,8 @@ def train(
     if checked is None:
         say("no case was left to validate with: the network of the last step is kept")
     if max(len(group.cases) for group in (learned, checked) if group) < ENOUGH:
-        say(f"fewer than {ENOUGH} cases: what counts as a familiar study rests on these few")
+        say(f"fewer than {ENOUGH} cases: with so few, the network's warning of studies unlike "
+            "those it was trained on cannot be relied on")
     augmentation = Augmentation(missing=settings.missing) if settings.augmentation else None
     trained = train_network(
         learned.examples, checked.examples if checked else None, settings, folder,
