@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.study.coordinates import box_of
 from deepgmm.study.words import Tissue
 
 #: An island counts as enclosed when this share of its rim, within the wall, is scar.
@@ -34,8 +35,7 @@ def obstructions(labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_],
     found = np.zeros(labels.shape, dtype=bool)
     cross = ndimage.generate_binary_structure(2, 1)
     for index in np.flatnonzero((labels == Tissue.SCAR).any((1, 2))):
-        rows, columns = (np.flatnonzero(mask[index].any(axis)) for axis in (1, 0))
-        crop = np.s_[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2]
+        crop = box_of(mask[index], around=1)
         here = labels[index][crop]
         scar = here == Tissue.SCAR
         wall = (here > Tissue.BLOOD) & mask[index][crop]

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from deepgmm.errors import InputError
+from deepgmm.study.coordinates import box_of
 from deepgmm.study.kinds import (
     LEAST_CONFIDENCE,
     Look,
@@ -219,7 +220,8 @@ def _check_shape(study: Study) -> None:
     if covered > MOST_COVERED[1]:
         raise InputError(f"the LV mask covers {100 * covered:.0f} % of the image: give the "
                          "outline of the left ventricle, with 0 outside")
-    holes = _hole_shares(mask)
+    boxed = [one[box_of(one)] for one in mask]
+    holes = _hole_shares(boxed)
     if np.median(holes) > LEAST_POOL:
         raise InputError(f"the LV mask has a hole of {100 * np.median(holes):.0f} % of its size, "
                          "as the myocardium alone has: give pool and wall together, or this "
@@ -237,23 +239,23 @@ def _check_shape(study: Study) -> None:
     if holes.max() > 0.05:
         _warn(study, "the LV mask has holes: if it is the myocardium alone, give it as --wall "
                      "and the blood pool or the whole left ventricle as --mask")
-    if _split(mask):
+    if _split(boxed):
         _warn(study, "the LV mask has several parts on a slice: see whether something else was "
                      "outlined as well")
 
 
-def _hole_shares(mask: BoolArray) -> FloatArray:
+def _hole_shares(masks: list[BoolArray]) -> FloatArray:
     """Of each slice: how much of the filled outline is hole."""
     from scipy.ndimage import binary_fill_holes
 
-    return np.array([1 - one.sum() / binary_fill_holes(one).sum() for one in mask])
+    return np.array([1 - one.sum() / binary_fill_holes(one).sum() for one in masks])
 
 
-def _split(mask: BoolArray) -> bool:
+def _split(masks: list[BoolArray]) -> bool:
     """Whether any slice has a second part of over 5 % of its size."""
     from scipy.ndimage import label
 
-    for one in mask:
+    for one in masks:
         parts, count = label(one, np.ones((3, 3)))
         if count > 1 and np.sort(np.bincount(parts.ravel())[1:])[-2] > 0.05 * one.sum():
             return True

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.study.study import Study
+from deepgmm.study.study import BoolArray, Study
+
+
+def box_of(mask: BoolArray, around: int = 0) -> tuple[slice, slice]:
+    """Rows and columns of a mask of one slice, some more around it, within the image."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return slice(0), slice(0)
+    return (slice(max(int(rows[0]) - around, 0), int(rows[-1]) + 1 + around),
+            slice(max(int(columns[0]) - around, 0), int(columns[-1]) + 1 + around))
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,8 @@ def ventricle_coordinates(study: Study, slices: tuple[int, ...]) -> VentricleCoo
     radius = np.zeros(len(masks))
     relative = None if study.wall is None else np.zeros(masks.shape, dtype=np.float32)
     for i, whole in enumerate(masks):
-        first = [int(np.flatnonzero(whole.any(axis))[0]) for axis in (1, 0)]
-        last = [int(np.flatnonzero(whole.any(axis))[-1]) + 1 for axis in (1, 0)]
-        crop = np.s_[first[0] : last[0], first[1] : last[1]]
-        mask = whole[crop]
+        crop = box_of(whole)
+        mask, first = whole[crop], [side.start for side in crop]
         filled = np.pad(ndimage.binary_fill_holes(mask), 1)  # the image's edge is a border too
         distance = ndimage.distance_transform_edt(filled, sampling=spacing)[1:-1, 1:-1]
         depth[i][crop] = np.where(mask, np.maximum(distance - spacing.mean() / 2, 0), 0)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from deepgmm.errors import InputError
+from deepgmm.study.coordinates import box_of
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Kind, Role
 
@@ -175,7 +177,8 @@ class _Places:
     def of(cls, mask: BoolArray) -> _Places:
         from scipy.ndimage import distance_transform_edt
 
-        box = _box(mask)
+        # all slices, and one pixel around for the filter
+        box = (slice(None), *box_of(mask.any(axis=0), around=1))
         mask = mask[box]
         middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
         for i in np.flatnonzero(mask.any(axis=(1, 2))):
@@ -208,22 +211,12 @@ def _look(values: FloatArray, places: _Places) -> Look:
                 _bright_share(values, places.edge, pool))
 
 
-def _box(mask: BoolArray) -> tuple[slice, slice, slice]:
-    """All slices, and the rows and columns of the mask with one around for the filter."""
-    _, rows, columns = (np.unique(found) for found in np.nonzero(mask))
-    if not len(rows):
-        return slice(None), slice(0), slice(0)
-    return (slice(None), slice(max(int(rows[0]) - 1, 0), int(rows[-1]) + 2),
-            slice(max(int(columns[0]) - 1, 0), int(columns[-1]) + 2))
-
-
 def _bright_share(values: FloatArray, edge: BoolArray, pool: float) -> float:
-    from scipy.ndimage import median_filter
-
     if edge.sum() < 10:
         return np.nan
-    used = np.flatnonzero(edge.any(axis=(1, 2)))
-    smooth = np.stack([median_filter(values[i], 3) for i in used])[edge[used]]
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    around = sliding_window_view(padded, (3, 3), axis=(1, 2))[edge].reshape(-1, 9)
+    smooth = np.partition(around, 4, axis=1)[:, 4]  # the median of each 3 x 3
     dark = np.percentile(smooth, 40)
     if pool <= dark:
         return np.nan

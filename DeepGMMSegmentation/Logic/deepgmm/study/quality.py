@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.study.coordinates import ventricle_coordinates
-from deepgmm.study.study import BoolArray, Study
+from deepgmm.study.coordinates import VentricleCoordinates, box_of, ventricle_coordinates
+from deepgmm.study.study import BoolArray, Sequence, Study
 from deepgmm.study.words import Role, named_slices, ranges
 
 FloatArray = npt.NDArray[np.float64]
@@ -72,12 +72,53 @@ class Finding:
         return asdict(self) | {"role": self.role.value if self.role else None}
 
 
-def find_faults(study: Study) -> list[Finding]:
+@dataclass(frozen=True)
+class _Region:
+    """The mask of a slice: whole, in the box with two pixels around it, and there without its
+    outermost pixels."""
+
+    mask: BoolArray
+    box: tuple[slice, slice]
+    boxed: BoolArray
+    inner: BoolArray
+
+    @classmethod
+    def of(cls, mask: BoolArray) -> _Region:
+        from scipy.ndimage import binary_erosion
+
+        box = box_of(mask, around=2)
+        return cls(mask, box, mask[box], binary_erosion(mask[box]))
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A sequence on the slices to fit: whole images, the values in each slice's mask and their
+    contrast, the range that normalisation takes for one."""
+
+    values: FloatArray
+    regions: list[_Region]
+    inside: list[FloatArray]
+    contrasts: FloatArray
+
+    @classmethod
+    def of(cls, sequence: Sequence, slices: tuple[int, ...], regions: list[_Region]) -> _Seen:
+        values = sequence.values[list(slices)].astype(np.float64)
+        inside = [image[region.mask] for image, region in zip(values, regions)]
+        return cls(values, regions, inside, np.array([_contrast(one) for one in inside]))
+
+    def boxed(self) -> Iterator[tuple[FloatArray, _Region]]:
+        """What lies in the box of each slice."""
+        return ((image[region.box], region)
+                for image, region in zip(self.values, self.regions))
+
+
+def find_faults(study: Study, coordinates: VentricleCoordinates | None = None) -> list[Finding]:
     """Look at the slices that are to be fitted; nothing is changed.
 
     Parameters
     ----------
     study : checked (`deepgmm.study.checks.check_study`).
+    coordinates : of these slices, where they have been taken.
 
     Returns
     -------
@@ -85,13 +126,13 @@ def find_faults(study: Study) -> list[Finding]:
     """
     slices = study.slices
     found = list(_of_mask(study, slices))
-    found += _open_walls(study, slices)
+    found += _open_walls(study, slices, coordinates)
+    regions = [_Region.of(study.mask[i]) for i in slices]
     for role, sequence in study.sequences.items():
-        values = sequence.values[list(slices)].astype(np.float64)
-        masks = study.mask[list(slices)]
+        seen = _Seen.of(sequence, slices, regions)
         found += (Finding(None if i is None else slices[i], role, reason, i is not None)
                   for check in (_signal, _cuts, _saturation, _motion, _wrap)
-                  for i, reason in check(values, masks))
+                  for i, reason in check(seen))
     return found
 
 
@@ -138,12 +179,13 @@ def _of_mask(study: Study, slices: tuple[int, ...]) -> Iterator[Finding]:
                                        "beyond the base")
 
 
-def _open_walls(study: Study, slices: tuple[int, ...]) -> Iterator[Finding]:
+def _open_walls(study: Study, slices: tuple[int, ...],
+                coordinates: VentricleCoordinates | None) -> Iterator[Finding]:
     """Basal slices, by bSSFP: blood is bright, and wall dark whatever its tissue."""
     sequence = study.sequences.get(Role.BSSFP)
     if sequence is None or study.wall is not None:
         return
-    coordinates = ventricle_coordinates(study, slices)
+    coordinates = coordinates or ventricle_coordinates(study, slices)
     for n, i in enumerate(slices):
         share = _open_share(sequence.values[i], study.mask[i], coordinates.depth[n],
                             coordinates.angle[n])
@@ -155,12 +197,13 @@ def _open_walls(study: Study, slices: tuple[int, ...]) -> Iterator[Finding]:
 def _open_share(values: npt.NDArray, mask: BoolArray, depth: npt.NDArray,
                 angle: npt.NDArray) -> float:
     """The longest run of sectors without dark wall, as a share of the circumference."""
+    from scipy.ndimage import median
+
     rim = mask & (depth > _RIM[0]) & (depth < _RIM[1])
     sector = (angle[rim] / (2 * np.pi) * _SECTORS).astype(int) % _SECTORS
     if len(np.unique(sector)) < _SECTORS:
         return 0.0
-    of_rim = values[rim]
-    levels = np.array([np.median(of_rim[sector == k]) for k in range(_SECTORS)])
+    levels = median(values[rim], sector, np.arange(_SECTORS))
     pool = np.median(values[mask & (depth > 0.6 * depth.max())])
     dark = np.percentile(levels, 25)
     if not pool > dark:
@@ -172,71 +215,64 @@ def _open_share(values: npt.NDArray, mask: BoolArray, depth: npt.NDArray,
     return min(longest, _SECTORS) / _SECTORS
 
 
-def _signal(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
-    contrasts = np.array([_contrast(image[mask]) for image, mask in zip(values, masks)])
-    for i, (image, mask) in enumerate(zip(values, masks)):
-        noise = _noise(image, mask)
+def _signal(seen: _Seen) -> Iterator[tuple[int | None, str]]:
+    contrasts = seen.contrasts
+    for i, (image, region) in enumerate(seen.boxed()):
+        noise = _noise(image, region.inner)
         signal = float(np.sqrt(max(contrasts[i]**2 - (_OF_NOISE * noise)**2, 0.0)))
-        share = contrasts[i] / np.median(np.delete(contrasts, i)) if len(values) > 1 else 1.0
+        share = contrasts[i] / np.median(np.delete(contrasts, i)) if len(contrasts) > 1 else 1.0
         if signal < LEAST_OVER_NOISE * noise:
             yield i, f"is hardly above its noise (contrast {signal / noise:.1f} times noise)"
         elif share < LEAST_CONTRAST:
             yield i, f"has little contrast ({100 * share:.0f} % of that on the other slices)"
 
 
-def _noise(image: FloatArray, mask: BoolArray) -> float:
+def _noise(image: FloatArray, inner: BoolArray) -> float:
     """Standard deviation of normal noise, in the units of the image; 0 in a tiny mask."""
-    from scipy.ndimage import binary_erosion, convolve
-
-    box = _box(mask)
-    inner = binary_erosion(mask[box])
     if not inner.any():
         return 0.0
-    kernel = np.array([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]])
-    # The kernel multiplies the noise's standard deviation by 6.
-    return float(np.median(np.abs(convolve(image[box], kernel))[inner])) * 1.4826 / 6
+    curved = np.diff(np.diff(image, 2, axis=0), 2, axis=1)
+    # Second differences along both axes multiply the noise's standard deviation by 6.
+    return float(np.median(np.abs(curved[inner[1:-1, 1:-1]]))) * 1.4826 / 6
 
 
-def _cuts(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
+def _cuts(seen: _Seen) -> Iterator[tuple[int | None, str]]:
     """Padding of one value along a border that reaches into the mask, or to it."""
     from scipy.ndimage import binary_dilation
 
-    for i, (image, mask) in enumerate(zip(values, masks)):
-        padding = np.zeros_like(mask)
-        for turns in range(4):
-            turned = np.rot90(image, turns)
-            if np.ptp(turned[:_PADDING]) > 0:
-                continue
-            flat = (turned == turned[0, 0]).all(axis=1)
-            np.rot90(padding, turns)[:len(flat) if flat.all() else int(np.argmin(flat))] = True
-        if not padding.any():
-            continue
-        if padding.all():
-            continue
-        cut = int((mask & binary_dilation(padding)).sum())
+    padding = np.zeros(seen.values.shape, dtype=bool)
+    for turns in range(4):
+        turned = np.rot90(seen.values, turns, axes=(1, 2))
+        for i in np.flatnonzero(np.ptp(turned[:, :_PADDING], axis=(1, 2)) == 0):
+            flat = (turned[i] == turned[i, 0, 0]).all(axis=1)
+            np.rot90(padding[i], turns)[:len(flat) if flat.all() else int(np.argmin(flat))] = True
+    for i in np.flatnonzero(padding.any(axis=(1, 2)) & ~padding.all(axis=(1, 2))):
+        mask = seen.regions[i].mask
+        cut = int((mask & binary_dilation(padding[i])).sum())
         if cut > _MOST_CUT * mask.sum():
-            yield i, f"is cut off in the LV mask ({cut} pixels in or at the padding)"
+            yield int(i), f"is cut off in the LV mask ({cut} pixels in or at the padding)"
 
 
-def _saturation(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
-    top = values.max()
-    for i, (image, mask) in enumerate(zip(values, masks)):
-        share = float((image[mask] == top).mean())
-        if share > MOST_SATURATED and len(np.unique(values[masks])) > VALUES:
+def _saturation(seen: _Seen) -> Iterator[tuple[int | None, str]]:
+    top = seen.values.max()
+    for i, inside in enumerate(seen.inside):
+        share = float((inside == top).mean())
+        if share > MOST_SATURATED and len(np.unique(np.concatenate(seen.inside))) > VALUES:
             yield i, f"is saturated ({100 * share:.0f} % of the LV mask has the highest value)"
 
 
-def _motion(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
+def _motion(seen: _Seen) -> Iterator[tuple[int | None, str]]:
     """Blur and ghosts, against the other slices.
 
     Breathing changes what is acquired from one line of the spectrum to the next: along the
     direction of phase encoding its power becomes ragged.
     """
-    if len(values) < 3:
+    if len(seen.values) < 3:
         return
-    sharp = np.array([_sharpness(image, mask) for image, mask in zip(values, masks)])
-    ragged = _raggedness(values)
-    for i in range(len(values)):
+    steep = np.array([_steepness(image, region.boxed) for image, region in seen.boxed()])
+    sharp = steep / np.maximum(seen.contrasts, 1e-12)
+    ragged = _raggedness(seen.values)
+    for i in range(len(sharp)):
         edges = sharp[i] / max(np.median(np.delete(sharp, i)), 1e-12)
         others = np.maximum(np.median(np.delete(ragged, i, axis=0), axis=0), 1e-12)
         lines = float((ragged[i] / others).max())
@@ -247,11 +283,9 @@ def _motion(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, 
                       "uneven as on the other slices)")
 
 
-def _sharpness(image: FloatArray, mask: BoolArray) -> float:
-    box = _box(mask)
-    down, right = np.gradient(image[box])
-    steep = np.percentile(np.hypot(down, right)[mask[box]], 95)
-    return float(steep / max(_contrast(image[mask]), 1e-12))
+def _steepness(image: FloatArray, mask: BoolArray) -> float:
+    down, right = np.gradient(image)
+    return float(np.percentile(np.hypot(down[mask], right[mask]), 95))
 
 
 def _raggedness(values: FloatArray) -> FloatArray:
@@ -268,37 +302,34 @@ def _raggedness(values: FloatArray) -> FloatArray:
     return np.stack(found, axis=1)
 
 
-def _wrap(values: FloatArray, masks: BoolArray) -> Iterator[tuple[int | None, str]]:
+def _wrap(seen: _Seen) -> Iterator[tuple[int | None, str]]:
     """Fold-over: what leaves the image on one side comes in on the other."""
-    from scipy.ndimage import uniform_filter1d
-
-    whole = _contrast(values[masks])
+    whole = _contrast(np.concatenate(seen.inside))
     for axis, where in ((1, "upper and lower"), (2, "left and right")):
-        if values.shape[axis] < 16:
+        lines = np.moveaxis(seen.values, axis, 1)
+        if lines.shape[1] < 16:
             continue
-        pairs = np.moveaxis(values, axis, 1)
-        count = pairs.shape[1] // 2
-        pairs = uniform_filter1d(
-            pairs[:, :2 * count].reshape(len(values), count, 2, -1).mean(axis=2), 9, axis=2)
-        first, last = pairs[:, 0], uniform_filter1d(
-            np.moveaxis(values, axis, 1)[:, -2:].mean(axis=1), 9, axis=1)
-        seen = np.minimum(first.std(axis=1), last.std(axis=1)) / whole > _SEEN
+        first, last = _in_twos(lines[:, :2])[:, 0], _in_twos(lines[:, -2:])[:, 0]
+        clear = np.minimum(first.std(axis=1), last.std(axis=1)) / whole > _SEEN
+        alike = np.array([c and np.corrcoef(a, b)[0, 1] > _ALIKE
+                          for c, a, b in zip(clear, first, last)])
+        if alike.sum() <= len(alike) / 2:
+            continue
         apart = np.abs(first - last).mean(axis=1)
-        usual = np.abs(np.diff(pairs, axis=1)).mean(axis=(1, 2))
-        wrapped = [bool(s) and np.corrcoef(a, b)[0, 1] > _ALIKE and d < _STEPS * u
-                   for s, a, b, d, u in zip(seen, first, last, apart, usual)]
-        if sum(wrapped) > len(wrapped) / 2:
+        usual = np.abs(np.diff(_in_twos(lines), axis=1)).mean(axis=(1, 2))
+        if (alike & (apart < _STEPS * usual)).sum() > len(alike) / 2:
             yield None, (f"goes on across its {where} border (fold-over): see whether what came "
                          "in reaches the heart")
 
 
+def _in_twos(lines: FloatArray) -> FloatArray:
+    """(slices, lines / 2, along) means of every two lines, smoothed along them."""
+    from scipy.ndimage import uniform_filter1d
+
+    count = lines.shape[1] // 2
+    pairs = lines[:, :2 * count].reshape(len(lines), count, 2, -1)
+    return uniform_filter1d(pairs.mean(axis=2), 9, axis=2)
+
+
 def _contrast(inside: FloatArray) -> float:
-    """The range that normalisation takes for one."""
     return float(np.ptp(np.percentile(inside, (2, 98))))
-
-
-def _box(mask: BoolArray) -> tuple[slice, slice]:
-    """The mask's box with two pixels around it, within the image."""
-    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return (slice(max(rows[0] - 2, 0), rows[-1] + 3),
-            slice(max(columns[0] - 2, 0), columns[-1] + 3))

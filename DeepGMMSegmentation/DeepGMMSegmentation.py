@@ -1,0 +1,154 @@
+"""DeepGMM in 3D Slicer: left ventricle to blood, myocardium, edema and scar, without labels."""
+
+import os
+import sys
+
+_FOLDER = os.path.dirname(os.path.abspath(__file__))
+# The library lies below Logic/, in the source tree and installed alike; this one goes first.
+_LOGIC = os.path.join(_FOLDER, "Logic")
+if _LOGIC in sys.path:
+    sys.path.remove(_LOGIC)
+sys.path.insert(0, _LOGIC)
+
+import slicer  # noqa: E402
+from slicer.i18n import tr as _  # noqa: E402
+from slicer.i18n import translate  # noqa: E402
+from slicer.ScriptedLoadableModule import (  # noqa: E402
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin  # noqa: E402
+
+
+class DeepGMMSegmentation(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("DeepGMM Segmentation")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac"),
+                             translate("qSlicerAbstractCoreModule", "Segmentation")]
+        parent.dependencies = []
+        parent.contributors = ["The DeepGMM developers"]
+        parent.helpText = _(
+            "Splits the left ventricle on short-axis bSSFP, LGE and T2 into blood, myocardium, "
+            "edema and scar, without training labels. Research software: not for diagnosis.")
+        parent.acknowledgementText = _(
+            "Built on the mixtures and networks of the deepG and deepSVG papers.")
+        slicer.app.connect("startupCompleted()", register_sample_data)
+
+
+def register_sample_data():
+    """Offer the sample patient in Sample Data, without the network."""
+    from DeepGMMSegmentationLib.sample import register
+
+    register(_FOLDER)
+
+
+class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: sections of `DeepGMMSegmentationLib` on the widgets of the `.ui`."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def setup(self):
+        """Build the panel; nothing third-party is imported and no process is started here."""
+        from DeepGMMSegmentationLib.sections import make_panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        widget = slicer.util.loadUI(self.resourcePath("UI/DeepGMMSegmentation.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = DeepGMMSegmentationLogic()
+        self.panel = make_panel(self.ui)
+        scene = slicer.mrmlScene
+        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_closing)
+        self.addObserver(scene, scene.EndCloseEvent, self._on_scene_closed)
+        self.addObserver(scene, scene.EndImportEvent, self._on_scene_closed)
+        self._take_state()
+
+    def cleanup(self):
+        """The panel ends: the worker stops, nothing stays connected."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.cleanup()
+
+    def enter(self):
+        """The user comes to the module."""
+        self._take_state()
+        self.panel.each("enter")
+
+    def exit(self):
+        """The user leaves the module: his layout and the keyboard are given back."""
+        self.panel.each("exit")
+
+    def onReload(self):
+        """Developers' reload: the library is read again too, and the worker is a new one."""
+        for name in [n for n in sys.modules
+                     if n.split(".")[0] in ("deepgmm", "DeepGMMSegmentationLib")]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
+    def _on_scene_closing(self, caller, event):
+        self.panel.each("close")
+        self.panel.take(None)
+
+    def _on_scene_closed(self, caller, event):
+        if self.parent.isEntered:
+            self._take_state()
+
+    def _take_state(self):
+        self.panel.take(self.logic.getParameterNode())
+
+
+class DeepGMMSegmentationLogic(ScriptedLoadableModuleLogic):
+    """The module without its panel, for scripts.
+
+    Examples
+    --------
+    >>> logic = DeepGMMSegmentationLogic()                                  # doctest: +SKIP
+    >>> written = logic.segment(lge=lge, t2=t2, mask=outline)               # doctest: +SKIP
+    """
+
+    def segment(self, settings=None, *, output=None, probabilities=False, uncertainty=True,
+                **inputs):
+        """Segment volumes of the scene and wait for it.
+
+        Parameters
+        ----------
+        settings : `deepgmm.Settings`.
+        output : a segmentation node to write into; by default a new one.
+        probabilities, uncertainty : whether to make these volumes.
+        inputs : as `deepgmm.scene.inputs.study_from_nodes` takes them.
+
+        Returns
+        -------
+        deepgmm.scene.outputs.Written
+
+        Raises
+        ------
+        deepgmm.errors.InputError, deepgmm.errors.ComputationError
+        """
+        from DeepGMMSegmentationLib.run import segment_and_wait
+
+        return segment_and_wait(settings, output=output, probabilities=probabilities,
+                                uncertainty=uncertainty, **inputs)
+
+
+class DeepGMMSegmentationTest(ScriptedLoadableModuleTest):
+    """Runs in a real Slicer only; see Testing/slicer."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        from DeepGMMSegmentationLib.self_test import SelfTest
+
+        self.setUp()
+        SelfTest(self).run()

@@ -1,0 +1,131 @@
+"""What the sections of the panel share: the state, the worker's run, when to look again."""
+
+import logging
+
+import qt
+import slicer
+import vtk
+from slicer.util import VTKObservationMixin
+
+from DeepGMMSegmentationLib.parameters import PanelState
+
+
+class Section:
+    """One part of the panel.
+
+    Parameters
+    ----------
+    ui : the widgets of the `.ui`, by name.
+    panel : what the sections share.
+    """
+
+    def __init__(self, ui, panel: "Panel") -> None:
+        self.ui = ui
+        self.panel = panel
+
+    @property
+    def state(self) -> PanelState | None:
+        """The state, or None while there is no scene to keep it in."""
+        return self.panel.state
+
+    def refresh(self) -> None:
+        """Show what the state, the scene and the run are now. Quick, and safe at any time."""
+
+    def enter(self) -> None:
+        """The user comes to the module."""
+
+    def exit(self) -> None:
+        """The user leaves the module."""
+
+    def close(self) -> None:
+        """The scene is about to be closed: let go of its nodes."""
+
+    def cleanup(self) -> None:
+        """The panel ends: disconnect what would keep it alive."""
+
+
+class Panel(VTKObservationMixin):
+    """State, run and sections of one panel.
+
+    Attributes
+    ----------
+    ui : the widgets of the `.ui`, by name.
+    state : `PanelState` of the scene, or None.
+    run : the segmentation in the background (`run.Run`).
+    sections : in the order in which they are refreshed.
+    """
+
+    def __init__(self, ui, run) -> None:
+        super().__init__()
+        self.ui = ui
+        self.run = run
+        self.state: PanelState | None = None
+        self.sections: list[Section] = []
+        self._watched: list = []
+        self._gui_tag = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(0)
+        self._timer.timeout.connect(self.refresh_now)
+
+    def take(self, node) -> None:
+        """Take a parameter node as the state, or let go of it with None."""
+        if self.state is not None:
+            self.state.disconnectGui(self._gui_tag)
+            self.removeObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent,
+                                self.refresh)
+        self.state = None if node is None else PanelState(node)
+        if self.state is not None:
+            self._gui_tag = self.state.connectGui(self.ui)
+            self.addObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        self.refresh_now()
+
+    def watch(self, *nodes) -> None:
+        """Refresh when one of these nodes changes, and no other that was watched before."""
+        for node in self._watched:
+            self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
+        self._watched = [node for node in nodes if node is not None]
+        for node in self._watched:
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
+
+    def refresh(self, caller=None, event=None) -> None:
+        """Look again once what happens now is over; many calls become one."""
+        self._timer.start()
+
+    def refresh_now(self) -> None:
+        """Look again now."""
+        for section in self.sections:
+            section.refresh()
+
+    def log(self, text: str) -> None:
+        """A line for the panel's log and for Slicer's, without names of patients."""
+        logging.info("DeepGMM: %s", text)
+        self.ui.logTextEdit.appendPlainText(text)
+
+    def tell(self, text: str) -> None:
+        """What the user must see now, on the panel."""
+        self.ui.statusLabel.text = text
+        self.log(text)
+
+    def each(self, what: str) -> None:
+        """Call `enter`, `exit`, `close` or `cleanup` of every section; one that fails hinders no
+        other."""
+        for section in self.sections:
+            try:
+                getattr(section, what)()
+            except Exception:
+                logging.exception("DeepGMM: %s of %s failed", what, type(section).__name__)
+
+    def cleanup(self) -> None:
+        """End: no observer, timer or connection is left."""
+        self._timer.stop()
+        self._timer.timeout.disconnect(self.refresh_now)
+        self.each("cleanup")
+        self.take(None)
+        self.removeObservers()
+        self.sections.clear()
+
+
+def scene():
+    """The application's scene."""
+    return slicer.mrmlScene

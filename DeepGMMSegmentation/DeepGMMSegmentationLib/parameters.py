@@ -1,0 +1,77 @@
+"""What the panel remembers, in the scene: inputs, choices, slices left out or locked."""
+
+from typing import Annotated, Union
+
+import slicer
+from slicer.parameterNodeWrapper import Default, Minimum, WithinRange, parameterNodeWrapper
+
+from deepgmm.settings import Settings
+
+_DEFAULTS = Settings()
+
+
+@parameterNodeWrapper
+class PanelState:
+    """The state of one panel; every field is kept in the module's parameter node.
+
+    Fields of the same name as those of `deepgmm.settings.Settings`, in camel case, mean the same
+    and have its defaults. Kinds are words of `deepgmm.study.words.Kind`; empty means guessed.
+    """
+
+    bssfp: slicer.vtkMRMLScalarVolumeNode
+    lge: slicer.vtkMRMLScalarVolumeNode
+    t2: slicer.vtkMRMLScalarVolumeNode
+    mask: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode]
+    maskSegmentIDs: list[str]
+    insertionPoints: slicer.vtkMRMLMarkupsFiducialNode
+    output: slicer.vtkMRMLSegmentationNode
+    matchFrame: Annotated[bool, Default(True)]
+    lgeKind: str
+    t2Kind: str
+
+    method: Annotated[str, Default(_DEFAULTS.method.value)]
+    preset: Annotated[str, Default(_DEFAULTS.preset.value)]
+    model: Annotated[str, Default(_DEFAULTS.model)]
+    device: Annotated[str, Default(_DEFAULTS.device.value)]
+    covariance: Annotated[str, Default(_DEFAULTS.covariance.value)]
+    papillary: Annotated[str, Default(_DEFAULTS.papillary.value)]
+    priors: Annotated[str, Default(_DEFAULTS.priors)]
+    adapt: Annotated[int, WithinRange(0, 1000), Default(_DEFAULTS.adapt)]
+    seed: Annotated[int, WithinRange(0, 2**31 - 1), Default(_DEFAULTS.seed)]
+    restarts: Annotated[int, WithinRange(1, 1000), Default(_DEFAULTS.restarts)]
+    biasDegree: Annotated[int, WithinRange(0, 6), Default(_DEFAULTS.bias_degree)]
+    degrees: Annotated[float, WithinRange(0, 1000), Default(_DEFAULTS.degrees)]
+    outlier: Annotated[float, WithinRange(0, 0.5), Default(_DEFAULTS.outlier)]
+    meanWeight: Annotated[float, Minimum(0), Default(_DEFAULTS.mean_weight)]
+    totalVariation: Annotated[float, Minimum(0), Default(_DEFAULTS.total_variation)]
+    keepMvo: Annotated[bool, Default(_DEFAULTS.keep_mvo)]
+    uncertainty: Annotated[bool, Default(True)]
+    probabilities: Annotated[bool, Default(False)]
+
+    #: Slices of the grid that the user left out, and why; slices to leave as they are.
+    excluded: dict[int, str]
+    locked: list[int]
+    #: ID of the volume that these slices are of; on another grid they mean nothing.
+    slicesOf: str
+    opacity: Annotated[float, WithinRange(0, 1), Default(0.5)]
+
+
+#: Field of the state to field of `Settings`, where the two are the same choice.
+SETTINGS = {
+    "method": "method", "preset": "preset", "model": "model", "device": "device",
+    "covariance": "covariance", "papillary": "papillary", "priors": "priors", "adapt": "adapt",
+    "seed": "seed", "restarts": "restarts", "biasDegree": "bias_degree", "degrees": "degrees",
+    "outlier": "outlier", "meanWeight": "mean_weight", "totalVariation": "total_variation",
+    "keepMvo": "keep_mvo",
+}
+
+
+def settings_of(state: PanelState) -> Settings:
+    """The settings that a state asks for.
+
+    Raises
+    ------
+    deepgmm.errors.InputError
+        A value that no fit could take.
+    """
+    return Settings(**{name: getattr(state, field) for field, name in SETTINGS.items()})
