@@ -24,7 +24,7 @@ from common import (
 
 from deepgmm import Tissue, segment
 from deepgmm.identify.absence import EDEMA_ALONE_LEAST, EDEMA_LEAST, SCAR_LEAST
-from deepgmm.methods.anchored import Terms, fit_map, judged
+from deepgmm.methods.anchored import Terms, fit_map, judged_diseases
 from deepgmm.study.phantom import make_patient
 
 TUNING_SEED = 100
@@ -37,7 +37,7 @@ def measure(task: tuple[str, int]) -> tuple[dict[Tissue, tuple[float, float]], d
     patient = make_patient(seed, patient_set=name)
     problem = problem_of(patient)
     fit = fit_map(problem, quiet, terms=Terms(absence=False))
-    found = {t: judged(problem, fit, 0, t) for t in DISEASES}
+    found = judged_diseases(problem, fit.posterior, 0)
     labels = segment(patient.study).labels
     return ({t: (s.share, s.contrast) for t, s in found.items()},
             {t: bool((labels == t).any()) for t in DISEASES},

@@ -4,7 +4,9 @@
     python Benchmarks/learning.py --patients 10 --seeds 1 --steps 100
 
 Networks taught by `map` see no label; the shipped network is scored as it is, on these patients
-and on phantoms of another make.
+and on phantoms of two other makes. A make may be harder in itself: how well a network does that
+was trained on that very make, with its labels, says how much of a drop is difficulty, and the rest
+is what did not carry over.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from common import (
@@ -26,7 +29,16 @@ from common import (
     table,
 )
 from phantom_accuracy import score
-from trainings import COHORT_SEED, cohort_patient, examples_at, prior_patient, trained_at
+from trainings import (
+    COHORT_SEED,
+    COHORT_SETS,
+    cohort_patient,
+    examples_at,
+    other_patient,
+    prior_patient,
+    third_patient,
+    trained_at,
+)
 
 from deepgmm.review.metrics import FOUR_TISSUES, bootstrap_interval
 
@@ -34,6 +46,16 @@ COHORT, LABELLED = 160, range(9000, 9010)
 SETS = ("typical", "atypical", "healthy")
 ADAPT = 20
 BAR, DROP = 0.86, 0.05
+#: Phantoms by make, and who draws the patients of those that a network of their own learns from.
+MAKES = {"own": "Calibrated phantom", "other": "Phantom of a second make",
+         "third": "Phantom of a third make"}
+HOME = {"own": cohort_patient, "other": other_patient, "third": third_patient}
+#: Weights of the objective by what a network learns from; every make as the library's phantom.
+WEIGHTS: dict[str, dict[str, Any]] = {
+    "taught": {"label_weight": 0.0, "teacher_weight": 1.0, "likelihood_weight": 0.05},
+    "entropy": {"label_weight": 1.0, "teacher_weight": 0.0, "likelihood_weight": 0.0, "bare": 1.0},
+    "own": {"label_weight": 1.0, "teacher_weight": 0.0, "likelihood_weight": 0.05, "bare": 0.2}}
+HOME_SEED, HOME_STEPS, AT_HOME = 50_000, 900, "trained on this make: "
 Scores = dict[str, float | None]
 
 
@@ -65,12 +87,13 @@ class Task:
 def scores_of(task: Task) -> list[Scores]:
     """One patient's scores by every row; see `phantom_accuracy.score`."""
     from other_phantom import make_other_patient
+    from third_phantom import make_third_patient
 
     from deepgmm import Settings, segment
     from deepgmm.study.phantom import make_patient
 
-    make = make_patient if task.make == "own" else make_other_patient
-    patient = make(task.seed, patient_set=task.patient_set)
+    make = {"own": make_patient, "other": make_other_patient, "third": make_third_patient}
+    patient = make[task.make](task.seed, patient_set=task.patient_set)
     return [score(segment(patient.study, Settings(**dict(row.settings))).labels, patient)
             for row in task.rows]
 
@@ -83,25 +106,37 @@ def train(task: tuple[str, Path, int, int, int]) -> float:
     from deepgmm.weights.card import Card, LabelledCases, Learning
 
     what, work, patients, seed, steps = task
-    taught = what == "taught"
-    learned, _ = cohort(work, patients, 1) if taught else labelled(work, 1)
-    weights = ({"label_weight": 0.0, "teacher_weight": 1.0, "likelihood_weight": 0.05} if taught
-               else {"label_weight": 1.0, "teacher_weight": 0.0, "likelihood_weight": 0.0,
-                     "bare": 1.0})
-    settings = TrainingSettings(steps=steps, seed=seed, device="cpu", **weights)
+    learned, loss = _lessons(what, work, patients)
+    settings = TrainingSettings(steps=steps, seed=seed, device="cpu",
+                                **WEIGHTS.get(what, WEIGHTS["own"]))
     card = Card(
         name=f"{what}-{seed}", title=f"benchmark network, {what}",
-        learning=Learning.PRIORS if taught else Learning.SYNTHETIC,
-        labelled_cases=LabelledCases(priors=10, loss=0 if taught else len(LABELLED)),
+        learning=Learning.SYNTHETIC if loss else Learning.PRIORS,
+        labelled_cases=LabelledCases(priors=10, loss=loss),
         architecture=settings.architecture, sequences=tuple(Role),
         # a density that counts for nothing leaves the softmax as it is
-        temperature=2.0 if taught else 1e9, priors="shipped", training={}, licence="Apache-2.0")
+        temperature=1e9 if what == "entropy" else 2.0, priors="shipped", training={},
+        licence="Apache-2.0")
     return trained_at(work / card.name, learned, settings, Augmentation(), card)
+
+
+def _lessons(what: str, work: Path, patients: int):
+    """What a network learns from, and from how many patients' labels."""
+    if what in HOME:
+        return home(work, what, patients, 1)[0], patients
+    if what == "taught":
+        return cohort(work, patients, 1)[0], 0
+    return labelled(work, 1)[0], len(LABELLED)
 
 
 def cohort(work: Path, patients: int, processes: int):
     return examples_at(work / f"cohort-{patients}.safetensors", cohort_patient,
                        range(COHORT_SEED, COHORT_SEED + patients), processes=processes)
+
+
+def home(work: Path, make: str, patients: int, processes: int):
+    return examples_at(work / f"{make}-{patients}.safetensors", HOME[make],
+                       range(HOME_SEED, HOME_SEED + patients), teach=False, processes=processes)
 
 
 def labelled(work: Path, processes: int):
@@ -130,6 +165,8 @@ def rows_of(options) -> tuple[Row, ...]:
               card.labelled_cases.loss, card.labelled_cases.tuning)
           for name, card in ((name, read_card(find(name) / "card.json"))
                              for name in ("", *options.also))),
+        *(Row(f"{AT_HOME}{make}", network(at(f"{make}-0")), loss=options.cohort)
+          for make in HOME),
     )
 
 
@@ -138,6 +175,8 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=50, help="a set, of each make")
     parser.add_argument("--seeds", type=int, default=3, help="trainings a row")
     parser.add_argument("--steps", type=int, default=800, help="of the networks taught by map")
+    parser.add_argument("--home-steps", type=int, default=HOME_STEPS,
+                        help="of the networks trained on one make")
     parser.add_argument("--cohort", type=int, default=COHORT, help="patients they learn from")
     parser.add_argument("--also", nargs="*", default=[], help="folders of other networks")
     parser.add_argument("--work", type=Path, default=Path("benchmark-work"),
@@ -148,17 +187,26 @@ def main() -> None:
     wanted = [(what, options.work, options.cohort, seed, steps) for what, steps in
               (("taught", options.steps), ("entropy", min(400, options.steps)))
               for seed in range(options.seeds)]
+    for make in HOME:
+        home(options.work, make, options.cohort, options.threads)
+        wanted.append((make, options.work, options.cohort, 0, options.home_steps))
     minutes = in_processes(train, wanted, options.threads)
     rows = rows_of(options)
-    tasks = [Task(make, patient_set, REPORTED_SEED + i, rows if make == "own" else
-                  tuple(r for r in rows if r.name == "map" or r.name.startswith("network")))
-             for make in ("own", "other") for patient_set in SETS
-             for i in range(options.patients)]
+    tasks = [Task(make, patient_set, REPORTED_SEED + i,
+                  tuple(row for row in rows if _scored(row, make)))
+             for make in MAKES for patient_set in SETS for i in range(options.patients)]
     found: dict[tuple[str, str, str], list[Scores]] = {}
     for task, scores in zip(tasks, in_processes(scores_of, tasks, options.threads), strict=True):
         for row, one in zip(task.rows, scores, strict=True):
             found.setdefault((task.make, task.patient_set, row.name), []).append(one)
     report(options, rows, found, minutes)
+
+
+def _scored(row: Row, make: str) -> bool:
+    """Whether a way is scored on a make: its own network, and elsewhere only those asked about."""
+    if row.name.startswith(AT_HOME):
+        return row.name == AT_HOME + make
+    return make == "own" or row.name == "map" or row.name.startswith("network")
 
 
 def averaged(several: Sequence[list[Scores]]) -> list[Scores]:
@@ -180,7 +228,9 @@ def report(options, rows: Sequence[Row], found: dict[tuple[str, str, str], list[
           f"patients (seeds from {COHORT_SEED}) in {options.steps} steps, "
           f"{np.mean(minutes[:options.seeds]):.0f} minutes each on one thread beside another; "
           f"cross entropy from the truth of the {len(LABELLED)} patients behind the priors. "
-          f"`--adapt` is {ADAPT}.")
+          f"`--adapt` is {ADAPT}. The network trained on a make itself learned from the labels of "
+          f"{options.cohort} of its patients, {_shares()}, in "
+          f"{options.home_steps} steps.")
     print(machine(options.threads) + "\n")
     groups: dict[str, list[Row]] = {}
     for row in rows:
@@ -189,9 +239,9 @@ def report(options, rows: Sequence[Row], found: dict[tuple[str, str, str], list[
             name = name.replace(f", training {seed}", "")
         groups.setdefault(name, []).append(row)
     means = {(make, s, name): averaged([found[make, s, r.name] for r in group])
-             for name, group in groups.items() for make in ("own", "other") for s in SETS
+             for name, group in groups.items() for make in MAKES for s in SETS
              if (make, s, group[0].name) in found}
-    for make, title in (("own", "Calibrated phantom"), ("other", "Phantom of another make")):
+    for make, title in MAKES.items():
         for s in SETS:
             print(f"**{title}, {s}**\n")
             lines = []
@@ -201,7 +251,8 @@ def report(options, rows: Sequence[Row], found: dict[tuple[str, str, str], list[
                 scores = means[make, s, name]
                 spread = np.std([np.nanmean([_number(p["all mean"]) for p in
                                              found[make, s, r.name]]) for r in group])
-                lines.append((name, group[0].labelled,
+                lines.append((name.removesuffix(make).removesuffix(": ")
+                              if name.startswith(AT_HOME) else name, group[0].labelled,
                               *(mean_with_interval([p[f"all {t.name}"] for p in scores], 3)
                                 for t in FOUR_TISSUES),
                               mean_with_interval([p["all mean"] for p in scores], 3),
@@ -211,12 +262,39 @@ def report(options, rows: Sequence[Row], found: dict[tuple[str, str, str], list[
                          "spread", "false disease, % of wall"), lines))
     print("**Difference from `map`**, mean Dice, patient by patient:\n")
     differences = []
-    for name in groups:
+    for name in (n for n in groups if not n.startswith(AT_HOME)):
         cells = [_difference(means, "own", s, name)[0] for s in SETS]
         if name != "map":
             differences.append((name, *cells))
     print(table(("row", *SETS), differences))
+    print(_split(means, groups))
     print(bars(_checks(means, groups, options)))
+
+
+def _shares() -> str:
+    return ", ".join(f"{COHORT_SETS.count(s)} in {len(COHORT_SETS)} {s}" for s in SETS)
+
+
+def _mean(means: dict, make: str, s: str, name: str) -> float:
+    return float(np.nanmean([_number(p["all mean"]) for p in means[make, s, name]]))
+
+
+def _split(means: dict, groups: dict) -> str:
+    """What a network loses elsewhere, and how much of it one trained there loses too."""
+    lines = []
+    for name in (n for n in groups if n.startswith("network")):
+        for make in list(MAKES)[1:]:
+            for s in SETS:
+                here, there = (_mean(means, m, s, name) for m in ("own", make))
+                at_home = {m: _mean(means, m, s, AT_HOME + m) for m in ("own", make)}
+                lines.append((name, MAKES[make], s, f"{here - there:+.3f}",
+                              f"{at_home['own'] - at_home[make]:+.3f}",
+                              f"{at_home[make] - there:+.3f}"))
+    return ("**Drops elsewhere**, mean Dice: what the network loses against the calibrated "
+            "phantom, what networks trained on either make differ by, and what lies between it "
+            "and the one trained there:\n\n"
+            + table(("row", "phantom", "set", "drop", "difficulty", "behind one trained there"),
+                    lines))
 
 
 def _number(value: float | None) -> float:
@@ -243,7 +321,7 @@ def _difference(means: dict, make: str, s: str, name: str,
 
 def _checks(means: dict, groups: dict, options) -> list[tuple[str, str, str, bool | None]]:
     def mean(make: str, s: str, name: str) -> float:
-        return float(np.nanmean([_number(p["all mean"]) for p in means[make, s, name]]))
+        return _mean(means, make, s, name)
     taught, adapted = "taught by map", f"taught by map, --adapt {ADAPT}"
     checks: list[tuple[str, str, str, bool | None]] = [(
         "taught by map, typical, mean Dice", f"at least {BAR}",
@@ -258,10 +336,15 @@ def _checks(means: dict, groups: dict, options) -> list[tuple[str, str, str, boo
                 checks.append((f"with --adapt {ADAPT} against map, {s}, {t.title.lower()}",
                                "interval reaches 0", words, high >= 0))
     for name in (n for n in groups if n.startswith("network")):
-        for s in SETS:
-            drop = mean("own", s, name) - mean("other", s, name)
-            checks.append((f"{name}, drop on phantoms of another make, {s}", f"at most {DROP}",
-                           f"{drop:+.3f}", drop <= DROP))
+        for make in list(MAKES)[1:]:
+            for s in SETS:
+                drop = mean("own", s, name) - mean(make, s, name)
+                behind = mean(make, s, AT_HOME + make) - mean(make, s, name)
+                checks += [
+                    (f"{name}, drop on the {MAKES[make].lower()}, {s}", f"at most {DROP}",
+                     f"{drop:+.3f}", drop <= DROP),
+                    (f"{name}, behind one trained on the {MAKES[make].lower()}, {s}",
+                     f"at most {DROP}", f"{behind:+.3f}", behind <= DROP)]
     return checks
 
 

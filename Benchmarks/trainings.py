@@ -10,13 +10,18 @@ from typing import TYPE_CHECKING, Any
 from common import in_processes
 
 if TYPE_CHECKING:
+    from other_phantom import OtherPatient
+    from third_phantom import ThirdPatient
     from torch import Tensor
+    from wide_phantoms import WidePatient
 
     from deepgmm.model.learning import Examples
     from deepgmm.study.phantom import PhantomPatient
     from deepgmm.training.augmentation import Augmentation
     from deepgmm.training.settings import TrainingSettings
     from deepgmm.weights.card import Card
+
+    Patient = PhantomPatient | WidePatient | OtherPatient | ThirdPatient
 
 #: Seeds of the cohorts that networks of the tables are trained on, away from those of
 #: `wide_phantoms`; 2 in 5 patients are typical, 2 atypical and 1 healthy.
@@ -31,6 +36,20 @@ def cohort_patient(seed: int) -> PhantomPatient:
     return make_patient(seed, patient_set=COHORT_SETS[seed % len(COHORT_SETS)])
 
 
+def other_patient(seed: int) -> OtherPatient:
+    """One of the second make, for the network that is trained on it."""
+    from other_phantom import make_other_patient
+
+    return make_other_patient(seed, patient_set=COHORT_SETS[seed % len(COHORT_SETS)])
+
+
+def third_patient(seed: int) -> ThirdPatient:
+    """One of the third make, likewise."""
+    from third_phantom import make_third_patient
+
+    return make_third_patient(seed, patient_set=COHORT_SETS[seed % len(COHORT_SETS)])
+
+
 def prior_patient(seed: int) -> PhantomPatient:
     """One of the labelled patients behind the shipped contrast priors."""
     from deepgmm.study.phantom import make_patient
@@ -38,7 +57,7 @@ def prior_patient(seed: int) -> PhantomPatient:
     return make_patient(seed)
 
 
-def _examples_of(task: tuple[Callable[[int], PhantomPatient], int, bool]) -> dict[str, Any]:
+def _examples_of(task: tuple[Callable[[int], Patient], int, bool]) -> dict[str, Any]:
     from deepgmm.training.examples import make_examples
 
     maker, seed, teach = task
@@ -46,7 +65,7 @@ def _examples_of(task: tuple[Callable[[int], PhantomPatient], int, bool]) -> dic
     return vars(make_examples([(patient.study, patient.truth)], teach=teach)[0])
 
 
-def examples_at(path: Path, maker: Callable[[int], PhantomPatient], seeds: range, *,
+def examples_at(path: Path, maker: Callable[[int], Patient], seeds: range, *,
                 teach: bool = True, processes: int = 2) -> tuple[Examples, Tensor]:
     """Patients as slices, and (S,) which patient each is of; from `path` where it is there.
 

@@ -14,9 +14,9 @@ import numpy as np
 from deepgmm.study.phantom.anatomy import ANGLES, THETA, FloatArray, Heart, Material, Waves
 
 #: How many lesions a heart has, and how probable that is.
-LESIONS = {0: 0.22, 1: 0.5, 2: 0.18, 3: 0.1}
+LESIONS = {0: 0.17, 1: 0.53, 2: 0.2, 3: 0.1}
 #: What a lesion is: with edema around its scar, an old scar without, or edema alone.
-AGES = {"fresh": 0.62, "old": 0.2, "edema": 0.18}
+AGES = {"fresh": 0.7, "old": 0.12, "edema": 0.18}
 #: Where in the wall scar begins.
 LAYERS = {"inner": 0.6, "middle": 0.15, "outer": 0.15, "through": 0.1}
 #: Share of lesions that run all around, and of those that lie at the apex.
@@ -79,7 +79,7 @@ class Lesion:
     @classmethod
     def draw(cls, rng: np.random.Generator, age: str) -> Lesion:
         ring, apical = rng.random() < RINGS, rng.random() < APICAL
-        across = float(np.exp(rng.uniform(np.log(5.0), np.log(45.0))))
+        across = float(np.exp(rng.uniform(np.log(7.0), np.log(45.0))))
         along = across * float(np.exp(rng.uniform(np.log(0.6), np.log(2.5))))
         return cls(
             angle=rng.uniform(-np.pi, np.pi),
@@ -87,7 +87,7 @@ class Lesion:
             across=np.inf if ring or apical and rng.random() < 0.5 else across,
             along=max(along, 30.0) if ring or apical else along,
             age=age, layer=one_of(rng, LAYERS), depth=rng.uniform(0.2, 1.1),
-            soft=rng.uniform(1.0, 12.0), spread=rng.uniform(0.5, 14.0),
+            soft=rng.uniform(1.0, 12.0), spread=rng.uniform(0.5, 18.0),
             whole=rng.random() < 0.6, swell=rng.uniform(0.08, 0.4),
             core=rng.uniform(2.0, 8.0) if rng.random() < OBSTRUCTED else np.inf,
             rough=Waves.draw(rng, 2, 16, rng.uniform(0.05, 0.35), drift=4.0))

@@ -37,14 +37,15 @@ class DeepGMMSegmentation(ScriptedLoadableModule):
             "edema and scar, without training labels. Research software: not for diagnosis.")
         parent.acknowledgementText = _(
             "Built on the mixtures and networks of the deepG and deepSVG papers.")
-        slicer.app.connect("startupCompleted()", register_sample_data)
+        slicer.app.connect("startupCompleted()", register_resources)
 
 
-def register_sample_data():
-    """Offer the sample patient in Sample Data, without the network."""
-    from DeepGMMSegmentationLib.sample import register
+def register_resources():
+    """Offer our own terms, and the sample patient in Sample Data; neither needs the network."""
+    from DeepGMMSegmentationLib import sample, terms
 
-    register(_FOLDER)
+    terms.register(_FOLDER)
+    sample.register(_FOLDER)
 
 
 class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -21,7 +21,9 @@ class PanelState:
     bssfp: slicer.vtkMRMLScalarVolumeNode
     lge: slicer.vtkMRMLScalarVolumeNode
     t2: slicer.vtkMRMLScalarVolumeNode
-    mask: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode]
+    # Slicer's wrapper knows unions of nodes only in this form, and empty ones only with None.
+    mask: Union[slicer.vtkMRMLSegmentationNode, slicer.vtkMRMLLabelMapVolumeNode,  # noqa: UP007
+                None]
     maskSegmentIDs: list[str]
     insertionPoints: slicer.vtkMRMLMarkupsFiducialNode
     output: slicer.vtkMRMLSegmentationNode
@@ -51,8 +53,8 @@ class PanelState:
     #: Slices of the grid that the user left out, and why; slices to leave as they are.
     excluded: dict[int, str]
     locked: list[int]
-    #: ID of the volume that these slices are of; on another grid they mean nothing.
-    slicesOf: str
+    #: The volume that these slices are of; on another grid they mean nothing (`slices_chosen`).
+    slicesOf: slicer.vtkMRMLScalarVolumeNode
     opacity: Annotated[float, WithinRange(0, 1), Default(0.5)]
 
 
@@ -64,6 +66,15 @@ SETTINGS = {
     "outlier": "outlier", "meanWeight": "mean_weight", "totalVariation": "total_variation",
     "keepMvo": "keep_mvo",
 }
+
+
+def slices_chosen(state: PanelState, reference) -> tuple[dict[int, str], list[int]]:
+    """The slices of a volume's grid that the user left out, and why, and those he locked."""
+    if reference is None or reference.GetImageData() is None or state.slicesOf is not reference:
+        return {}, []
+    count = reference.GetImageData().GetDimensions()[2]
+    return ({index: why for index, why in state.excluded.items() if index < count},
+            [index for index in state.locked if index < count])
 
 
 def settings_of(state: PanelState) -> Settings:

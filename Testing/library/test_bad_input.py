@@ -333,10 +333,10 @@ def test_a_second_run_on_the_same_output_replaces_it(files, out: Path, state) ->
 
 def test_a_fit_that_fails(refused, a_fit) -> None:
     def fit(study, settings, *, progress):
-        raise ComputationError("the fit came to no finite result: try --method map")
+        raise ComputationError("the fit came to no finite result: try the method map")
 
     a_fit(fit)
-    assert refused(status=3) == "the fit came to no finite result: try --method map"
+    assert refused(status=3) == "the fit came to no finite result: try the method map"
 
 
 def test_a_fault_of_ours_is_logged_without_the_users_paths(files, refused, a_fit, tmp_path) -> None:

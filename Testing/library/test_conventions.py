@@ -137,7 +137,7 @@ def test_labels_that_could_mean_several_things_are_refused() -> None:
     labels = 1 * MASK + WALL + (WALL & (RADIUS > 13) & (X > 0))
     with pytest.raises(InputError, match="different things to different people") as caught:
         parts_of(labels)
-    assert "say --mask-labels deepgmm or emidec or acdc or mnms" in str(caught.value)
+    assert "which mask labels these are, deepgmm or emidec or acdc or mnms" in str(caught.value)
 
 
 def test_labels_without_right_ventricle_need_no_name_but_their_wall_is_pointed_out() -> None:
@@ -149,14 +149,14 @@ def test_labels_without_right_ventricle_need_no_name_but_their_wall_is_pointed_o
             assert not found.warnings
         else:
             text, = found.warnings
-            assert "EMIDEC: --mask-labels deepgmm would use its wall too" in text.replace(
+            assert "EMIDEC: mask labels deepgmm would use its wall too" in text.replace(
                 " or M&Ms", "")
 
 
 def test_unknown_values_are_inside_and_said() -> None:
     found = parts_of(MASK * 7 + WALL * 10)
     np.testing.assert_array_equal(found.mask, MASK)
-    assert "(7, 17)" in found.warnings[0] and "--mask-labels" in found.warnings[0]
+    assert "(7, 17)" in found.warnings[0] and "which mask labels these are" in found.warnings[0]
     assert parts_of(MASK * 7 + WALL * 10, "plain").warnings == []
 
 

@@ -221,13 +221,13 @@ def test_proposals_name_slices_and_how_to_leave_them_out() -> None:
               Finding(3, Role.T2, "is saturated"), Finding(None, Role.T2, "goes on", False)]
     assert proposals(faults, study) == [
         "T2: goes on", "slice 0: LGE is blurred; the LV mask is very small",
-        "slice 3: T2 is saturated", "to leave the slices named out, say --slices 1-2,4"]
+        "slice 3: T2 is saturated", "it is proposed to leave slices 0, 3 out, which keeps 1-2,4"]
     assert proposals([], study) == []
     assert proposals([Finding(i, None, "x") for i in range(5)], study) == ["slices 0-4: x"]
     faults = [Finding(i, Role.LGE, "is blurred") for i in (0, 1, 3)] + [Finding(4, None, "x")]
     assert proposals(faults, study) == [
         "slices 0-1, 3: LGE is blurred", "slice 4: x",
-        "to leave the slices named out, say --slices 2"]
+        "it is proposed to leave slices 0-1, 3-4 out, which keeps 2"]
 
 
 def test_slices_left_out_are_not_looked_at() -> None:
@@ -243,7 +243,7 @@ def test_the_fit_warns_and_reports_but_leaves_nothing_out() -> None:
     result = segment(spoilt(Role.LGE, values))
     assert result.study.slices == (0, 1, 2, 3, 4) and result.labels[2].any()
     assert any(w.startswith("slice 2: LGE has little contrast") for w in result.warnings)
-    assert "to leave the slices named out, say --slices 0-1,3-4" in result.warnings
+    assert "it is proposed to leave slice 2 out, which keeps 0-1,3-4" in result.warnings
     assert [(f["index"], f["role"], f["exclude"]) for f in result.provenance["quality"]] == [
         (2, "lge", True)]
 

@@ -175,7 +175,7 @@ def test_segments_come_under_lges_transform_and_lie_where_it_shows_lge(a_scene, 
 def test_probability_and_uncertainty_volumes_on_request(a_scene, a_result) -> None:
     lge = lge_of(a_scene, a_result)
     assert not [r for r in write_result(a_result, a_scene.mrml, reference=lge).belongings
-                if r not in ("Numbers", "Parameters")]
+                if r not in ("Numbers", "Parameters", "Slices")]
 
     made = write_result(a_result, a_scene.mrml, reference=lge, probabilities=True,
                         uncertainty=True).belongings
@@ -365,7 +365,7 @@ def test_a_reference_that_has_changed_is_refused(a_scene, a_result) -> None:
 
 
 @pytest.mark.parametrize("existing", [True, False], ids=["existing", "new"])
-@pytest.mark.parametrize("step", ["put_segments", "_put_belongings", "_file_beside"])
+@pytest.mark.parametrize("step", ["put_segments", "_put_belongings", "file_beside"])
 def test_what_fails_half_way_leaves_the_scene_as_it_was(
     a_scene, a_result, a_users_segmentation, monkeypatch, step: str, existing: bool
 ) -> None:

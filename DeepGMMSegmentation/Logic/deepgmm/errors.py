@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+
+_PATH = re.compile(r"""(?<![\w<.])(?:[A-Za-z]:)?(?:[\\/][^\s'"\\/:,;]+){2,}""")
+_FRAME = re.compile(r'^(\s*)File "(.+)", line (\d+)', re.MULTILINE)
 
 
 def how_to_install(*requirements: str) -> str:
     """The command that brings packages to the Python that runs."""
     python = Path(sys.executable or "python").name
     return " ".join([python, "-m pip install", *(f"'{r}'" for r in requirements)])
+
+
+def without_paths(text: str) -> str:
+    """A text for a log, with "<path>" for whatever looks like one."""
+    return _PATH.sub("<path>", text)
+
+
+def short_frames(traceback: str) -> str:
+    """A traceback that names of every file only the file and the two folders it lies in."""
+    return _FRAME.sub(_shortened, traceback)
+
+
+def _shortened(match: re.Match[str]) -> str:
+    parts = re.split(r"[\\/]", match[2])[-3:]
+    return f'{match[1]}File "{"/".join(parts)}", line {match[3]}'
 
 
 class DeepGMMError(Exception):

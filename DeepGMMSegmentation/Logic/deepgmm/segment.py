@@ -159,7 +159,7 @@ def _check(case: Case, result: Result) -> None:
         result.warnings.append(f"the fit reached its last step before it settled in "
                                f"{named_slices(unsettled)}")
     result.warnings += check_physics(means, kinds, case.tissues, present, case.slices)
-    faults = find_faults(case.study)
+    faults = find_faults(case.study, case.coordinates)
     result.warnings += proposals(faults, case.study)
     result.provenance["quality"] = [fault.as_dict() for fault in faults]
 
@@ -194,14 +194,15 @@ def _result(case: Case, outcome: Outcome) -> Result:
     study, settings, tissues, slices = case.study, case.settings, case.tissues, case.slices
     probabilities = outcome.posterior
     if not np.isfinite(probabilities).all():
-        raise ComputationError("the fit came to no finite result: try --method map, and report "
+        raise ComputationError("the fit came to no finite result: try the method map, and report "
                                "this with the log")
     posterior = np.zeros((study.mask.shape[0], len(tissues), *study.mask.shape[1:]), np.float32)
     labels = np.zeros(study.mask.shape, dtype=np.uint8)
-    inside = study.mask[list(slices)]
     posterior[list(slices)] = probabilities
-    winner = np.asarray(tissues, dtype=np.uint8)[probabilities.argmax(1)]
-    labels[list(slices)] = np.where(inside, winner, 0)
+    painted = np.zeros(case.mask.shape, dtype=np.uint8)
+    winner = probabilities.transpose(0, 2, 3, 1)[case.mask].argmax(1)
+    painted[case.mask] = np.asarray(tissues)[winner]
+    labels[list(slices)] = painted
     if Role.LGE in study.sequences and Tissue.SCAR in tissues and case.geometric:
         _mark_obstruction(case, outcome, labels)
     scale = outcome.scale

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepgmm import __version__
+from deepgmm.errors import short_frames, without_paths
 
 #: A log that has grown beyond this is begun anew.
 _LARGEST = 1_000_000
@@ -42,9 +43,6 @@ _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume"
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
 
-_PATH = re.compile(r"""(?<![\w<.])(?:[A-Za-z]:)?(?:[\\/][^\s'"\\/:,;]+){2,}""")
-_FRAME = re.compile(r'^(\s*)File "(.+)", line (\d+)', re.MULTILINE)
-
 
 def default_log() -> Path:
     """Where the log is unless --log says otherwise: the user's state folder."""
@@ -66,7 +64,7 @@ def log_error(error: BaseException, arguments: list[str]) -> str:
     where : " (log: PATH)" for a message to the user; empty where no log could be written.
     """
     text = "".join(traceback.TracebackException.from_exception(error).format())
-    text = _scrubbed(_FRAME.sub(_shortened, text), arguments, getattr(error, "private", ()))
+    text = _scrubbed(short_frames(text), arguments, getattr(error, "private", ()))
     entry = (f"{time.strftime('%Y-%m-%d %H:%M:%S')} deepgmm {__version__}\n"
              f"{_command_line(arguments)}\n{text}\n")
     wanted = _option(arguments, "--log")
@@ -160,11 +158,6 @@ def _scrubbed(text: str, arguments: list[str], private: tuple[str, ...] = ()) ->
         if not line.startswith(" "):
             head, colon, message = line.partition(": ") if ": " in line else ("", "", line)
             message = given.sub(lambda match: known[match[0]], message)
-            line = head + colon + _PATH.sub("<path>", message)
+            line = head + colon + without_paths(message)
         lines.append(line)
     return "".join(lines)
-
-
-def _shortened(match: re.Match[str]) -> str:
-    parts = Path(match[2]).parts[-3:]
-    return f'{match[1]}File "{"/".join(parts)}", line {match[3]}'

@@ -181,8 +181,21 @@ def absent_tissues(problem: Problem, fit: Fit, case: int) -> Absent:
 
 
 def judged_diseases(problem: Problem, posterior: torch.Tensor, case: int) -> dict[Tissue, Support]:
-    """What speaks for each disease that is sought in one case."""
-    return {t: judged(problem, posterior, case, t) for t in problem.tissues if t in SHOWN_BY}
+    """What speaks for each disease that is sought in the posterior (S, P, K) of one case."""
+    rows = problem.slices_of([case])
+    batch, ventricle = problem.batch, problem.ventricle
+    labels = np.asarray(problem.tissues)[posterior[rows].argmax(2).cpu().numpy()]
+    wall = (batch.valid[rows].cpu().numpy() > 0) & (labels != Tissue.BLOOD)
+    sector, sectors = ventricle.sector[rows].cpu().numpy(), ventricle.sectors
+    found = {}
+    for tissue in (t for t in problem.tissues if t in SHOWN_BY):
+        role, bright = SHOWN_BY[tissue]
+        column = problem.roles.index(role) if role in problem.roles else -1
+        values = batch.values[rows, :, column].cpu().numpy()
+        whole = support(np.isin(labels, bright), wall, values, sector, sectors)
+        own = support(labels == tissue, wall, values, sector, sectors)
+        found[tissue] = replace(whole, share=own.share)
+    return found
 
 
 def tempered(posterior: torch.Tensor, temperature: float) -> torch.Tensor:
@@ -205,23 +218,6 @@ def absence_note(tissue: Tissue, found: Support, least: dict[str, float]) -> str
     return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
             f"without (asked: {least['contrast']:g}, or {least['plain']:.0%} of the wall); look "
             "for it yourself")
-
-
-def judged(problem: Problem, posterior: torch.Tensor, case: int, tissue: Tissue) -> Support:
-    """What speaks for one disease in the posterior (S, P, K) of one case."""
-    role, bright = SHOWN_BY[tissue]
-    if role not in problem.roles:
-        role = problem.roles[-1]
-    rows = problem.slices_of([case])
-    batch, ventricle = problem.batch, problem.ventricle
-    valid = batch.valid[rows].cpu().numpy() > 0
-    labels = np.asarray(problem.tissues)[posterior[rows].argmax(2).cpu().numpy()]
-    wall = valid & (labels != Tissue.BLOOD)
-    values = batch.values[rows, :, problem.roles.index(role)].cpu().numpy()
-    sector, sectors = ventricle.sector[rows].cpu().numpy(), ventricle.sectors
-    whole = support(np.isin(labels, bright), wall, values, sector, sectors)
-    own = support(labels == tissue, wall, values, sector, sectors)
-    return replace(whole, share=own.share)
 
 
 def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:

@@ -46,24 +46,26 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     A disease of which the network finds too little in a study is taken out.
     """
     network, card, shipped = _loaded(problem)
-    images = Images.joined([images_of(case) for case in problem.cases])
-    logits = _with_wall(problem, answers(network, problem, images))
-    progress(0.5, "network")
-    reading = read(images, logits, temperature=card.temperature)
-    said = alarms(problem, images, reading, card)
-    absent = _absent(problem, _packed(problem, reading.log_posterior.exp()))
-    for case, found in absent.items():
-        rows = problem.slices_of([case])
-        for tissue, why in found.items():
-            images.sought[rows, FOUR_TISSUES.index(tissue)] = 0
-            said.setdefault(case, []).append(absence_note(tissue, *why))
-    if absent:
+    with few_threads(problem.batch.valid.numel()):
+        images = Images.joined([images_of(case) for case in problem.cases])
+        logits = _with_wall(problem, answers(network, problem, images))
+        progress(0.5, "network")
         reading = read(images, logits, temperature=card.temperature)
-    posterior = _packed(problem, reading.log_posterior.exp())
-    rounds = torch.zeros(len(images), dtype=torch.long)
-    if problem.settings.adapt:
-        posterior, rounds = adapted(problem, posterior, absent, progress)
-    return replace(_fit(problem, reading, posterior, rounds, said), network=_told(card, shipped))
+        said = alarms(problem, images, reading, card)
+        absent = _absent(problem, _packed(problem, reading.log_posterior.exp()))
+        for case, found in absent.items():
+            rows = problem.slices_of([case])
+            for tissue, why in found.items():
+                images.sought[rows, FOUR_TISSUES.index(tissue)] = 0
+                said.setdefault(case, []).append(absence_note(tissue, *why))
+        if absent:
+            reading = read(images, logits, temperature=card.temperature)
+        posterior = _packed(problem, reading.log_posterior.exp())
+        rounds = torch.zeros(len(images), dtype=torch.long)
+        if problem.settings.adapt:
+            posterior, rounds = adapted(problem, posterior, absent, progress)
+        return replace(_fit(problem, reading, posterior, rounds, said),
+                       network=_told(card, shipped))
 
 
 def _told(card: Card, shipped: bool) -> dict[str, Any]:
@@ -104,6 +106,11 @@ def _kept(place: Path, changed: object, device: torch.device) -> tuple[nn.Module
 
     network, card = load_network(place)
     return network.to(device, memory_format=torch.channels_last), card
+
+
+def forget_networks() -> None:
+    """Let go of the networks that are kept, and of the memory they take."""
+    _kept.cache_clear()
 
 
 def _with_wall(problem: Problem, logits: Tensor) -> Tensor:
@@ -167,8 +174,7 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
         prior = _moved(one.cases[0], one, posterior[rows][..., columns])
         options = anchored_options(sought, problem.roles, problem.device, problem.dtype)
         options.iterations = problem.settings.adapt
-        with few_threads(one.batch.valid.numel()):
-            fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)
+        fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)
         own = torch.zeros_like(mixed[rows])
         own[..., columns] = tempered(fit.posterior, TEMPERATURE)
         mixed[rows] = (posterior[rows] + own) / 2

@@ -14,12 +14,12 @@ import torch
 from deepgmm.identify.assignment import assign
 from deepgmm.identify.contrast import ContrastPrior, reanchored
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.devices import choose_device
+from deepgmm.model.devices import choose_device, few_threads
 from deepgmm.model.fit import Fit
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.settings import Covariance, Method, Settings
-from deepgmm.study.coordinates import ventricle_coordinates
+from deepgmm.study.coordinates import VentricleCoordinates, ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role, Tissue
@@ -75,9 +75,14 @@ class Case:
                                       dtype=self.dtype)
 
     @cached_property
+    def coordinates(self) -> VentricleCoordinates:
+        """Of the fitted slices."""
+        return ventricle_coordinates(self.study, self.slices)
+
+    @cached_property
     def ventricle(self) -> Ventricle:
         """LV coordinates of the batch's pixels."""
-        coordinates = ventricle_coordinates(self.study, self.slices)
+        coordinates = self.coordinates
 
         def packed(grid: npt.NDArray | None) -> torch.Tensor | None:
             if grid is None:
@@ -258,8 +263,10 @@ def name_components(problem: Problem, fit: Fit) -> Fit:
 def pack_outcomes(problem: Problem, fit: Fit, name: Method) -> Iterator[Outcome]:
     """A fit in numpy, one outcome a case, each made when it is asked for."""
     for index, case in enumerate(problem.cases):
-        yield _packed(case, fit.select(problem.slices_of([index])), name,
-                      fit.warnings + fit.of_study.get(index, []))
+        with few_threads(case.batch.valid.numel()):
+            outcome = _packed(case, fit.select(problem.slices_of([index])), name,
+                              fit.warnings + fit.of_study.get(index, []))
+        yield outcome
 
 
 def _packed(case: Case, fit: Fit, name: Method, warnings: list[str]) -> Outcome:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,9 @@ import numpy.typing as npt
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
 from deepgmm.review.report import NOTICE, percent_of_wall, present_tissues
+from deepgmm.review.slices import slices_named
 from deepgmm.study.files import together
+from deepgmm.study.orientation import turn_of
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
@@ -41,8 +42,6 @@ _INFERNO = np.array([
     (0.00, 0.00, 0.01), (0.13, 0.05, 0.29), (0.34, 0.06, 0.43), (0.54, 0.13, 0.42),
     (0.74, 0.22, 0.33), (0.89, 0.35, 0.19), (0.98, 0.56, 0.03), (0.97, 0.80, 0.21),
     (0.99, 1.00, 0.64)])
-#: What a radiologist expects to the right and below, in LPS: left and back; feet and back.
-_RIGHT, _DOWN = np.array([1.0, 0.7, 0.0]), np.array([0.0, 0.5, -1.0])
 
 
 @dataclass(frozen=True)
@@ -192,22 +191,12 @@ def _view(mask: npt.NDArray[np.bool_], geometry: Geometry) -> _View:
     longest = 330 if slices <= 2 else 240 if slices <= 7 else 190
     size = np.maximum(np.rint(millimetres * longest / millimetres.max()), 16).astype(int)
 
-    across, down, turned = _axes(geometry)
-    flip = (-1 if down @ _DOWN < 0 else 1, -1 if across @ _RIGHT < 0 else 1)
-    height, width = (int(n) for n in (size[::-1] if turned else size))
+    turn = turn_of(geometry)
+    height, width = (int(n) for n in (size[::-1] if turn.exchanged else size))
     return _View(
         rows=slice(int(start[0]), int(stop[0])), columns=slice(int(start[1]), int(stop[1])),
-        turned=turned, flip=flip, size=(height, width),
-        letters=(_letters(across * flip[1]), _letters(down * flip[0])))
-
-
-def _axes(geometry: Geometry) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], bool]:
-    """Where the picture's columns and rows point (LPS), and whether the file's are exchanged."""
-    direction = np.asarray(geometry.direction).reshape(3, 3)
-    columns, rows = direction[:, 0], direction[:, 1]
-    if abs(rows @ _RIGHT) + abs(columns @ _DOWN) > abs(columns @ _RIGHT) + abs(rows @ _DOWN):
-        return rows, columns, True
-    return columns, rows, False
+        turned=turn.exchanged, flip=turn.flip, size=(height, width),
+        letters=(_letters(turn.right), _letters(turn.down)))
 
 
 def _letters(direction: npt.NDArray[np.float64]) -> str:
@@ -359,10 +348,4 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
 
 def _marked_slices(result: Result) -> set[int]:
     """Slices that a warning names."""
-    marked: set[int] = set()
-    for warning in _warnings(result):
-        for listed in re.findall(r"\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", warning):
-            for part in re.findall(r"\d+(?:-\d+)?", listed):
-                first, _, last = part.partition("-")
-                marked.update(range(int(first), int(last or first) + 1))
-    return marked
+    return set().union(*(slices_named(warning) for warning in _warnings(result)))

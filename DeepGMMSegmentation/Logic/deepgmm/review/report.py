@@ -37,8 +37,8 @@ def report(result: Result) -> dict[str, Any]:
         `notice`, `settings`, `versions`, `seed`, `device`, `model_hash`, `input_hashes`,
         `tissues` (order of the probabilities' last axis, of the weights and of the means),
         `sequences` (order of the means' last axis, with kinds), `grid`, `volumes_ml`,
-        `percent_of_wall`, `slices`, `excluded_slices`, `warnings`, `times_s` and what else
-        the provenance holds.
+        `percent_of_wall`, `aha_segments` where RV insertion points are known, `slices`,
+        `excluded_slices`, `warnings`, `times_s` and what else the provenance holds.
     """
     study, provenance = result.study, dict(result.provenance)
     head = {
@@ -63,6 +63,7 @@ def report(result: Result) -> dict[str, Any]:
         "volume_intervals_90_ml": {t.title: list(result.volume_interval(t))
                                    for t in result.tissues},
         "percent_of_wall": percent_of_wall(result),
+        **_aha(result),
         "slices": [_slice(fit, result) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
         "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
@@ -112,6 +113,13 @@ def percent_of_wall(result: Result) -> dict[str, float | None]:
     wall = sum(result.volume(tissue) for tissue in _WALL)
     return {tissue.title: 100.0 * result.volume(tissue) / wall if wall else None
             for tissue in present_tissues(result) if tissue in _WALL[1:]}
+
+
+def _aha(result: Result) -> dict[str, Any]:
+    from deepgmm.review.aha import aha_rows  # it stands on this module
+
+    rows = aha_rows(result)
+    return {"aha_segments": rows} if rows else {}
 
 
 def _settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from deepgmm.errors import InputError
 from deepgmm.scene.grids import Grid, mask_image, volume_on
+from deepgmm.scene.insertions import Insertions, insertion_points
 from deepgmm.scene.masks import read_mask
 from deepgmm.scene.places import is_bending
-from deepgmm.scene.stacks import Stack, digest, read_stack
+from deepgmm.scene.stacks import Stack, digest, read_stack, shown_frame
 from deepgmm.study import study as data
 from deepgmm.study.checks import check_study
 from deepgmm.study.cine import still_of
 from deepgmm.study.kinds import kind_from_description, parse_kind
 from deepgmm.study.masks import MaskAndWall
-from deepgmm.study.phases import parse_phase
+from deepgmm.study.phases import Phase, parse_phase
 from deepgmm.study.slice_positions import leave_out_unreached
 from deepgmm.study.words import Kind, Role
 
@@ -45,6 +46,7 @@ def study_from_nodes(
     phase: int | str | None = None,
     lge_time: float | None = None,
     excluded: Mapping[int, str] | None = None,
+    insertions: slicer.vtkMRMLMarkupsNode | None = None,
     check: bool = True,
 ) -> data.Study:
     """A study of volume nodes, on the grid of LGE (else T2, else bSSFP).
@@ -56,7 +58,7 @@ def study_from_nodes(
     Parameters
     ----------
     bssfp, lge, t2 : scalar volumes; bSSFP may be a sequence node of them, of which one frame is
-        taken.
+        taken, or a volume that shows one.
     mask : the LV mask, blood and wall together: a segmentation or a volume of labels.
     segments : IDs of the segments that together are the left ventricle; where blood and wall are
         apart among them, the wall is kept.
@@ -66,6 +68,8 @@ def study_from_nodes(
         `lge_time`, where the cine says its times, else as "match".
     lge_time : trigger time of LGE, ms.
     excluded : slices of the grid to leave out, counted from 0, and why.
+    insertions : points of the RV insertions, the anterior and then the inferior one, on one
+        slice or on several (`deepgmm.scene.insertions`).
     check : look for what would make a fit wrong and guess the kinds not said. This is most of
         the time; a window that must not wait leaves it to the process that fits, which calls
         `check_study` with `guess_of(study, kinds)`.
@@ -92,10 +96,11 @@ def study_from_nodes(
     said = {role: parse_kind(role, (kinds or {}).get(role)) for role in nodes}
     role_of_grid = grid_role(tuple(nodes))
     stacks = _read(nodes, role_of_grid)
-    frame = _frame(nodes[role_of_grid])
-    grid = _grid(nodes[role_of_grid], stacks[role_of_grid])
+    frame = frame_of(nodes[role_of_grid])
+    grid = grid_of(nodes[role_of_grid], role_of_grid.title, stacks[role_of_grid])
     drawn = read_mask(mask, grid, segments=segments, labels=mask_labels, frame=frame)
-    provenance = _take_frame(stacks, grid, drawn, phase, lge_time)
+    provenance = (_take_frame(stacks, grid, drawn, phase, lge_time)
+                  or _frame_shown(nodes.get(Role.BSSFP)))
     warnings = [*_uneven(grid), *(w for s in stacks.values() for w in s.warnings),
                 *drawn.warnings]
     sequences = {role: data.Sequence(role, volume_on(grid, stack, warnings))
@@ -107,6 +112,8 @@ def study_from_nodes(
         hashes={role.value: stack.hash for role, stack in stacks.items()}
         | {"mask": digest(drawn.mask)}
         | ({} if drawn.wall is None else {"wall": digest(drawn.wall)}))
+    if insertions is not None:
+        _insert(study, insertion_points(insertions, grid, study.mask))
     for role, sequence in study.sequences.items():
         sequence.kind = (said[role] or kind_from_description(role, nodes[role].GetName() or "")
                          or Kind.UNKNOWN)
@@ -114,6 +121,12 @@ def study_from_nodes(
     if check:
         check_study(study, guess=guess_of(study, said))
     return study
+
+
+def _insert(study: data.Study, found: Insertions) -> None:
+    study.insertion_points = found.points
+    study.warnings += found.warnings
+    study.provenance["rv_insertion_points"] = found.as_dict()
 
 
 def guess_of(study: data.Study, kinds: Mapping[Role, Kind | str | None] | None) -> list[Role]:
@@ -128,7 +141,7 @@ def _read(nodes: dict[Role, Any], role_of_grid: Role) -> dict[Role, Stack]:
         if nodes[one] is nodes[other]:
             raise InputError(f"{one.title} and {other.title} are the same node: "
                              "give each sequence its own")
-    frame = _frame(nodes[role_of_grid])
+    frame = frame_of(nodes[role_of_grid])
     stacks = {role: read_stack(node, role.title, None if role is role_of_grid else frame)
               for role, node in nodes.items()}
     for role, stack in stacks.items():
@@ -144,7 +157,7 @@ def _read(nodes: dict[Role, Any], role_of_grid: Role) -> dict[Role, Stack]:
     return stacks
 
 
-def _frame(node: Any) -> Any:
+def frame_of(node: slicer.vtkMRMLNode) -> slicer.vtkMRMLTransformNode | None:
     """The transform that bends the grid; what is under the same one is not bent against it."""
     if node.IsA("vtkMRMLSequenceNode"):
         return None
@@ -152,8 +165,10 @@ def _frame(node: Any) -> Any:
     return transform if is_bending(transform) else None
 
 
-def _grid(node: Any, stack: Stack) -> Grid:
-    frame = _frame(node)
+def grid_of(node: slicer.vtkMRMLNode, name: str, stack: Stack | None = None) -> Grid:
+    """The grid of a volume, which messages call by `name`; `stack` where it was read already."""
+    stack = read_stack(node, name) if stack is None else stack
+    frame = frame_of(node)
     framed = stack.image if frame is None else read_stack(node, stack.name, frame).image
     return Grid(stack.name, stack.image, stack.place, framed)
 
@@ -184,6 +199,16 @@ def _take_frame(stacks: dict[Role, Stack], grid: Grid, drawn: MaskAndWall,
     still, chosen = still_of(stack.cine, phase, draw, lge_time)
     stack.image = still.image
     return {"bssfp_phase": chosen.as_dict()}
+
+
+def _frame_shown(node: Any) -> dict[str, Any]:
+    """Of a volume that shows a frame of a cine: which, for provenance."""
+    shown = shown_frame(node)
+    if shown is None:
+        return {}
+    sequence, frame = shown
+    return {"bssfp_phase": Phase(frame, sequence.GetNumberOfDataNodes(),
+                                 "shown when it was taken").as_dict()}
 
 
 def _excluded(excluded: Mapping[int, str] | None, slices: int) -> dict[int, str]:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 _NAME = "LV mask"
 
+#: What says in Slicer which label is what, without any convention.
+_OR_SEGMENTS = ("; or convert the labelmap to a segmentation (in Data, by its context menu), name "
+                "the segments Blood and Myocardium, and choose both")
+
 #: What people call the wall where they do not tell its tissues apart, lower case.
 _WALL_NAMES = ("wall", "lv wall", "left ventricular wall", "lv myocardium")
 
@@ -60,8 +64,12 @@ def _from_labels(node: Any, grid: Grid, labels: str | None, frame: Any) -> MaskA
     values = sitk.GetArrayFromImage(stack.image)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise InputError(f"the {_NAME} holds NaN or infinite values: give whole numbers")
-    parts = parts_of(values, parse_convention(labels), _NAME)
-    warnings = list(parts.warnings)
+    convention = parse_convention(labels)
+    try:
+        parts = parts_of(values, convention, _NAME)
+    except InputError as error:
+        raise InputError(f"{error}{'' if convention else _OR_SEGMENTS}") from error
+    warnings = [f"{w}{'' if convention else _OR_SEGMENTS}" for w in parts.warnings]
     inside = mask_on(grid, _like(stack, parts.mask), warnings)
     wall = None if parts.wall is None else mask_on(grid, _like(stack, parts.wall), [])
     return MaskAndWall(inside, wall, warnings)
@@ -94,7 +102,7 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
         inside = (np.zeros(grid.image.GetSize()[::-1], bool) if stack is None
                   else mask_on(grid, stack, found))
         warnings += [w for w in found if w not in warnings]
-        part = _part(segment)
+        part = is_wall(segment)
         (other if part is None else wall if part else blood).append(inside)
     inside = np.any([*blood, *wall, *other], axis=0)
     if other or not wall or not blood:
@@ -108,8 +116,9 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
                        warnings)
 
 
-def _part(segment: Any) -> bool | None:
-    """Whether a segment is wall; None where nothing says what it is."""
+def is_wall(segment: slicer.vtkSegment) -> bool | None:
+    """Whether terminology or name call a segment wall (True) or blood (False); None where they
+    say neither."""
     import vtk
 
     entry = vtk.reference("")

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.result import Result
-from deepgmm.review.report import present_tissues, report
+from deepgmm.scene.hierarchy import file_beside
 from deepgmm.scene.places import (
     RAS_TO_LPS,
     Matrix,
@@ -20,6 +20,7 @@ from deepgmm.scene.places import (
     is_bending,
     to_world,
 )
+from deepgmm.scene.read_back import PROVENANCE
 from deepgmm.scene.segments import (
     check_writable,
     oriented_labelmap,
@@ -27,14 +28,12 @@ from deepgmm.scene.segments import (
     segments_of,
     set_reference,
 )
-from deepgmm.scene.tables import numbers_table, parameters_table
+from deepgmm.scene.tables import aha_table, numbers_table, parameters_table, slices_table
 from deepgmm.scene.undo import PREFIX, Snapshot, batch, belongings, remove, restore, snapshot
+from deepgmm.study.words import Tissue
 
 if TYPE_CHECKING:
     import slicer
-
-#: The attribute that holds the provenance, as JSON.
-PROVENANCE = PREFIX + "Provenance"
 
 _TABLE, _VOLUME = "vtkMRMLTableNode", "vtkMRMLScalarVolumeNode"
 
@@ -46,8 +45,8 @@ class Written:
     Attributes
     ----------
     segmentation : the node with the tissues.
-    belongings : "Numbers", "Parameters", "Uncertainty" and "Probability.scar" and the like, to
-        the table or volume node.
+    belongings : "Numbers", "Parameters", "Slices", "AHA segments", "Uncertainty", and
+        "Probability.scar" and the like, to the table or volume node.
     warnings : what a user must know.
     before : an existing segmentation as it was; None for a new one.
     """
@@ -76,10 +75,13 @@ def write_result(
     segmentation: slicer.vtkMRMLSegmentationNode | None = None,
     probabilities: bool = False,
     uncertainty: bool = False,
+    said: dict[str, Any] | None = None,
+    rows: list[dict[str, Any]] | None = None,
+    entropy: npt.NDArray[np.float32] | None = None,
 ) -> Written:
     """Put a result into a scene.
 
-    A segment for every tissue sought, named, coloured and with its terminology; two tables; the
+    A segment for every tissue sought, named, coloured and with its terminology; the tables; the
     provenance as an attribute, without paths or names; the volumes asked for. All are computed
     first, then added in one batch; on any error the scene is as it was.
 
@@ -91,6 +93,9 @@ def write_result(
         others stay. By default a new one.
     probabilities, uncertainty : volumes of the posterior of every tissue, and of its entropy,
         both 0 to 1.
+    said, rows, entropy : the result's report, the rows of its slices, and the entropy, where
+        another process has made them; with all three the posterior is needed for
+        `probabilities` only.
 
     Raises
     ------
@@ -107,10 +112,12 @@ def write_result(
         check_writable(segmentation)
         matrix = _frame_of(segmentation, own, reference)
     labelmap = oriented_labelmap(result.labels, matrix)
-    segments = segments_of(labelmap, present_tissues(result))
-    said = report(result)
-    made = _tables(said) + _volumes(result, probabilities, uncertainty)
-    provenance = _provenance(said)
+    said, rows = _said(result) if said is None else said, _rows(result) if rows is None else rows
+    segments = segments_of(labelmap, [Tissue(value) for value in said["labels"].values()])
+    if uncertainty and entropy is None:
+        entropy = result.entropy()
+    made = [*_tables(said, rows), *(_probabilities(result) if probabilities else ()),
+            *(_uncertainty(entropy) if uncertainty else ())]
     before = None if segmentation is None else snapshot(segmentation)
     added: list[Any] = []
     with batch(scene):
@@ -128,8 +135,8 @@ def write_result(
                     "voxel")
             _show(node)
             _put_belongings(written, made, own, reference, added)
-            node.SetAttribute(PROVENANCE, provenance)
-            _file_beside(scene, reference, added)
+            node.SetAttribute(PROVENANCE, _provenance(said, written.warnings))
+            file_beside(scene, reference, added)
         except BaseException:
             for one in reversed(added):
                 remove(one)
@@ -148,6 +155,18 @@ def undo(written: Written) -> None:
     with batch(node.GetScene()):
         for one in (*belongings(node).values(), node):
             remove(one)
+
+
+def _said(result: Result) -> dict[str, Any]:
+    from deepgmm.review.report import report  # what another process makes is not loaded here
+
+    return report(result)
+
+
+def _rows(result: Result) -> list[dict[str, Any]]:
+    from deepgmm.review.slices import slice_rows
+
+    return slice_rows(result)
 
 
 def _own_frame(result: Result, reference: Any) -> Matrix:
@@ -178,22 +197,23 @@ def _frame_of(segmentation: Any, own: Matrix, reference: Any) -> Matrix:
     return np.asarray(np.linalg.inv(to_world(there)) @ to_world(here) @ own)
 
 
-def _tables(said: dict[str, Any]) -> list[_Made]:
-    return [_Made("Numbers", _TABLE, "LV numbers", numbers_table(said)),
-            _Made("Parameters", _TABLE, "LV parameters", parameters_table(said))]
-
-
-def _volumes(result: Result, probabilities: bool, uncertainty: bool) -> list[_Made]:
-    made = []
-    if probabilities:
-        made = [_Made(f"Probability.{tissue.name.lower()}", _VOLUME,
-                      f"LV probability of {tissue.title.lower()}",
-                      _image_data(result.posterior[:, i]))
-                for i, tissue in enumerate(result.tissues)]
-    if uncertainty:
-        made.append(_Made("Uncertainty", _VOLUME, "LV uncertainty",
-                          _image_data(result.entropy())))
+def _tables(said: dict[str, Any], rows: list[dict[str, Any]]) -> list[_Made]:
+    made = [_Made("Numbers", _TABLE, "LV numbers", numbers_table(said)),
+            _Made("Parameters", _TABLE, "LV parameters", parameters_table(said)),
+            _Made("Slices", _TABLE, "LV slices", slices_table(rows))]
+    if said.get("aha_segments"):
+        made.append(_Made("AHA segments", _TABLE, "LV AHA segments", aha_table(said)))
     return made
+
+
+def _probabilities(result: Result) -> list[_Made]:
+    return [_Made(f"Probability.{tissue.name.lower()}", _VOLUME,
+                  f"LV probability of {tissue.title.lower()}", _image_data(result.posterior[:, i]))
+            for i, tissue in enumerate(result.tissues)]
+
+
+def _uncertainty(entropy: Any) -> list[_Made]:
+    return [_Made("Uncertainty", _VOLUME, "LV uncertainty", _image_data(entropy))]
 
 
 def _image_data(values: npt.NDArray[np.float32]) -> Any:
@@ -208,9 +228,10 @@ def _image_data(values: npt.NDArray[np.float32]) -> Any:
     return image
 
 
-def _provenance(said: dict[str, Any]) -> str:
-    """The report without the slices, which are in the table."""
+def _provenance(said: dict[str, Any], warnings: list[str]) -> str:
+    """The report with more warnings, without the slices, which are in the table."""
     short = {name: value for name, value in said.items() if name != "slices"}
+    short["warnings"] = [*short["warnings"], *warnings]
     return json.dumps(short, ensure_ascii=False, allow_nan=False)
 
 
@@ -260,19 +281,3 @@ def _fill_volume(node: Any, image: Any, matrix: Matrix, reference: Any) -> None:
     if display is not None:
         display.SetAutoWindowLevel(False)
         display.SetWindowLevelMinMax(0.0, 1.0)
-
-
-def _file_beside(scene: Any, reference: Any, added: list[Any]) -> None:
-    """New nodes beside the reference in the subject hierarchy."""
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    nothing = hierarchy.GetInvalidItemID()
-    item = nothing if reference is None else hierarchy.GetItemByDataNode(reference)
-    parent = hierarchy.GetSceneItemID() if item == nothing else hierarchy.GetItemParent(item)
-    for node in added:  # in the desktop application they may have an item already
-        own = hierarchy.GetItemByDataNode(node)
-        if own == nothing:
-            hierarchy.CreateItem(parent, node)
-        else:
-            hierarchy.SetItemParent(own, parent)

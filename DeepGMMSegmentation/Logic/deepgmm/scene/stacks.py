@@ -64,6 +64,17 @@ def read_stack(node: slicer.vtkMRMLNode, name: str,
     return Stack(name, image_of(values, place.geometry), place, framed, digest(values))
 
 
+def shown_frame(volume: slicer.vtkMRMLNode | None) -> tuple[slicer.vtkMRMLNode, int] | None:
+    """The sequence of which a volume shows a frame, and the number of that frame, from 0."""
+    for browser in _browsers(volume):
+        sequence = browser.GetSequenceNode(volume)
+        first = browser.GetMasterSequenceNode()
+        if sequence is not None and first is not None and sequence.GetNumberOfDataNodes() > 1:
+            index = first.GetNthIndexValue(browser.GetSelectedItemNumber())
+            return sequence, max(sequence.GetItemNumberFromIndexValue(index, False), 0)
+    return None
+
+
 def voxels(node: slicer.vtkMRMLNode, name: str) -> npt.NDArray[Any]:
     """(slices, rows, columns) of a volume node; shares its memory.
 
@@ -138,15 +149,20 @@ def _cine(node: Any, name: str, frame: Any) -> Stack:
 
 def _shown_under(sequence: Any) -> Any:
     """The transform of the volume in which the scene shows a sequence; it has none itself."""
-    scene = sequence.GetScene()
-    if scene is None:
-        return None
-    browsers = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
-    for i in range(browsers.GetNumberOfItems()):
-        shown = browsers.GetItemAsObject(i).GetProxyNode(sequence)
+    for browser in _browsers(sequence):
+        shown = browser.GetProxyNode(sequence)
         if shown is not None:
             return shown.GetParentTransformNode()
     return None
+
+
+def _browsers(node: Any) -> list[Any]:
+    """What plays sequences in the scene of a node."""
+    scene = None if node is None else node.GetScene()
+    if scene is None:
+        return []
+    found = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode")
+    return [found.GetItemAsObject(i) for i in range(found.GetNumberOfItems())]
 
 
 def _times(sequence: Any, count: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""Numbers and parameters of a report as tables of Slicer."""
+"""Numbers, parameters and slices as tables of Slicer, and back."""
 
 from __future__ import annotations
 
@@ -6,6 +6,14 @@ import math
 from typing import Any
 
 from deepgmm.study.words import Role
+
+#: Column of the table of slices to the key of its row, and the end of those of areas.
+_OF_SLICE = {"Slice": "index", "Used": "used", "Why not": "why", "Locked": "locked",
+             "Level": "level", "Uncertainty": "uncertainty", "Warning": "warning"}
+_AREA = " (mm2)"
+
+_OF_AHA = {"Segment": "segment", "Name": "name", "Wall (ml)": "wall_ml",
+           "Scar (% of wall)": "scar_percent", "Edema (% of wall)": "edema_percent"}
 
 
 def numbers_table(said: dict[str, Any]) -> Any:
@@ -55,6 +63,48 @@ def parameters_table(said: dict[str, Any]) -> Any:
     return _table(columns)
 
 
+def slices_table(rows: list[dict[str, Any]]) -> Any:
+    """A vtkTable with one row a slice of the grid.
+
+    Parameters
+    ----------
+    rows : as `deepgmm.review.slices.slice_rows` gives them.
+    """
+    columns = {title: [row[key] for row in rows] for title, key in _OF_SLICE.items()}
+    for tissue in rows[0]["areas_mm2"] if rows else ():
+        columns[tissue + _AREA] = [row["areas_mm2"][tissue] for row in rows]
+    return _table(columns)
+
+
+def rows_of_slices(table: Any) -> list[dict[str, Any]]:
+    """The rows from which a table of slices was made; none if it is no such table."""
+    rows = records_of(table)
+    if not rows or not set(_OF_SLICE) <= set(rows[0]):
+        return []
+    return [{key: bool(row[title]) if key in ("used", "locked") else row[title]
+             for title, key in _OF_SLICE.items()}
+            | {"areas_mm2": {title.removesuffix(_AREA): value for title, value in row.items()
+                             if title.endswith(_AREA)}} for row in rows]
+
+
+def aha_table(said: dict[str, Any]) -> Any:
+    """A vtkTable with one row an AHA segment, of a report that has them."""
+    return _table({title: [row[key] for row in said["aha_segments"]]
+                   for title, key in _OF_AHA.items()})
+
+
+def records_of(table: Any) -> list[dict[str, Any]]:
+    """The rows of a vtkTable by column; None for what is no number, also after a reload."""
+    columns = [table.GetColumn(i) for i in range(table.GetNumberOfColumns())]
+    return [{column.GetName(): _value(column, row) for column in columns}
+            for row in range(table.GetNumberOfRows())]
+
+
+def _value(column: Any, row: int) -> Any:
+    value = column.GetValue(row)
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
 def _table(columns: dict[str, list[Any]]) -> Any:
     import vtk
 
@@ -62,6 +112,8 @@ def _table(columns: dict[str, list[Any]]) -> Any:
     for name, values in columns.items():
         if all(isinstance(v, str) for v in values):
             column = vtk.vtkStringArray()
+            # Slicer's files of tables know no way to keep these.
+            values = [" ".join(v.replace('"', "'").split()) for v in values]
         elif all(isinstance(v, int) for v in values):
             column = vtk.vtkIntArray()
         else:

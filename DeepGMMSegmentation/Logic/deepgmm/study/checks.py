@@ -19,7 +19,7 @@ from deepgmm.study.kinds import (
 )
 from deepgmm.study.slice_positions import grid_first
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
-from deepgmm.study.words import Kind, Role, named_slices, ranges
+from deepgmm.study.words import Kind, Role, named_slices
 
 #: A slice with fewer mask pixels per tissue than this is not fitted.
 PIXELS_PER_TISSUE = 10
@@ -127,7 +127,7 @@ def _repair(study: Study, role: Role, sequence: Sequence) -> None:
         where = [i for i in study.slices if inside[i].any()]
         rest = [i for i in study.slices if i not in where]
         which = named_slices(where)
-        or_else = f", or leave {which} out with --slices {ranges(rest)}" if rest else ""
+        or_else = f", or leave {which} out" if rest else ""
         raise InputError(f"{role.title} has NaN or infinite values in {count} of {total} pixels "
                          f"of the LV mask, on {which} (or does not reach there): repair the "
                          f"image{or_else}")
@@ -166,7 +166,7 @@ def _exclude(study: Study, tissues: int) -> None:
         most = int(counts.max())
         if study.excluded and most >= least:
             raise InputError("no slice is left to segment: the LV mask is empty or too small on "
-                             "every slice that was asked for; see --slices")
+                             "every slice that was asked for: draw it there, or ask for others")
         raise InputError(f"the LV mask has at most {most} pixels on a slice, too few for "
                          f"{tissues} tissues (at least {least}): give the whole left ventricle")
     for i, reason in sorted(study.excluded.items()):
@@ -224,8 +224,8 @@ def _check_shape(study: Study) -> None:
     holes = _hole_shares(boxed)
     if np.median(holes) > LEAST_POOL:
         raise InputError(f"the LV mask has a hole of {100 * np.median(holes):.0f} % of its size, "
-                         "as the myocardium alone has: give pool and wall together, or this "
-                         "mask as --wall with the pool as --mask")
+                         "as the myocardium alone has: give the pool too, together "
+                         "with the wall or apart from it")
     if (mask[:, [0, -1], :].any() or mask[:, :, [0, -1]].any()) and min(mask.shape[1:]) > 2:
         _warn(study, "the LV mask touches the image's border: see whether the heart is cut off")
     if covered > MOST_COVERED[0]:
@@ -237,8 +237,8 @@ def _check_shape(study: Study) -> None:
                      f"({study.geometry.spacing[0]:g} x {study.geometry.spacing[1]:g} mm) and "
                      "the mask are right")
     if holes.max() > 0.05:
-        _warn(study, "the LV mask has holes: if it is the myocardium alone, give it as --wall "
-                     "and the blood pool or the whole left ventricle as --mask")
+        _warn(study, "the LV mask has holes: if it is the myocardium alone, give the blood pool "
+                     "too, together with the wall or apart from it")
     if _split(boxed):
         _warn(study, "the LV mask has several parts on a slice: see whether something else was "
                      "outlined as well")
@@ -271,13 +271,13 @@ def _guess(study: Study, role: Role, look: Look) -> None:
         sequence.kind = Kind.UNKNOWN
     else:
         sequence.kind = kind
-        option = f"--{role.value}-kind"
+        or_say = f"say which kind of {role.title} it is if that is wrong"
         if kind is Kind.LGE_DARK_BLOOD:
             others = [r.title for r in study.roles if r is not role]
             or_else = f", or see whether it was exchanged with {' or '.join(others)}" \
                 if others else ""
             _warn(study, "LGE is dark in the middle of the LV mask and is taken for dark-blood "
-                         f"LGE: say {option} if that is wrong{or_else}")
+                         f"LGE: {or_say}{or_else}")
         elif confidence < 0.75:
             _warn(study, f"{role.title} was guessed to be {short_name(kind)}, without much "
-                         f"confidence: say {option} if that is wrong")
+                         f"confidence: {or_say}")

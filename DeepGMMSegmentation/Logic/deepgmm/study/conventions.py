@@ -141,7 +141,7 @@ def parts_of(values: npt.NDArray[Any], convention: str | None = None,
         return Parts(values != 0, None, [
             f"the {name} holds {len(present)} values that no label convention knows "
             f"({_listed(present)}); every value but 0 was taken as inside: "
-            "say --mask-labels if they mean something"])
+            "say which mask labels these are if they mean something"])
     if not any(c.other & set(present) for c in fitting):
         return Parts(values != 0, None, _wall_unused(values, fitting, name))
     return _recognised(values, fitting, name)
@@ -189,7 +189,7 @@ def _wall_unused(values: npt.NDArray[Any], fitting: list[Convention], name: str)
     if len({np.packbits(np.isin(values, sorted(c.wall))).tobytes() for c in hearts}) != 1:
         return []
     return [f"the {name}'s labels look like those of {' or '.join(c.title for c in hearts)}: "
-            f"--mask-labels {hearts[0].name} would use its wall too"]
+            f"mask labels {hearts[0].name} would use its wall too"]
 
 
 def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> Parts:
@@ -201,15 +201,16 @@ def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) 
     if len(readings) != 1:
         names = " or ".join(c.name for c in fitting)
         raise InputError(f"the {name} holds the labels {_listed(_present(values))}, which mean "
-                         f"different things to different people: say --mask-labels {names}")
+                         "different things to different people: say which mask labels "
+                         f"these are, {names}")
     mask, conventions = next(iter(readings.values()))
     dropped = sorted(conventions[0].other & set(_present(values)))
     if not dropped:
         return Parts(mask, None, _wall_unused(values, conventions, name))
     return Parts(mask, None, [
         f"the {name}'s labels look like those of {conventions[0].title}: "
-        f"{_listed(dropped)} was taken for the right ventricle and left out; say --mask-labels "
-        f"{conventions[0].name} if that is right, which would use its wall too, or another"])
+        f"{_listed(dropped)} was taken for the right ventricle and left out; say mask "
+        f"labels {conventions[0].name} if that is right, which would use its wall too, or others"])
 
 
 def _is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:

@@ -178,7 +178,7 @@ class _Places:
         from scipy.ndimage import distance_transform_edt
 
         # all slices, and one pixel around for the filter
-        box = (slice(None), *box_of(mask.any(axis=0), around=1))
+        box = (slice(None), *box_of(np.logical_or.reduce(mask), around=1))
         mask = mask[box]
         middle, rim, edge = np.zeros_like(mask), np.zeros_like(mask), np.zeros_like(mask)
         for i in np.flatnonzero(mask.any(axis=(1, 2))):
@@ -311,7 +311,7 @@ def _contradictions(role: Role, kind: Kind, look: Look) -> list[str]:
         if kind is Kind.UNKNOWN and role is Role.LGE:
             return []
         found.append(f"{role.title} has negative values, which "
-                     + ("only PSIR has: say --lge-kind psir if it is one"
+                     + ("only PSIR has: say that it is PSIR if it is"
                         if role is Role.LGE else f"no {role.title} should have"))
     # A magnitude image's pool may be as dark as the wall, never much darker.
     if (kind in _BRIGHT_POOL and look.contrast < -_EVEN

@@ -29,7 +29,9 @@ class Scale:
     def apply(self, images: npt.NDArray) -> npt.NDArray[np.float64]:
         """Normalise (slices, sequences, rows, columns)."""
         centre, width = self.centre[:, None, None], self.width[:, None, None]
-        return np.clip((images - centre) / width, -WINSOR, WINSOR)
+        scaled = images - centre
+        scaled /= width  # in place: whole images are large
+        return np.clip(scaled, -WINSOR, WINSOR, out=scaled)
 
     def raw_means(self, means: npt.NDArray) -> npt.NDArray[np.float64]:
         return means * self.width + self.centre

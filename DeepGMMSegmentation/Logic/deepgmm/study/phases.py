@@ -103,7 +103,7 @@ def best_fit(frames: npt.NDArray[Any], mask: BoolArray, wall: BoolArray | None =
         scores = scores + edge_scores(frames, mask & ~wall)
     if not np.isfinite(scores).all():
         raise InputError("no frame of the cine can be matched, because the LV mask is empty: "
-                         "give the outline, or say --phase N")
+                         "give the outline, or say which frame to take")
     return Phase(int(scores.argmax()), len(frames), "its edges fit the LV mask best")
 
 

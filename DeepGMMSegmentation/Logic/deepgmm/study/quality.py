@@ -153,7 +153,7 @@ def proposals(findings: list[Finding], study: Study) -> list[str]:
               for reasons, which in alike.items()]
     rest = [i for i in study.slices if i not in out]
     if out and rest:
-        lines.append(f"to leave the slices named out, say --slices {ranges(rest)}")
+        lines.append(f"it is proposed to leave {named_slices(out)} out, which keeps {ranges(rest)}")
     return lines
 
 
@@ -216,15 +216,21 @@ def _open_share(values: npt.NDArray, mask: BoolArray, depth: npt.NDArray,
 
 
 def _signal(seen: _Seen) -> Iterator[tuple[int | None, str]]:
-    contrasts = seen.contrasts
+    alone = len(seen.contrasts) == 1
+    shares = np.ones(1) if alone else seen.contrasts / _of_others(seen.contrasts)
     for i, (image, region) in enumerate(seen.boxed()):
         noise = _noise(image, region.inner)
-        signal = float(np.sqrt(max(contrasts[i]**2 - (_OF_NOISE * noise)**2, 0.0)))
-        share = contrasts[i] / np.median(np.delete(contrasts, i)) if len(contrasts) > 1 else 1.0
+        signal = float(np.sqrt(max(seen.contrasts[i]**2 - (_OF_NOISE * noise)**2, 0.0)))
         if signal < LEAST_OVER_NOISE * noise:
             yield i, f"is hardly above its noise (contrast {signal / noise:.1f} times noise)"
-        elif share < LEAST_CONTRAST:
-            yield i, f"has little contrast ({100 * share:.0f} % of that on the other slices)"
+        elif shares[i] < LEAST_CONTRAST:
+            yield i, f"has little contrast ({100 * shares[i]:.0f} % of that on the other slices)"
+
+
+def _of_others(figures: FloatArray) -> FloatArray:
+    """For each slice the median of the others."""
+    others = np.stack([np.delete(figures, i, axis=0) for i in range(len(figures))])
+    return np.asarray(np.median(others, axis=1))
 
 
 def _noise(image: FloatArray, inner: BoolArray) -> float:
@@ -272,20 +278,19 @@ def _motion(seen: _Seen) -> Iterator[tuple[int | None, str]]:
     steep = np.array([_steepness(image, region.boxed) for image, region in seen.boxed()])
     sharp = steep / np.maximum(seen.contrasts, 1e-12)
     ragged = _raggedness(seen.values)
+    edges = sharp / np.maximum(_of_others(sharp), 1e-12)
+    lines = (ragged / np.maximum(_of_others(ragged), 1e-12)).max(axis=1)
     for i in range(len(sharp)):
-        edges = sharp[i] / max(np.median(np.delete(sharp, i)), 1e-12)
-        others = np.maximum(np.median(np.delete(ragged, i, axis=0), axis=0), 1e-12)
-        lines = float((ragged[i] / others).max())
-        if edges < LEAST_SHARP:
-            yield i, f"is blurred (edges {100 * edges:.0f} % as steep as on the other slices)"
-        if lines > MOST_RAGGED:
-            yield i, (f"looks ghosted by breathing (lines of its spectrum {lines:.1f} times as "
-                      "uneven as on the other slices)")
+        if edges[i] < LEAST_SHARP:
+            yield i, f"is blurred (edges {100 * edges[i]:.0f} % as steep as on the other slices)"
+        if lines[i] > MOST_RAGGED:
+            yield i, (f"looks ghosted by breathing (lines of its spectrum {lines[i]:.1f} times "
+                      "as uneven as on the other slices)")
 
 
 def _steepness(image: FloatArray, mask: BoolArray) -> float:
-    down, right = np.gradient(image)
-    return float(np.percentile(np.hypot(down[mask], right[mask]), 95))
+    down, right = (np.gradient(image, axis=axis)[mask] for axis in (0, 1))
+    return float(np.percentile(np.hypot(down, right), 95))
 
 
 def _raggedness(values: FloatArray) -> FloatArray:
@@ -310,9 +315,10 @@ def _wrap(seen: _Seen) -> Iterator[tuple[int | None, str]]:
         if lines.shape[1] < 16:
             continue
         first, last = _in_twos(lines[:, :2])[:, 0], _in_twos(lines[:, -2:])[:, 0]
-        clear = np.minimum(first.std(axis=1), last.std(axis=1)) / whole > _SEEN
-        alike = np.array([c and np.corrcoef(a, b)[0, 1] > _ALIKE
-                          for c, a, b in zip(clear, first, last)])
+        one, other = (edge - edge.mean(axis=1, keepdims=True) for edge in (first, last))
+        spread = one.std(axis=1), other.std(axis=1)
+        clear = np.minimum(*spread) / whole > _SEEN
+        alike = clear & ((one * other).mean(axis=1) > _ALIKE * spread[0] * spread[1])
         if alike.sum() <= len(alike) / 2:
             continue
         apart = np.abs(first - last).mean(axis=1)

@@ -40,6 +40,10 @@ TERMS: dict[Tissue, tuple[str, str, str]] = {
 }
 _REGION = "SCT^87878005^Left Ventricle"
 
+#: Slicer's text form for the LV mask: the left ventricle as a whole, which is in none of its lists.
+MASK_TERMINOLOGY = "~".join([OWN_CONTEXT, "SCT^123037004^Anatomical Structure", _REGION, "^^",
+                             REGION_CONTEXT, "^^", "^^"])
+
 #: Further names under which people know the tissues, lower case.
 _OTHER_NAMES = {
     "blood pool": Tissue.BLOOD, "lv blood pool": Tissue.BLOOD,

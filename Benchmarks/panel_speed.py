@@ -1,0 +1,250 @@
+"""How quick is the Slicer panel: set-up, Apply to result, Cancel, its slots, its window?
+
+On stand-ins for Slicer's desktop application (`Testing/standins`: real MRML, real Qt, drawn off
+screen), not in Slicer itself: what Slicer's own views do with the nodes is not in these figures.
+The worker is the true one, in its own process. The patient is a phantom of five slices.
+
+    python Benchmarks/panel_speed.py
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+from common import ROOT, bars, keep_to_cores, machine, parser_of, run, table
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+for folder in ("Testing", "Testing/panel", "Testing/scene", "Testing/library",
+               "DeepGMMSegmentation"):
+    sys.path.insert(0, str(ROOT / folder))
+
+#: Milliseconds between two ticks of the clock whose gaps are measured.
+TICK_MS = 10
+
+
+@dataclass
+class Measured:
+    """What was measured, in seconds."""
+
+    set_up: float = 0.0
+    cold: float = 0.0
+    warm: list[float] = field(default_factory=list)
+    cancel: list[float] = field(default_factory=list)
+    killed: list[float] = field(default_factory=list)
+    ready_again: list[float] = field(default_factory=list)
+
+
+class Slots:
+    """CPU time of whatever Qt or VTK calls of ours; a call from within another is its own."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self._inside = False
+
+    def wrap(self, module: Any) -> None:
+        """Every method of the classes of a module."""
+        for kind in vars(module).values():
+            if inspect.isclass(kind) and kind.__module__ == module.__name__:
+                for name, function in list(vars(kind).items()):
+                    if isinstance(function, FunctionType) and name != "__init__":
+                        setattr(kind, name, self._timed(function))
+
+    def longest(self, count: int) -> list[tuple[str, float, int]]:
+        """Name, longest time and number of calls, the longest first."""
+        return sorted(((name, max(times), len(times)) for name, times in self.seconds.items()),
+                      key=lambda one: -one[1])[:count]
+
+    def _timed(self, function: Callable) -> Callable:
+        @functools.wraps(function)
+        def timed(*words: Any, **named: Any) -> Any:
+            if self._inside:
+                return function(*words, **named)
+            self._inside, began = True, time.thread_time()
+            try:
+                return function(*words, **named)
+            finally:
+                self._inside = False
+                self.seconds.setdefault(function.__qualname__, []).append(
+                    time.thread_time() - began)
+        return timed
+
+
+class Ticks:
+    """Gaps between ticks of a timer in the window's thread, while it is on."""
+
+    def __init__(self, qt: Any) -> None:
+        self.gaps: list[float] = []
+        self._last: float | None = None
+        self._timer = qt.QTimer()
+        self._timer.timeout.connect(self._tick)
+        self._timer.start(TICK_MS)
+
+    @contextmanager
+    def on(self) -> Iterator[list[float]]:
+        self.gaps, self._last = [], None
+        yield self.gaps
+
+    def _tick(self) -> None:
+        now = time.perf_counter()
+        if self._last is not None:
+            self.gaps.append(now - self._last)
+        self._last = now
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--runs", type=int, default=5, help="of each kind; 5 by default")
+    options = parser.parse_args()
+    keep_to_cores(options.threads)
+    import standins
+
+    standins.install()
+    from standins.session import begin, end
+
+    begin()
+    measured, slots, gaps = Measured(), Slots(), {}
+    panel = _opened(measured, slots)
+    try:
+        _use(panel, options.runs, measured, slots, gaps)
+    finally:
+        panel.close()
+        end()
+    report(options, measured, slots, gaps)
+
+
+def _opened(measured: Measured, slots: Slots) -> Any:
+    """Open the module, imports included, and see that no torch came with it."""
+    from panels import MODULE, open_panel
+
+    before = time.perf_counter()
+    panel = open_panel()
+    measured.set_up = time.perf_counter() - before
+    for name, module in list(sys.modules.items()):
+        if name == MODULE.stem or name.startswith("DeepGMMSegmentationLib."):
+            slots.wrap(module)
+    assert "torch" not in sys.modules, "set-up imported torch"
+    return panel
+
+
+def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
+         gaps: dict[str, list[float]]) -> None:
+    import qt
+    from panels import A_PATIENT, put_patient
+    from standins.session import wait_until
+
+    from DeepGMMSegmentationLib.warming import Warming  # isort: skip
+
+    ui, run_ = panel.ui, panel.widget.panel.run
+    ticks = Ticks(qt)
+    panel.window()
+    wait_until(lambda: Warming.done, 30)
+    patient = put_patient(A_PATIENT)
+
+    def apply() -> float:
+        panel.state.output = None
+        began = time.perf_counter()
+        ui.applyButton.click()
+        wait_until(lambda: not run_.busy, 120)
+        seconds = time.perf_counter() - began
+        assert panel.state.output is not None, ui.statusLabel.text
+        return seconds
+
+    def begun() -> None:
+        panel.state.output = None
+        ui.applyButton.click()
+        wait_until(lambda: run_.stage not in ("", "starting", "checking"), 60)
+
+    worker = run_._worker
+    worker.start = lambda: None  # not ahead: the first Apply starts it
+    patient.choose(panel)
+    del worker.start
+    measured.cold = apply()
+    wait_until(lambda: run_.machine, 60)
+    with ticks.on() as idle:
+        _let_pass(5.0)
+    gaps["idle, the panel open"] = list(idle)
+    with ticks.on() as busy:
+        measured.warm = [apply() for _ in range(runs)]
+    gaps["Apply to result"] = list(busy)
+    panel.state.method, panel.state.preset = "deepsvg", "paper"
+    for _ in range(runs):
+        begun()
+        before = time.perf_counter()
+        ui.applyButton.click()
+        wait_until(lambda: not run_.busy, 30)
+        measured.cancel.append(time.perf_counter() - before)
+        wait_until(lambda: worker.state.value == "idle", 60)
+    for _ in range(max(runs // 2, 1)):
+        begun()
+        before = time.perf_counter()
+        os.kill(worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        wait_until(lambda: not run_.busy, 30)
+        measured.killed.append(time.perf_counter() - before)
+        wait_until(lambda: worker.state.value == "idle", 60)
+        measured.ready_again.append(time.perf_counter() - before)
+    assert "torch" not in sys.modules, "torch came into the window's process"
+
+
+def _let_pass(seconds: float) -> None:
+    from standins.session import wait_until
+
+    ends = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > ends, seconds + 5)
+
+
+def report(options: Any, measured: Measured, slots: Slots, gaps: dict[str, list[float]]) -> None:
+    print("The Slicer panel on stand-ins for the desktop application (real MRML and Qt, drawn off "
+          "screen); not measured in Slicer. A phantom patient of five slices, the default method; "
+          "to be cancelled and killed, `deepsvg` with the `paper` preset.")
+    print(machine(options.threads) + "\n")
+    print(table(("what", "median", "most", "runs"), [
+        (what, f"{statistics.median(values):.2f} s", f"{max(values):.2f} s", str(len(values)))
+        for what, values in (
+            ("set-up of the panel, with its imports", [measured.set_up]),
+            ("Apply to result, cold worker", [measured.cold]),
+            ("Apply to result, warm worker", measured.warm),
+            ("Cancel to idle", measured.cancel),
+            ("killed from outside, to idle", measured.killed),
+            ("killed from outside, to a new warm worker", measured.ready_again))]))
+    longest = slots.longest(6)
+    print(table(("slot of ours", "longest, CPU", "calls"), [
+        (f"`{name}`", f"{1000 * most:.1f} ms", str(calls)) for name, most, calls in longest]))
+    print(table((f"gaps between ticks of {TICK_MS} ms", "median", "99th percentile", "longest"), [
+        (what, *(f"{1000 * value:.1f} ms" for value in (
+            statistics.median(values), _percentile(values, 0.99), max(values))))
+        for what, values in gaps.items()]))
+    print(bars([
+        ("set-up of the panel, no torch", "under 0.3 s", f"{measured.set_up:.2f} s",
+         measured.set_up < 0.3),
+        ("Apply to result, cold worker", "under 5 s", f"{measured.cold:.2f} s",
+         measured.cold < 5),
+        ("Apply to result, warm worker, most", "under 2 s", f"{max(measured.warm):.2f} s",
+         max(measured.warm) < 2),
+        ("longest slot of ours, CPU", "at most 50 ms", f"{1000 * longest[0][1]:.1f} ms",
+         longest[0][1] <= 0.05),
+        ("Cancel to idle, most", "under 1 s", f"{max(measured.cancel):.2f} s",
+         max(measured.cancel) < 1),
+        ("killed from outside, to idle, most", "under 2 s", f"{max(measured.killed):.2f} s",
+         max(measured.killed) < 2),
+        ("to a new warm worker, most", "under 6 s", f"{max(measured.ready_again):.2f} s",
+         max(measured.ready_again) < 6),
+    ]))
+
+
+def _percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(int(share * len(values)), len(values) - 1)]
+
+
+if __name__ == "__main__":
+    run(main)

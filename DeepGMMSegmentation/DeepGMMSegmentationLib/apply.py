@@ -1,0 +1,193 @@
+"""Apply, progress, Cancel, and what the user is told of them."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from DeepGMMSegmentationLib import dependencies, inputs
+from DeepGMMSegmentationLib.method import chosen_settings
+from DeepGMMSegmentationLib.output import ask_output
+from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
+from DeepGMMSegmentationLib.run import Outcome, Run
+from DeepGMMSegmentationLib.warming import Warming
+
+
+class ApplySection(Section):
+    """The button that starts a run and, while one runs, stops it."""
+
+    def __init__(self, ui, panel: Panel, editor) -> None:
+        super().__init__(ui, panel)
+        run = panel.run
+        run.listeners.append(self._on_run_changed)
+        run.before_writing = editor.save_for_undo
+        run.on_done, run.on_failed, run.on_said = self._on_done, self._on_failed, panel.log
+        self._asking = False
+        self._complete: bool | None = None
+        self._choices: list = []
+        self._output = None
+        self._shown: tuple = ()
+        self._warming = Warming(panel.refresh)
+        ui.applyButton.connect("clicked()", self._on_pressed)
+        slicer.app.connect("aboutToQuit()", run.close)
+
+    def refresh(self) -> None:
+        run, button = self.panel.run, self.ui.applyButton
+        missing = self._missing()
+        button.text = (_("Stopping...") if run.cancelling else _("Cancel") if run.busy
+                       else _("Apply"))
+        button.enabled = not run.cancelling if run.busy else not missing
+        button.toolTip = "\n".join(
+            [_("Stop the segmentation; nothing will be changed.")] if run.busy
+            else [_("Still to do:"), *(f"- {one}" for one in missing)] if missing
+            else [_("Segment the left ventricle with the choices above.")])
+        self.ui.progressBar.visible = run.busy
+        if run.busy:
+            self.ui.progressBar.value = round(100 * run.fraction)
+            self.ui.statusLabel.text = about_progress(run)
+        elif not missing and run.cold and self._packages_are_there():
+            run.warm()
+
+    def enter(self) -> None:
+        self._complete = None
+        self._warming.start()
+        other = dependencies.other_version()
+        if other:
+            self.panel.tell(_("Python also finds DeepGMM {version} elsewhere. This module uses its "
+                              "own; your scripts may not.").format(version=other))
+        self.panel.refresh()
+
+    def close(self) -> None:
+        self.panel.run.cancel()
+        self.panel.run.last = None
+
+    def cleanup(self) -> None:
+        run = self.panel.run
+        self._warming.stop()
+        self.ui.applyButton.disconnect("clicked()", self._on_pressed)
+        slicer.app.disconnect("aboutToQuit()", run.close)
+        run.close()
+        run.forget()
+
+    def _missing(self) -> list[str]:
+        if self.state is None:
+            return [_("a scene")]
+        return inputs.missing(self.state)
+
+    def _packages_are_there(self) -> bool:
+        """Looked up once for each time the user comes to the module."""
+        if self._complete is None:
+            self._complete = not dependencies.missing()
+        return self._complete
+
+    def _on_pressed(self) -> None:
+        if self._asking:  # a second press, from within the event loop of a question
+            return
+        if self.panel.run.busy:
+            self.panel.run.cancel()
+            return
+        self._asking = True
+        try:
+            self._apply()
+        except InputError as error:
+            self.panel.tell(sentence(str(error)))
+        finally:
+            self._asking = False
+            self.panel.refresh()
+
+    def _apply(self) -> None:
+        """Packages first, then the question about the output, then the run."""
+        state = self.state
+        missing = self._missing()
+        if missing:
+            raise InputError("; ".join(missing))
+        dependencies.ensure()
+        self._complete = True
+        settings = chosen_settings(state)
+        wanted, output = ask_output(state.output)
+        if wanted and state is self.state:  # the scene may have gone during the questions
+            self.panel.run.start(state, settings, output)
+            self._choices, self._output = choices_of(state), state.output
+            self.panel.log(_("Segmentation started: {method}.").format(
+                method=settings.method.value))
+
+    def _on_run_changed(self) -> None:
+        """Progress touches this section only; what others show too, all of them."""
+        run = self.panel.run
+        self.refresh()
+        shown = (run.busy, run.cancelling, run.machine is None)
+        if shown != self._shown:
+            self._shown = shown
+            self.panel.refresh()
+
+    def _on_done(self, outcome: Outcome) -> None:
+        state = self.state
+        changed = state is not None and choices_of(state) != self._choices
+        if state is not None and state.output is self._output:
+            state.output = outcome.written.segmentation
+        said = _("Done in {seconds:.1f} s: check every slice.").format(seconds=outcome.seconds)
+        if outcome.warnings:
+            said += " " + _("{count} warnings, under Results.").format(count=len(outcome.warnings))
+        if changed:
+            said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
+                            "some of which you have changed since.")
+        self.panel.tell(said)
+        self.panel.refresh()
+
+    def _on_failed(self, kind: str, message: str) -> None:
+        said = sentence(message)
+        if kind not in ("input", "cancelled"):
+            said += " " + _("Nothing in the scene was changed.")
+        if kind == "dependencies":
+            self._complete = None
+        self.panel.tell(said)
+        self.panel.refresh()
+
+
+def choices_of(state: PanelState) -> list:
+    """What a result depends on, to see whether it was changed."""
+    values = [getattr(state, field) for field in (
+        *SETTINGS, "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
+        "maskSegmentIDs", "insertionPoints", "excluded", "locked")]
+    return [value.GetID() if hasattr(value, "GetID") else str(value) for value in values]
+
+
+def _stages() -> dict[str, str]:
+    """What the stages of a fit are called here."""
+    return {
+        "starting": _("Starting"), "checking": _("Checking the images"),
+        "preparing": _("Preparing the images"), "EM": _("Fitting the mixture"),
+        "anchored EM": _("Fitting the mixture"), "network": _("Fitting the network"),
+        "adapting": _("Adapting to this patient"), "done": _("Finishing"),
+    }
+
+
+def about_progress(run: Run) -> str:
+    """Stage, slice and time left, in one line."""
+    if run.cancelling:
+        return _("Stopping...")
+    if not run.stage:
+        return _("Starting...")
+    stage, _comma, which = run.stage.partition(", ")
+    parts = [_stages().get(stage, stage.capitalize())]
+    if which.startswith("slice "):
+        parts.append(_("slice {index}").format(index=which.removeprefix("slice ")))
+    elif stage in ("EM", "anchored EM", "network") and run.slices > 1:
+        parts.append(_("all {count} slices at once").format(count=run.slices))
+    if run.seconds_left is not None:
+        parts.append(time_left(run.seconds_left))
+    return ", ".join(parts)
+
+
+def time_left(seconds: float) -> str:
+    """In words."""
+    if seconds < 90:
+        return _("about {count} s left").format(count=max(1, round(seconds)))
+    return _("about {count} min left").format(count=round(seconds / 60))
+
+
+def sentence(message: str) -> str:
+    """The house's one-line message as a sentence; a name such as bSSFP stays as it is."""
+    if not message[1:2].isupper():
+        message = message[:1].upper() + message[1:]
+    return message if message.endswith((".", "!", "?")) else message + "."

@@ -1,0 +1,118 @@
+"""The embedded segment editor: one for the LV mask and for corrections of the result."""
+
+import slicer
+
+from DeepGMMSegmentationLib.panel import Panel, Section, scene
+
+#: Of the editor's own node: what it shows and with which effect, kept in the scene.
+_TAG = "DeepGMM"
+
+
+class EditorSection(Section):
+    """Owns the embedded editor and its node.
+
+    The editor comes to life when it is first needed, and lets go of views and keyboard whenever
+    it is out of sight: Slicer has other editors.
+    """
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        self._editor = ui.segmentEditorWidget
+        self._node = None
+        self._holding = False
+        self._editor.maximumNumberOfUndoStates = 10
+        self._editor.switchToSegmentationsButtonVisible = False
+        ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_collapsed)
+
+    def show(self, segmentation, source_volume, effect: str | None = None,
+             segment_id: str | None = None) -> None:
+        """Open the editor.
+
+        Parameters
+        ----------
+        segmentation, source_volume : what to edit, and the image to draw on.
+        effect : Slicer's name of an effect to begin with, as "Draw".
+        segment_id : the segment to begin with.
+        """
+        self._fill(segmentation, source_volume)
+        if segment_id is not None:
+            self._editor.setCurrentSegmentID(segment_id)
+        self.ui.editorCollapsibleButton.collapsed = False
+        self._hold()
+        if effect is not None:
+            self._editor.setActiveEffectByName(effect)
+
+    def save_for_undo(self, segmentation) -> None:
+        """Remember a segmentation as it is, so that the editor's Undo brings it back."""
+        if segmentation is None or segmentation.GetScene() is None:
+            return
+        self._fill(segmentation, None)
+        self._editor.saveStateForUndo()
+
+    def let_go(self) -> None:
+        """Give views and keyboard back."""
+        if self._holding:
+            self._holding = False
+            self._editor.setActiveEffect(None)
+            self._editor.uninstallKeyboardShortcuts()
+            self._editor.removeViewObservations()
+
+    def enter(self) -> None:
+        if self._node is not None and not self.ui.editorCollapsibleButton.collapsed:
+            self._hold()
+            self._editor.updateWidgetFromMRML()
+
+    def exit(self) -> None:
+        self.let_go()
+
+    def close(self) -> None:
+        self.let_go()
+        if self._node is not None:
+            self._editor.setSegmentationNode(None)
+            self._node = None
+
+    def cleanup(self) -> None:
+        self.close()
+        self.ui.editorCollapsibleButton.disconnect("contentsCollapsed(bool)", self._on_collapsed)
+
+    def _ready(self) -> None:
+        """The editor's own node first, then the scene: so the widget's first choices are kept."""
+        if self._node is not None and self._node.GetScene() is scene():
+            return
+        node = scene().GetSingletonNode(_TAG, "vtkMRMLSegmentEditorNode")
+        if node is None:
+            node = slicer.vtkMRMLSegmentEditorNode()
+            node.SetSingletonTag(_TAG)
+            node = scene().AddNode(node)
+        self._node = node
+        self._editor.setMRMLSegmentEditorNode(node)
+        self._editor.setMRMLScene(scene())
+
+    def _fill(self, segmentation, source_volume) -> None:
+        """The editor forgets its undo states when it is given another segmentation."""
+        self._ready()
+        if self._editor.segmentationNodeID() != segmentation.GetID():
+            self._editor.setSegmentationNode(segmentation)
+        if source_volume is not None \
+                and self._editor.sourceVolumeNodeID() != source_volume.GetID():
+            self._editor.setSourceVolumeNode(source_volume)
+
+    def _hold(self) -> None:
+        if not self._holding:
+            self._holding = True
+            self._editor.setupViewObservations()
+            self._editor.installKeyboardShortcuts()
+
+    def _on_collapsed(self, collapsed: bool) -> None:
+        if collapsed:
+            self.let_go()
+            return
+        self._ready()
+        state = self.state
+        if state is not None and not self._editor.segmentationNodeID():
+            from DeepGMMSegmentationLib.inputs import reference
+
+            segmentation = state.output if state.output is not None else state.mask
+            if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
+                self._fill(segmentation, reference(state))
+        self._hold()

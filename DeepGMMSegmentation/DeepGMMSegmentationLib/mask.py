@@ -1,0 +1,100 @@
+"""The LV mask drawn and checked here."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from DeepGMMSegmentationLib.editor import EditorSection
+from DeepGMMSegmentationLib.inputs import is_there, reference, volumes
+from DeepGMMSegmentationLib.panel import Panel, Section
+
+
+class MaskSection(Section):
+    """Begin an LV mask, fill the slices between those drawn, look it over."""
+
+    def __init__(self, ui, panel: Panel, editor: EditorSection) -> None:
+        super().__init__(ui, panel)
+        self._editor = editor
+        self._reported = None
+        ui.createMaskButton.connect("clicked()", self._on_create)
+        ui.fillMaskButton.connect("clicked()", self._on_fill)
+        ui.checkMaskButton.connect("clicked()", self._on_check)
+
+    def refresh(self) -> None:
+        state = self.state
+        volume = None if state is None else reference(state)
+        drawable = self._first_segment() is not None
+        ui = self.ui
+        ui.createMaskButton.enabled = volume is not None
+        ui.fillMaskButton.enabled = drawable and volume is not None
+        ui.checkMaskButton.enabled = volume is not None and is_there(state.mask)
+        if self._reported is None or self._reported != self._looked_at():
+            self._reported = None
+            ui.maskReportLabel.text = "" if volume is not None else _(
+                "Choose LGE, T2 or bSSFP first: the mask is drawn on its slices.")
+
+    def cleanup(self) -> None:
+        self.ui.createMaskButton.disconnect("clicked()", self._on_create)
+        self.ui.fillMaskButton.disconnect("clicked()", self._on_fill)
+        self.ui.checkMaskButton.disconnect("clicked()", self._on_check)
+
+    def _first_segment(self) -> str | None:
+        """The segment to draw in: the first that is chosen, else the first there is."""
+        mask = None if self.state is None else self.state.mask
+        if not is_there(mask) or not mask.IsA("vtkMRMLSegmentationNode"):
+            return None
+        segmentation = mask.GetSegmentation()
+        chosen = [one for one in self.state.maskSegmentIDs if segmentation.GetSegment(one)]
+        if chosen:
+            return chosen[0]
+        return segmentation.GetNthSegmentID(0) if segmentation.GetNumberOfSegments() else None
+
+    def _on_create(self) -> None:
+        from deepgmm.scene.drawing import SEGMENT, new_mask
+
+        state = self.state
+        volume = reference(state)
+        mask = new_mask(volume)
+        with slicer.util.NodeModify(state.parameterNode):
+            state.mask = mask
+            state.maskSegmentIDs = [SEGMENT]
+        self._editor.show(mask, volume, "Draw", SEGMENT)
+        self.ui.segmentEditorWidget.rotateSliceViewsToSegmentation()
+        self.panel.tell(_("Draw around the left ventricle, blood and wall together: click along "
+                          "the outline, right-click to close it. Some slices may be skipped: Fill "
+                          "between slices does them."))
+
+    def _on_fill(self) -> None:
+        state = self.state
+        self._editor.show(state.mask, reference(state), "Fill between slices",
+                          self._first_segment())
+        self.panel.tell(_("In the editor below: Initialize shows what would be filled, Apply "
+                          "fills it."))
+
+    def _on_check(self) -> None:
+        self.ui.maskReportLabel.text = self._report()
+        self._reported = self._looked_at()
+
+    def _looked_at(self) -> tuple | None:
+        """What a report is about; it says nothing of another mask, or of this one changed."""
+        state = self.state
+        volume = None if state is None else reference(state)
+        if volume is None or not is_there(state.mask):
+            return None
+        mask = state.mask
+        content = mask.GetSegmentation() if mask.IsA("vtkMRMLSegmentationNode") else mask
+        return mask.GetID(), content.GetMTime(), tuple(state.maskSegmentIDs), volume.GetID()
+
+    def _report(self) -> str:
+        from deepgmm.scene.drawing import drawn_faults
+
+        state = self.state
+        volume = reference(state)
+        role = next(role for role, node in volumes(state).items() if node is volume)
+        try:
+            faults, warnings = drawn_faults(state.mask, state.maskSegmentIDs, volume, role.title)
+        except InputError as error:
+            return str(error)
+        if not faults:
+            return "\n".join([_("No hole, island or missing slice was found."), *warnings])
+        return "\n".join(f"\N{BULLET} {one}" for one in [*faults, *warnings])

@@ -1,0 +1,192 @@
+"""The result: segments, 3D, opacity, numbers with their intervals, warnings, undo.
+
+All of it but undo is read from the output's own nodes, and so is there again in a saved scene.
+"""
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.panel import Panel, Section
+
+_WARNING_SIGN = "\N{WARNING SIGN}"
+
+
+class ResultsSection(Section):
+    """What is in the output, and what can be done with it."""
+
+    def __init__(self, ui, panel: Panel, editor) -> None:
+        super().__init__(ui, panel)
+        self._editor = editor
+        self._output = None
+        self._opacity: float | None = None
+        self._last = None
+        self._corrected = False
+        self._texts: tuple = ()
+        cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
+                                        _("% of wall")])
+        cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Scar (%)"), _("Edema (%)")])
+        for table, widths in ((ui.numbersTable, (150, 90, 130)), (ui.ahaTable, (170, 80, 80))):
+            for column, width in enumerate(widths):
+                table.setColumnWidth(column, width)
+        ui.segmentsTableView.statusColumnVisible = False
+        ui.undoButton.connect("clicked()", self._on_undo)
+        ui.copyNumbersButton.connect("clicked()", self._on_copy)
+
+    def refresh(self) -> None:
+        output = None if self.state is None else self.state.output
+        self._follow(output)
+        self._show_opacity()
+        last = self.panel.run.last
+        if last is not self._last:
+            self._last, self._corrected = last, False
+        self.ui.undoButton.enabled = self._can_undo()
+        self._show_texts(texts_of(output, self._corrected))
+
+    def close(self) -> None:
+        self._follow(None)
+        self._last = None
+
+    def cleanup(self) -> None:
+        self._follow(None)
+        self.ui.undoButton.disconnect("clicked()", self._on_undo)
+        self.ui.copyNumbersButton.disconnect("clicked()", self._on_copy)
+
+    def _follow(self, output) -> None:
+        """Show another segmentation, and hear of what is drawn in it."""
+        if output is self._output:
+            return
+        segments = slicer.vtkSegmentation
+        events = (segments.SegmentAdded, segments.SegmentRemoved,
+                  segments.SourceRepresentationModified)
+        for event in events:
+            if self._output is not None:
+                self.panel.removeObserver(self._output, event, self._on_drawn)
+            if output is not None:
+                self.panel.addObserver(output, event, self._on_drawn)
+        self._output, self._opacity, self._corrected = output, None, False
+        self.ui.segmentsTableView.setSegmentationNode(output)
+        self.ui.show3DButton.setSegmentationNode(output)
+        self.ui.show3DButton.enabled = self.ui.opacitySlider.enabled = output is not None
+
+    def _on_drawn(self, caller, event) -> None:
+        self._corrected = True
+        self.panel.refresh()
+
+    def _show_opacity(self) -> None:
+        """The slider's opacity to the fill, when it was moved or the output is another."""
+        if self._output is None or self._opacity == self.state.opacity:
+            return
+        display = self._output.GetDisplayNode()
+        if display is not None:
+            self._opacity = self.state.opacity
+            display.SetOpacity2DFill(self._opacity)
+
+    def _show_texts(self, texts: tuple) -> None:
+        if texts == self._texts:
+            return
+        self._texts = texts
+        warnings, numbers, segments, about = texts
+        ui = self.ui
+        ui.warningsLabel.text = "\n".join(f"{_WARNING_SIGN} {one}" for one in warnings)
+        ui.warningsLabel.visible = bool(warnings)
+        cells.fill(ui.numbersTable, [list(row) for row in numbers])
+        ui.numbersTable.visible = bool(numbers)
+        cells.fill(ui.ahaTable, [list(row) for row in segments])
+        ui.ahaGroupBox.visible = bool(segments)
+        ui.numbersLabel.text = about
+        ui.copyNumbersButton.enabled = bool(numbers)
+
+    def _can_undo(self) -> bool:
+        return (self._last is not None and not self.panel.run.busy
+                and self._last.written.segmentation is self._output
+                and self._output.GetScene() is not None)
+
+    def _on_undo(self) -> None:
+        """What was drawn since then goes with it; the editor's own Undo keeps that of an old
+        output, of a new one the user is asked."""
+        from deepgmm.scene.outputs import undo
+
+        if not self._can_undo():
+            return
+        written = self._last.written
+        new = written.before is None
+        if new and self._corrected and not slicer.util.confirmOkCancelDisplay(
+                _("You changed segments since Apply. Undo Apply takes the whole segmentation "
+                  "away, with these changes."), windowTitle=_("DeepGMM - Undo Apply")):
+            return
+        if not new:
+            self._editor.save_for_undo(written.segmentation)
+        elif self.ui.segmentEditorWidget.segmentationNodeID() == self._output.GetID():
+            self._editor.close()
+        if new:
+            self._follow(None)
+        undo(written)
+        self.panel.run.last = None
+        self.panel.tell(_("Apply was undone: the segmentation it made is gone.") if new else
+                        _("Apply was undone: segments and numbers are what they were before."))
+        self.panel.refresh_now()
+
+    def _on_copy(self) -> None:
+        qt.QApplication.clipboard().setText(numbers_as_text(self._output))
+        self.panel.tell(_("The numbers are on the clipboard: paste them into a spreadsheet."))
+
+
+def texts_of(output, corrected: bool) -> tuple:
+    """Warnings, rows of numbers, rows of AHA segments, and a line about the fit.
+
+    Parameters
+    ----------
+    corrected : whether segments were changed since.
+    """
+    if output is None:
+        return (), (), (), _("There is no result yet.")
+    from deepgmm.scene.read_back import provenance_of, records
+
+    said = provenance_of(output)
+    numbers = tuple(
+        (row["Tissue"], _number(row["Volume (ml)"]),
+         _interval(row["90 % from (ml)"], row["90 % to (ml)"]),
+         _number(row["Percent of wall"], 0))
+        for row in records(output, "Numbers"))
+    segments = tuple(
+        (f"{row['Segment']} {row['Name']}", _number(row["Wall (ml)"]),
+         _number(row["Scar (% of wall)"], 0), _number(row["Edema (% of wall)"], 0))
+        for row in records(output, "AHA segments"))
+    return (tuple(said.get("warnings", ())), numbers, segments,
+            _about(said, corrected) if numbers else _("No result of DeepGMM in this segmentation."))
+
+
+def _about(said: dict, corrected: bool) -> str:
+    left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
+    parts = [_("Method: {method}.").format(method=said.get("method", "?"))]
+    if left_out:
+        parts.append(_("Slices left out: {slices}.").format(slices=", ".join(left_out)))
+    if locked:
+        parts.append(_("Slices locked: {slices}.").format(slices=", ".join(map(str, locked))))
+    parts.append(_("You changed segments since: these numbers are of the last Apply.") if corrected
+                 else _("Numbers are of the last Apply; what you change by hand is not in them."))
+    return " ".join(parts)
+
+
+def numbers_as_text(output) -> str:
+    """Numbers and AHA segments with all their digits, as spreadsheets take them."""
+    from deepgmm.scene.read_back import records
+
+    parts = []
+    for role in ("Numbers", "AHA segments"):
+        rows = records(output, role)
+        if rows:
+            lines = [list(rows[0]), *(["" if v is None else str(v) for v in row.values()]
+                                      for row in rows)]
+            parts.append("\n".join("\t".join(line) for line in lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{low:.1f} - {high:.1f}"

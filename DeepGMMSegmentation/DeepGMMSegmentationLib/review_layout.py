@@ -1,0 +1,135 @@
+"""bSSFP, LGE and T2 side by side, in the plane of the slices, linked; and back."""
+
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from deepgmm.study.words import Role
+from DeepGMMSegmentationLib.inputs import reference, volumes
+from DeepGMMSegmentationLib.panel import Panel, Section
+
+#: Number of the layout; any that no other module is likely to take.
+LAYOUT = 70451
+
+#: Views of one group are linked with each other only: the user's own stay as they are.
+_GROUP = 70451
+
+_COLOURS = {Role.BSSFP: "#6F9BD1", Role.LGE: "#E2A33C", Role.T2: "#7FB77E"}
+
+
+def view_name(role: Role) -> str:
+    """The name of the slice view of a sequence, the layout's own."""
+    return f"DeepGMM{role.title}"
+
+
+def description(roles: list[Role]) -> str:
+    """The layout of these sequences, as Slicer reads it."""
+    views = "".join(
+        f'<item><view class="vtkMRMLSliceNode" singletontag="{view_name(role)}">'
+        '<property name="orientation" action="default">Axial</property>'
+        f'<property name="viewlabel" action="default">{role.title}</property>'
+        f'<property name="viewcolor" action="default">{_COLOURS[role]}</property>'
+        f'<property name="viewgroup" action="default">{_GROUP}</property>'
+        "</view></item>" for role in roles)
+    return f'<layout type="horizontal" split="true">{views}</layout>'
+
+
+class ReviewLayoutSection(Section):
+    """The button that shows the layout, and gives the user's own back."""
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        self._before: int | None = None
+        self._shown: tuple = ()
+        ui.reviewLayoutButton.connect("toggled(bool)", self._on_toggled)
+        slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
+
+    def refresh(self) -> None:
+        chosen = {} if self.state is None else volumes(self.state)
+        self.ui.reviewLayoutButton.enabled = bool(chosen)
+        if self._before is not None and not chosen:
+            self._give_back()
+        elif self._before is not None and self._shown != _key(chosen):
+            self._show(chosen)
+
+    def exit(self) -> None:
+        self._give_back()
+
+    def close(self) -> None:
+        self._give_back()
+
+    def cleanup(self) -> None:
+        self._give_back()
+        self.ui.reviewLayoutButton.disconnect("toggled(bool)", self._on_toggled)
+        slicer.app.layoutManager().disconnect("layoutChanged(int)", self._on_layout)
+
+    def _on_toggled(self, wanted: bool) -> None:
+        chosen = {} if self.state is None else volumes(self.state)
+        if not wanted:
+            self._give_back()
+        elif chosen:
+            self._before = self._node().GetViewArrangement()
+            self._show(chosen)
+
+    def _on_layout(self, layout: int) -> None:
+        """The user chose another layout himself: that is his own now."""
+        if layout != LAYOUT and self._before is not None:
+            self._before, self._shown = None, ()
+            self._tick(False)
+
+    def _show(self, chosen: dict) -> None:
+        """The layout of these sequences, each in its view."""
+        self._shown = _key(chosen)
+        node, text = self._node(), description(list(chosen))
+        if not node.AddLayoutDescription(LAYOUT, text):
+            node.SetLayoutDescription(LAYOUT, text)
+        slicer.app.layoutManager().setLayout(LAYOUT)
+        try:
+            self._fill(chosen)
+        except InputError as error:
+            self._give_back()
+            self.panel.tell(_("The review layout cannot be shown: {reason}").format(reason=error))
+
+    def _fill(self, chosen: dict) -> None:
+        from deepgmm.scene.views import look_at, point_on, turn_to
+
+        volume, heart = reference(self.state), self._heart()
+        middle = point_on(volume, volume.GetImageData().GetDimensions()[2] // 2, heart)
+        manager = slicer.app.layoutManager()
+        for role, node in chosen.items():
+            widget = manager.sliceWidget(view_name(role))
+            layers, view = widget.mrmlSliceCompositeNode(), widget.mrmlSliceNode()
+            layers.SetBackgroundVolumeID(node.GetID())
+            layers.SetForegroundVolumeID(None)
+            layers.SetLabelVolumeID(None)
+            turn_to(view, volume)
+            widget.sliceLogic().FitSliceToVolume(volume, *view.GetDimensions()[:2])
+            look_at(view, middle, heart)
+        for role in chosen:  # once all are alike
+            manager.sliceWidget(view_name(role)).mrmlSliceCompositeNode().SetLinkedControl(True)
+
+    def _heart(self):
+        """What lies in the middle of the views: the LV mask or the result."""
+        drawn = (self.state.mask, self.state.output)
+        return next((node for node in drawn
+                     if node is not None and node.IsA("vtkMRMLSegmentationNode")), None)
+
+    def _give_back(self) -> None:
+        """The layout that was there before, if ours is still shown."""
+        before, self._before, self._shown = self._before, None, ()
+        if before is not None and self._node().GetViewArrangement() == LAYOUT:
+            slicer.app.layoutManager().setLayout(before)
+        self._tick(False)
+
+    def _tick(self, wanted: bool) -> None:
+        button = self.ui.reviewLayoutButton
+        blocked = button.blockSignals(True)
+        button.checked = wanted
+        button.blockSignals(blocked)
+
+    def _node(self):
+        return slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+
+
+def _key(chosen: dict) -> tuple:
+    return tuple((role, node.GetID()) for role, node in chosen.items())

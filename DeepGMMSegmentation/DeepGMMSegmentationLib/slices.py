@@ -1,0 +1,264 @@
+"""The slices: used or left out and why, locked, how sure the fit is; a click goes there."""
+
+from dataclasses import dataclass
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.inputs import reference
+from DeepGMMSegmentationLib.panel import Panel, Section, scene
+from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
+
+_INDEX, _USE, _LOCKED, _LEVEL, _UNCERTAINTY, _NOTE = range(6)
+
+#: The uncertainty that is painted strongest, if no slice has more.
+_MUCH = 0.3
+_QUIET = (128, 128, 128)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the table says of a slice.
+
+    Attributes
+    ----------
+    masked : whether there is LV mask on it; what else is there is shown greyed.
+    used, locked : what the user wants.
+    lockable : whether there are segments that it could keep.
+    level, uncertainty : of the last result, "" and None where there is none.
+    note : why it is left out, or what the last result warns of.
+    """
+
+    index: int
+    masked: bool
+    used: bool
+    locked: bool
+    lockable: bool
+    level: str
+    uncertainty: float | None
+    note: str
+
+
+def rows_to_show(state: PanelState, volume, masked: set[int]) -> list[Row]:
+    """A row for every slice of a volume's grid.
+
+    Parameters
+    ----------
+    masked : the slices with LV mask.
+    """
+    excluded, locked = slices_chosen(state, volume)
+    said = result_rows(state, volume)
+    lockable = bool(said)
+    return [_row(index, index in masked, excluded, lockable and index in locked, lockable,
+                 said.get(index, {}))
+            for index in range(volume.GetImageData().GetDimensions()[2])]
+
+
+def result_rows(state: PanelState, volume) -> dict[int, dict]:
+    """The rows of the last result in the output, by slice; none if it lies on another grid."""
+    output = state.output
+    if output is None or volume is None:
+        return {}
+    from deepgmm.scene.read_back import slices_of
+
+    lies_on = output.GetNodeReference(output.GetReferenceImageGeometryReferenceRole())
+    rows = slices_of(output)
+    count = volume.GetImageData().GetDimensions()[2]
+    return {row["index"]: row for row in rows} if lies_on is volume and len(rows) == count else {}
+
+
+def _row(index: int, masked: bool, excluded: dict[int, str], locked: bool, lockable: bool,
+         said: dict) -> Row:
+    note = said.get("warning", "")
+    if not masked:
+        note = _("No LV mask here")
+    elif index in excluded:
+        note = excluded[index]
+    elif said.get("why"):
+        note = _("Left out of the last result: {reason}").format(reason=said["why"])
+    level = {"base": _("base"), "mid": _("mid"), "apex": _("apex")}.get(said.get("level", ""), "")
+    return Row(index, masked, masked and index not in excluded, locked, lockable, level,
+               said.get("uncertainty"), note)
+
+
+def by_uncertainty(rows: list[Row]) -> list[int]:
+    """Slices that the last result is not sure of, the least certain first; not the locked ones."""
+    seen = [row for row in rows if row.uncertainty is not None and not row.locked]
+    return [row.index for row in sorted(seen, key=lambda row: -row.uncertainty)]
+
+
+class SlicesSection(Section):
+    """The table of slices, and the way to the next one to look at."""
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        self._shown: list[Row] = []
+        self._volume = None
+        self._masked: tuple[tuple, set[int]] = ((), set())
+        table = ui.sliceTable
+        cells.prepare(table, [_("Slice"), _("Use"), _("Lock"), _("Level"), _("Uncertainty"),
+                              _("Note")])
+        for column, width in ((_INDEX, 44), (_USE, 40), (_LOCKED, 44), (_LEVEL, 52),
+                              (_UNCERTAINTY, 84)):
+            table.setColumnWidth(column, width)
+        table.horizontalHeaderItem(_LOCKED).setToolTip(
+            _("A locked slice keeps the segments that it has now."))
+        table.horizontalHeaderItem(_UNCERTAINTY).setToolTip(
+            _("Of the last result: mean over the LV mask, from 0 to 1."))
+        table.connect("cellChanged(int,int)", self._on_changed)
+        table.connect("cellClicked(int,int)", self._on_clicked)
+        table.connect("currentCellChanged(int,int,int,int)", self._on_moved)
+        ui.nextUncertainButton.connect("clicked()", self._on_next)
+
+    def refresh(self) -> None:
+        volume = None if self.state is None else reference(self.state)
+        if volume is not None and volume.GetImageData() is None:
+            volume = None
+        self._volume = volume
+        self._show([] if volume is None else rows_to_show(self.state, volume, self._look(volume)))
+        self._show_next()
+
+    def close(self) -> None:
+        self._volume, self._masked = None, ((), set())
+
+    def cleanup(self) -> None:
+        table = self.ui.sliceTable
+        table.disconnect("cellChanged(int,int)", self._on_changed)
+        table.disconnect("cellClicked(int,int)", self._on_clicked)
+        table.disconnect("currentCellChanged(int,int,int,int)", self._on_moved)
+        self.ui.nextUncertainButton.disconnect("clicked()", self._on_next)
+
+    def _look(self, volume) -> set[int]:
+        """The slices with LV mask; looked at again only when something was changed."""
+        mask = self.state.mask
+        if mask is None or (mask.IsA("vtkMRMLVolumeNode") and mask.GetImageData() is None):
+            return set(range(volume.GetImageData().GetDimensions()[2]))
+        key = (mask.GetID(), tuple(self.state.maskSegmentIDs), *_changed(mask), volume.GetID(),
+               volume.GetMTime())
+        if key != self._masked[0]:
+            from deepgmm.scene.labels import masked_slices
+
+            try:
+                found = masked_slices(mask, self.state.maskSegmentIDs, volume)
+            except InputError:  # what is wrong with the mask is said beside it
+                found = set(range(volume.GetImageData().GetDimensions()[2]))
+            self._masked = (key, found)
+        return self._masked[1]
+
+    def _show(self, rows: list[Row]) -> None:
+        if rows == self._shown:
+            return
+        table, before = self.ui.sliceTable, self._shown
+        most = max([_MUCH, *(row.uncertainty or 0 for row in rows)])
+        blocked = table.blockSignals(True)
+        cells.set_rows(table, len(rows))
+        for number, row in enumerate(rows):
+            if number >= len(before) or row != before[number]:
+                _fill(table, number, row, most)
+        table.blockSignals(blocked)
+        self._shown = rows
+
+    def _on_clicked(self, number: int, column: int) -> None:
+        self._go(number)
+
+    def _on_moved(self, number: int, column: int, before: int, before_column: int) -> None:
+        if number != before:
+            self._go(number)
+
+    def _go(self, number: int) -> None:
+        """Every slice view to this slice."""
+        if self._volume is None or not 0 <= number < len(self._shown):
+            return
+        from deepgmm.scene.views import point_on, show_slice
+
+        mask = self.state.mask
+        drawn = mask is not None and mask.IsA("vtkMRMLSegmentationNode")
+        try:
+            show_slice(scene(), point_on(self._volume, self._shown[number].index,
+                                         self.state.output or (mask if drawn else None)))
+        except InputError as error:
+            self.panel.tell(str(error))
+        self._show_next()
+
+    def _show_next(self) -> None:
+        order, button = by_uncertainty(self._shown), self.ui.nextUncertainButton
+        button.enabled = bool(order)
+        button.toolTip = _("Go to slice {index}").format(
+            index=self._after(order)) if order else _("There is no result yet.")
+
+    def _on_next(self) -> None:
+        order = by_uncertainty(self._shown)
+        if order:
+            number = self._after(order)
+            self.ui.sliceTable.setCurrentCell(number, _INDEX)  # rows are slices
+            self._go(number)
+
+    def _after(self, order: list[int]) -> int:
+        """The slice that follows the present one in an order, which begins again at its end."""
+        present = self.ui.sliceTable.currentRow()
+        return order[(order.index(present) + 1) % len(order)] if present in order else order[0]
+
+    def _on_changed(self, number: int, column: int) -> None:
+        """A box that was ticked, or a reason that was written."""
+        row, item = self._shown[number], self.ui.sliceTable.item(number, column)
+        ticked = item.checkState() == qt.Qt.Checked
+        excluded, locked = slices_chosen(self.state, self._volume)
+        if column == _USE and ticked:
+            excluded.pop(row.index, None)
+        elif column == _USE:
+            excluded[row.index] = _left_out()
+        elif column == _LOCKED:
+            locked = sorted({*locked, row.index} if ticked else {*locked} - {row.index})
+        elif column == _NOTE and not row.used:
+            excluded[row.index] = " ".join(item.text().split()) or _left_out()
+        with slicer.util.NodeModify(self.state.parameterNode):
+            self.state.slicesOf = self._volume
+            self.state.excluded, self.state.locked = excluded, locked
+        self.panel.refresh()
+
+
+def _changed(mask) -> list[int]:
+    """When what tells where a mask is drawn was last changed."""
+    if not mask.IsA("vtkMRMLSegmentationNode"):
+        return [mask.GetMTime(), mask.GetImageData().GetMTime()]
+    content = mask.GetSegmentation()
+    layers = (content.GetLayerDataObject(i) for i in range(content.GetNumberOfLayers()))
+    return [mask.GetMTime(), content.GetMTime(), *(layer.GetMTime() for layer in layers)]
+
+
+def _left_out() -> str:
+    return _("left out by the user")
+
+
+def _fill(table, number: int, row: Row, most: float) -> None:
+    texts = {_INDEX: str(row.index), _LEVEL: row.level, _NOTE: row.note,
+             _UNCERTAINTY: "" if row.uncertainty is None else f"{row.uncertainty:.2f}"}
+    for column in range(table.columnCount):
+        item = cells.cell(table, number, column)
+        item.setFlags(_flags(row, column))
+        if column in texts:
+            item.setText(texts[column])
+        item.setToolTip(row.note if column == _NOTE else "")
+        item.setForeground(qt.QBrush() if row.masked and row.used
+                           else qt.QBrush(qt.QColor(*_QUIET)))
+    table.item(number, _USE).setCheckState(_tick(row.used))
+    table.item(number, _LOCKED).setCheckState(_tick(row.locked))
+    strength = 0 if row.uncertainty is None else round(200 * row.uncertainty / most)
+    table.item(number, _UNCERTAINTY).setBackground(qt.QBrush(qt.QColor(255, 140, 0, strength)))
+
+
+def _flags(row: Row, column: int):
+    """What can be done with a cell; the reason of a slice that was left out may be written."""
+    flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
+    if column == _USE and row.masked or column == _LOCKED and (row.lockable and row.masked):
+        flags |= qt.Qt.ItemIsUserCheckable
+    if column == _NOTE and row.masked and not row.used:
+        flags |= qt.Qt.ItemIsEditable
+    return flags
+
+
+def _tick(wanted: bool):
+    return qt.Qt.Checked if wanted else qt.Qt.Unchecked

@@ -1,0 +1,1 @@
+"""Background work: a worker process, what is said to it, and whoever speaks to it."""

@@ -1,0 +1,114 @@
+"""The 16 segments of the American Heart Association, from the insertions of the right ventricle.
+
+Cerqueira et al., Standardized myocardial segmentation and nomenclature for tomographic imaging of
+the heart, Circulation 2002;105:539-542. The 17th, the apex proper, is not on short-axis slices.
+At base and mid the septum lies between the two insertions and is halved; the rest of the wall is
+divided into four. At the apex the four segments are of 90 degrees, the septal one about the
+septum's middle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.result import Result
+from deepgmm.review.slices import LEVELS, levels
+from deepgmm.study.study import BoolArray, FloatArray
+from deepgmm.study.words import Tissue
+
+#: Name by number, 1 to 16.
+SEGMENTS: dict[int, str] = dict(enumerate((
+    *(f"{level} {where}" for level in ("Basal", "Mid") for where in (
+        "anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")),
+    *(f"Apical {where}" for where in ("anterior", "septal", "inferior", "lateral"))), start=1))
+
+#: In the order in which they are met from the anterior insertion across the septum to the
+#: inferior one and on along the free wall back: which of the six of a level, and of the four.
+_SIX = (1, 2, 3, 4, 5, 0)
+_FOUR = (1, 2, 3, 0)
+
+_WALL = (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)
+
+
+def aha_segments(mask: BoolArray, points: FloatArray, level: str,
+                 spacing: tuple[float, float]) -> npt.NDArray[np.uint8]:
+    """The number of the segment in which each pixel of a slice lies.
+
+    Parameters
+    ----------
+    mask : (rows, columns) LV mask, whose middle is the centre.
+    points : (2, 2) row and column of the anterior and the inferior RV insertion. The septum is
+        the shorter way between them.
+    level : "base", "mid" or "apex".
+    spacing : of rows and of columns, mm.
+
+    Returns
+    -------
+    (rows, columns), 0 outside the mask.
+    """
+    inside = np.argwhere(mask)
+    centre = inside.mean(axis=0)
+    angles = _angle(inside, centre, spacing)
+    anterior, inferior = _angle(points, centre, spacing)
+    septum = (inferior - anterior + np.pi) % (2 * np.pi) - np.pi  # signed: which way round
+    along = ((angles - anterior) * np.sign(septum)) % (2 * np.pi)
+    septum = abs(septum)
+    first = 6 * LEVELS.index(level) + 1
+    numbers = np.zeros(mask.shape, np.uint8)
+    if level == "apex":
+        begun = (along - septum / 2 + np.pi / 4) % (2 * np.pi)
+        which = np.asarray(_FOUR)[np.minimum((begun / (np.pi / 2)).astype(int), 3)]
+    else:
+        ends = np.concatenate([[septum / 2, septum],
+                               septum + (2 * np.pi - septum) * np.arange(1, 4) / 4])
+        which = np.asarray(_SIX)[np.searchsorted(ends, along, side="right")]
+    numbers[tuple(inside.T)] = first + which
+    return numbers
+
+
+def aha_rows(result: Result) -> list[dict[str, Any]]:
+    """Scar and edema of every segment, as JSON values.
+
+    Returns
+    -------
+    list of dict
+        One of each segment in which any wall was found: `segment`, its number; `name`;
+        `wall_ml`; `scar_percent`, microvascular obstruction with it, and `edema_percent`, both
+        of the segment's wall, None where that tissue was not sought. Empty without RV insertion
+        points, or where no slice has a level (`deepgmm.review.slices.levels`).
+    """
+    study = result.study
+    if study.insertion_points is None:
+        return []
+    counts = np.zeros((len(SEGMENTS) + 1, max(Tissue) + 1), int)
+    spacing = (study.geometry.spacing[1], study.geometry.spacing[0])
+    for index, level in levels(study).items():
+        points = study.insertion_points[index]
+        if index in study.slices and np.isfinite(points).all():
+            numbers = aha_segments(study.mask[index], points, level, spacing)
+            np.add.at(counts, (numbers, result.labels[index]), 1)
+    return [_row(number, name, counts[number], result) for number, name in SEGMENTS.items()
+            if counts[number, list(_WALL)].any()]
+
+
+def _row(number: int, name: str, counts: npt.NDArray[np.int_], result: Result) -> dict[str, Any]:
+    wall = int(counts[list(_WALL)].sum())
+
+    def percent(*tissues: Tissue) -> float | None:
+        if tissues[0] not in result.tissues:
+            return None
+        return 100.0 * float(counts[list(tissues)].sum()) / wall
+
+    return {"segment": number, "name": name,
+            "wall_ml": wall * result.study.geometry.voxel_volume,
+            "scar_percent": percent(Tissue.SCAR, Tissue.MVO),
+            "edema_percent": percent(Tissue.EDEMA)}
+
+
+def _angle(points: npt.NDArray[Any], centre: FloatArray,
+           spacing: tuple[float, float]) -> npt.NDArray[np.float64]:
+    y, x = ((points - centre) * spacing).T
+    return np.asarray(np.arctan2(y, x))

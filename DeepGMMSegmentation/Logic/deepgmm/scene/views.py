@@ -1,0 +1,125 @@
+"""Slice views in the plane of a stack: turned, stepped and moved to its slices."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.scene.places import Place, as_array, ijk_to_ras, is_bending, place_of, to_world
+from deepgmm.study.orientation import turn_of
+
+if TYPE_CHECKING:
+    import slicer
+
+Point = npt.NDArray[np.float64]
+
+#: Slicer counts millimetres to the right, front and top, ITK to the left, back and top.
+_TO_RAS = np.array([-1.0, -1.0, 1.0])
+
+#: How much wider than the heart a view is shown.
+_AROUND = 2.0
+
+
+def turn_to(view: slicer.vtkMRMLSliceNode, volume: slicer.vtkMRMLVolumeNode) -> None:
+    """Lay a view into the plane of a volume's slices, turned as they are read, a slice a step.
+
+    Slicer's own `RotateToVolumePlane` takes the axis of the volume that is nearest to the view's
+    present one, which need not be that of its slices.
+
+    Raises
+    ------
+    InputError
+        A volume whose slices are on no grid.
+    """
+    place = _place(volume)
+    turn = turn_of(place.geometry)
+    right, up = turn.right * _TO_RAS, -turn.down * _TO_RAS
+    matrix = view.GetSliceToRAS()
+    for column, axis in enumerate((right, up, np.cross(right, up))):
+        for row in range(3):
+            matrix.SetElement(row, column, float(axis[row]))
+    view.UpdateMatrices()
+    view.SetSliceSpacingModeToPrescribed()
+    across, along, step = place.geometry.spacing
+    view.SetPrescribedSliceSpacing(across, along, step)
+
+
+def point_on(volume: slicer.vtkMRMLVolumeNode, index: int,
+             heart: slicer.vtkMRMLSegmentationNode | None = None) -> Point:
+    """(3,) RAS: a point on a slice, in the middle of a segmentation if there is one, else of the
+    slice.
+
+    Raises
+    ------
+    InputError
+        A volume whose slices are on no grid, or that has no such slice.
+    """
+    columns, rows, slices = volume.GetImageData().GetDimensions()
+    if not 0 <= index < slices:
+        raise InputError(f"there is no slice {index}: the volume has {slices}, 0 to {slices - 1}")
+    place = _place(volume)
+    normal = place.matrix[:3, 2] / np.linalg.norm(place.matrix[:3, 2])
+    first = place.matrix @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1]
+    far = index * np.linalg.norm(place.matrix[:3, 2]) if place.along is None \
+        else place.along[index]
+    point = first[:3] + far * normal
+    bounds = bounds_of(heart)
+    if bounds is not None:
+        aside = (bounds[0] + bounds[1]) / 2 * _TO_RAS - point
+        point = point + aside - (aside @ normal) * normal
+    return np.asarray(point * _TO_RAS)
+
+
+def bounds_of(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Point, Point] | None:
+    """Lowest and highest RAS of the voxels drawn in a segmentation; None where there are none."""
+    if segmentation is None:
+        return None
+    import slicer
+
+    content, found = segmentation.GetSegmentation(), []
+    for layer in range(content.GetNumberOfLayers()):
+        voxels, extent = content.GetLayerDataObject(layer), [0, -1, 0, -1, 0, -1]
+        # The bounds that Slicer gives are of the labelmap, which may be as large as the image.
+        if voxels.IsA("vtkOrientedImageData") and slicer.vtkOrientedImageDataResample. \
+                CalculateEffectiveExtent(voxels, extent):
+            found += _corners(voxels, extent, segmentation.GetParentTransformNode())
+    return (np.min(found, axis=0), np.max(found, axis=0)) if found else None
+
+
+def _corners(voxels: Any, extent: list[int], transform: Any) -> list[Point]:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    voxels.GetImageToWorldMatrix(matrix)
+    to_ras = (np.eye(4) if is_bending(transform) else to_world(transform)) @ as_array(matrix)
+    ends = zip(extent[::2], extent[1::2])
+    return [(to_ras @ [*corner, 1])[:3] for corner in itertools.product(*ends)]
+
+
+def show_slice(scene: slicer.vtkMRMLScene, point: Point) -> None:
+    """Move every slice view of a scene to the plane through a point; none is panned."""
+    import slicer
+
+    views = slicer.vtkMRMLSliceNode
+    views.JumpAllSlices(scene, *(float(v) for v in point), views.OffsetJumpSlice)
+
+
+def look_at(view: slicer.vtkMRMLSliceNode, point: Point,
+            heart: slicer.vtkMRMLSegmentationNode | None = None) -> None:
+    """Bring a point to the middle of a view, and the heart near enough to fill half of it."""
+    bounds = bounds_of(heart)
+    if bounds is not None:
+        across, up, deep = view.GetFieldOfView()
+        nearer = _AROUND * float((bounds[1] - bounds[0]).max()) / min(across, up)
+        if nearer < 1:
+            view.SetFieldOfView(across * nearer, up * nearer, deep)
+    view.JumpSliceByCentering(*(float(v) for v in point))
+
+
+def _place(volume: Any) -> Place:
+    size = volume.GetImageData().GetDimensions()
+    return place_of(ijk_to_ras(volume), size, volume.GetParentTransformNode(), "the volume")

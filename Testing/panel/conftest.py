@@ -1,0 +1,74 @@
+"""A panel on stand-ins, and a patient in its scene."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+pytest.importorskip("PySide6", reason="PySide6 is not installed (extra `test`)",
+                    exc_type=ImportError)
+pytest.importorskip("slicer", reason="slicer-core is not installed (extra `scene`)")
+
+ROOT = Path(__file__).resolve().parents[2]
+# Only for this import: slicer-core takes whatever lies in a folder `slicer` on the path.
+sys.path.insert(0, str(ROOT / "Testing"))
+import standins  # noqa: E402
+
+sys.path.remove(str(ROOT / "Testing"))
+standins.install()
+sys.path += [str(ROOT / folder) for folder in ("Testing/scene", "Testing/library")
+             if str(ROOT / folder) not in sys.path]
+
+from panels import A_PATIENT, Panel, Patient, open_panel, put_patient  # noqa: E402
+
+if TYPE_CHECKING:
+    from PySide6.QtWidgets import QWidget
+
+
+@pytest.fixture
+def a_scene() -> Iterator[Any]:
+    """The application's scene, empty of anyone's data; nothing of it is left for the next test."""
+    from standins.session import begin, end
+
+    begin()
+    import slicer
+
+    yield slicer.mrmlScene
+    end()
+
+
+@pytest.fixture
+def a_panel(a_scene: Any) -> Iterator[Panel]:
+    """The module, opened by a user in an empty scene."""
+    panel = open_panel()
+    yield panel
+    panel.close()
+
+
+@pytest.fixture
+def a_patient_in_the_scene(a_scene: Any) -> Patient:
+    """Five slices of a phantom's bSSFP, LGE and T2, and a segmentation of its ventricle."""
+    return put_patient(A_PATIENT)
+
+
+@pytest.fixture
+def screenshot(tmp_path: Path) -> Callable[[QWidget, str], Path]:
+    """Write a widget as a picture into the folder that DEEPGMM_SCREENSHOTS names."""
+    folder = Path(os.environ.get("DEEPGMM_SCREENSHOTS", tmp_path))
+
+    def take(widget: QWidget, name: str) -> Path:
+        import slicer
+
+        folder.mkdir(parents=True, exist_ok=True)
+        slicer.app.processEvents()
+        path = folder / f"{name}.png"
+        assert widget.grab().save(str(path))
+        return path
+
+    return take

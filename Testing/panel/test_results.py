@@ -1,0 +1,247 @@
+"""The result on the panel: segments, numbers, warnings, opacity, undo; again in a loaded scene."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import qt
+import slicer
+from finished import finish, open_again
+from standins import dialogs
+from test_scene_undo import state_of
+
+from deepgmm.scene.read_back import records
+from deepgmm.scene.segments import our_segments
+from deepgmm.study.words import Tissue
+
+FOUR = ["Blood", "Myocardium", "Edema", "Scar"]
+
+
+@pytest.fixture
+def a_ready_panel(a_panel, a_patient_in_the_scene):
+    a_patient_in_the_scene.choose(a_panel)
+    return a_panel
+
+
+def cells(table) -> list[list[str]]:
+    return [[table.item(row, column).text() for column in range(table.columnCount)]
+            for row in range(table.rowCount)]
+
+
+def scribble(panel, patient) -> None:
+    """Change a segment of the output, as the segment editor does."""
+    output = panel.state.output
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(output, "scar", patient.lge)
+    drawn[2, :20, :20] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, output, "scar", patient.lge)
+    panel.settle()
+
+
+def test_before_the_first_result_there_is_nothing_to_show(a_ready_panel) -> None:
+    ui = a_ready_panel.ui
+    assert ui.numbersLabel.text == "There is no result yet."
+    assert ui.numbersTable.isHidden() and ui.ahaGroupBox.isHidden() and ui.warningsLabel.isHidden()
+    for button in (ui.undoButton, ui.copyNumbersButton, ui.show3DButton):
+        assert not button.enabled
+
+
+def test_volumes_intervals_and_shares_of_the_wall(a_ready_panel, a_patient_in_the_scene) -> None:
+    result = finish(a_ready_panel, a_patient_in_the_scene)
+
+    rows = cells(a_ready_panel.ui.numbersTable)
+    assert [row[0] for row in rows] == FOUR
+    for tissue, row in zip(result.tissues, rows):
+        assert row[1] == f"{result.volume(tissue):.1f}"
+        low, high = result.volume_interval(tissue)
+        assert row[2] == f"{low:.1f} - {high:.1f}"
+    wall = sum(result.volume(t) for t in result.tissues[1:])
+    assert rows[0][3] == "" and rows[3][3] == f"{100 * result.volume('scar') / wall:.0f}"
+    assert not a_ready_panel.ui.numbersTable.isHidden()
+    assert "not in them" in a_ready_panel.ui.numbersLabel.text
+    assert a_ready_panel.ui.segmentsTableView.segmentationNode() is a_ready_panel.state.output
+    assert a_ready_panel.ui.show3DButton.segmentationNode() is a_ready_panel.state.output
+
+
+def test_aha_segments_are_there_once_there_are_insertion_points(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    study, lge = a_patient_in_the_scene.phantom.study, a_patient_in_the_scene.lge
+    points = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "RV")
+    to_lps = study.geometry.index_to_world()
+    for row, column in study.insertion_points[2]:
+        ras = to_lps @ [column, row, 2, 1] * [-1, -1, 1, 1]
+        points.AddControlPoint(*map(float, ras[:3]))
+    assert lge.GetTransformNodeID() is None
+    a_ready_panel.state.insertionPoints = points
+
+    result = finish(a_ready_panel, a_patient_in_the_scene)
+
+    rows = cells(a_ready_panel.ui.ahaTable)
+    assert not a_ready_panel.ui.ahaGroupBox.isHidden()
+    assert rows[0][0] == "1 Basal anterior" and len(rows) == 16
+    wall = sum(row["Wall (ml)"] for row in records(a_ready_panel.state.output, "AHA segments"))
+    assert wall == pytest.approx(sum(result.volume(t) for t in result.tissues[1:]))
+
+
+def test_warnings_of_fit_and_scene_are_all_there(a_ready_panel, a_patient_in_the_scene) -> None:
+    mask = a_patient_in_the_scene.mask
+    other = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    other.CopyContent(a_patient_in_the_scene.t2)
+    other.SetSpacing(0.5, 0.5, 3.0)
+    mask.SetReferenceImageGeometryParameterFromVolumeNode(other)
+
+    finish(a_ready_panel, a_patient_in_the_scene, ("it did not settle in slice 3",), into=mask)
+
+    text = a_ready_panel.ui.warningsLabel.text
+    assert "it did not settle in slice 3" in text and "drawn on another grid" in text
+    assert not a_ready_panel.ui.warningsLabel.isHidden()
+
+
+def test_the_opacity_is_that_of_the_output(a_ready_panel, a_patient_in_the_scene) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    display = a_ready_panel.state.output.GetDisplayNode()
+    assert display.GetOpacity2DFill() == pytest.approx(0.5)
+
+    a_ready_panel.ui.opacitySlider.value = 0.2
+    a_ready_panel.settle()
+    assert display.GetOpacity2DFill() == pytest.approx(0.2)
+
+    display.SetOpacity2DFill(0.9)  # the user's own choice, in Segmentations
+    a_ready_panel.widget.panel.refresh_now()
+    assert display.GetOpacity2DFill() == pytest.approx(0.9)
+
+
+def test_numbers_go_to_the_clipboard_with_all_their_digits(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    result = finish(a_ready_panel, a_patient_in_the_scene)
+
+    a_ready_panel.ui.copyNumbersButton.click()
+
+    lines = qt.QApplication.clipboard().text().splitlines()
+    assert lines[0].split("\t")[:2] == ["Tissue", "Volume (ml)"]
+    assert float(lines[4].split("\t")[1]) == result.volume("scar")
+    assert lines[1].split("\t")[-1] == ""  # blood is no share of the wall
+
+
+def test_undo_takes_a_new_segmentation_away(a_ready_panel, a_patient_in_the_scene) -> None:
+    before = slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode")
+    finish(a_ready_panel, a_patient_in_the_scene)
+    assert a_ready_panel.ui.undoButton.enabled
+
+    a_ready_panel.ui.undoButton.click()
+    a_ready_panel.settle()
+
+    assert a_ready_panel.state.output is None and not dialogs.asked
+    assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLTableNode") == before
+    assert a_ready_panel.ui.numbersLabel.text == "There is no result yet."
+    assert not a_ready_panel.ui.undoButton.enabled
+    finish(a_ready_panel, a_patient_in_the_scene)  # and once more
+    assert [row[0] for row in cells(a_ready_panel.ui.numbersTable)] == FOUR
+
+
+@pytest.mark.parametrize("answer", ["Ok", "Cancel"])
+def test_undo_asks_before_corrections_go(
+    a_ready_panel, a_patient_in_the_scene, answer: str
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    scribble(a_ready_panel, a_patient_in_the_scene)
+    assert "changed segments since" in a_ready_panel.ui.numbersLabel.text
+
+    dialogs.answer(answer)
+    a_ready_panel.ui.undoButton.click()
+    a_ready_panel.settle()
+
+    assert "with these changes" in dialogs.asked[-1].text
+    assert (a_ready_panel.state.output is None) == (answer == "Ok")
+
+
+def test_undo_brings_back_what_was_in_an_existing_segmentation(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    output = a_ready_panel.state.output
+    scribble(a_ready_panel, a_patient_in_the_scene)
+    corrected = state_of(output)
+    a_ready_panel.state.excluded = {1: "blurred"}
+    a_ready_panel.state.slicesOf = a_patient_in_the_scene.lge
+    finish(a_ready_panel, a_patient_in_the_scene)
+    assert state_of(output) != corrected
+
+    a_ready_panel.ui.undoButton.click()
+    a_ready_panel.settle()
+
+    assert state_of(output) == corrected and not dialogs.asked
+    assert "Slices left out" not in a_ready_panel.ui.numbersLabel.text
+    assert not a_ready_panel.ui.undoButton.enabled
+
+
+def test_undo_is_of_the_output_that_is_shown(a_ready_panel, a_patient_in_the_scene) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+
+    a_ready_panel.ui.outputSelector.setCurrentNode(a_patient_in_the_scene.mask)
+    a_ready_panel.settle()
+
+    assert not a_ready_panel.ui.undoButton.enabled
+    assert a_ready_panel.ui.numbersLabel.text == "No result of DeepGMM in this segmentation."
+
+
+def test_an_output_that_the_user_deletes_is_forgotten(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+
+    slicer.mrmlScene.RemoveNode(a_ready_panel.state.output)
+    a_ready_panel.settle()
+
+    assert a_ready_panel.ui.segmentsTableView.segmentationNode() is None
+    assert not a_ready_panel.ui.undoButton.enabled
+    assert a_ready_panel.ui.numbersTable.isHidden()
+
+
+def test_a_table_that_the_user_deletes_is_missed_without_harm(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+
+    for role in ("Numbers", "Slices"):
+        slicer.mrmlScene.RemoveNode(
+            a_ready_panel.state.output.GetNodeReference(f"DeepGMM.{role}"))
+    a_ready_panel.widget.panel.refresh_now()
+
+    assert a_ready_panel.ui.numbersTable.isHidden()
+    assert not a_ready_panel.ui.nextUncertainButton.enabled
+    a_ready_panel.ui.undoButton.click()
+    assert a_ready_panel.state.output is None
+
+
+def test_a_loaded_scene_shows_everything_again(
+    a_ready_panel, a_patient_in_the_scene, tmp_path
+) -> None:
+    ui, state = a_ready_panel.ui, a_ready_panel.state
+    state.slicesOf, state.excluded, state.locked = a_patient_in_the_scene.lge, {1: "blurred"}, [3]
+    result = finish(a_ready_panel, a_patient_in_the_scene, ("it did not settle in slice 3",))
+    ui.opacitySlider.value = 0.3
+    a_ready_panel.settle()
+    shown = [cells(ui.numbersTable), cells(ui.sliceTable), ui.numbersLabel.text,
+             ui.warningsLabel.text]
+    path = str(tmp_path / "heart.mrb")
+    assert slicer.mrmlScene.WriteToMRB(path)
+
+    open_again(path)
+
+    assert [cells(ui.numbersTable), cells(ui.sliceTable), ui.numbersLabel.text,
+            ui.warningsLabel.text] == shown
+    state = a_ready_panel.state
+    assert dict(state.excluded) == {1: "blurred"} and list(state.locked) == [3]
+    assert ui.opacitySlider.value == pytest.approx(0.3)
+    assert state.output.GetDisplayNode().GetOpacity2DFill() == pytest.approx(0.3)
+    assert not ui.undoButton.enabled  # it was of another session
+    assert tuple(our_segments(state.output)) == result.tissues
+    scar = slicer.util.arrayFromSegmentBinaryLabelmap(
+        state.output, our_segments(state.output)[Tissue.SCAR], state.lge)
+    np.testing.assert_array_equal(scar != 0, result.labels == Tissue.SCAR)
+    said = json.loads(state.output.GetAttribute("DeepGMM.Provenance"))
+    assert said["excluded_slices"] == {"1": "blurred"}

@@ -1,0 +1,10 @@
+# A stand-in for the step that writes an extension's description; see SlicerConfig.cmake.
+set(lines "name ${PROJECT_NAME}\nversion ${PROJECT_VERSION}\n")
+foreach(key HOMEPAGE CATEGORY CONTRIBUTORS DESCRIPTION ICONURL SCREENSHOTURLS DEPENDS)
+  if(NOT EXTENSION_${key})
+    message(FATAL_ERROR "EXTENSION_${key} is not set")
+  endif()
+  string(TOLOWER ${key} word)
+  string(APPEND lines "${word} ${EXTENSION_${key}}\n")
+endforeach()
+file(WRITE ${CMAKE_BINARY_DIR}/metadata.txt "${lines}")
