@@ -41,11 +41,13 @@ class DeepGMMSegmentation(ScriptedLoadableModule):
 
 
 def register_resources():
-    """Offer our own terms, and the sample patient in Sample Data; neither needs the network."""
-    from DeepGMMSegmentationLib import sample, terms
+    """Offer our own terms, and the sample patient in Sample Data; neither needs the network.
+    Scenes that were saved in the review layout can be opened."""
+    from DeepGMMSegmentationLib import review_layout, sample, terms
 
     terms.register(_FOLDER)
     sample.register(_FOLDER)
+    review_layout.register()
 
 
 class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -27,7 +27,7 @@ class ApplySection(Section):
         self._choices: list = []
         self._output = None
         self._shown: tuple = ()
-        self._warming = Warming(panel.refresh)
+        self._warming = Warming(self._on_warm)
         ui.applyButton.connect("clicked()", self._on_pressed)
         slicer.app.connect("aboutToQuit()", run.close)
 
@@ -51,10 +51,6 @@ class ApplySection(Section):
     def enter(self) -> None:
         self._complete = None
         self._warming.start()
-        other = dependencies.other_version()
-        if other:
-            self.panel.tell(_("Python also finds DeepGMM {version} elsewhere. This module uses its "
-                              "own; your scripts may not.").format(version=other))
         self.panel.refresh()
 
     def close(self) -> None:
@@ -68,6 +64,13 @@ class ApplySection(Section):
         slicer.app.disconnect("aboutToQuit()", run.close)
         run.close()
         run.forget()
+
+    def _on_warm(self) -> None:
+        other = dependencies.other_version()
+        if other:
+            self.panel.tell(_("Python also finds DeepGMM {version} elsewhere. This module uses its "
+                              "own; your scripts may not.").format(version=other))
+        self.panel.refresh()
 
     def _missing(self) -> list[str]:
         if self.state is None:
@@ -131,6 +134,8 @@ class ApplySection(Section):
         if changed:
             said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
                             "some of which you have changed since.")
+        for warning in outcome.warnings:
+            self.panel.log(sentence(warning))
         self.panel.tell(said)
         self.panel.refresh()
 

@@ -26,18 +26,18 @@ def is_there(node) -> bool:
 
 def reference(state: PanelState):
     """The volume on whose grid the study lies, or None."""
-    from deepgmm.scene.inputs import grid_role
-
     nodes = volumes(state)
-    return nodes[grid_role(tuple(nodes))] if nodes else None
+    if not nodes:
+        return None
+    from deepgmm.scene.inputs import grid_role  # not before the panel needs it: it takes a while
+
+    return nodes[grid_role(tuple(nodes))]
 
 
 def arguments(state: PanelState) -> dict:
     """What `deepgmm.scene.inputs.study_from_nodes` is to be called with."""
-    from deepgmm.scene.stacks import shown_frame
-
     found = {role.value: node for role, node in volumes(state).items()}
-    cine = shown_frame(state.bssfp) if state.matchFrame else None
+    cine = _cine_shown(state) if state.matchFrame else None
     if cine is not None:
         found |= {"bssfp": cine[0], "phase": "match"}
     kinds = {Role.LGE: state.lgeKind, Role.T2: state.t2Kind}
@@ -47,6 +47,15 @@ def arguments(state: PanelState) -> dict:
         "excluded": slices_chosen(state, reference(state))[0],
         "insertions": state.insertionPoints if is_there(state.insertionPoints) else None,
     }
+
+
+def _cine_shown(state: PanelState):
+    """The sequence of which bSSFP shows a frame, and which; None where it shows none."""
+    if not is_there(state.bssfp):
+        return None
+    from deepgmm.scene.stacks import shown_frame
+
+    return shown_frame(state.bssfp)
 
 
 def missing(state: PanelState) -> list[str]:
@@ -111,10 +120,10 @@ def _is_empty(segment) -> bool:
 
 
 def _wrong_insertions(state: PanelState) -> list[str]:
-    from deepgmm.scene.insertions import count_points
-
     if not is_there(state.insertionPoints):
         return []
+    from deepgmm.scene.insertions import count_points
+
     count = count_points(state.insertionPoints)
     if not count:
         return [_("There is no RV insertion point yet: place the anterior one, then the inferior "
@@ -179,9 +188,7 @@ class InputsSection(Section):
         self._observed = nodes
 
     def _show_cine(self, state: PanelState) -> None:
-        from deepgmm.scene.stacks import shown_frame
-
-        self.ui.matchFrameCheckBox.enabled = shown_frame(state.bssfp) is not None
+        self.ui.matchFrameCheckBox.enabled = _cine_shown(state) is not None
 
     def _show_tissues(self, state: PanelState) -> None:
         nodes = volumes(state)
@@ -189,9 +196,8 @@ class InputsSection(Section):
             self.ui.tissuesLabel.text = _("Any of bSSFP, LGE and T2 may be left empty; together "
                                           "they tell edema and scar apart.")
             return
-        lines = [*_wrong_volumes(nodes), *_wrong_insertions(state),
-                 will_be_found(list(nodes))]
-        self.ui.tissuesLabel.text = "\n".join(lines)
+        found = _wrong_volumes(nodes) or [will_be_found(list(nodes))]
+        self.ui.tissuesLabel.text = "\n".join([*found, *_wrong_insertions(state)])
 
     def _on_place(self) -> None:
         state = self.state

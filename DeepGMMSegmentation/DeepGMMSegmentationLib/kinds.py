@@ -53,9 +53,11 @@ class KindSection(Section):
 
     def _of_last_run(self, state: PanelState) -> str:
         """What the sequence was taken for when the output was made; empty where nobody knows."""
+        if state.output is None:
+            return ""
         from deepgmm.scene.outputs import PROVENANCE
 
-        text = "" if state.output is None else state.output.GetAttribute(PROVENANCE) or ""
+        text = state.output.GetAttribute(PROVENANCE) or ""
         if text != self._last[0]:
             self._last = (text, self._kind_in(text))
         return self._last[1]

@@ -1,9 +1,12 @@
 """The LV mask drawn and checked here."""
 
+from collections.abc import Callable
+
 import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from DeepGMMSegmentationLib.apply import sentence
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.inputs import is_there, reference, volumes
 from DeepGMMSegmentationLib.panel import Panel, Section
@@ -15,7 +18,8 @@ class MaskSection(Section):
     def __init__(self, ui, panel: Panel, editor: EditorSection) -> None:
         super().__init__(ui, panel)
         self._editor = editor
-        self._reported = None
+        self._about: Callable[[], tuple] | None = None
+        self._then: tuple = ()
         ui.createMaskButton.connect("clicked()", self._on_create)
         ui.fillMaskButton.connect("clicked()", self._on_fill)
         ui.checkMaskButton.connect("clicked()", self._on_check)
@@ -28,8 +32,8 @@ class MaskSection(Section):
         ui.createMaskButton.enabled = volume is not None
         ui.fillMaskButton.enabled = drawable and volume is not None
         ui.checkMaskButton.enabled = volume is not None and is_there(state.mask)
-        if self._reported is None or self._reported != self._looked_at():
-            self._reported = None
+        if self._about is None or self._about() != self._then:
+            self._about = None
             ui.maskReportLabel.text = "" if volume is not None else _(
                 "Choose LGE, T2 or bSSFP first: the mask is drawn on its slices.")
 
@@ -60,30 +64,38 @@ class MaskSection(Section):
             state.maskSegmentIDs = [SEGMENT]
         self._editor.show(mask, volume, "Draw", SEGMENT)
         self.ui.segmentEditorWidget.rotateSliceViewsToSegmentation()
-        self.panel.tell(_("Draw around the left ventricle, blood and wall together: click along "
-                          "the outline, right-click to close it. Some slices may be skipped: Fill "
-                          "between slices does them."))
+        self._say(_("Draw around the left ventricle, blood and wall together, in a slice view: "
+                    "drag or click along the outline, right-click to close it. Slices may be "
+                    "skipped: Fill between slices does them."), self._mask_now)
 
     def _on_fill(self) -> None:
         state = self.state
         self._editor.show(state.mask, reference(state), "Fill between slices",
                           self._first_segment())
-        self.panel.tell(_("In the editor below: Initialize shows what would be filled, Apply "
-                          "fills it."))
+        self._say(_("In the editor below, Initialize shows what would be filled, and Apply fills "
+                    "it."), self._mask_now)
 
     def _on_check(self) -> None:
-        self.ui.maskReportLabel.text = self._report()
-        self._reported = self._looked_at()
+        self._say(self._report(), self._looked_at)
 
-    def _looked_at(self) -> tuple | None:
-        """What a report is about; it says nothing of another mask, or of this one changed."""
+    def _say(self, text: str, about: Callable[[], tuple]) -> None:
+        """Show a text as long as what it is about stays the same."""
+        self.ui.maskReportLabel.text = text
+        self._about, self._then = about, about()
+
+    def _mask_now(self) -> tuple:
+        mask = None if self.state is None else self.state.mask
+        return (mask.GetID(),) if is_there(mask) else ()
+
+    def _looked_at(self) -> tuple:
+        """What a report is about: it says nothing of this mask changed, or on another grid."""
         state = self.state
         volume = None if state is None else reference(state)
         if volume is None or not is_there(state.mask):
-            return None
+            return ()
         mask = state.mask
         content = mask.GetSegmentation() if mask.IsA("vtkMRMLSegmentationNode") else mask
-        return mask.GetID(), content.GetMTime(), tuple(state.maskSegmentIDs), volume.GetID()
+        return (*self._mask_now(), content.GetMTime(), *state.maskSegmentIDs, volume.GetID())
 
     def _report(self) -> str:
         from deepgmm.scene.drawing import drawn_faults
@@ -94,7 +106,7 @@ class MaskSection(Section):
         try:
             faults, warnings = drawn_faults(state.mask, state.maskSegmentIDs, volume, role.title)
         except InputError as error:
-            return str(error)
-        if not faults:
-            return "\n".join([_("No hole, island or missing slice was found."), *warnings])
-        return "\n".join(f"\N{BULLET} {one}" for one in [*faults, *warnings])
+            return sentence(str(error))
+        lines = [str(fault) for fault in faults] or [
+            _("no hole, island or missing slice was found")]
+        return "\n".join(sentence(line) for line in [*lines, *warnings])

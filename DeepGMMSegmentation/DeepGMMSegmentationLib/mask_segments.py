@@ -21,8 +21,10 @@ class MaskSegments(Section):
         mask, chosen = state.mask, list(state.maskSegmentIDs)
         drawn = (mask is not None and mask.GetScene() is not None
                  and mask.IsA("vtkMRMLSegmentationNode"))
-        if mask is not self._mask:
-            chosen = self._of_new(mask, chosen) if drawn else []
+        if not drawn:
+            chosen = []
+        elif mask is not self._mask or chosen and not _any_of(mask, chosen):
+            chosen = self._of_new(mask, chosen)
         self._mask, self._chosen = mask, chosen
         if chosen != list(state.maskSegmentIDs):
             state.maskSegmentIDs = chosen
@@ -63,3 +65,7 @@ class MaskSegments(Section):
     def _on_chosen(self, chosen) -> None:
         if self.state is not None and not self._showing:
             self.state.maskSegmentIDs = list(chosen)
+
+
+def _any_of(mask, chosen: list[str]) -> bool:
+    return any(mask.GetSegmentation().GetSegment(one) is not None for one in chosen)

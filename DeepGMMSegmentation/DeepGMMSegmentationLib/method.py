@@ -259,10 +259,10 @@ def about_device(state: PanelState, machine: dict | None) -> str:
             name=wanted.upper())
     name, memory = found[wanted]["name"], found[wanted]["memory"]
     if wanted == Device.CPU:
-        name = _("the CPU ({count} threads)").format(count=machine["threads"])
+        name = _("the CPU (threads: {count})").format(count=machine["threads"])
     lines = [_("Runs on {name}, {memory:.0f} GB of memory.").format(
         name=name, memory=memory / 2**30) if memory else _("Runs on {name}.").format(name=name)]
     if wanted == Device.CPU and state.method in _NETWORK_PER_SLICE:
-        lines.append(_("This method can take minutes on a CPU; Pretrained and Automatic take "
-                       "seconds."))
+        lines.append(_("This method is slow on a CPU, and with the paper's preset it takes "
+                       "minutes."))
     return "\n".join(lines)

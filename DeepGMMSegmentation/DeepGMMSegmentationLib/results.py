@@ -27,7 +27,7 @@ class ResultsSection(Section):
         cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
                                         _("% of wall")])
         cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Scar (%)"), _("Edema (%)")])
-        for table, widths in ((ui.numbersTable, (150, 90, 130)), (ui.ahaTable, (170, 80, 80))):
+        for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (170, 80, 80))):
             for column, width in enumerate(widths):
                 table.setColumnWidth(column, width)
         ui.segmentsTableView.statusColumnVisible = False

@@ -34,6 +34,13 @@ def description(roles: list[Role]) -> str:
     return f'<layout type="horizontal" split="true">{views}</layout>'
 
 
+def register() -> None:
+    """Make the layout known, so that a scene that was saved in it can be opened."""
+    manager = slicer.app.layoutManager()
+    if manager is not None:  # Slicer may run without a window
+        manager.layoutLogic().GetLayoutNode().AddLayoutDescription(LAYOUT, description(list(Role)))
+
+
 class ReviewLayoutSection(Section):
     """The button that shows the layout, and gives the user's own back."""
 
@@ -41,16 +48,22 @@ class ReviewLayoutSection(Section):
         super().__init__(ui, panel)
         self._before: int | None = None
         self._shown: tuple = ()
+        self._framed = True
         ui.reviewLayoutButton.connect("toggled(bool)", self._on_toggled)
         slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
 
     def refresh(self) -> None:
         chosen = {} if self.state is None else volumes(self.state)
         self.ui.reviewLayoutButton.enabled = bool(chosen)
+        if self._before is None and self._node().GetViewArrangement() == LAYOUT:
+            self._adopt(chosen)
         if self._before is not None and not chosen:
             self._give_back()
         elif self._before is not None and self._shown != _key(chosen):
             self._show(chosen)
+        elif self._before is not None and not self._framed:
+            self._framed = True
+            self._frame(chosen)
 
     def exit(self) -> None:
         self._give_back()
@@ -71,6 +84,12 @@ class ReviewLayoutSection(Section):
             self._before = self._node().GetViewArrangement()
             self._show(chosen)
 
+    def _adopt(self, chosen: dict) -> None:
+        """A scene was opened that had been saved in the layout; it says nothing of another."""
+        self._before = slicer.vtkMRMLLayoutNode.SlicerLayoutConventionalView
+        self._shown = _key(chosen)
+        self._tick(True)
+
     def _on_layout(self, layout: int) -> None:
         """The user chose another layout himself: that is his own now."""
         if layout != LAYOUT and self._before is not None:
@@ -89,24 +108,33 @@ class ReviewLayoutSection(Section):
         except InputError as error:
             self._give_back()
             self.panel.tell(_("The review layout cannot be shown: {reason}").format(reason=error))
+            return
+        self._framed = False  # the views have no size before the window has laid them out
+        self.panel.refresh()
 
     def _fill(self, chosen: dict) -> None:
-        from deepgmm.scene.views import look_at, point_on, turn_to
+        from deepgmm.scene.views import turn_to
 
-        volume, heart = reference(self.state), self._heart()
-        middle = point_on(volume, volume.GetImageData().GetDimensions()[2] // 2, heart)
-        manager = slicer.app.layoutManager()
+        volume = reference(self.state)
         for role, node in chosen.items():
-            widget = manager.sliceWidget(view_name(role))
-            layers, view = widget.mrmlSliceCompositeNode(), widget.mrmlSliceNode()
+            layers, view = _layers(role), _view(role)
             layers.SetBackgroundVolumeID(node.GetID())
             layers.SetForegroundVolumeID(None)
             layers.SetLabelVolumeID(None)
             turn_to(view, volume)
-            widget.sliceLogic().FitSliceToVolume(volume, *view.GetDimensions()[:2])
-            look_at(view, middle, heart)
         for role in chosen:  # once all are alike
-            manager.sliceWidget(view_name(role)).mrmlSliceCompositeNode().SetLinkedControl(True)
+            _layers(role).SetLinkedControl(True)
+
+    def _frame(self, chosen: dict) -> None:
+        """The heart's middle slice in the middle of every view."""
+        from deepgmm.scene.views import look_at, point_on
+
+        volume, heart = reference(self.state), self._heart()
+        middle = point_on(volume, volume.GetImageData().GetDimensions()[2] // 2, heart)
+        for role in chosen:
+            view = _view(role)
+            _widget(role).sliceLogic().FitSliceToVolume(volume, *view.GetDimensions()[:2])
+            look_at(view, middle, heart)
 
     def _heart(self):
         """What lies in the middle of the views: the LV mask or the result."""
@@ -129,6 +157,18 @@ class ReviewLayoutSection(Section):
 
     def _node(self):
         return slicer.app.layoutManager().layoutLogic().GetLayoutNode()
+
+
+def _widget(role: Role):
+    return slicer.app.layoutManager().sliceWidget(view_name(role))
+
+
+def _view(role: Role):
+    return _widget(role).mrmlSliceNode()
+
+
+def _layers(role: Role):
+    return _widget(role).mrmlSliceCompositeNode()
 
 
 def _key(chosen: dict) -> tuple:

@@ -62,12 +62,12 @@ def result_rows(state: PanelState, volume) -> dict[int, dict]:
     output = state.output
     if output is None or volume is None:
         return {}
-    from deepgmm.scene.read_back import slices_of
+    from deepgmm.scene.read_back import is_of, slices_of
 
-    lies_on = output.GetNodeReference(output.GetReferenceImageGeometryReferenceRole())
     rows = slices_of(output)
     count = volume.GetImageData().GetDimensions()[2]
-    return {row["index"]: row for row in rows} if lies_on is volume and len(rows) == count else {}
+    return {row["index"]: row for row in rows} if len(rows) == count and is_of(output, volume) \
+        else {}
 
 
 def _row(index: int, masked: bool, excluded: dict[int, str], locked: bool, lockable: bool,

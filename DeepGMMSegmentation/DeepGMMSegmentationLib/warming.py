@@ -1,4 +1,4 @@
-"""What Apply will import, imported ahead beside the window instead of in it."""
+"""What Apply and the mask's check will import, imported ahead beside the window, not in it."""
 
 import importlib
 import logging
@@ -9,7 +9,8 @@ import qt
 
 #: Imported in this order; none of them imports torch.
 MODULES = ("SimpleITK", "deepgmm.jobs.tasks", "deepgmm.scene.inputs", "deepgmm.scene.outputs",
-           "deepgmm.scene.labels", "deepgmm.weights.shelf")
+           "deepgmm.scene.labels", "deepgmm.weights.shelf", "deepgmm.scene.drawing",
+           "scipy.ndimage")
 
 
 class Warming:

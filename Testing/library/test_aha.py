@@ -9,6 +9,7 @@ import pytest
 
 from deepgmm.result import Result
 from deepgmm.review.aha import SEGMENTS, aha_rows, aha_segments
+from deepgmm.review.locked import keep_locked
 from deepgmm.review.report import report
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Geometry, Sequence, Study
@@ -132,9 +133,13 @@ def test_obstruction_counts_as_scar_and_a_tissue_not_sought_has_no_number(
     assert second["edema_percent"] is None
 
 
-def test_slices_left_out_do_not_count(a_ring_with_insertions) -> None:
-    a_ring_with_insertions.study.excluded[0] = "left out by the user"
-    assert [row["segment"] for row in aha_rows(a_ring_with_insertions)] == list(range(7, 17))
+def test_slices_left_out_do_not_count_unless_they_are_locked(a_ring_with_insertions) -> None:
+    result = a_ring_with_insertions
+    drawn = result.labels.copy()
+    result.study.excluded[0] = "left out by the user"
+    result.labels[0] = 0
+    assert [row["segment"] for row in aha_rows(result)] == list(range(7, 17))
+    assert [row["segment"] for row in aha_rows(keep_locked(result, drawn, [0]))] == [*SEGMENTS]
 
 
 def test_the_report_has_them_where_insertions_are_known(a_ring_with_insertions) -> None:

@@ -14,6 +14,7 @@ from study_files import options, save_all
 
 from deepgmm import read_study, segment
 from deepgmm.cli.main import main
+from deepgmm.study.coordinates import ventricle_coordinates
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.quality import Finding, find_faults, proposals
 from deepgmm.study.study import Sequence, Study
@@ -202,6 +203,14 @@ def test_a_wall_that_does_not_close_is_found() -> None:
         study = spoilt(Role.BSSFP, opened(clean(), part)[1])
         assert found(study) == wanted
         assert ("no closed wall" in reasons(study)) is bool(wanted)
+
+
+def test_coordinates_that_have_been_taken_are_used() -> None:
+    study = spoilt(Role.BSSFP, opened(clean(), 0.45)[1])
+    taken = ventricle_coordinates(study, study.slices)
+    assert find_faults(study, taken) == find_faults(study) != []
+    nowhere = replace(taken, depth=np.zeros_like(taken.depth))
+    assert find_faults(study, nowhere) == []
 
 
 def test_a_given_wall_that_does_not_close_is_found() -> None:

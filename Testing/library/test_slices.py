@@ -99,7 +99,7 @@ def test_the_levels_of_phantom_patients_are_right() -> None:
 @pytest.mark.parametrize(("text", "wanted"), [
     ("slice 3: LGE is blurred", {3}),
     ("the fit reached its last step before it settled in slices 0-2, 5", {0, 1, 2, 5}),
-    ("to leave the slices named out, say --slices 0-2,5", set()),
+    ("it is proposed to leave slices 0, 3 out, which keeps 1-2, 4", {0, 3}),
     ("T2 was resampled onto the LGE grid (linear)", set()),
 ])
 def test_the_slices_that_a_warning_names(text: str, wanted: set[int]) -> None:

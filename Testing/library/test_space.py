@@ -14,7 +14,7 @@ from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import free_energy, sweep
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
-from deepgmm.study.coordinates import ventricle_coordinates
+from deepgmm.study.coordinates import box_of, ventricle_coordinates
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role
 
@@ -38,6 +38,16 @@ def packed(study: Study) -> tuple[PixelBatch, Ventricle, np.ndarray]:
     y, x = np.mgrid[:80, :60]
     r = np.hypot((y - 40) * 1.0, (x - 30) * 1.5)
     return batch, ventricle, pack(np.stack([r, r])).numpy()
+
+
+def test_the_box_of_a_mask_stays_within_the_image() -> None:
+    image = np.arange(48).reshape(6, 8)
+    mask = np.zeros((6, 8), bool)
+    mask[1, 4] = mask[3, 6] = True
+    assert image[box_of(mask)].tolist() == image[1:4, 4:7].tolist()
+    assert image[box_of(mask, around=1)].tolist() == image[:5, 3:].tolist()
+    assert image[box_of(mask, around=9)].tolist() == image.tolist()
+    assert image[box_of(np.zeros_like(mask), around=1)].size == 0
 
 
 def test_depth_and_angle_are_in_millimetres_and_radians() -> None:

@@ -11,12 +11,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workers import LIMIT, ODD, STARTED, children_of, do, ends, polled, the, until, until_said
+from test_floors import heavy_packages_loaded_by
+from workers import (
+    LIMIT,
+    ODD,
+    STARTED,
+    children_of,
+    do,
+    ends,
+    needs_proc,
+    polled,
+    the,
+    until,
+    until_said,
+)
 
 import deepgmm
 from deepgmm.jobs import client
 from deepgmm.jobs.client import Cancelled, Done, Failed, Progress, Ready, Said, State, Worker
 from deepgmm.jobs.protocol import ProtocolError
+from deepgmm.study.phantom import make_patient
 
 
 @pytest.fixture(scope="module", params=STARTED)
@@ -139,6 +153,7 @@ def test_an_answer_that_crosses_the_cancel_is_dropped(a_worker: Worker) -> None:
     assert [e for e in a_worker.poll() if not isinstance(e, Said)] == []
 
 
+@needs_proc
 @pytest.mark.parametrize("started", STARTED)
 def test_one_that_does_not_listen_is_killed_after_half_a_second(a_starter, started: str) -> None:
     now, others = [0.0], children_of(os.getpid())
@@ -170,13 +185,34 @@ def test_a_job_given_while_it_starts_waits_for_nothing_but_the_start(a_starter) 
     assert the(Done, events).job == number
 
 
+@needs_proc
 def test_cancelled_before_the_process_has_come_up(a_starter) -> None:
+    """It goes on coming up."""
     worker = a_starter()
     number = do(worker, "echo")
     worker.cancel()
-    assert until(worker, Cancelled) == Cancelled(number)
+    assert worker.state is State.STARTING and worker.poll() == [Cancelled(number)]
+    others = children_of(os.getpid())
     do(worker, "echo")
     assert until(worker, Done).job == number + 1
+    assert worker.pid in others
+
+
+@needs_proc
+def test_one_that_does_not_come_up_is_given_up(a_starter) -> None:
+    now, others = [0.0], children_of(os.getpid())
+    worker = a_starter(sys.executable, "-c", "import time; time.sleep(1000)",
+                       clock=lambda: now[0])
+    number = do(worker, "echo")
+    (first,) = set(children_of(os.getpid())) - set(others)
+    now[0] = client.START_LIMIT - 1
+    assert worker.poll() == []
+    now[0] = client.START_LIMIT
+    failed = the(Failed, worker.poll())
+    assert (failed.job, failed.kind) == (number, "crash")
+    assert failed.message == ("the background process did not start in 3 minutes: try again; "
+                              "the log says more")
+    assert worker.state is State.STARTING and ends(first)
 
 
 def test_cancelled_while_it_warms_the_worker_goes_on_warming(a_starter) -> None:
@@ -188,7 +224,8 @@ def test_cancelled_while_it_warms_the_worker_goes_on_warming(a_starter) -> None:
     number = do(worker, "echo")
     worker.cancel()
     events = polled(worker, Ready)
-    assert [type(e) for e in events] == [Cancelled, Ready] and events[0].job == number
+    assert [type(e) for e in events] == [Cancelled, Ready] and the(Cancelled, events).job == number
+    assert [e for e in worker.poll() if not isinstance(e, Said)] == []
     assert (worker.pid, worker.state) == (pid, State.IDLE)
 
 
@@ -297,3 +334,45 @@ def test_no_thread_stays_behind(a_starter) -> None:
     while threading.active_count() > before:
         assert time.monotonic() - began < LIMIT
         time.sleep(0.01)
+
+
+def test_memory_is_given_back_after_a_while(a_starter) -> None:
+    worker = a_starter(sys.executable, ODD, "idle")
+    do(worker, "echo")
+    until_said(worker, "memory given back", polled(worker, Done))
+    do(worker, "echo")
+    until(worker, Done)
+
+
+def test_networks_are_let_go_with_the_memory() -> None:
+    from deepgmm.jobs.machine import free_memory
+    from deepgmm.methods.pretrained import _kept
+
+    deepgmm.segment(make_patient(1001, slices=1).study, deepgmm.Settings(method="pretrained"))
+    assert _kept.cache_info().currsize > 0
+    free_memory()
+    assert _kept.cache_info().currsize == 0
+
+
+def test_whoever_speaks_to_a_worker_loads_nothing_heavy() -> None:
+    assert heavy_packages_loaded_by("import deepgmm.jobs.client, deepgmm.jobs.tasks") == []
+
+
+def test_in_slicer_slicers_python_is_started(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = tmp_path / ("PythonSlicer.exe" if sys.platform == "win32" else "PythonSlicer")
+    python.touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("SLICER_HOME", raising=False)
+    assert client.default_command() == [sys.executable, "-m", "deepgmm.jobs.worker"]
+    monkeypatch.setenv("SLICER_HOME", str(tmp_path))
+    assert client.default_command() == [str(python), "-m", "deepgmm.jobs.worker"]
+
+
+def test_the_worker_finds_this_library_before_any_other(tmp_path: Path) -> None:
+    given = {"HOME": "there", "PYTHONPATH": str(tmp_path)}
+    made = client.with_library(given)
+    library = str(Path(deepgmm.__file__).resolve().parents[1])
+    assert made["PYTHONPATH"] == library + os.pathsep + str(tmp_path)
+    assert made["HOME"] == "there" and given["PYTHONPATH"] == str(tmp_path)
+    assert client.with_library({})["PYTHONPATH"] == library

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
 from typing import Any, TypeVar
+
+import pytest
 
 from deepgmm.jobs.client import Event, Said, Worker
 
@@ -17,6 +18,9 @@ ODD, LAUNCHER = str(STANDINS / "odd_worker.py"), str(STANDINS / "launcher.py")
 STARTED = {"direct": [sys.executable, ODD], "by a launcher": [sys.executable, LAUNCHER, ODD]}
 #: Nothing here takes so long, in seconds, unless it hangs.
 LIMIT = 60.0
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(),
+                                reason="which processes run is read from /proc")
 
 Kind = TypeVar("Kind")
 
@@ -94,10 +98,3 @@ def children_of(pid: int) -> list[int]:
             if parent == pid and alive(int(folder.name)):
                 found.append(int(folder.name))
     return found
-
-
-def nothing_left_of(worker: Worker) -> bool:
-    """Close it; whether its process and its launcher end."""
-    pids = [pid for pid in (worker.pid, *children_of(os.getpid())) if pid is not None]
-    worker.close()
-    return all(map(ends, pids))

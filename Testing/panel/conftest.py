@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -11,21 +12,50 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-pytest.importorskip("PySide6", reason="PySide6 is not installed (extra `test`)",
-                    exc_type=ImportError)
-pytest.importorskip("slicer", reason="slicer-core is not installed (extra `scene`)")
 
 ROOT = Path(__file__).resolve().parents[2]
-# Only for this import: slicer-core takes whatever lies in a folder `slicer` on the path.
-sys.path.insert(0, str(ROOT / "Testing"))
-import standins  # noqa: E402
+#: These look at files only, and run without Qt and Slicer.
+FILES_ONLY = {"test_packaging.py"}
 
-sys.path.remove(str(ROOT / "Testing"))
-standins.install()
-sys.path += [str(ROOT / folder) for folder in ("Testing/scene", "Testing/library")
-             if str(ROOT / folder) not in sys.path]
 
-from panels import A_PATIENT, Panel, Patient, open_panel, put_patient  # noqa: E402
+def _missing() -> str:
+    """Why there can be no panel here; empty where there can."""
+    for package, extra in (("PySide6.QtWidgets", "test"), ("slicer", "scene")):
+        try:
+            importlib.import_module(package)
+        except ImportError:
+            return f"{package} cannot be imported (extra `{extra}`)"
+    return ""
+
+
+MISSING = _missing()
+
+if not MISSING:
+    # Only for this import: slicer-core takes whatever lies in a folder `slicer` on the path.
+    sys.path.insert(0, str(ROOT / "Testing"))
+    import standins
+
+    sys.path.remove(str(ROOT / "Testing"))
+    standins.install()
+    sys.path += [str(ROOT / folder)
+                 for folder in ("Testing/scene", "Testing/library", "DeepGMMSegmentation")
+                 if str(ROOT / folder) not in sys.path]
+
+    from panels import A_PATIENT, Panel, Patient, open_panel, put_patient
+
+
+class _Skipped(pytest.Module):
+    """A file of tests that cannot even be imported here."""
+
+    def collect(self) -> list[pytest.Item]:
+        pytest.skip(MISSING, allow_module_level=True)
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Any:
+    if not MISSING or module_path.name in FILES_ONLY or module_path.parent.name != "panel":
+        return None
+    return _Skipped.from_parent(parent, path=module_path)
+
 
 if TYPE_CHECKING:
     from PySide6.QtWidgets import QWidget

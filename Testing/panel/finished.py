@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import slicer
-from panels import Panel, Patient
+from panels import MODULE, Panel, Patient
 from standins.session import settle
 
 from deepgmm.result import Result
@@ -17,6 +18,9 @@ from deepgmm.review.slices import slice_rows
 from deepgmm.scene.inputs import study_from_nodes
 from deepgmm.scene.labels import labels_of
 from deepgmm.scene.outputs import write_result
+
+if str(MODULE.parent) not in sys.path:  # as Slicer has it, for tests of parts of the panel
+    sys.path.insert(0, str(MODULE.parent))
 
 #: How sure the result is of its label, slice by slice: least of slice 3, then of slice 1.
 SURE = (0.95, 0.7, 0.9, 0.6, 0.97)

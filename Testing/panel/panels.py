@@ -13,10 +13,10 @@ import numpy as np
 import slicer
 from scenes import add_segment, filled
 from standins.application import (
-    qSlicerMainWindow,
     qSlicerScriptedLoadableModule,
     qSlicerScriptedLoadableModuleWidget,
 )
+from standins.main_window import qSlicerMainWindow
 from standins.session import settle, wait_until
 
 from deepgmm.study.phantom.patient import PhantomPatient, make_patient
@@ -64,7 +64,7 @@ class Panel:
     def window(self, width: int = 1500, height: int = 950) -> Any:
         """The application's window with this panel at its left, shown."""
         if self._window is None:
-            self._window = qSlicerMainWindow(self.inside, self._known.title)
+            self._window = qSlicerMainWindow(self._known.name)
         self._window.resize(width, height)
         self._window.show()
         settle()

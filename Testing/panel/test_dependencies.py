@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import slicer
-import workers  # noqa: F401
 from DeepGMMSegmentationLib import dependencies
 from standins import dialogs
 

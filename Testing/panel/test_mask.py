@@ -56,7 +56,7 @@ def test_create_opens_the_editor_on_lges_grid_with_draw(a_panel, a_widget,
     assert a_widget.currentSegmentID() == "LV"
     assert a_widget.activeEffect().name == "Draw"
     assert not a_panel.ui.editorCollapsibleButton.collapsed
-    assert "blood and wall together" in a_panel.ui.statusLabel.text
+    assert "blood and wall together" in a_panel.ui.maskReportLabel.text
 
 
 def test_what_is_drawn_is_what_is_segmented(a_panel, a_patient_in_the_scene) -> None:
@@ -94,6 +94,11 @@ def test_fill_between_slices_opens_that_effect_for_the_mask(a_panel, a_widget,
     assert a_widget.activeEffect().name == "Fill between slices"
     assert a_widget.segmentationNode() is patient.mask
     assert a_widget.currentSegmentID() == patient.mask_segment
+    a_panel.settle()
+    assert "Initialize" in a_panel.ui.maskReportLabel.text
+    a_panel.ui.maskSelector.setCurrentNode(None)
+    a_panel.settle()
+    assert a_panel.ui.maskReportLabel.text == ""  # it was of that mask
 
 
 def test_a_good_mask_passes(a_panel, a_patient_in_the_scene) -> None:
@@ -111,8 +116,8 @@ def test_slips_are_listed_slice_by_slice(a_panel, a_patient_in_the_scene) -> Non
     draw(patient, patient.mask, mask)
     a_panel.settle()
     first, second = report(a_panel).splitlines()
-    assert first.startswith("\N{BULLET} slice 1: nothing is drawn between slices that are")
-    assert second.startswith("\N{BULLET} slice 3: a hole of 1 pixel")
+    assert first.startswith("Slice 1: nothing is drawn between slices that are")
+    assert second.startswith("Slice 3: a hole of 1 pixel")
 
 
 def test_a_report_goes_when_the_mask_changes(a_panel, a_patient_in_the_scene) -> None:

@@ -128,6 +128,17 @@ def test_all_files_name_the_same_people() -> None:
     assert f'contributors = ["{people}"]' in (MODULE / "DeepGMMSegmentation.py").read_text()
 
 
+def test_what_slicer_is_to_install_is_what_the_library_asks_for() -> None:
+    """Torch comes through the extension that is named, and nothing is pinned."""
+    asked = re.findall(r'^    "(\S+?>=\S+)",$', (ROOT / "pyproject.toml").read_text(), re.M)
+    lines = (MODULE / "Resources/requirements.txt").read_text().splitlines()
+    required = [line for line in lines if line and not line.startswith("#")]
+
+    assert required and set(required) <= set(asked)
+    assert not [one for one in required if one.startswith("torch") or "==" in one]
+    assert "PyTorch" in cmake()["DEPENDS"].split()
+
+
 def test_the_three_descriptions_for_slicer_agree() -> None:
     entry, older, built = catalogue(), s4ext(), cmake()
 

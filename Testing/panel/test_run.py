@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slicer
-from workers import WorkerByHand
-
-from DeepGMMSegmentationLib.run import Job, Run, segment_and_wait  # isort: skip
+from DeepGMMSegmentationLib.run import Job, Run, segment_and_wait
+from worker_by_hand import WorkerByHand
 
 from deepgmm.errors import InputError
 from deepgmm.scene.labels import labels_of

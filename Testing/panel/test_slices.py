@@ -196,9 +196,30 @@ def test_a_result_on_another_grid_says_nothing_of_these_slices(
     finish(a_ready_panel, a_patient_in_the_scene)
     a_ready_panel.ui.lgeSelector.setCurrentNode(None)
     a_ready_panel.settle()
+    assert "" not in texts(a_ready_panel, UNCERTAINTY)  # T2 lies on the same
 
+    a_patient_in_the_scene.t2.SetSpacing(0.7, 0.7, 3.0)
+    a_ready_panel.settle()
     assert texts(a_ready_panel, UNCERTAINTY) == [""] * 5
     assert not a_ready_panel.ui.nextUncertainButton.enabled
+
+
+def test_a_result_in_a_segmentation_of_another_grid_is_of_these_slices(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    """Such as the outline, when it was drawn on bSSFP."""
+    finer = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    finer.CopyContent(a_patient_in_the_scene.bssfp)
+    finer.SetSpacing(0.7, 0.7, 3.0)
+    a_patient_in_the_scene.mask.SetReferenceImageGeometryParameterFromVolumeNode(finer)
+
+    finish(a_ready_panel, a_patient_in_the_scene, into=a_patient_in_the_scene.mask)
+    assert "" not in texts(a_ready_panel, UNCERTAINTY)
+
+    a_ready_panel.ui.lgeSelector.setCurrentNode(finer)
+    a_ready_panel.settle()
+    assert a_ready_panel.state.lge is finer
+    assert texts(a_ready_panel, LEVEL) == [""] * 5
 
 
 def test_closing_the_scene_empties_the_table(a_ready_panel, a_patient_in_the_scene) -> None:

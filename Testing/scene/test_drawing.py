@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import HERE, Scene, a_result_of, add_segment, as_vtk, slicer, vtk
+from scenes import HERE, Scene, a_result_of, add_segment, slicer, vtk
 from test_scene_inputs import KINDS, MOVED, a_cine, ventricle
 
 from deepgmm.errors import InputError
@@ -88,7 +88,7 @@ def test_two_new_masks_have_different_names(a_scene, a_heart) -> None:
     (["LV", "Left_ventricle"], []),
 ])
 def test_segments_are_known_by_their_names(a_scene, a_heart, names, taken) -> None:
-    node = a_scene.segmentation(HERE, **{name: a_heart.mask for name in names})
+    node = a_scene.segmentation(HERE, **dict.fromkeys(names, a_heart.mask))
     assert usual_segments(node) == [f"Segment_{name}" for name in taken]
 
 
@@ -170,3 +170,17 @@ def test_which_frame_was_shown_is_kept(a_scene, a_heart) -> None:
                                                "why": "shown when it was taken"}
     np.testing.assert_array_equal(study.sequences[Role.BSSFP].values,
                                   a_heart.sequences[Role.BSSFP].values.astype(np.float32))
+
+
+def test_labels_that_say_too_little_point_to_segments(a_scene, a_heart) -> None:
+    # 3 lies along the outside of the wall: to some the right ventricle, to others edema
+    pool, wall = ventricle(a_heart)
+    labels = (1 * pool + 2 * wall).astype(np.uint8)
+    labels[wall & (np.indices(wall.shape)[2] > np.argwhere(wall).mean(axis=0)[2] + 3)] = 3
+    node = a_scene.volume(labels, HERE, kind="vtkMRMLLabelMapVolumeNode")
+    try:
+        said = study_from_nodes(lge=lge_of(a_scene, a_heart), mask=node, kinds=KINDS).warnings
+    except InputError as error:
+        said = [str(error)]
+    (text,) = [one for one in said if "mask labels" in one]
+    assert "convert the labelmap to a segmentation" in text and "--" not in text

@@ -7,8 +7,8 @@ import pytest
 from scenes import HERE, OBLIQUE, TO_RAS, Scene, a_result_of, slicer
 
 from deepgmm.errors import InputError
-from deepgmm.scene.insertions import count_points
 from deepgmm.scene.inputs import study_from_nodes
+from deepgmm.scene.insertions import count_points
 from deepgmm.study.study import Geometry, Study
 from deepgmm.study.words import Role
 

@@ -113,7 +113,7 @@ def test_the_point_lies_in_the_heart_where_there_is_one(a_scene, a_view) -> None
     look_at(a_view, point_on(volume, 2, heart), heart)
     np.testing.assert_allclose(as_array(a_view.GetSliceToRAS())[:3, 3], [-25, -8, 16], atol=1e-6)
     across, up, _ = a_view.GetFieldOfView()
-    assert up == pytest.approx(2 * 16) and across == pytest.approx(2 * up)
+    assert up == pytest.approx(1.8 * 10) and across == pytest.approx(2 * up)
 
 
 def test_a_slice_that_is_not_there_is_refused(a_scene) -> None:

@@ -1,4 +1,4 @@
-"""The application: `slicer.app`, `slicer.modules`, its main window. Stand-ins."""
+"""The application: `slicer.app`, `slicer.modules`. Stand-ins."""
 
 from __future__ import annotations
 
@@ -8,21 +8,11 @@ from typing import Any
 
 import slicer
 import vtk
-from PySide6.QtCore import QObject, QSettings, Qt
-from PySide6.QtWidgets import (
-    QApplication,
-    QDockWidget,
-    QLabel,
-    QMainWindow,
-    QScrollArea,
-    QSizePolicy,
-    QStyleFactory,
-    QVBoxLayout,
-    QWidget,
-)
+from PySide6.QtCore import QObject, QSettings, qInstallMessageHandler
+from PySide6.QtWidgets import QApplication, QStyleFactory, QVBoxLayout, QWidget
 
 from .layout_manager import qSlicerLayoutManager
-from .mrml_widgets import qMRMLWidget
+from .mrml_widgets import qSlicerWidget
 from .pythonqt import Property, Signal, call_slot
 
 #: Name in `slicer.modules`, its logic, the name that `getModule` takes.
@@ -36,6 +26,12 @@ _MODULES = (
 )
 
 
+def _say(kind: Any, where: Any, text: str) -> None:
+    """What Qt has to say, but for what is so with every window that is drawn off screen."""
+    if "propagateSizeHints" not in text:
+        print(f"Qt: {text}", file=sys.stderr)
+
+
 class qSlicerApplication(QApplication):
     """The application object."""
 
@@ -45,6 +41,7 @@ class qSlicerApplication(QApplication):
 
     def __init__(self) -> None:
         super().__init__([sys.argv[0]])
+        qInstallMessageHandler(_say)
         self.setStyle(QStyleFactory.create("Fusion"))
         self.setApplicationName("Slicer")
         self._folder = tempfile.TemporaryDirectory(prefix="slicer-standin-")
@@ -62,13 +59,15 @@ class qSlicerApplication(QApplication):
         self._logic = slicer.vtkSlicerApplicationLogic()
         self._logic.SetMRMLScene(scene)
         self._logic.SetTemporaryPath(self._folder.name)
-        self._logic.SetHomeDirectory(self._folder.name)
+        # Slicer's colour and terminology files are not part of slicer-core; it says so, aloud.
+        vtk.vtkObject.GlobalWarningDisplayOff()
         self._colours = slicer.vtkSlicerColorLogic()
         self._colours.SetMRMLApplicationLogic(self._logic)
         self._colours.SetMRMLScene(scene)
         self._logic.SetColorLogic(self._colours)
         self._modules = qSlicerModuleManager(self)
         self._modules._start(scene, self._logic)
+        vtk.vtkObject.GlobalWarningDisplayOn()
         crosshair = scene.AddNode(slicer.vtkMRMLCrosshairNode())
         crosshair.SetCrosshairName("default")
         self._layouts = qSlicerLayoutManager(self)
@@ -137,7 +136,7 @@ class qSlicerScriptedLoadableModule(QObject):
         self._name, self._path, self._logic = name, path, logic
         self._widget: Any = None
 
-    def _said(name: str) -> property:  # noqa: N805
+    def _said(name: str) -> property:
         return property(lambda self: self._about[name],
                         lambda self, value: self._about.__setitem__(name, value))
 
@@ -159,12 +158,12 @@ class qSlicerScriptedLoadableModule(QObject):
         return self._widget
 
 
-class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
+class qSlicerScriptedLoadableModuleWidget(qSlicerWidget):
     """A scripted module's widget in the application; its Python half is `self()`."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        QVBoxLayout(self)
+        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
         self._entered = False
         self._half: Any = None
         self._make: Any = None
@@ -198,6 +197,13 @@ class qSlicerScriptedLoadableModuleWidget(qMRMLWidget):
         self._set_up(getattr(module, kind.__name__))
 
 
+class qSlicerModuleFactoryManager(QObject):
+    """What the module manager loaded the modules with."""
+
+    def loadedModuleNames(self) -> tuple[str, ...]:
+        return self.parent().modulesNames()
+
+
 class qSlicerModuleManager(QObject):
     """The modules that are loaded."""
 
@@ -206,8 +212,6 @@ class qSlicerModuleManager(QObject):
 
     def _start(self, scene: Any, application_logic: Any) -> None:
         self._known: dict[str, qSlicerScriptedLoadableModule] = {}
-        # Slicer's own colour and terminology files are not part of slicer-core; that is said aloud.
-        vtk.vtkObject.GlobalWarningDisplayOff()
         for name, kind in _MODULES:
             logic = getattr(slicer, kind)() if kind else None
             if logic is not None:
@@ -215,7 +219,6 @@ class qSlicerModuleManager(QObject):
                 logic.SetMRMLScene(scene)
                 application_logic.SetModuleLogic(name, logic)
             self._add(qSlicerScriptedLoadableModule(name, logic=logic))
-        vtk.vtkObject.GlobalWarningDisplayOn()
 
     def _add(self, module: qSlicerScriptedLoadableModule) -> None:
         self._known[module.name] = module
@@ -228,49 +231,9 @@ class qSlicerModuleManager(QObject):
     def modulesNames(self) -> tuple[str, ...]:
         return tuple(self._known)
 
-    def factoryManager(self) -> qSlicerModuleManager:
-        return self
-
-    def loadedModuleNames(self) -> tuple[str, ...]:
-        return tuple(self._known)
+    def factoryManager(self) -> qSlicerModuleFactoryManager:
+        return qSlicerModuleFactoryManager(self)
 
     def _unload(self, name: str) -> None:
         self.moduleAboutToBeUnloaded.emit(name)
         self._known.pop(name)
-
-
-class qSlicerMainWindow(QMainWindow):
-    """The window: the module's panel at the left, the views at the right."""
-
-    def __init__(self, panel: QWidget, title: str) -> None:
-        super().__init__()
-        self.setObjectName("qSlicerMainWindow")
-        self.setWindowTitle("3D Slicer (stand-in)")
-        self._chosen = title
-        self.setCentralWidget(slicer.app.layoutManager().viewport())
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
-        panel.setSizePolicy(QSizePolicy.Preferred, QSizePolicy.Preferred)
-        scroll.setWidget(panel)
-        dock = QDockWidget()
-        dock.setFeatures(QDockWidget.NoDockWidgetFeatures)
-        dock.setTitleBarWidget(self._title(title))
-        dock.setWidget(scroll)
-        dock.setMinimumWidth(470)
-        self.addDockWidget(Qt.LeftDockWidgetArea, dock)
-        self._panel, self._dock, self._scroll = panel, dock, scroll
-        self.statusBar().showMessage("")
-        self.resize(1500, 950)
-
-    def _title(self, title: str) -> QLabel:
-        label = QLabel(f"  Modules:   {title}")
-        label.setMinimumHeight(30)
-        label.setStyleSheet("background: #e4e4e4; border: 1px solid #c0c0c0;")
-        return label
-
-    def _close(self) -> None:
-        """Give the panel and the views back before the window goes."""
-        self._scroll.takeWidget()
-        self.takeCentralWidget()
-        self.deleteLater()

@@ -1,4 +1,4 @@
-"""CTK's widgets that the panel uses. Stand-ins: drawn like CTK's, with CTK's members and no more."""
+"""CTK's widgets that the panel uses. Stand-ins, drawn like CTK's, with CTK's members only."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ class ctkPathLineEdit(QWidget):
     def retrieveHistory(self) -> None:
         """Nothing is remembered here."""
 
-    def _kept(kind: Any, name: str) -> Property:  # noqa: N805
+    def _kept(kind: Any, name: str) -> Property:
         return Property(kind, lambda self: self._other[name],
                         lambda self, value: self._other.__setitem__(name, value))
 
@@ -286,13 +286,13 @@ class ctkMenuButton(QPushButton):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setMinimumSize(QSize(60, 0))
+        self.setMinimumSize(QSize(90, 0))
 
     def paintEvent(self, event: Any) -> None:
         super().paintEvent(event)
         look = QStyleOptionToolButton()
         look.initFrom(self)
-        look.rect = QRect(self.width - 16, self.height // 2 - 4, 9, 9)
+        look.rect = QRect(self.width - 14, self.height // 2 - 4, 9, 9)
         self.style().drawPrimitive(QStyle.PE_IndicatorArrowDown, look, QPainter(self), self)
 
 
@@ -304,7 +304,7 @@ class ctkMessageBox(QMessageBox):
         self._again = {"dontShowAgain": False, "dontShowAgainSettingsKey": "",
                        "dontShowAgainVisible": False}
 
-    def _kept(kind: Any, name: str) -> Property:  # noqa: N805
+    def _kept(kind: Any, name: str) -> Property:
         return Property(kind, lambda self: self._again[name],
                         lambda self, value: self._again.__setitem__(name, value))
 

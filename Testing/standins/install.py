@@ -19,7 +19,7 @@ def install() -> Any:
     if hasattr(slicer, "app"):
         return slicer.app
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    _keep_none_alive()
+    _keep_singletons_alive()
     from .pythonqt import adopt_manners
 
     adopt_manners()
@@ -37,11 +37,12 @@ def install() -> Any:
     return slicer.app
 
 
-def _keep_none_alive() -> None:
-    """Before Python 3.12, PySide6 6.12 gives away a reference to None at every void method: after
-    enough of them the interpreter ends with "deallocating None"."""
+def _keep_singletons_alive() -> None:
+    """Before Python 3.12, PySide6 6.12 gives away references to None, True and False that it does
+    not own: after enough of them the interpreter ends with "deallocating None"."""
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 2**40
+        for one in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(one)).value += 2**40
 
 
 def _module(name: str, members: dict[str, Any]) -> types.ModuleType:
@@ -78,8 +79,8 @@ def _stand_ins(*modules: str) -> dict[str, type]:
 
 
 def _widgets() -> dict[str, type]:
-    return _stand_ins("mrml_widgets", "segments_table", "segment_editor", "slice_views",
-                      "layout_manager", "application")
+    return _stand_ins("mrml_widgets", "segment_selector", "segments_table", "segment_editor",
+                      "slice_views", "three_d_view", "layout_manager", "application", "main_window")
 
 
 def _base_classes(slicer: Any) -> None:

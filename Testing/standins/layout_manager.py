@@ -11,7 +11,8 @@ from PySide6.QtCore import QObject, Qt
 from PySide6.QtWidgets import QFrame, QLabel, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from .pythonqt import Property, Signal
-from .slice_views import qMRMLSliceWidget, qMRMLThreeDWidget
+from .slice_views import qMRMLSliceWidget
+from .three_d_view import qMRMLThreeDWidget
 from .watching import MODIFIED, Watching
 
 

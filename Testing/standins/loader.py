@@ -35,6 +35,7 @@ class QUiLoader(QtUiLoader):
 
     def load(self, file: Any, parent: QWidget | None = None) -> QWidget:
         tree = ElementTree.fromstring(bytes(file.readAll().data()))
+        _enumerations_to_numbers(tree)
         connections = tree.find("connections")
         made = [] if connections is None else list(connections)
         if connections is not None:
@@ -54,6 +55,20 @@ class QUiLoader(QtUiLoader):
             _connect(widget, *(one.findtext(part, "")
                                for part in ("sender", "signal", "receiver", "slot")))
         return widget
+
+
+def _enumerations_to_numbers(tree: ElementTree.Element) -> None:
+    """Qt knows no enumeration of a stand-in: its values are written as numbers."""
+    for prop in tree.iter("property"):
+        said = prop.find("set") if prop.find("set") is not None else prop.find("enum")
+        if said is None or not (said.text or "").startswith(tuple(f"{k}::" for k in WIDGETS)):
+            continue
+        value = 0
+        for word in (said.text or "").split("|"):
+            kind, name = word.split("::")[0], word.split("::")[-1]
+            value |= getattr(WIDGETS[kind], name)
+        prop.remove(said)
+        ElementTree.SubElement(prop, "number").text = str(value)
 
 
 def _connect(top: QWidget, sender: str, signal: str, receiver: str, slot: str) -> None:

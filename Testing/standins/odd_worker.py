@@ -1,9 +1,10 @@
 """A worker with tasks that no real one has: to see what becomes of odd behaviour.
 
-    python odd_worker.py [light] [slow] [old] [bare]
+    python odd_worker.py [light] [slow] [idle] [old] [bare]
 
 light: nothing is loaded and nothing warmed, so that it starts quickly; slow: as light, but it
-warms for a while; old: of another version; bare: of a Python without torch.
+warms for a while; idle: as light, and it soon gives memory back, and says so; old: of another
+version; bare: of a Python without torch.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 from deepgmm.jobs import machine, service, worker
 from deepgmm.jobs.tasks import TASKS
@@ -75,17 +77,31 @@ def garbage(header, arrays, progress):
     time.sleep(60)
 
 
+def limit(header, arrays, progress):
+    """From now on there is hardly more memory than is in use."""
+    _limit(64 << 20)
+    return {}, {}
+
+
 def exhaust(header, arrays, progress):
     """Segment with hardly more memory than is in use."""
     import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 20), hard))
+    before = _limit(1 << 20)
     try:
         return TASKS["segment"](header, arrays, progress)
     finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def _limit(more):
+    """Let this process have so many bytes more; returns the limits before."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + more, before[1]))
+    return before
 
 
 STREAMS = []
@@ -98,12 +114,15 @@ def own_streams():
 
 _own_streams, worker.own_streams = worker.own_streams, own_streams
 TASKS.update((task.__name__, task) for task in (
-    echo, work, hang, deaf, chatter, fail, die, fault, garbage, exhaust))
+    echo, work, hang, deaf, chatter, fail, die, fault, garbage, limit, exhaust))
 
 if __name__ == "__main__":
-    if {"light", "slow"} & set(sys.argv):
+    if {"light", "slow", "idle"} & set(sys.argv):
         machine.machine = lambda: {"missing": "", "torch": None, "threads": 1, "devices": []}
         service._warm = lambda orders: time.sleep(1.0 if "slow" in sys.argv else 0.0)
+    if "idle" in sys.argv:
+        service.IDLE_SECONDS = 0.1
+        machine.free_memory = lambda: print("memory given back", file=sys.stderr, flush=True)
     if "old" in sys.argv:
         service.__version__ = "0.0.1"
     if "bare" in sys.argv:

@@ -103,8 +103,8 @@ class _Wrapper:
     def connectGui(self, gui: Any) -> int:
         """Bind every widget whose `SlicerParameterName` is a field, by what `ui` holds or below a
         widget."""
-        below = gui.findChildren(QWidget) if getattr(gui, "isWidgetType", bool)() else [
-            widget for widget in vars(gui).values()]
+        is_widget = getattr(gui, "isWidgetType", bool)()
+        below = gui.findChildren(QWidget) if is_widget else list(vars(gui).values())
         named = {widget.property(PARAMETER_NAME): widget for widget in below
                  if widget.property(PARAMETER_NAME)}
         return self.connectParametersToGui(named)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import sys
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,10 @@ _OBJECT_NAME, _SET_OBJECT_NAME = QObject.objectName, QObject.setObjectName
 
 _children_refused = False
 
+#: Signatures of each Qt class's own signals and slots.
+QT_SIGNALS: dict[type, set[str]] = {}
+QT_SLOTS: dict[type, set[str]] = {}
+
 
 def adopt_manners() -> None:
     """Give every class of Qt PythonQt's manners, once for the process."""
@@ -30,6 +35,7 @@ def adopt_manners() -> None:
         return
     for kind in _qt_classes():
         _properties_as_attributes(kind)
+        _remember_signatures(kind)
         kind.__setattr__ = _set_attribute
     QObject.__getattribute__ = _get_attribute
     QObject.name = property(_OBJECT_NAME, _SET_OBJECT_NAME)
@@ -52,6 +58,16 @@ def _properties_as_attributes(kind: type) -> None:
             setattr(kind, name, _as_attribute(kind, name, meta.property(i).isWritable()))
 
 
+def _remember_signatures(kind: type) -> None:
+    """A class's meta-object may be gone later; what it says is kept."""
+    meta = kind.staticMetaObject
+    own = [meta.method(i) for i in range(meta.methodOffset(), meta.methodCount())]
+    for kept, wanted in ((QT_SIGNALS, QtCore.QMetaMethod.Signal),
+                         (QT_SLOTS, QtCore.QMetaMethod.Slot)):
+        kept[kind] = {one.methodSignature().data().decode() for one in own
+                      if one.methodType() == wanted}
+
+
 def _as_attribute(kind: type, name: str, writable: bool) -> property:
     capital = name[0].upper() + name[1:]
     read = _plain_method(kind, name) or _plain_method(kind, f"is{capital}")
@@ -66,7 +82,10 @@ def _plain_method(kind: type, name: str) -> Callable | None:
     found = inspect.getattr_static(kind, name, None)
     if isinstance(found, property):
         return found.fget
-    return getattr(kind, name) if inspect.ismethoddescriptor(found) else None
+    method = getattr(kind, name, None)
+    if isinstance(method, types.BuiltinFunctionType):  # static
+        return lambda self, *value: method(*value)
+    return method if inspect.ismethoddescriptor(found) else None
 
 
 def _get_attribute(self: Any, name: str) -> Any:

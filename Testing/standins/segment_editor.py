@@ -13,6 +13,7 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -131,11 +132,11 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             button = QToolButton(frame)
             button.setText(name)
             button.setCheckable(True)
-            button.setMinimumWidth(78)
+            button.setSizePolicy(QSizePolicy.Expanding, QSizePolicy.Fixed)
             button.clicked.connect(lambda _=False, name=name: self.setActiveEffectByName(
                 "" if name == "None" else name))
             self._buttons[name] = button
-            grid.addWidget(button, i // 5, i % 5)
+            grid.addWidget(button, i // 4, i % 4)
         row = QHBoxLayout()
         self._undo, self._redo = QToolButton(frame), QToolButton(frame)
         for button, text, does in ((self._undo, "Undo", self.undo),
@@ -144,10 +145,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             button.clicked.connect(does)
             row.addWidget(button)
         row.addStretch()
-        grid.addLayout(row, 3, 0, 1, 5)
+        grid.addLayout(row, 4, 0, 1, 4)
         return frame
 
-    def _flag(kind: Any, name: str) -> Property:  # noqa: N805
+    def _flag(kind: Any, name: str) -> Property:
         return Property(kind, lambda self: self._flags.get(name, True),
                         lambda self, value: self._set_flag(name, value))
 
@@ -181,6 +182,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
     del _flag
 
     def _take_scene(self, scene: Any) -> None:
+        if self._node is None:
+            raise AssertionError("setMRMLSegmentEditorNode comes before setMRMLScene")
         super()._take_scene(scene)
         self._logic.SetMRMLScene(scene)
         for part in (self._segmentation_box, self._volume_box, self._table):

@@ -6,7 +6,13 @@ from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
-from PySide6.QtWidgets import QAbstractItemView, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
 
 from .ctk_ import ctkMenuButton
 from .mrml_widgets import qMRMLWidget
@@ -71,7 +77,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
         self._table.itemChanged.connect(self._on_edited)
         self._table.itemSelectionChanged.connect(lambda: self.selectionChanged.emit(None, None))
 
-    def _column(column: int) -> Property:  # noqa: N805
+    def _column(column: int) -> Property:
         return Property(bool, lambda self: not self._table.isColumnHidden(column),
                         lambda self, value: self._table.setColumnHidden(column, not value))
 

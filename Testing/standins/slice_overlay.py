@@ -45,7 +45,7 @@ def _lay(colours: Array, cover: Array, node: Any, segment_id: str, slice_node: A
             * (display.GetVisibility2DOutline()
                and display.GetSegmentVisibility2DOutline(segment_id)))
     colour = node.GetSegmentation().GetSegment(segment_id).GetColor()
-    for where, opacity in ((inner, fill), (inside & ~inner, max(fill, line))):
+    for where, opacity in ((inner, fill), (inside ^ inner, max(fill, line))):
         opacity *= display.GetOpacity()
         if opacity > 0:
             colours[where] = colour
@@ -58,25 +58,37 @@ def _on_slice(node: Any, segment_id: str, slice_node: Any, size: tuple[int, int]
     node.GetBinaryLabelmapRepresentation(segment_id, image)
     if image.GetPointData().GetScalars() is None:
         return None
-    to_world = vtk.vtkMatrix4x4()
-    image.GetImageToWorldMatrix(to_world)
-    matrix = _array(to_world)
-    if node.GetParentTransformNode() is not None:
-        moved = vtk.vtkMatrix4x4()
-        node.GetParentTransformNode().GetMatrixTransformToWorld(moved)
-        matrix = _array(moved) @ matrix
-    rows, columns = np.mgrid[:size[0], :size[1]]
-    pixels = np.stack([columns, rows, np.zeros_like(rows), np.ones_like(rows)], -1)
-    ijk = pixels @ (np.linalg.inv(matrix) @ _array(slice_node.GetXYToRAS())).T
-    first = np.array(image.GetExtent()[::2])
-    where = np.floor(ijk[..., :3] + 0.5).astype(int) - first
     voxels = numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(
         image.GetDimensions()[::-1])
-    within = ((where >= 0) & (where < image.GetDimensions())).all(-1)
+    to_ijk = np.linalg.inv(_to_world(node, image)) @ _array(slice_node.GetXYToRAS())
+    to_ijk[:3, 3] -= image.GetExtent()[::2]
+    rows, columns = (np.arange(one) for one in _box(to_ijk, voxels.shape[::-1], size))
+    # Each of i, j, k is a sum of what a column and what a row adds.
+    i, j, k = (np.floor(to_ijk[axis, 0] * columns[None] + to_ijk[axis, 1] * rows[:, None]
+                        + to_ijk[axis, 3] + 0.5).astype(int) for axis in range(3))
+    deep, high, wide = voxels.shape
+    within = (i >= 0) & (i < wide) & (j >= 0) & (j < high) & (k >= 0) & (k < deep)
     inside = np.zeros(size, bool)
-    k = where[within]
-    inside[within] = voxels[k[:, 2], k[:, 1], k[:, 0]] > 0
+    inside[:len(rows), :len(columns)][within] = voxels[k[within], j[within], i[within]] > 0
     return inside
+
+
+def _box(to_ijk: Array, wide: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
+    """How many rows and columns, from the first, can meet an image of so many voxels."""
+    corners = np.array(np.meshgrid(*((-0.5, one - 0.5) for one in wide))).reshape(3, -1)
+    xy = (np.linalg.inv(to_ijk) @ np.vstack([corners, np.ones(8)]))[:2].max(1)
+    return tuple(int(np.clip(np.ceil(last) + 1, 0, most))  # type: ignore[return-value]
+                 for last, most in zip(xy[::-1], size))
+
+
+def _to_world(node: Any, image: Any) -> Array:
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    to_world = _array(matrix)
+    if node.GetParentTransformNode() is None:
+        return to_world
+    node.GetParentTransformNode().GetMatrixTransformToWorld(matrix)
+    return _array(matrix) @ to_world
 
 
 def placed_points(slice_node: Any) -> Iterator[tuple[float, float, str, QColor]]:

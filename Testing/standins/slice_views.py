@@ -1,5 +1,5 @@
-"""Slice and 3D views. Stand-ins that draw what Slicer's own slice logic blends, with the segments
-laid over it."""
+"""Slice views. Stand-ins that draw what Slicer's own slice logic blends, with the segments laid
+over it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import shiboken6
 import slicer
-import vtk
-from PySide6.QtCore import QPoint, QRect, Qt, QTimer
-from PySide6.QtGui import QColor, QImage, QPainter, QPolygon
+from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtGui import QColor, QFont, QIcon, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 from vtk.util import numpy_support
 
@@ -21,7 +19,8 @@ from .slice_overlay import overlay_of, placed_points
 from .watching import MODIFIED, Watching
 
 _BACKGROUND = QColor(0, 0, 0)
-_SPACE = QColor(127, 127, 181)
+#: What a slice's offset is measured along, where its orientation is one of the three usual.
+_ALONG = {"Axial": "S", "Coronal": "A", "Sagittal": "R"}
 
 
 class qMRMLSliceView(Watching, QWidget):
@@ -66,6 +65,7 @@ class qMRMLSliceView(Watching, QWidget):
                            QImage.Format_RGBA8888)
             painter.drawImage(QRect(0, 0, self.width, self.height), image)
         self._draw_points(painter)
+        self._draw_names(painter)
 
     def _picture(self) -> npt.NDArray[np.uint8] | None:
         """(rows, columns, 4) the blended volumes and the segments over them, top row first."""
@@ -73,11 +73,13 @@ class qMRMLSliceView(Watching, QWidget):
         blended = blended_image(self._logic)
         if blended is None:
             return None
-        base = blended[..., :3].astype(float) * (blended[..., 3:] / 255.0)
-        colours, cover = overlay_of(self._logic.GetSliceNode(), base.shape[:2])
-        base = base * (1 - cover[..., None]) + 255 * colours * cover[..., None]
-        whole = np.full((*base.shape[:2], 4), 255, np.uint8)
-        whole[..., :3] = base.round()
+        colours, cover = overlay_of(self._logic.GetSliceNode(), blended.shape[:2])
+        light = blended[..., 3:] * np.float32(1 / 255)
+        whole = np.full(blended.shape, 255, np.uint8)
+        whole[..., :3] = blended[..., :3] * light
+        there = cover > 0
+        part = cover[there][:, None]
+        whole[there, :3] = whole[there, :3] * (1 - part) + 255 * colours[there] * part
         return whole[::-1]
 
     def _draw_points(self, painter: QPainter) -> None:
@@ -87,6 +89,19 @@ class qMRMLSliceView(Watching, QWidget):
             painter.setBrush(colour)
             painter.drawEllipse(where, 4, 4)
             painter.drawText(where + QPoint(7, -5), name)
+
+
+    def _draw_names(self, painter: QPainter) -> None:
+        """What is shown, in the corner, as Slicer writes it."""
+        node = self._logic.GetSliceCompositeNode()
+        shown = {"F": node.GetForegroundVolumeID() if node.GetForegroundOpacity() else None,
+                 "B": node.GetBackgroundVolumeID()}
+        names = [f"{layer}: {volume.GetName()}" for layer, volume_id in shown.items()
+                 if volume_id and (volume := slicer.mrmlScene.GetNodeByID(volume_id))]
+        painter.setPen(QPen(Qt.white))
+        painter.setFont(QFont(painter.font().family(), 8))
+        painter.drawText(self.rect.adjusted(6, 0, -6, -5), Qt.AlignLeft | Qt.AlignBottom,
+                         "\n".join(names))
 
 
 def blended_image(logic: Any) -> npt.NDArray[np.uint8] | None:
@@ -106,6 +121,19 @@ def blended_image(logic: Any) -> npt.NDArray[np.uint8] | None:
     return np.dstack([values[..., :3], np.full((rows, columns), 255, np.uint8)])
 
 
+def rings() -> QIcon:
+    """Two links of a chain."""
+    pixmap = QPixmap(16, 16)
+    pixmap.fill(Qt.transparent)
+    painter = QPainter(pixmap)
+    painter.setRenderHint(QPainter.Antialiasing)
+    painter.setPen(QPen(QColor("#303030"), 1.6))
+    painter.drawRoundedRect(1, 5, 8, 6, 3, 3)
+    painter.drawRoundedRect(7, 5, 8, 6, 3, 3)
+    painter.end()
+    return QIcon(pixmap)
+
+
 class qMRMLSliceControllerWidget(qMRMLWidget):
     """The bar above a slice view: its name, offset and link."""
 
@@ -116,7 +144,7 @@ class qMRMLSliceControllerWidget(qMRMLWidget):
         self._label.setFixedWidth(64)
         self._label.setAlignment(Qt.AlignCenter)
         self._link = QToolButton(self)
-        self._link.setText("⛓")
+        self._link.setIcon(rings())
         self._link.setCheckable(True)
         self._link.setAutoRaise(True)
         self._slider = QSlider(Qt.Horizontal, self)
@@ -182,10 +210,11 @@ class qMRMLSliceControllerWidget(qMRMLWidget):
         self._link.setChecked(bool(self._logic.GetSliceCompositeNode().GetLinkedControl()))
         for part in (self._slider, self._link):
             part.blockSignals(False)
-        self._where.setText(f"{node.GetOrientation()[:1]}: {offset:.2f}mm")
+        along = _ALONG.get(node.GetOrientation())
+        self._where.setText(f"{along}: {offset:.2f}mm" if along else f"{offset:.2f}mm")
 
 
-class _ViewWidget(qMRMLWidget):
+class ViewWidget(qMRMLWidget):
     """A bar above a view."""
 
     def _stack(self, bar: QWidget, view: QWidget) -> None:
@@ -203,7 +232,7 @@ class _ViewWidget(qMRMLWidget):
         return self._view
 
 
-class qMRMLSliceWidget(_ViewWidget):
+class qMRMLSliceWidget(ViewWidget):
     """One slice view with its bar."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -236,105 +265,3 @@ class qMRMLSliceWidget(_ViewWidget):
 
     def fitSliceToBackground(self) -> None:
         self._logic.FitSliceToBackground()
-
-
-class qMRMLThreeDView(Watching, QWidget):
-    """A 3D view: its box, and the outline of the surfaces as points. Not rendered."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._node: Any = None
-        self.setMinimumSize(120, 100)
-
-    def mrmlViewNode(self) -> Any:
-        return self._node
-
-    def resetFocalPoint(self) -> None:
-        self.update()
-
-    def resetCamera(self, *which: bool) -> None:
-        self.update()
-
-    def forceRender(self) -> None:
-        self.repaint()
-
-    def scheduleRender(self) -> None:
-        self.update()
-
-    def paintEvent(self, event: Any) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect, _SPACE)
-        for polygons, colour in surfaces(self.width, self.height):
-            painter.setPen(Qt.NoPen)
-            for points, light in polygons:
-                painter.setBrush(QColor.fromRgbF(*(min(1.0, part * light) for part in colour)))
-                painter.drawPolygon(QPolygon([QPoint(x, y) for x, y in points]))
-
-
-def surfaces(width: int, height: int) -> list[Any]:
-    """Shaded triangles of every visible segment that has a surface, from the front, far to near."""
-    found = []
-    for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode"):
-        segmentation, display = node.GetSegmentation(), node.GetDisplayNode()
-        for i in range(segmentation.GetNumberOfSegments()):
-            one = segmentation.GetNthSegmentID(i)
-            surface = vtk.vtkPolyData()
-            if display is None or not display.GetVisibility() or not (
-                    display.GetSegmentVisibility(one)) or not (
-                    segmentation.ContainsRepresentation("Closed surface")):
-                continue
-            node.GetClosedSurfaceRepresentation(one, surface)
-            if surface.GetNumberOfPoints():
-                found.append((surface, segmentation.GetSegment(one).GetColor()))
-    if not found:
-        return []
-    middle, reach = _view_box([surface for surface, _ in found])
-    return [(_shaded(surface, middle, reach, width, height), colour)
-            for surface, colour in found]
-
-
-def _view_box(every: list[Any]) -> tuple[npt.NDArray[np.float64], float]:
-    bounds = np.array([surface.GetBounds() for surface in every]).reshape(-1, 3, 2)
-    low, high = bounds[..., 0].min(0), bounds[..., 1].max(0)
-    return (low + high) / 2, float(np.linalg.norm(high - low)) or 1.0
-
-
-def _shaded(surface: Any, middle: Any, reach: float, width: int, height: int) -> list[Any]:
-    triangles = vtk.vtkTriangleFilter()
-    triangles.SetInputData(surface)
-    triangles.Update()
-    cells = numpy_support.vtk_to_numpy(triangles.GetOutput().GetPolys().GetConnectivityArray())
-    points = numpy_support.vtk_to_numpy(triangles.GetOutput().GetPoints().GetData())
-    # Seen from anterior, a little from above: right of the patient on the left.
-    flat = (points - middle) @ np.array([[-1, 0, 0], [0, 0.3, 1], [0, 0.95, -0.3]]).T / reach
-    scale = 0.9 * min(width, height)
-    corners = flat[cells.reshape(-1, 3)]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    light = 0.4 + 0.6 * np.abs(normals[:, 2]) / (np.linalg.norm(normals, axis=1) + 1e-9)
-    xy = np.stack([width / 2 + scale * corners[..., 0], height / 2 - scale * corners[..., 1]], -1)
-    order = np.argsort(corners[..., 2].mean(1))
-    return [(xy[i].astype(int).tolist(), float(light[i])) for i in order]
-
-
-class qMRMLThreeDWidget(_ViewWidget):
-    """One 3D view with its bar."""
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        bar = QLabel(" 1", self)
-        bar.setStyleSheet("background: #b3b3e7; font-weight: bold;")
-        self._stack(bar, qMRMLThreeDView(self))
-
-    def _show(self, node: Any) -> None:
-        self._view._node = node
-
-    def mrmlViewNode(self) -> Any:
-        return self._view.mrmlViewNode()
-
-    def threeDView(self) -> qMRMLThreeDView:
-        return self._view
-
-
-def once_idle(widget: QWidget, function: Any) -> None:
-    """Call a function when what happens now is over, if the widget is still there."""
-    QTimer.singleShot(0, lambda: function() if shiboken6.isValid(widget) else None)

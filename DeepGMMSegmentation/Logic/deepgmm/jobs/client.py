@@ -18,6 +18,8 @@ from deepgmm.jobs.protocol import Arrays, Header, Pieces, pieces
 
 #: Seconds that a worker has to stop a job by itself; then it is killed.
 PATIENCE = 0.5
+#: Seconds in which a process must have become ready; torch from a slow disk takes its time.
+START_LIMIT = 180.0
 #: A worker that ends so often without having done anything is not started again by itself.
 MOST_DEATHS = 3
 #: Seconds that closing waits for a killed process, lest the system keep its remains.
@@ -132,8 +134,7 @@ class Worker:
         self.machine: dict[str, Any] | None = None
         self._process: Process | None = None
         self._leaving: list[Process] = []
-        self._ready = False
-        self._deaths = 0
+        self._ready, self._launched, self._deaths = False, 0.0, 0
         self._job: _Job | None = None
         self._number = 0
         self._waiting: list[Event] = []
@@ -187,13 +188,16 @@ class Worker:
         return number
 
     def cancel(self) -> None:
-        """Stop the job in hand, if there is one: asked first, after half a second killed."""
+        """Stop the job in hand, if there is one. A worker at it is asked, and killed after half a
+        second; one that is starting yet goes on with that."""
         job = self._job
         if job is None or job.cancelled is not None:
             return
         job.cancelled = self._clock()
         if job.sent and self._process is not None:
             self._process.send(pieces({"say": "cancel", "job": job.number}))
+        if not self._ready:
+            self._waiting.append(self._ended(Cancelled(job.number)))
 
     def poll(self) -> list[Event]:
         """What has happened since the last time. Waits no longer than a few milliseconds."""
@@ -207,7 +211,7 @@ class Worker:
                 events.append(Said(text))
             if process.ended and process is self._process:
                 events += self._died(process)
-        events += self._out_of_patience()
+        events += self._out_of_patience() + self._out_of_time()
         self._leaving = [one for one in self._leaving if not one.gone()]
         return _latest_progress(events)
 
@@ -219,6 +223,7 @@ class Worker:
             process.wait(_LEAVING)
 
     def _launch(self) -> None:
+        self._launched = self._clock()
         try:
             self._process = Process(self._command, self._environment)
         except OSError as error:
@@ -236,7 +241,7 @@ class Worker:
     def _hand_over(self) -> None:
         """Send the job as soon as the process can be killed."""
         job = self._job
-        if job and not job.sent and job.cancelled is None and self.pid is not None:
+        if job and not job.sent and self.pid is not None:
             assert self._process is not None
             self._process.send(job.order)
             job.sent = True
@@ -253,15 +258,12 @@ class Worker:
 
     def _greeted(self, header: Header) -> Iterator[Event]:
         """The pid is known now; see that it is the library that we are."""
-        job = self._job
         if header["version"] != deepgmm.__version__:
             yield Said(f"the worker is of DeepGMM {header['version']}, this is "
                        f"{deepgmm.__version__}")
             self._drop()
             self._fail(f"another version of DeepGMM ({header['version']}) was found beside this "
                        f"one ({deepgmm.__version__}): remove it", "dependencies")
-        elif job and job.cancelled is not None:
-            yield self._ended(Cancelled(job.number))
         else:
             self._hand_over()
 
@@ -279,6 +281,9 @@ class Worker:
             yield self._ended(Done(job.number, header["header"], arrays))
         elif say == "failed":
             yield self._ended(Failed(job.number, header["kind"], header["message"]))
+        if header["job"] is None:  # it could not even take it in, and ends now
+            self._drop()
+            self._launch()
 
     def _ended(self, event: Event) -> Event:
         self._job = None
@@ -286,9 +291,9 @@ class Worker:
 
     def _fail(self, message: str, kind: str = "crash") -> None:
         if self._job is not None:
-            self._waiting.append(self._ended(
-                Cancelled(self._job.number) if self._job.cancelled is not None
-                else Failed(self._job.number, kind, message)))
+            self._waiting.append(self._ended(Failed(self._job.number, kind, message)
+                                             if self._job.cancelled is None
+                                             else Cancelled(self._job.number)))
 
     def _left(self, job: _Job, fraction: float) -> float | None:
         now = self._clock()
@@ -300,16 +305,29 @@ class Worker:
         return (now - job.began) * (1 - fraction) / fraction
 
     def _died(self, process: Process) -> list[Event]:
-        """Say so, and start another ahead unless they die one after the other."""
-        was_ready, status = self._ready, process.status
+        """Say how it ended by itself."""
+        when = "" if self._ready else " before it was ready"
+        how = ("it was killed: perhaps memory ran out. Close other programs or leave slices out, "
+               "and try again" if _was_killed(process.status) and not process.broken else
+               "try again; the log says more")
+        return [Said(f"the worker ended{when}, status {process.status}"),
+                *self._lost(f"the background process ended{when}; {how}")]
+
+    def _out_of_time(self) -> list[Event]:
+        """Give up a process that does not come up."""
+        if (self._process is None or self._ready
+                or self._clock() - self._launched < START_LIMIT):
+            return []
+        return [Said("the worker did not become ready and was killed"),
+                *self._lost("the background process did not start in "
+                            f"{START_LIMIT / 60:.0f} minutes: try again; the log says more")]
+
+    def _lost(self, message: str) -> list[Event]:
+        """Its job has failed; start another ahead unless they die one after the other."""
         self._drop()
         self._deaths += 1
-        how = ("it was killed: perhaps memory ran out. Close other programs or leave slices out, "
-               "and try again" if _was_killed(status) and not process.broken else
-               "try again; the log says more")
-        when = "" if was_ready else " before it was ready"
-        self._fail(f"the background process ended{when}; {how}")
-        said: list[Event] = [Said(f"the worker ended{when}, status {status}")]
+        self._fail(message)
+        said: list[Event] = []
         if self._deaths < MOST_DEATHS:
             self._launch()
         else:
@@ -334,10 +352,12 @@ def default_command() -> list[str]:
 
 
 def with_library(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which a Python finds this very library."""
+    """An environment in which a Python finds this very library, and nothing in the folder that it
+    happens to be started in."""
     folder = str(Path(deepgmm.__file__).resolve().parents[1])
     others = environment.get("PYTHONPATH")
-    return {**environment, "PYTHONPATH": os.pathsep.join([folder, *([others] if others else [])])}
+    return {**environment, "PYTHONSAFEPATH": "1",
+            "PYTHONPATH": os.pathsep.join([folder, *([others] if others else [])])}
 
 
 def _was_killed(status: int | None) -> bool:

@@ -233,7 +233,7 @@ def alarms(problem: Problem, images: Images, reading: Reading, card: Card) -> di
         if known is None:
             given = ", ".join(role.title for role in problem.roles)
             said[index].append(f"the network '{card.name}' was not trained on {given} alone: check "
-                               "the result, or use --method map")
+                               "the result, or use the method map")
             continue
         rows = problem.slices_of([index])
         found = strangeness(images.select(rows), _of(reading, rows))
@@ -242,7 +242,7 @@ def alarms(problem: Problem, images: Images, reading: Reading, card: Card) -> di
         if far:
             what = " and ".join(far)
             said[index].append(f"this study looks unlike those that the network '{card.name}' was "
-                               f"trained on ({what}): check the result, or use --method map")
+                               f"trained on ({what}): check the result, or use the method map")
     return said
 
 
@@ -255,8 +255,8 @@ def _of_training(case: Case, card: Card) -> list[str]:
         said.append(f"the network '{card.name}' was trained on this study: its result here says "
                     "nothing of how it does on others")
     if card.priors != (f"sha256:{sha256(own)}" if own else "shipped"):
-        same = ("leave --priors out" if card.priors == "shipped"
-                else "give the file it was trained with as --priors")
+        same = ("leave the contrast priors out" if card.priors == "shipped"
+                else "give the file that it was trained with")
         said.append(f"the network '{card.name}' was trained with other contrast priors: {same}")
     return said
 

@@ -23,9 +23,9 @@ def choose_device(wanted: str) -> torch.device:
     cuda = torch.cuda.is_available()
     mps = torch.backends.mps.is_available()
     if wanted == "cuda" and not cuda:
-        raise InputError("no CUDA device was found: use --device cpu or auto")
+        raise InputError("no CUDA device was found: use the device cpu or auto")
     if wanted == "mps" and not mps:
-        raise InputError("no Apple GPU (mps) was found: use --device cpu or auto")
+        raise InputError("no Apple GPU (mps) was found: use the device cpu or auto")
     if wanted == "auto":
         wanted = "cuda" if cuda else "cpu"  # mps lacks float64, so it is never guessed
     return torch.device(wanted)

@@ -9,6 +9,7 @@ septum's middle.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.review.slices import LEVELS, levels
-from deepgmm.study.study import BoolArray, FloatArray
-from deepgmm.study.words import Tissue
+from deepgmm.study.study import BoolArray, FloatArray, Geometry
+from deepgmm.study.words import WALL_TISSUES, Tissue
 
 #: Name by number, 1 to 16.
 SEGMENTS: dict[int, str] = dict(enumerate((
@@ -29,8 +30,6 @@ SEGMENTS: dict[int, str] = dict(enumerate((
 #: inferior one and on along the free wall back: which of the six of a level, and of the four.
 _SIX = (1, 2, 3, 4, 5, 0)
 _FOUR = (1, 2, 3, 0)
-
-_WALL = (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)
 
 
 def aha_segments(mask: BoolArray, points: FloatArray, level: str,
@@ -78,32 +77,49 @@ def aha_rows(result: Result) -> list[dict[str, Any]]:
         One of each segment in which any wall was found: `segment`, its number; `name`;
         `wall_ml`; `scar_percent`, microvascular obstruction with it, and `edema_percent`, both
         of the segment's wall, None where that tissue was not sought. Empty without RV insertion
-        points, or where no slice has a level (`deepgmm.review.slices.levels`).
+        points, or where no slice has a level (`deepgmm.review.slices.levels`). Slices left out
+        of the fit have no labels, unless the user locked what he drew there.
     """
     study = result.study
     if study.insertion_points is None:
         return []
+    return aha_rows_of(result.labels, study.mask, study.insertion_points, levels(study),
+                       study.geometry, result.tissues)
+
+
+def aha_rows_of(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArray,
+                level: Mapping[int, str], geometry: Geometry,
+                tissues: Sequence[Tissue]) -> list[dict[str, Any]]:
+    """As `aha_rows`, of labels that may be another's than a fit's.
+
+    Parameters
+    ----------
+    labels, mask : (slices, rows, columns).
+    points : (slices, 2, 2), as `Study.insertion_points`.
+    level : of the slices that have one.
+    tissues : those that were sought.
+    """
     counts = np.zeros((len(SEGMENTS) + 1, max(Tissue) + 1), int)
-    spacing = (study.geometry.spacing[1], study.geometry.spacing[0])
-    for index, level in levels(study).items():
-        points = study.insertion_points[index]
-        if index in study.slices and np.isfinite(points).all():
-            numbers = aha_segments(study.mask[index], points, level, spacing)
-            np.add.at(counts, (numbers, result.labels[index]), 1)
-    return [_row(number, name, counts[number], result) for number, name in SEGMENTS.items()
-            if counts[number, list(_WALL)].any()]
+    spacing = (geometry.spacing[1], geometry.spacing[0])
+    for index, name in level.items():
+        if mask[index].any() and np.isfinite(points[index]).all():
+            numbers = aha_segments(mask[index], points[index], name, spacing)
+            np.add.at(counts, (numbers, labels[index]), 1)
+    return [_row(number, name, counts[number], geometry.voxel_volume, tissues)
+            for number, name in SEGMENTS.items() if counts[number, list(WALL_TISSUES)].any()]
 
 
-def _row(number: int, name: str, counts: npt.NDArray[np.int_], result: Result) -> dict[str, Any]:
-    wall = int(counts[list(_WALL)].sum())
+def _row(number: int, name: str, counts: npt.NDArray[np.int_], voxel: float,
+         sought: Sequence[Tissue]) -> dict[str, Any]:
+    wall = int(counts[list(WALL_TISSUES)].sum())
 
     def percent(*tissues: Tissue) -> float | None:
-        if tissues[0] not in result.tissues:
+        if tissues[0] not in sought:
             return None
         return 100.0 * float(counts[list(tissues)].sum()) / wall
 
     return {"segment": number, "name": name,
-            "wall_ml": wall * result.study.geometry.voxel_volume,
+            "wall_ml": wall * voxel,
             "scar_percent": percent(Tissue.SCAR, Tissue.MVO),
             "edema_percent": percent(Tissue.EDEMA)}
 

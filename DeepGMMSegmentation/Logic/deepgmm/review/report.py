@@ -17,12 +17,11 @@ import deepgmm
 from deepgmm.errors import InputError
 from deepgmm.result import Result, SliceFit
 from deepgmm.study.files import sha256
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import WALL_TISSUES, Tissue
 
 NOTICE = "Research software, not for diagnosis."
 
 _PACKAGES = ("numpy", "scipy", "torch", "SimpleITK")
-_WALL = (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)
 
 
 def report(result: Result) -> dict[str, Any]:
@@ -110,9 +109,9 @@ def volumes(result: Result) -> dict[str, float]:
 def percent_of_wall(result: Result) -> dict[str, float | None]:
     """Scar, edema and microvascular obstruction as percent of the wall (the three and
     myocardium together); None where there is no wall."""
-    wall = sum(result.volume(tissue) for tissue in _WALL)
+    wall = sum(result.volume(tissue) for tissue in WALL_TISSUES)
     return {tissue.title: 100.0 * result.volume(tissue) / wall if wall else None
-            for tissue in present_tissues(result) if tissue in _WALL[1:]}
+            for tissue in present_tissues(result) if tissue in WALL_TISSUES[1:]}
 
 
 def _aha(result: Result) -> dict[str, Any]:

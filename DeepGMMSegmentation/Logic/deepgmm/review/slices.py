@@ -71,10 +71,9 @@ def levels(study: Study) -> dict[int, str]:
 
 
 def slices_named(text: str) -> set[int]:
-    """The slices that a warning speaks of, as "slice 3" or "slices 0-2, 5"; not those that it
-    proposes to keep by an option."""
+    """The slices that a warning speaks of, as "slice 3" or "slices 0-2, 5"."""
     named: set[int] = set()
-    for listed in re.findall(r"(?<!-)\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
+    for listed in re.findall(r"\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
         for part in re.findall(r"\d+(?:-\d+)?", listed):
             first, _, last = part.partition("-")
             named.update(range(int(first), int(last or first) + 1))

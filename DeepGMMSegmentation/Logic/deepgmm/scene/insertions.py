@@ -153,6 +153,12 @@ def _is_far(pair: FloatArray, mask: BoolArray) -> bool:
     return bool((away < _NEAREST).any() or (away > _FURTHEST).any())
 
 
+def points_again(said: dict[str, Any], slices: int) -> FloatArray:
+    """The points of `Insertions.as_dict`, on every slice."""
+    return _on_every_slice({int(index): np.array([pair["anterior"], pair["inferior"]])
+                            for index, pair in said.items()}, slices)
+
+
 def _on_every_slice(given: dict[int, FloatArray], slices: int) -> FloatArray:
     known = np.array(list(given))
     pairs = np.stack(list(given.values()))

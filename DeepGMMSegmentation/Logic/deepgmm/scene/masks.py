@@ -119,14 +119,19 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
 def is_wall(segment: slicer.vtkSegment) -> bool | None:
     """Whether terminology or name call a segment wall (True) or blood (False); None where they
     say neither."""
+    tissue = Segment(segment.GetName() or "", 1, 0, terminology_of(segment)).tissue
+    if tissue is None:
+        return True if (segment.GetName() or "").strip().lower() in _WALL_NAMES else None
+    return tissue is not Tissue.BLOOD
+
+
+def terminology_of(segment: slicer.vtkSegment) -> str:
+    """A segment's term in Slicer's text form; empty where it has none."""
     import vtk
 
     entry = vtk.reference("")
     segment.GetTag(segment.GetTerminologyEntryTagName(), entry)
-    tissue = Segment(segment.GetName() or "", 1, 0, str(entry)).tissue
-    if tissue is None:
-        return True if (segment.GetName() or "").strip().lower() in _WALL_NAMES else None
-    return tissue is not Tissue.BLOOD
+    return str(entry)
 
 
 def _segment_stack(node: Any, segment_id: str, frame: Any) -> Stack | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from deepgmm.errors import InputError
+from deepgmm.scene.places import ijk_to_ras, place_of
 from deepgmm.scene.tables import records_of, rows_of_slices
 from deepgmm.scene.undo import PREFIX
 
@@ -27,6 +31,22 @@ def provenance_of(segmentation: slicer.vtkMRMLSegmentationNode) -> dict[str, Any
     except ValueError:  # not as we wrote it
         return {}
     return said if isinstance(said, dict) else {}
+
+
+def is_of(segmentation: slicer.vtkMRMLSegmentationNode,
+          volume: slicer.vtkMRMLScalarVolumeNode) -> bool:
+    """Whether a fit was made on the grid of a volume, where that lies now."""
+    grid, image = provenance_of(segmentation).get("grid"), volume.GetImageData()
+    if not grid or image is None or list(image.GetDimensions()) != grid["size"]:
+        return False
+    try:
+        here = place_of(ijk_to_ras(volume), image.GetDimensions(),
+                        volume.GetParentTransformNode(), "the volume").geometry
+    except InputError:
+        return False
+    there = (grid["spacing_mm"], grid["origin_lps_mm"], grid["direction_lps"])
+    return all(np.allclose(one, other, atol=1e-3)
+               for one, other in zip((here.spacing, here.origin, here.direction), there))
 
 
 def slices_of(segmentation: slicer.vtkMRMLSegmentationNode) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ Point = npt.NDArray[np.float64]
 _TO_RAS = np.array([-1.0, -1.0, 1.0])
 
 #: How much wider than the heart a view is shown.
-_AROUND = 2.0
+_AROUND = 1.8
 
 
 def turn_to(view: slicer.vtkMRMLSliceNode, volume: slicer.vtkMRMLVolumeNode) -> None:
@@ -67,37 +67,11 @@ def point_on(volume: slicer.vtkMRMLVolumeNode, index: int,
     far = index * np.linalg.norm(place.matrix[:3, 2]) if place.along is None \
         else place.along[index]
     point = first[:3] + far * normal
-    bounds = bounds_of(heart)
-    if bounds is not None:
-        aside = (bounds[0] + bounds[1]) / 2 * _TO_RAS - point
+    corners = _corners_of(heart)
+    if len(corners):
+        aside = (corners.min(axis=0) + corners.max(axis=0)) / 2 * _TO_RAS - point
         point = point + aside - (aside @ normal) * normal
     return np.asarray(point * _TO_RAS)
-
-
-def bounds_of(segmentation: slicer.vtkMRMLSegmentationNode | None) -> tuple[Point, Point] | None:
-    """Lowest and highest RAS of the voxels drawn in a segmentation; None where there are none."""
-    if segmentation is None:
-        return None
-    import slicer
-
-    content, found = segmentation.GetSegmentation(), []
-    for layer in range(content.GetNumberOfLayers()):
-        voxels, extent = content.GetLayerDataObject(layer), [0, -1, 0, -1, 0, -1]
-        # The bounds that Slicer gives are of the labelmap, which may be as large as the image.
-        if voxels.IsA("vtkOrientedImageData") and slicer.vtkOrientedImageDataResample. \
-                CalculateEffectiveExtent(voxels, extent):
-            found += _corners(voxels, extent, segmentation.GetParentTransformNode())
-    return (np.min(found, axis=0), np.max(found, axis=0)) if found else None
-
-
-def _corners(voxels: Any, extent: list[int], transform: Any) -> list[Point]:
-    import vtk
-
-    matrix = vtk.vtkMatrix4x4()
-    voxels.GetImageToWorldMatrix(matrix)
-    to_ras = (np.eye(4) if is_bending(transform) else to_world(transform)) @ as_array(matrix)
-    ends = zip(extent[::2], extent[1::2])
-    return [(to_ras @ [*corner, 1])[:3] for corner in itertools.product(*ends)]
 
 
 def show_slice(scene: slicer.vtkMRMLScene, point: Point) -> None:
@@ -111,10 +85,11 @@ def show_slice(scene: slicer.vtkMRMLScene, point: Point) -> None:
 def look_at(view: slicer.vtkMRMLSliceNode, point: Point,
             heart: slicer.vtkMRMLSegmentationNode | None = None) -> None:
     """Bring a point to the middle of a view, and the heart near enough to fill half of it."""
-    bounds = bounds_of(heart)
-    if bounds is not None:
+    corners = _corners_of(heart)
+    if len(corners):
+        wide = np.ptp(corners @ as_array(view.GetSliceToRAS())[:3, :2], axis=0).max()
         across, up, deep = view.GetFieldOfView()
-        nearer = _AROUND * float((bounds[1] - bounds[0]).max()) / min(across, up)
+        nearer = _AROUND * float(wide) / min(across, up)
         if nearer < 1:
             view.SetFieldOfView(across * nearer, up * nearer, deep)
     view.JumpSliceByCentering(*(float(v) for v in point))
@@ -123,3 +98,30 @@ def look_at(view: slicer.vtkMRMLSliceNode, point: Point,
 def _place(volume: Any) -> Place:
     size = volume.GetImageData().GetDimensions()
     return place_of(ijk_to_ras(volume), size, volume.GetParentTransformNode(), "the volume")
+
+
+def _corners_of(segmentation: Any) -> npt.NDArray[np.float64]:
+    """(corners, 3) RAS of boxes around what is drawn in a segmentation; a non-linear transform
+    is not followed."""
+    if segmentation is None:
+        return np.empty((0, 3))
+    import slicer
+
+    content, found = segmentation.GetSegmentation(), []
+    for layer in range(content.GetNumberOfLayers()):
+        voxels, extent = content.GetLayerDataObject(layer), [0, -1, 0, -1, 0, -1]
+        # The bounds that Slicer gives are of the labelmap, which may be as large as the image.
+        if voxels.IsA("vtkOrientedImageData") and slicer.vtkOrientedImageDataResample. \
+                CalculateEffectiveExtent(voxels, extent):
+            found += _corners(voxels, extent, segmentation.GetParentTransformNode())
+    return np.reshape(found, (-1, 3))
+
+
+def _corners(voxels: Any, extent: list[int], transform: Any) -> list[Point]:
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    voxels.GetImageToWorldMatrix(matrix)
+    to_ras = (np.eye(4) if is_bending(transform) else to_world(transform)) @ as_array(matrix)
+    ends = zip(extent[::2], extent[1::2])
+    return [(to_ras @ [*corner, 1])[:3] for corner in itertools.product(*ends)]

@@ -16,11 +16,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.study.coordinates import box_of
 from deepgmm.study.study import BoolArray
 
 #: Width of the rings on both sides of an outline, pixels, and the sectors in which they are
 #: compared.
 _RING, _SECTORS = 1.5, 24
+
+#: How far from an outline the frame's spread is taken, pixels.
+_NEAR = 8
 
 
 @dataclass(frozen=True)
@@ -121,13 +125,14 @@ def edge_scores(frames: npt.NDArray[Any], region: BoolArray) -> npt.NDArray[np.f
 
     found = []
     for s in np.flatnonzero(region.any(axis=(1, 2))):
-        inside = distance_transform_edt(region[s])
-        outside = distance_transform_edt(~region[s])
+        crop = box_of(region[s], around=_NEAR + 1)
+        inside = distance_transform_edt(region[s][crop])
+        outside = distance_transform_edt(~region[s][crop])
         inner = (inside > 0) & (inside <= _RING)
         outer = (outside > 0) & (outside <= _RING)
-        near = outside <= 8
-        sector = _sectors(region[s])
-        values = frames[:, s].astype(np.float64)
+        near = outside <= _NEAR
+        sector = _sectors(region[s][crop])
+        values = frames[:, s][:, crop[0], crop[1]].astype(np.float64)
         spread = np.ptp(np.percentile(values[:, near], (5, 95), axis=1), axis=0)
         change = np.abs(_means(values, inner, sector) - _means(values, outer, sector))
         found.append(np.nanmean(change, axis=1) / np.maximum(spread, 1e-9))

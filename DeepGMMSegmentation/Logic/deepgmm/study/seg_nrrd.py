@@ -44,6 +44,10 @@ _REGION = "SCT^87878005^Left Ventricle"
 MASK_TERMINOLOGY = "~".join([OWN_CONTEXT, "SCT^123037004^Anatomical Structure", _REGION, "^^",
                              REGION_CONTEXT, "^^", "^^"])
 
+#: What an export to DICOM SEG asks of a segment, as tags; without them it counts as drawn by hand.
+ALGORITHM = {"DICOM.SegmentAlgorithmType": "SEMIAUTOMATIC",
+             "DICOM.SegmentAlgorithmName": "DeepGMM"}
+
 #: Further names under which people know the tissues, lower case.
 _OTHER_NAMES = {
     "blood pool": Tissue.BLOOD, "lv blood pool": Tissue.BLOOD,
@@ -83,6 +87,11 @@ class Segment:
 def terminology_entry(tissue: Tissue) -> str:
     """Slicer's text form: context~category~type~modifier~region context~region~modifier."""
     return "~".join([*TERMS[tissue], "^^", REGION_CONTEXT, _REGION, "^^"])
+
+
+def tags_of(tissue: Tissue) -> dict[str, str]:
+    """What Slicer keeps with a segment of a tissue."""
+    return {"TerminologyEntry": terminology_entry(tissue), **ALGORITHM}
 
 
 def seg_nrrd_image(
@@ -127,7 +136,7 @@ def _header(labels: npt.NDArray[np.uint8], geometry: Geometry,
             "Extent": extent,
             "LabelValue": str(int(tissue)),
             "Layer": "0",
-            "Tags": f"TerminologyEntry:{terminology_entry(tissue)}|",
+            "Tags": "".join(f"{tag}:{value}|" for tag, value in sorted(tags_of(tissue).items())),
         }.items()}
     return header
 

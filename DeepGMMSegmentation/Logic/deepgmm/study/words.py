@@ -86,6 +86,9 @@ COLOURS: dict[Tissue, tuple[int, int, int]] = {
 #: The tissues of the papers, and of a network's answer in the order of its channels.
 FOUR_TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)
 
+#: The wall's tissues.
+WALL_TISSUES = (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)
+
 #: The tissues that each set of sequences can tell apart.
 TISSUES_BY_ROLES: dict[frozenset[Role], tuple[Tissue, ...]] = {
     frozenset({Role.BSSFP}): (Tissue.BLOOD, Tissue.MYOCARDIUM),

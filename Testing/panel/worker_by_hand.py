@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
-
-from panels import MODULE
 
 from deepgmm.jobs.client import Cancelled, Done, Event, Failed, Progress, Ready, Said, State
 from deepgmm.jobs.tasks import TASKS
-
-if str(MODULE.parent) not in sys.path:  # as Slicer has it, for tests of parts of the panel
-    sys.path.insert(0, str(MODULE.parent))
 
 #: As `deepgmm.jobs.machine.machine` tells of a computer without a GPU.
 CPU_ONLY: dict[str, Any] = {

@@ -1,0 +1,123 @@
+"""What the worker is asked for and answers, without a process between."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepgmm import Settings, segment
+from deepgmm.errors import Cancelled, InputError
+from deepgmm.jobs.protocol import pieces, read_message
+from deepgmm.jobs.tasks import TASKS, Segmented, segment_request, segmented
+from deepgmm.review.report import report
+from deepgmm.review.slices import slice_rows
+from deepgmm.study.phantom import make_patient
+from deepgmm.study.study import Study
+from deepgmm.study.words import Kind, Role
+
+
+@pytest.fixture
+def a_study() -> Study:
+    return make_patient(1003, slices=3).study
+
+
+def through(header: dict, arrays: dict) -> tuple[dict, dict]:
+    """As the other side gets it."""
+    return read_message(io.BytesIO(b"".join(bytes(p) for p in pieces(header, arrays))))
+
+
+def asked(study: Study, settings: Settings | None = None, progress=None, **more) -> Segmented:
+    header, arrays = through(*segment_request(study, settings, **more))
+    answer = TASKS["segment"](header, arrays, progress or (lambda fraction, stage: None))
+    return segmented(*through(*answer), study)
+
+
+@pytest.mark.parametrize("settings", [
+    Settings(), Settings(method="gmm", seed=3, restarts=2),
+    Settings(tissues=["blood", "myocardium"])],
+    ids=["auto", "gmm", "two tissues"])
+def test_the_answer_is_the_librarys(a_study: Study, settings: Settings) -> None:
+    answer, expected = asked(a_study, settings), segment(a_study, settings)
+    np.testing.assert_array_equal(answer.result.labels, expected.labels)
+    np.testing.assert_array_equal(answer.result.posterior, expected.posterior)
+    assert answer.result.tissues == expected.tissues
+    assert answer.result.warnings == expected.warnings
+    assert answer.slices == slice_rows(expected) == slice_rows(answer.result)
+    without_times = {"times_s": None}
+    assert answer.report | without_times == report(expected) | without_times
+    assert report(answer.result) == answer.report
+    json.dumps(answer.report, allow_nan=False)
+
+
+def test_images_do_not_come_back(a_study: Study) -> None:
+    header, arrays = through(*segment_request(a_study))
+    said, answer = TASKS["segment"](header, arrays, lambda fraction, stage: None)
+    assert not any(name.startswith("study.") for name in answer)
+    assert sum(a.nbytes for a in answer.values()) < a_study.images.nbytes
+    assert segmented(said, answer, a_study).result.study.mask is a_study.mask
+
+
+def test_what_the_user_chose_gets_there(a_study: Study) -> None:
+    wall = a_study.mask & ~np.roll(a_study.mask, 12, axis=1)
+    study = replace(a_study, excluded={1: "left out by the user"}, wall=wall)
+    answer = asked(study)
+    assert not answer.result.labels[1].any() and answer.result.study.excluded == study.excluded
+    assert answer.report["excluded_slices"] == {"1": "left out by the user"}
+    assert (answer.slices[1]["used"], answer.slices[1]["why"]) == (False, "left out by the user")
+    assert (answer.result.labels[0][study.mask[0] & ~wall[0]] == 1).all()
+
+
+def test_kinds_are_guessed_where_asked_for_alone(a_study: Study) -> None:
+    for role in (Role.LGE, Role.T2):
+        a_study.sequences[role].kind = Kind.UNKNOWN
+    kinds = {role: s.kind for role, s in asked(a_study, guess=[Role.T2]).result
+             .study.sequences.items()}
+    assert kinds[Role.T2] is Kind.T2_DARK_BLOOD and kinds[Role.LGE] is Kind.UNKNOWN
+    assert a_study.sequences[Role.T2].kind is Kind.UNKNOWN
+
+
+def test_repaired_voxels_come_back_and_those_here_stay(a_study: Study) -> None:
+    row, column = np.argwhere(a_study.mask[1])[40]
+    a_study.sequences[Role.T2].values[1, row, column] = np.nan
+    answer = asked(a_study)
+    values = answer.result.study.sequences
+    assert np.isfinite(values[Role.T2].values).all()
+    assert values[Role.LGE].values is a_study.sequences[Role.LGE].values
+    assert np.isnan(a_study.sequences[Role.T2].values[1, row, column])
+    assert any("NaN" in w for w in answer.report["warnings"]) and not a_study.warnings
+
+
+def test_locked_slices_keep_their_labels(a_study: Study) -> None:
+    labels = np.zeros(a_study.mask.shape, np.uint8)
+    labels[2] = np.where(a_study.mask[2], 2, 0)
+    answer, free = asked(a_study, locked=[2], locked_labels=labels), segment(a_study)
+    np.testing.assert_array_equal(answer.result.labels[2], labels[2])
+    np.testing.assert_array_equal(answer.result.labels[:2], free.labels[:2])
+    assert (answer.result.posterior[2, 1][a_study.mask[2]] == 1).all()
+    assert answer.report["locked_slices"] == [2] and answer.slices[2]["locked"]
+
+
+def test_an_input_at_fault_is_said_in_its_own_words(a_study: Study) -> None:
+    empty = replace(a_study, mask=np.zeros_like(a_study.mask))
+    with pytest.raises(InputError, match="the LV mask is empty"):
+        asked(empty)
+    with pytest.raises(InputError, match="scar cannot be told apart from bSSFP alone"):
+        asked(replace(a_study, sequences={Role.BSSFP: a_study.sequences[Role.BSSFP]}),
+              Settings(tissues=["scar", "blood"]))
+
+
+def test_whoever_is_told_of_the_progress_can_stop_it(a_study: Study) -> None:
+    told: list[float] = []
+
+    def progress(fraction: float, stage: str) -> None:
+        told.append(fraction)
+        if fraction > 0:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        asked(a_study, progress=progress)
+    assert told[0] == 0 and told == sorted(told)
