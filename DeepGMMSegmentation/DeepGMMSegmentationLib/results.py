@@ -7,7 +7,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.apply import sentence
 from DeepGMMSegmentationLib.panel import Panel, Section
 
 _WARNING_SIGN = "\N{WARNING SIGN}"
@@ -32,6 +34,7 @@ class ResultsSection(Section):
                 table.setColumnWidth(column, width)
         ui.segmentsTableView.statusColumnVisible = False
         ui.undoButton.connect("clicked()", self._on_undo)
+        ui.recountButton.connect("clicked()", self._on_recount)
         ui.copyNumbersButton.connect("clicked()", self._on_copy)
 
     def refresh(self) -> None:
@@ -51,6 +54,7 @@ class ResultsSection(Section):
     def cleanup(self) -> None:
         self._follow(None)
         self.ui.undoButton.disconnect("clicked()", self._on_undo)
+        self.ui.recountButton.disconnect("clicked()", self._on_recount)
         self.ui.copyNumbersButton.disconnect("clicked()", self._on_copy)
 
     def _follow(self, output) -> None:
@@ -96,7 +100,7 @@ class ResultsSection(Section):
         cells.fill(ui.ahaTable, [list(row) for row in segments])
         ui.ahaGroupBox.visible = bool(segments)
         ui.numbersLabel.text = about
-        ui.copyNumbersButton.enabled = bool(numbers)
+        ui.copyNumbersButton.enabled = ui.recountButton.enabled = bool(numbers)
 
     def _can_undo(self) -> bool:
         return (self._last is not None and not self.panel.run.busy
@@ -126,6 +130,21 @@ class ResultsSection(Section):
         self.panel.run.last = None
         self.panel.tell(_("Apply was undone: the segmentation it made is gone.") if new else
                         _("Apply was undone: segments and numbers are what they were before."))
+        self.panel.refresh_now()
+
+    def _on_recount(self) -> None:
+        from deepgmm.scene.recount import recount
+
+        role = self._output.GetReferenceImageGeometryReferenceRole()
+        try:
+            changed = recount(self._output, self._output.GetNodeReference(role))
+        except InputError as error:
+            self.panel.tell(sentence(str(error)))
+            return
+        self._corrected = False
+        self.panel.tell(_("Counted again. Not as the fit had them: {tissues}.").format(
+            tissues=", ".join(changed)) if changed else
+            _("Counted again: the volumes are those of the fit."))
         self.panel.refresh_now()
 
     def _on_copy(self) -> None:
@@ -165,8 +184,12 @@ def _about(said: dict, corrected: bool) -> str:
         parts.append(_("Slices left out: {slices}.").format(slices=", ".join(left_out)))
     if locked:
         parts.append(_("Slices locked: {slices}.").format(slices=", ".join(map(str, locked))))
-    parts.append(_("You changed segments since: these numbers are of the last Apply.") if corrected
-                 else _("Numbers are of the last Apply; what you change by hand is not in them."))
+    by_hand = said.get("corrected_tissues", [])
+    if by_hand:
+        parts.append(_("Corrected by hand, without an interval: {tissues}.").format(
+            tissues=", ".join(by_hand)))
+    parts.append(_("You changed segments since these numbers were counted: press Recount.")
+                 if corrected else _("After a correction by hand, press Recount."))
     return " ".join(parts)
 
 

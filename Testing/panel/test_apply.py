@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import slicer
 from DeepGMMSegmentationLib import dependencies
@@ -18,7 +19,9 @@ from worker_by_hand import WorkerByHand
 from deepgmm.errors import InputError
 from deepgmm.jobs import client
 from deepgmm.jobs.client import State
+from deepgmm.scene.labels import labels_of
 from deepgmm.scene.segments import our_segments
+from deepgmm.study.words import Tissue
 
 TISSUES = ["Blood", "Edema", "Myocardium", "Scar"]
 
@@ -195,6 +198,25 @@ def test_segments_of_the_user_stay_beside_the_tissues(
     assert "1 segments that DeepGMM did not make" in dialogs.asked[0].text
     desk.finish()
     assert names_in(mask) == sorted([*TISSUES, "LV"])
+
+
+def test_undo_in_the_panels_editor_brings_back_what_apply_replaced(
+        a_desk_with_a_patient: Desk, a_patient_in_the_scene) -> None:
+    desk, lge = a_desk_with_a_patient, a_patient_in_the_scene.lge
+    desk.apply()
+    desk.finish()
+    output = desk.panel.state.output
+    scar = our_segments(output)[Tissue.SCAR]
+    corrected = np.zeros_like(labels_of(output, lge))
+    corrected[1, 40:44, 40:44] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(corrected, output, scar, lge)
+    before = labels_of(output, lge)
+    dialogs.answer("Yes")
+    desk.apply()
+    desk.finish()
+    assert (labels_of(output, lge) != before).any()
+    desk.ui.segmentEditorWidget.undo()
+    assert (labels_of(output, lge) == before).all()
 
 
 def test_where_nobody_can_answer_a_new_segmentation_is_made(

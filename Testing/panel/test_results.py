@@ -59,7 +59,7 @@ def test_volumes_intervals_and_shares_of_the_wall(a_ready_panel, a_patient_in_th
     wall = sum(result.volume(t) for t in result.tissues[1:])
     assert rows[0][3] == "" and rows[3][3] == f"{100 * result.volume('scar') / wall:.0f}"
     assert not a_ready_panel.ui.numbersTable.isHidden()
-    assert "not in them" in a_ready_panel.ui.numbersLabel.text
+    assert "press Recount" in a_ready_panel.ui.numbersLabel.text
     assert a_ready_panel.ui.segmentsTableView.segmentationNode() is a_ready_panel.state.output
     assert a_ready_panel.ui.show3DButton.segmentationNode() is a_ready_panel.state.output
 
@@ -245,3 +245,39 @@ def test_a_loaded_scene_shows_everything_again(
     np.testing.assert_array_equal(scar != 0, result.labels == Tissue.SCAR)
     said = json.loads(state.output.GetAttribute("DeepGMM.Provenance"))
     assert said["excluded_slices"] == {"1": "blurred"}
+
+
+def test_after_a_correction_the_numbers_are_counted_again(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    ui = a_ready_panel.ui
+    before = cells(ui.numbersTable)
+    scribble(a_ready_panel, a_patient_in_the_scene)
+    assert "You changed segments" in ui.numbersLabel.text
+    assert cells(ui.numbersTable) == before
+
+    ui.recountButton.click()
+    a_ready_panel.settle()
+
+    voxel = np.prod(a_patient_in_the_scene.lge.GetSpacing()) / 1000
+    scar = slicer.util.arrayFromSegmentBinaryLabelmap(
+        a_ready_panel.state.output, "scar", a_patient_in_the_scene.lge).sum() * voxel
+    after = cells(ui.numbersTable)
+    assert after[3][1] == f"{scar:.1f}" != before[3][1]
+    assert after[3][2] == "" and after[0] == before[0]
+    assert "by hand" in ui.numbersLabel.text and "Scar" in ui.statusLabel.text
+
+
+def test_a_result_whose_volume_moved_is_not_counted_again(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    before = cells(a_ready_panel.ui.numbersTable)
+    a_patient_in_the_scene.lge.SetOrigin(1.0, 2.0, 3.0)
+
+    a_ready_panel.ui.recountButton.click()
+    a_ready_panel.settle()
+
+    assert "press Apply again" in a_ready_panel.ui.statusLabel.text
+    assert cells(a_ready_panel.ui.numbersTable) == before

@@ -81,17 +81,16 @@ def member(kind: str, name: str) -> str | None:
 def qt_member(base: str, name: str) -> str | None:
     """The same of a class of Qt."""
     kind = qt_class(base)
-    found = inspect.getattr_static(kind, name, None) if kind is not None else None
+    name = name if hasattr(kind, name) else name.removesuffix("_")
+    if kind is None or not hasattr(kind, name):
+        return None
+    found = inspect.getattr_static(kind, name)
     if isinstance(found, property):
         return "property" if found.fset is not None else "read only"
-    if found is None and kind is not None:
-        found = inspect.getattr_static(kind, name.removesuffix("_"), None)
-    if found is None:
-        return None
     if isinstance(found, QtCore.Signal):
         return "signal"
-    return "enum" if isinstance(found, type) or not callable(getattr(kind, name.removesuffix("_"))
-                                                             ) else "method"
+    value = getattr(kind, name)
+    return "method" if callable(value) and not isinstance(value, type) else "enum"
 
 
 def _of_qt(kept: dict[type, set[str]], name: str) -> set[str]:

@@ -257,6 +257,6 @@ def disconnect(sender: Any, signal: str, receiver: Any, slot: str | None = None)
 
 
 def _check_signal(sender: Any, signal: str) -> None:
-    meta = sender.metaObject()
-    if meta.indexOfSignal(QtCore.QMetaObject.normalizedSignature(signal).data().decode()) < 0:
+    known = any(signal in QT_SIGNALS.get(base, ()) for base in type(sender).__mro__)
+    if not known and sender.metaObject().indexOfSignal(signal) < 0:
         raise AttributeError(f"{sender.className()} has no signal {signal}")
