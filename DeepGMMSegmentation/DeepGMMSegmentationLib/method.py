@@ -106,6 +106,7 @@ class MethodSection(Section):
     def __init__(self, ui, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._looked = False
+        self._explained: list = []
         self._about = {value: text for _label, value, text in _methods()}
         for combo, field, choices in (
                 (ui.methodComboBox, "method", _methods()),
@@ -114,6 +115,7 @@ class MethodSection(Section):
                 (ui.papillaryComboBox, "papillary", _papillaries())):
             bind_choice(combo, panel, field, [choice[:2] for choice in choices])
             explain(combo, [choice[2] for choice in choices])
+            self._explained.append(combo)
         self._model = ModelChoice(ui.modelComboBox, panel)
         self._device = DeviceChoice(ui.deviceComboBox, panel)
         panel.sections += [self._model, self._device]
@@ -124,6 +126,8 @@ class MethodSection(Section):
         if state is None:
             return
         self.ui.methodLabel.text = self._about.get(state.method, "")
+        for combo in self._explained:
+            combo.toolTip = combo.itemData(combo.currentIndex, qt.Qt.ToolTipRole) or ""
         read = fields_read(state.method, state.preset)
         for field, name in _WIDGETS.items():
             getattr(self.ui, name).enabled = field in read

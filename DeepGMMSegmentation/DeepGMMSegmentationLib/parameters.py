@@ -41,7 +41,7 @@ class PanelState:
     adapt: Annotated[int, WithinRange(0, 1000), Default(_DEFAULTS.adapt)]
     seed: Annotated[int, WithinRange(0, 2**31 - 1), Default(_DEFAULTS.seed)]
     restarts: Annotated[int, WithinRange(1, 1000), Default(_DEFAULTS.restarts)]
-    biasDegree: Annotated[int, WithinRange(0, 6), Default(_DEFAULTS.bias_degree)]
+    biasDegree: Annotated[int, WithinRange(0, 4), Default(_DEFAULTS.bias_degree)]
     degrees: Annotated[float, WithinRange(0, 1000), Default(_DEFAULTS.degrees)]
     outlier: Annotated[float, WithinRange(0, 0.5), Default(_DEFAULTS.outlier)]
     meanWeight: Annotated[float, Minimum(0), Default(_DEFAULTS.mean_weight)]

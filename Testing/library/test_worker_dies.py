@@ -51,7 +51,7 @@ LONG = Settings(method="deepg", preset="accurate")
 
 @pytest.fixture(scope="module")
 def a_study():
-    return make_patient(1001, slices=2).study
+    return make_patient(1001, slices=1).study
 
 
 @pytest.fixture(scope="module", params=STARTED)

@@ -36,8 +36,18 @@ def name_faults(source: str, widgets: dict[str, str], state: type | None = None)
     state : the wrapped class of the panel's state, to know its fields by.
     """
     tree = ast.parse(source)
+    yield from _import_faults(tree)
     for scope in _classes_and_functions(tree):
         yield from _Reader(widgets, scope, state).faults()
+
+
+def _import_faults(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("slicer."):
+            module = (node.module or "").removeprefix("slicer.")
+            names = known.python_names(module)
+            yield from (f"{node.lineno}: slicer.{module} has no {one.name}" for one in node.names
+                        if names is None or one.name not in names)
 
 
 def _classes_and_functions(tree: ast.Module) -> list[list[ast.stmt]]:
@@ -140,7 +150,8 @@ class _Reader:
         if isinstance(node.value, ast.Name) and node.value.id in ("qt", "ctk", "slicer"):
             return _module_fault(node.value.id, node.attr)
         if isinstance(node.value, ast.Attribute) and ast.unparse(node.value) == "slicer.util":
-            return None if node.attr in _util() else f"slicer.util has no {node.attr}"
+            fine = node.attr in (known.python_names("util") or ())
+            return None if fine else f"slicer.util has no {node.attr}"
         if isinstance(node.value, ast.Attribute) and isinstance(node.value.value, ast.Name) and (
                 node.value.value.id == "qt"):
             return _static_fault(node.value.attr, node.attr)
@@ -206,8 +217,3 @@ def _static_fault(kind: str, name: str) -> str | None:
     """Of `qt.QFileDialog.getOpenFileName`, `qt.Qt.Checked`."""
     found = QtCore.Qt if kind == "Qt" else known.qt_class(kind)
     return None if found is not None and hasattr(found, name) else f"qt.{kind} has no {name}"
-
-
-def _util() -> set[str]:
-    said = known.facts()["python"]["util"]
-    return {*said["functions"], *said["classes"], *said["variables"]}

@@ -64,6 +64,7 @@ def test_every_method_and_preset_can_be_chosen_and_is_explained(a_panel) -> None
         ui.methodComboBox.currentIndex = index
         a_panel.widget.panel.refresh_now()
         assert ui.methodLabel.text == ui.methodComboBox.itemData(index, qt.Qt.ToolTipRole)
+        assert ui.methodComboBox.toolTip == ui.methodLabel.text
 
 
 @pytest.mark.parametrize("method", list(Method))

@@ -47,6 +47,14 @@ def test_the_module_names_what_there_is(path: Path) -> None:
     assert list(name_faults(path.read_text(encoding="utf-8"), widgets(), PanelState)) == []
 
 
+def test_a_wrong_import_is_found() -> None:
+    source = ("from slicer.util import VTKObservationMixin, VTKMixin\n"
+              "from slicer.parameterNodeWrapper import IsNone\nfrom slicer.utils import x\n")
+    assert list(name_faults(source, SOME)) == [
+        "1: slicer.util has no VTKMixin", "2: slicer.parameterNodeWrapper has no IsNone",
+        "3: slicer.utils has no x"]
+
+
 def test_a_field_that_the_state_lacks_is_found() -> None:
     from DeepGMMSegmentationLib.parameters import PanelState
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import ctk
 import numpy as np
 import pytest
@@ -34,6 +36,25 @@ def test_a_stand_in_has_no_member_that_the_true_one_lacks(kind: str) -> None:
                 assert widget_facts.has_signal(kind, signature), f"{kind} has no {signature}"
         elif callable(value):
             assert "method" in (true, overridden), f"{kind}.{name} is a {true}"
+
+
+@needs_facts
+def test_modules_of_python_have_the_true_names_and_signatures() -> None:
+    said = widget_facts.facts()["python"]
+    for name in ("i18n", "packaging"):
+        for function in widget_facts.public(getattr(slicer, name)):
+            assert function in said[name]["functions"], f"slicer.{name} has no {function}"
+    for function, true in said["packaging"]["functions"].items():
+        own = getattr(slicer.packaging, function, None)
+        if own is not None:
+            assert list(inspect.signature(own).parameters) == widget_facts.parameters(true)
+    true = widget_facts.parameter_names()
+    assert set(widget_facts.public(slicer.parameterNodeWrapper)) <= true
+    classes = said["ScriptedLoadableModule"]["classes"]
+    for name in widget_facts.public(slicer.ScriptedLoadableModule):
+        kind = getattr(slicer.ScriptedLoadableModule, name)
+        own = {one for one in vars(kind) if not one.startswith("_")} - {"messageDelay"}
+        assert own <= set(classes[name]["methods"]), name
 
 
 @pytest.mark.parametrize("wrong", [

@@ -42,7 +42,7 @@ def test_from_the_sample_to_the_corrected_result(
     a_panel: Panel, a_sample: list[Any], screenshot: Callable[..., Path]
 ) -> None:
     panel, ui = a_panel, a_panel.ui
-    window = panel.window(1600, 1000)
+    window = panel.window(1700, 1000)
     bssfp, lge, t2, mask, points = a_sample
 
     opened(panel, "inputs", "segmentation")

@@ -6,6 +6,7 @@ classes are read from PySide6.
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import json
@@ -134,3 +135,29 @@ def property_class(kind: str, name: str) -> str | None:
             found = one["properties"][name]["type"].strip("*")
             return found if is_class(found) else None
     return None
+
+
+def public(module: Any) -> list[str]:
+    """Names that a module offers."""
+    return [name for name in vars(module) if not name.startswith("_")]
+
+
+def parameters(signature: str) -> list[str]:
+    """Names of the parameters of "(text, more=None)->int", as the facts write it."""
+    (function,) = ast.parse(f"def f{signature.replace('->', ' -> ')}: pass").body
+    return [one.arg for one in function.args.args]
+
+
+def parameter_names() -> set[str]:
+    """What `slicer.parameterNodeWrapper` offers."""
+    said = facts()["python"]["parameterNodeWrapper"].values()
+    return {name for one in said for name in one["__all__"]}
+
+
+def python_names(module: str) -> set[str] | None:
+    """What a Python module of Slicer offers; None where nothing is known of it."""
+    said = facts()["python"].get(module)
+    if module == "parameterNodeWrapper":
+        return parameter_names()
+    return None if said is None else {*said.get("functions", {}), *said.get("classes", {}),
+                                      *said.get("variables", {})}

@@ -101,4 +101,4 @@ def _base_classes(slicer: Any) -> None:
         "parameterNodeWrapper": parameter_node.parameterNodeWrapper,
         "isParameterNodeWrapper": parameter_node.isParameterNodeWrapper,
         "SlicerParameterNamePropertyName": parameter_node.PARAMETER_NAME,
-        **{name: value for name, value in vars(validators).items() if isinstance(value, type)}})
+        **{name: getattr(validators, name) for name in validators.__all__}})

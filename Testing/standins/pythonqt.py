@@ -237,9 +237,11 @@ def signals_of(kind: type) -> set[str]:
             if isinstance(found, Signal) for signature in found.signatures}
 
 
-def connect(sender: Any, signal: str, receiver: Any, slot: str | None = None) -> bool:
+def connect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> bool:
     """Connect by signature. The real one answers False to a wrong signature, in silence; here it
     is an error, so that no test overlooks it."""
+    if signal is sender:  # PySide6's own way, when it connects by name
+        return bool(_STATIC_CONNECT(sender, receiver, slot))
     function = receiver if slot is None else getattr(receiver, slot.split("(")[0])
     if signal in signals_of(type(sender)):
         return BoundSignal(sender, signal).connect(function)
@@ -247,8 +249,10 @@ def connect(sender: Any, signal: str, receiver: Any, slot: str | None = None) ->
     return bool(_STATIC_CONNECT(sender, QtCore.SIGNAL(signal), function))
 
 
-def disconnect(sender: Any, signal: str, receiver: Any, slot: str | None = None) -> bool:
+def disconnect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> bool:
     """Disconnect by signature."""
+    if signal is sender:
+        return bool(_STATIC_DISCONNECT(sender, receiver, slot))
     function = receiver if slot is None else getattr(receiver, slot.split("(")[0])
     if signal in signals_of(type(sender)):
         return BoundSignal(sender, signal).disconnect(function)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+__all__ = ["Choice", "Decimals", "Default", "Exclude", "IsInstance", "Maximum", "Minimum",
+           "NotNone", "SingleStep", "Validator", "WithinRange"]
+
 
 class Validator:
     """Base of all; raises when a value is refused."""

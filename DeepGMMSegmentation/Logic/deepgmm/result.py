@@ -118,6 +118,9 @@ class Result:
 
     def entropy(self) -> npt.NDArray[np.float32]:
         """(slices, rows, columns) entropy of the posterior over its maximum, 0 to 1."""
-        p = np.clip(self.posterior, 1e-12, 1.0)
-        h = -(self.posterior * np.log(p)).sum(axis=1)
-        return (h / np.log(max(len(self.tissues), 2))).astype(np.float32)
+        inside = self.posterior.any(axis=1)  # a small part of large images
+        p = self.posterior.transpose(0, 2, 3, 1)[inside]
+        entropy = np.zeros(inside.shape, np.float32)
+        entropy[inside] = (-(p * np.log(np.clip(p, 1e-12, 1.0))).sum(axis=1)
+                           / np.log(max(len(self.tissues), 2)))
+        return entropy
