@@ -5,7 +5,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test benchmarks lint format wheel clean setup-demo setup-test
+.PHONY: help demo test benchmarks pictures lint format wheel clean setup-demo setup-test
 
 ARGS ?=
 PYTHON ?=
@@ -41,6 +41,7 @@ help:
 	@echo "make demo     set up, then segment the embedded sample"
 	@echo "make test     set up, then run all tests      (ARGS=\"-k phantom\" passes words to pytest)"
 	@echo "make benchmarks  run all benchmarks into Docs/measurements.md (ARGS=--quick to try them)"
+	@echo "make pictures  draw the Slicer panel's pictures into Docs/pictures/slicer"
 	@echo "make lint     ruff, mypy and the floors"
 	@echo "make format   let ruff tidy the code"
 	@echo "make wheel    build the wheel and the source archive into dist/"
@@ -62,6 +63,11 @@ test: setup-test
 # As they say themselves: two threads, nothing beside.
 benchmarks: setup-test
 	@$(VENV)/python Benchmarks/run_all.py $(ARGS)
+
+# The Slicer panel's, on stand-ins, for Docs/slicer.md.
+pictures: setup-test
+	@QT_QPA_PLATFORM=offscreen DEEPGMM_SCREENSHOTS=Docs/pictures/slicer \
+	  $(VENV)/python -m pytest -q Testing/panel/test_tutorial.py
 
 lint: setup-test
 	@$(VENV)/ruff check .

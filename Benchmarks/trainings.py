@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from other_phantom import OtherPatient
     from third_phantom import ThirdPatient
     from torch import Tensor
-    from wide_phantoms import WidePatient
 
     from deepgmm.model.learning import Examples
     from deepgmm.study.phantom import PhantomPatient
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from deepgmm.training.settings import TrainingSettings
     from deepgmm.weights.card import Card
 
-    Patient = PhantomPatient | WidePatient | OtherPatient | ThirdPatient
+    Patient = PhantomPatient | OtherPatient | ThirdPatient
 
 #: Seeds of the cohorts that networks of the tables are trained on, away from those of
 #: `wide_phantoms`; 2 in 5 patients are typical, 2 atypical and 1 healthy.

@@ -18,6 +18,8 @@ from common import REPORTED_SEED, ROOT, bars, keep_to_cores, machine, number, pa
 
 #: The panel's timer, in seconds.
 TICK = 0.04
+#: A fit of many seconds that hears a cancel after every step, and one that does not.
+LONG, DEAF = {"method": "svgmm", "restarts": 25}, {"method": "deepg", "preset": "paper"}
 LAUNCHER = ROOT / "Testing" / "standins" / "launcher.py"
 
 
@@ -127,12 +129,12 @@ def measured(command: list[str], runs: int) -> dict[str, list[float]]:
     owner.until(Ready)
     times[WARM] = [owner.applied(study) for _ in range(runs)]
     moments = random.Random(1)
-    times[CANCEL] = [owner.cancelled(study, moments.uniform(0, 0.5), method="svgmm", restarts=10)
+    times[CANCEL] = [owner.cancelled(study, moments.uniform(0, 0.5), **LONG)
                      for _ in range(4 * runs)]
     for _ in range(runs):
-        times[KILL].append(owner.cancelled(study, 0.5, method="deepg", preset="paper"))
+        times[KILL].append(owner.cancelled(study, 0.5, **DEAF))
         owner.until(Ready)
-        owner.apply(study, method="svgmm", restarts=10)
+        owner.apply(study, **LONG)
         owner.until(Progress, lambda event: event.fraction > 0)
         began = time.perf_counter()
         os.kill(owner.worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))

@@ -29,7 +29,7 @@ class ResultsSection(Section):
         cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
                                         _("% of wall")])
         cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Scar (%)"), _("Edema (%)")])
-        for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (170, 80, 80))):
+        for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (150, 72, 72))):
             for column, width in enumerate(widths):
                 table.setColumnWidth(column, width)
         ui.segmentsTableView.statusColumnVisible = False
@@ -127,6 +127,7 @@ class ResultsSection(Section):
         if new:
             self._follow(None)
         undo(written)
+        self._last.fill_again()
         self.panel.run.last = None
         self.panel.tell(_("Apply was undone: the segmentation it made is gone.") if new else
                         _("Apply was undone: segments and numbers are what they were before."))

@@ -30,6 +30,7 @@ class Outcome:
     rows : of `deepgmm.review.slices.slice_rows`.
     report : of `deepgmm.review.report.report`.
     seconds : from Apply to the result in the scene.
+    outlined : the display node of the LV mask, of which only the outline is shown since, or None.
     """
 
     written: Any
@@ -37,6 +38,12 @@ class Outcome:
     rows: list[dict]
     report: dict
     seconds: float
+    outlined: Any = None
+
+    def fill_again(self) -> None:
+        """Show the LV mask as it was before the run."""
+        if self.outlined is not None and self.outlined.GetScene() is not None:
+            self.outlined.SetVisibility2DFill(True)
 
 
 @dataclass
@@ -120,7 +127,22 @@ class Job:
             rows=answer.slices)
         warnings = list(dict.fromkeys([*answer.report["warnings"], *written.warnings]))
         return Outcome(written, warnings, answer.slices, answer.report,
-                       time.monotonic() - self.began)
+                       time.monotonic() - self.began,
+                       outline_only(self.inputs["mask"], written.segmentation))
+
+
+def outline_only(mask, output):
+    """Take away the fill of the LV mask, which would lie over the result's.
+
+    Returns
+    -------
+    The display node that was changed, or None.
+    """
+    display = mask.GetDisplayNode() if mask.IsA("vtkMRMLSegmentationNode") else None
+    if display is None or mask is output or not display.GetVisibility2DFill():
+        return None
+    display.SetVisibility2DFill(False)
+    return display
 
 
 def grid_of(volume) -> tuple:

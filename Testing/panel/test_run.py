@@ -210,3 +210,19 @@ def test_scripts_wait_for_a_true_worker(a_panel, a_patient_in_the_scene) -> None
     assert len(our_segments(written.segmentation)) == 4
     with pytest.raises(InputError, match="no LV mask"):
         segment_and_wait(lge=patient.lge)
+
+
+def test_of_the_mask_the_outline_stays_and_undo_fills_it_again(a_scene, a_patient_in_the_scene):
+    from DeepGMMSegmentationLib.run import Outcome, outline_only
+
+    mask = a_patient_in_the_scene.mask
+    display = mask.GetDisplayNode()
+    assert outline_only(mask, mask) is None and display.GetVisibility2DFill()
+
+    outcome = Outcome(None, [], [], {}, 1.0, outline_only(mask, None))
+
+    assert display.GetVisibility() and display.GetVisibility2DOutline()
+    assert not display.GetVisibility2DFill()
+    assert outline_only(mask, None) is None  # the user's own choice is not undone later
+    outcome.fill_again()
+    assert display.GetVisibility2DFill()

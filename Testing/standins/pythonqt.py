@@ -39,7 +39,7 @@ def adopt_manners() -> None:
         kind.__setattr__ = _set_attribute
     QObject.__getattribute__ = _get_attribute
     QObject.name = property(_OBJECT_NAME, _SET_OBJECT_NAME)
-    QObject.className = lambda self: getattr(type(self), "_stands_for", type(self).__name__)
+    QObject.className = lambda self: type(self).__name__
 
 
 def _qt_classes() -> list[type]:
@@ -237,11 +237,11 @@ def signals_of(kind: type) -> set[str]:
             if isinstance(found, Signal) for signature in found.signatures}
 
 
-def connect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> bool:
+def connect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> Any:
     """Connect by signature. The real one answers False to a wrong signature, in silence; here it
     is an error, so that no test overlooks it."""
     if signal is sender:  # PySide6's own way, when it connects by name
-        return bool(_STATIC_CONNECT(sender, receiver, slot))
+        return _STATIC_CONNECT(sender, receiver, slot)
     function = receiver if slot is None else getattr(receiver, slot.split("(")[0])
     if signal in signals_of(type(sender)):
         return BoundSignal(sender, signal).connect(function)
@@ -249,10 +249,10 @@ def connect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> bool:
     return bool(_STATIC_CONNECT(sender, QtCore.SIGNAL(signal), function))
 
 
-def disconnect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> bool:
+def disconnect(sender: Any, signal: Any, receiver: Any, slot: Any = None) -> Any:
     """Disconnect by signature."""
     if signal is sender:
-        return bool(_STATIC_DISCONNECT(sender, receiver, slot))
+        return _STATIC_DISCONNECT(sender, receiver, slot)
     function = receiver if slot is None else getattr(receiver, slot.split("(")[0])
     if signal in signals_of(type(sender)):
         return BoundSignal(sender, signal).disconnect(function)
