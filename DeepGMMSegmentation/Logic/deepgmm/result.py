@@ -71,6 +71,12 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def present_tissues(self) -> tuple[Tissue, ...]:
+        """The tissues sought and whatever else is in the labels, in the order of their labels."""
+        found = {Tissue(int(value)) for value in np.unique(self.labels) if value}
+        return tuple(sorted(found | set(self.tissues)))
+
     def volume(self, tissue: Tissue | str) -> float:
         """Volume of one tissue, ml."""
         tissue = Tissue.named(tissue)

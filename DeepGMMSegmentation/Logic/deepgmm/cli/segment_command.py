@@ -325,11 +325,11 @@ def summary(result: Result, seconds: float) -> str:
                       else role.title for role, s in study.sequences.items())
     fitted = len(result.fits)
     slices = f"{fitted} slice" + ("s" if fitted != 1 else "")
-    from deepgmm.review.report import percent_of_wall, present_tissues
+    from deepgmm.review.report import percent_of_wall
 
     rows = [("tissue", "ml", "90 % interval", "% of wall")]
     shares = percent_of_wall(result)
-    for tissue in present_tissues(result):
+    for tissue in result.present_tissues:
         share = shares.get(tissue.title)
         low, high = result.volume_interval(tissue)
         rows.append((tissue.title, f"{result.volume(tissue):.1f}",

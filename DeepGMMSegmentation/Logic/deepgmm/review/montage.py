@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
-from deepgmm.review.report import NOTICE, percent_of_wall, present_tissues
+from deepgmm.review.report import NOTICE, percent_of_wall
 from deepgmm.review.slices import slices_named
 from deepgmm.study.files import together
 from deepgmm.study.orientation import turn_of
@@ -285,7 +285,7 @@ def _legend(result: Result) -> list[tuple[Tissue, str, int]]:
     """Tissue, words and length in pixels of each entry."""
     shares = percent_of_wall(result)
     entries = []
-    for tissue in present_tissues(result):
+    for tissue in result.present_tissues:
         volume, share = result.volume(tissue), shares.get(tissue.title)
         low, high = result.volume_interval(tissue)
         words = f"{tissue.title} " + (f"{volume:.1f} ml" if volume else "absent")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deepgmm.errors import InputError
 from deepgmm.result import Result
-from deepgmm.review.report import present_tissues, report_text
+from deepgmm.review.report import report_text
 from deepgmm.study.files import Outputs, suffix_of, together, unwritable
 
 Where = str | os.PathLike[str] | None
@@ -86,7 +86,7 @@ def _write_segmentation(result: Result, path: Path) -> None:
     from deepgmm.study.labelmap import write_image
     from deepgmm.study.seg_nrrd import seg_nrrd_image
 
-    write_image(seg_nrrd_image(result.labels, result.study.geometry, present_tissues(result)),
+    write_image(seg_nrrd_image(result.labels, result.study.geometry, result.present_tissues),
                 path, "segmentation")
 
 

@@ -16,8 +16,9 @@ import numpy as np
 import deepgmm
 from deepgmm.errors import InputError
 from deepgmm.result import Result, SliceFit
+from deepgmm.review.aha import aha_rows
 from deepgmm.study.files import sha256
-from deepgmm.study.words import WALL_TISSUES, Tissue
+from deepgmm.study.words import WALL_TISSUES
 
 NOTICE = "Research software, not for diagnosis."
 
@@ -49,7 +50,7 @@ def report(result: Result) -> dict[str, Any]:
         "model_hash": provenance.pop("model_hash", None),
         "input_hashes": provenance.pop("input_sha256", None) or dict(study.hashes),
         "tissues": [tissue.title for tissue in result.tissues],
-        "labels": {tissue.title: int(tissue) for tissue in present_tissues(result)},
+        "labels": {tissue.title: int(tissue) for tissue in result.present_tissues},
         "sequences": [{"role": role.value, "kind": sequence.kind.value}
                       for role, sequence in study.sequences.items()],
         "grid": {
@@ -95,15 +96,9 @@ def versions() -> dict[str, str]:
     return found
 
 
-def present_tissues(result: Result) -> tuple[Tissue, ...]:
-    """The tissues sought and whatever else is in the labels, in the order of their labels."""
-    found = {Tissue(int(value)) for value in np.unique(result.labels) if value}
-    return tuple(sorted(found | set(result.tissues)))
-
-
 def volumes(result: Result) -> dict[str, float]:
     """Volume of every tissue sought, ml; 0 for one that is absent."""
-    return {tissue.title: result.volume(tissue) for tissue in present_tissues(result)}
+    return {tissue.title: result.volume(tissue) for tissue in result.present_tissues}
 
 
 def percent_of_wall(result: Result) -> dict[str, float | None]:
@@ -111,12 +106,10 @@ def percent_of_wall(result: Result) -> dict[str, float | None]:
     myocardium together); None where there is no wall."""
     wall = sum(result.volume(tissue) for tissue in WALL_TISSUES)
     return {tissue.title: 100.0 * result.volume(tissue) / wall if wall else None
-            for tissue in present_tissues(result) if tissue in WALL_TISSUES[1:]}
+            for tissue in result.present_tissues if tissue in WALL_TISSUES[1:]}
 
 
 def _aha(result: Result) -> dict[str, Any]:
-    from deepgmm.review.aha import aha_rows  # it stands on this module
-
     rows = aha_rows(result)
     return {"aha_segments": rows} if rows else {}
 
@@ -149,7 +142,7 @@ def _slice(fit: SliceFit, result: Result) -> dict[str, Any]:
         "covariances": dict(zip(titles, fit.covariances, strict=True)),
         "trace": fit.trace,
         "areas_mm2": {tissue.title: float((labels == tissue).sum()) * area
-                      for tissue in present_tissues(result)},
+                      for tissue in result.present_tissues},
     }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from deepgmm.result import Result
-from deepgmm.review.report import present_tissues
 from deepgmm.segment import LEAST_AGREEMENT
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
@@ -38,7 +37,7 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     study = result.study
     level, warnings = levels(study), _warnings(result)
     locked = set(result.provenance.get("locked_slices", ()))
-    area, titles = study.geometry.pixel_area, present_tissues(result)
+    area, titles = study.geometry.pixel_area, result.present_tissues
     rows = []
     for index, labels in enumerate(result.labels):
         used = index in study.slices
