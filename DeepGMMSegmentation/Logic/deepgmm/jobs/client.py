@@ -20,7 +20,7 @@ from deepgmm.jobs.protocol import Arrays, Header, Pieces, pieces
 PATIENCE = 0.5
 #: Seconds in which a process must have become ready; torch from a slow disk takes its time.
 START_LIMIT = 180.0
-#: A worker that ends so often without having done anything is not started again by itself.
+#: A worker that ends so often by itself, one after the other, is not started ahead again.
 MOST_DEATHS = 3
 #: Seconds that closing waits for a killed process, lest the system keep its remains.
 _LEAVING = 0.2
@@ -323,16 +323,16 @@ class Worker:
                             f"{START_LIMIT / 60:.0f} minutes: try again; the log says more")]
 
     def _lost(self, message: str) -> list[Event]:
-        """Its job has failed; start another ahead unless they die one after the other."""
+        """Its job has failed; start another ahead, unless they die without one."""
         self._drop()
-        self._deaths += 1
+        self._deaths = self._deaths + 1 if self._job is None else 1
         self._fail(message)
         said: list[Event] = []
         if self._deaths < MOST_DEATHS:
             self._launch()
         else:
-            said.append(Said(f"the worker ended {self._deaths} times without having done "
-                             "anything: it is started again when there is something to do"))
+            said.append(Said(f"the worker ended {self._deaths} times, one after the other: it is "
+                             "started again when there is something to do"))
         waiting, self._waiting = self._waiting, []
         return [*said, *waiting]
 
