@@ -30,7 +30,8 @@ class DeepGMMSegmentation(ScriptedLoadableModule):
         parent.title = _("DeepGMM Segmentation")
         parent.categories = [translate("qSlicerAbstractCoreModule", "Cardiac"),
                              translate("qSlicerAbstractCoreModule", "Segmentation")]
-        parent.dependencies = []
+        # The embedded editor lives on it: loaded before this module, it is unloaded after it.
+        parent.dependencies = ["Segmentations"]
         parent.contributors = ["The DeepGMM developers"]
         parent.helpText = _(
             "Splits the left ventricle on short-axis bSSFP, LGE and T2 into blood, myocardium, "
@@ -58,12 +59,14 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
         VTKObservationMixin.__init__(self)
         self.logic = None
         self.panel = None
+        self._held = False
 
     def setup(self):
         """Build the panel; nothing third-party is imported and no process is started here."""
         from DeepGMMSegmentationLib.sections import make_panel
 
         ScriptedLoadableModuleWidget.setup(self)
+        register_resources()  # this module may have been loaded after Slicer's start
         widget = slicer.util.loadUI(self.resourcePath("UI/DeepGMMSegmentation.ui"))
         self.layout.addWidget(widget)
         self.ui = slicer.util.childWidgetVariables(widget)
@@ -73,7 +76,8 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_closing)
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_closed)
-        self.addObserver(scene, scene.EndImportEvent, self._on_scene_closed)
+        self.addObserver(scene, scene.StartImportEvent, self._on_import_starting)
+        self.addObserver(scene, scene.EndImportEvent, self._on_imported)
         self._take_state()
 
     def cleanup(self):
@@ -97,6 +101,7 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
                      if n.split(".")[0] in ("deepgmm", "DeepGMMSegmentationLib")]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
+        slicer.util.getModuleWidget(self.moduleName).enter()  # Slicer itself does not say so again
 
     def _on_scene_closing(self, caller, event):
         self.panel.each("close")
@@ -104,6 +109,16 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
 
     def _on_scene_closed(self, caller, event):
         if self.parent.isEntered:
+            self._take_state()
+
+    def _on_import_starting(self, caller, event):
+        """At the end Slicer fills the node selectors anew, and they would say that None was
+        chosen: they must not be heard meanwhile."""
+        self._held = self.panel.state is not None
+        self.panel.take(None)
+
+    def _on_imported(self, caller, event):
+        if self._held or self.parent.isEntered:
             self._take_state()
 
     def _take_state(self):

@@ -46,7 +46,10 @@ class EditorSection(Section):
         """Remember a segmentation as it is, so that the editor's Undo brings it back."""
         if segmentation is None or segmentation.GetScene() is None:
             return
+        shows = self._editor.autoShowSourceVolumeNode
+        self._editor.autoShowSourceVolumeNode = False  # what the user looks at stays
         self._fill(segmentation, None)
+        self._editor.autoShowSourceVolumeNode = shows
         self._editor.saveStateForUndo()
 
     def let_go(self) -> None:
@@ -73,6 +76,7 @@ class EditorSection(Section):
 
     def cleanup(self) -> None:
         self.close()
+        self._editor.setMRMLSegmentEditorNode(None)  # after a reload another editor follows it
         self.ui.editorCollapsibleButton.disconnect("contentsCollapsed(bool)", self._on_collapsed)
 
     def _ready(self) -> None:
@@ -85,6 +89,7 @@ class EditorSection(Section):
             node.SetSingletonTag(_TAG)
             node = scene().AddNode(node)
         self._node = node
+        self._editor.updateEffectList()  # other modules may have brought some since
         self._editor.setMRMLSegmentEditorNode(node)
         self._editor.setMRMLScene(scene())
 

@@ -3,7 +3,6 @@
 All of it but undo is read from the output's own nodes, and so is there again in a saved scene.
 """
 
-import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -149,7 +148,7 @@ class ResultsSection(Section):
         self.panel.refresh_now()
 
     def _on_copy(self) -> None:
-        qt.QApplication.clipboard().setText(numbers_as_text(self._output))
+        slicer.app.clipboard().setText(numbers_as_text(self._output))
         self.panel.tell(_("The numbers are on the clipboard: paste them into a spreadsheet."))
 
 

@@ -99,6 +99,7 @@ class ReviewLayoutSection(Section):
     def _show(self, chosen: dict) -> None:
         """The layout of these sequences, each in its view."""
         self._shown = _key(chosen)
+        self._tick(True)
         node, text = self._node(), description(list(chosen))
         if not node.AddLayoutDescription(LAYOUT, text):
             node.SetLayoutDescription(LAYOUT, text)
@@ -150,6 +151,9 @@ class ReviewLayoutSection(Section):
         self._tick(False)
 
     def _tick(self, wanted: bool) -> None:
+        """Say on the panel whether the layout is shown; the segment editor then puts its own
+        image into no view, since each has its sequence."""
+        self.ui.segmentEditorWidget.autoShowSourceVolumeNode = not wanted
         button = self.ui.reviewLayoutButton
         blocked = button.blockSignals(True)
         button.checked = wanted

@@ -1,5 +1,7 @@
 """The panel put together from its sections."""
 
+import slicer
+
 from DeepGMMSegmentationLib.apply import ApplySection
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.inputs import InputsSection
@@ -19,6 +21,9 @@ def make_panel(ui) -> Panel:
     panel.sections += [
         InputsSection(ui, panel), MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        ResultsSection(ui, panel, editor), ReviewLayoutSection(ui, panel), editor,
+        ResultsSection(ui, panel, editor),
     ]
+    if slicer.app.layoutManager() is not None:  # Slicer may run without a window
+        panel.sections.append(ReviewLayoutSection(ui, panel))
+    panel.sections.append(editor)
     return panel

@@ -12,6 +12,8 @@ import pydicom
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from deepgmm.cli.main import main
+from deepgmm.study.dicom.examination import read_examination
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Kind, Role
@@ -28,6 +30,7 @@ PSIR = LGE | {"ImageType": ["ORIGINAL", "PRIMARY", "PSIR", "NORM"]}
 STIR = {"ScanningSequence": ["SE", "IR"], "SequenceVariant": "SK", "EchoTime": 61,
         "InversionTime": 170, "ImageType": ["ORIGINAL", "PRIMARY", "M", "NORM"],
         "TriggerTime": 640}
+TIMES = [20.0 + 75 * p for p in range(12)]
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -268,3 +271,23 @@ def add_distractors(exam: Examination, geometry: Geometry, shape: tuple[int, int
         "ImageType": ["ORIGINAL", "PRIMARY", "P"], "SequenceName": "*fl2d1_v150in"}, times=times)
     exam.add(56, "tagging_sax", noise[:, :3], geometry, tags=CINE, times=times)
     exam.add(57, "de_4ch_psir", noise[0, :1], long_axis(geometry), tags=PSIR)
+
+
+def add_sequences(exam: Examination, patient: PhantomPatient, roles: str = "bssfp lge t2") -> None:
+    geometry = patient.study.geometry
+    if "bssfp" in roles:
+        cine = a_cine(whole(patient, Role.BSSFP), patient.study.mask)
+        exam.add(10, "cine_retro_sa", cine, geometry, tags=CINE, times=TIMES,
+                 one_series_a_slice=True, counter="_b{}")
+    if "lge" in roles:
+        exam.add(31, "psir_sa_PSIR", whole(patient, Role.LGE), geometry, tags=PSIR, signed=True)
+    if "t2" in roles:
+        exam.add(40, "T2_STIR_sa", whole(patient, Role.T2), geometry, tags=STIR)
+
+
+def run(*arguments: object) -> int:
+    return main([str(a) for a in arguments])
+
+
+def choice_of(exam: Examination, **said: str):
+    return read_examination(exam.folder, series={Role(r): s for r, s in said.items()}).choice

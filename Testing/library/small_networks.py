@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+import torch
 from torch import nn
 
 from deepgmm.model.architectures import Architecture, build
@@ -34,6 +36,11 @@ def a_network(seed: int = 7) -> nn.Module:
 def save_small(folder: Path, name: str = "small", **entries: Any) -> Path:
     save_network(folder, a_network(), a_card(name, **entries))
     return folder
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights in a folder, as any reader finds them."""
+    return safetensors.torch.load_file(folder / "network.safetensors")
 
 
 def change_card(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:

@@ -12,6 +12,9 @@ SPACING, ORIGIN = (2.0, 2.0, 8.0), (-40.0, 12.5, 30.0)
 OBLIQUE = (0.8, -0.36, 0.48, 0.6, 0.48, -0.64, 0.0, 0.8, 0.6)
 SHAPE = (3, 48, 48)
 
+#: What lay where an output is to be written.
+BEFORE = b"what was there before"
+
 Y, X = np.mgrid[: SHAPE[1], : SHAPE[2]] - 23.5
 RADIUS = np.broadcast_to(np.hypot(Y, X), SHAPE)
 MASK, POOL = RADIUS < 17, RADIUS < 9

@@ -45,13 +45,6 @@ def inputs(tmp_path: Path) -> list[str]:
     return options(save_all(tmp_path / "in"))
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "out"
-    folder.mkdir()
-    return folder
-
-
 def run(*arguments: object) -> int:
     return main([str(a) for a in arguments])
 

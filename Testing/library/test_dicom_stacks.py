@@ -26,12 +26,6 @@ def some_values(slices: int = 4, phases: int | None = None, shape=(20, 24)) -> n
     return np.random.default_rng(3).integers(0, 2000, many).astype(np.float32)
 
 
-@pytest.fixture
-def exam(tmp_path: Path) -> Examination:
-    """An examination without any series yet."""
-    return Examination(tmp_path / "exam")
-
-
 def stacks_in(exam: Examination) -> list[Stack]:
     return stacks_of(scan(exam.folder).frames)
 

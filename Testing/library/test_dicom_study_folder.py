@@ -28,11 +28,6 @@ def patient() -> PhantomPatient:
     return a_patient(105, slices=4, lge=Kind.LGE_PSIR)
 
 
-@pytest.fixture
-def exam(tmp_path: Path) -> Examination:
-    return Examination(tmp_path / "exam")
-
-
 def imported(exam: Examination, patient: PhantomPatient, *words: str, mask: bool = True) -> Path:
     """The study folder of an examination, with the phantom's mask in it."""
     folder = exam.folder.parent / "study"

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
-
 from deepgmm.jobs.client import Event, Said, Worker
 
 STANDINS = Path(__file__).resolve().parents[1] / "standins"
@@ -18,9 +16,6 @@ ODD, LAUNCHER = str(STANDINS / "odd_worker.py"), str(STANDINS / "launcher.py")
 STARTED = {"direct": [sys.executable, ODD], "by a launcher": [sys.executable, LAUNCHER, ODD]}
 #: Nothing here takes so long, in seconds, unless it hangs.
 LIMIT = 60.0
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(),
-                                reason="which processes run is read from /proc")
 
 Kind = TypeVar("Kind")
 
@@ -64,37 +59,3 @@ def until_said(worker: Worker, words: str, seen: list[Event]) -> str:
 def do(worker: Worker, task: str, header: dict[str, Any] | None = None,
        arrays: dict[str, Any] | None = None) -> int:
     return worker.submit(task, header or {}, arrays or {})
-
-
-def alive(pid: int | None) -> bool:
-    """Whether a process runs; one that has ended and waits to be cleared away does not."""
-    assert pid is not None
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
-def ends(pid: int | None) -> bool:
-    """Whether a process ends, given time."""
-    began = time.monotonic()
-    while alive(pid):
-        if time.monotonic() - began > LIMIT:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that run."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            if parent == pid and alive(int(folder.name)):
-                found.append(int(folder.name))
-    return found

@@ -88,6 +88,21 @@ def a_patient_in_the_scene(a_scene: Any) -> Patient:
 
 
 @pytest.fixture
+def a_library(a_panel: Panel) -> Any:
+    """The functions of `inputs`, as Apply uses them."""
+    from DeepGMMSegmentationLib import inputs
+
+    return inputs
+
+
+@pytest.fixture
+def a_complete_panel(a_panel: Panel, a_patient_in_the_scene: Patient) -> Panel:
+    """With everything chosen in its inputs."""
+    a_patient_in_the_scene.choose(a_panel)
+    return a_panel
+
+
+@pytest.fixture
 def screenshot(tmp_path: Path) -> Callable[[QWidget, str], Path]:
     """Write a widget as a picture into the folder that DEEPGMM_SCREENSHOTS names."""
     folder = Path(os.environ.get("DEEPGMM_SCREENSHOTS", tmp_path))

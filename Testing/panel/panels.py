@@ -143,6 +143,16 @@ def put_patient(which: tuple[int, int]) -> Patient:
     return patient
 
 
+def two_segments(patient: Patient, *names: str) -> list[str]:
+    """The patient's mask as blood and wall."""
+    segmentation = patient.mask.GetSegmentation()
+    segmentation.RemoveAllSegments()
+    study = patient.phantom.study
+    parts = (study.mask & ~patient.phantom.wall, patient.phantom.wall)
+    return [add_segment(patient.mask, name, part, study.geometry)
+            for name, part in zip(names, parts)]
+
+
 @functools.cache
 def _phantom(seed: int, slices: int) -> PhantomPatient:
     return make_patient(seed, slices=slices)

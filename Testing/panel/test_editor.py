@@ -127,3 +127,15 @@ def test_a_closed_scene_lets_go_and_another_is_edited(a_panel, an_editor, a_widg
     an_editor.show(other.mask, other.lge, "Paint")
     assert a_widget.segmentationNode() is other.mask
     assert editor_nodes() == 1
+
+
+def test_saving_for_undo_changes_nothing_that_is_shown(an_editor, a_widget,
+                                                       a_patient_in_the_scene) -> None:
+    patient = a_patient_in_the_scene
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    red.SetBackgroundVolumeID(patient.t2.GetID())
+    an_editor.save_for_undo(patient.mask)
+    assert a_widget.sourceVolumeNode() is patient.lge  # the mask's own
+    assert red.GetBackgroundVolumeID() == patient.t2.GetID()
+    an_editor.show(patient.mask, patient.bssfp)
+    assert red.GetBackgroundVolumeID() == patient.bssfp.GetID()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import slicer
 from finished import finish, open_again
+from panels import A_PATIENT, open_panel, put_patient
 
 from deepgmm.scene.places import as_array, ijk_to_ras
 
@@ -183,3 +184,32 @@ def test_a_click_in_the_table_moves_all_three_views(a_ready_panel, a_patient_in_
     a_ready_panel.ui.slicesCollapsibleButton.parentWidget().resize(430, 2400)
     screenshot(a_ready_panel.ui.slicesCollapsibleButton, "slices")
     screenshot(a_ready_panel.ui.resultsCollapsibleButton, "results")
+
+
+def backgrounds() -> dict[Role, str]:
+    return {role: widget(role).mrmlSliceCompositeNode().GetBackgroundVolumeID() for role in Role}
+
+
+def test_the_segment_editor_leaves_each_view_its_sequence(
+        a_ready_panel, a_patient_in_the_scene) -> None:
+    patient, editor = a_patient_in_the_scene, a_ready_panel.widget.panel.sections[-1]
+    press(a_ready_panel, True)
+    before = backgrounds()
+    assert len(set(before.values())) == 3
+    editor.save_for_undo(patient.mask)
+    assert backgrounds() == before
+    editor.show(patient.mask, patient.t2, "Draw", patient.mask_segment)
+    assert backgrounds() == before
+    press(a_ready_panel, False)
+    editor.show(patient.mask, patient.bssfp)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    assert red.GetBackgroundVolumeID() == patient.bssfp.GetID()
+
+
+def test_without_a_window_there_is_no_layout(a_scene, monkeypatch) -> None:
+    monkeypatch.setattr(type(slicer.app), "layoutManager", lambda self: None)
+    panel = open_panel()
+    put_patient(A_PATIENT).choose(panel)
+    assert panel.ui.applyButton.toolTip
+    assert not panel.ui.reviewLayoutButton.enabled
+    panel.close()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from scenes import Scene
 
     from deepgmm.result import Result
+    from deepgmm.study.study import Study
 
 
 @pytest.fixture
@@ -24,3 +25,8 @@ def a_result() -> Result:
     from scenes import HERE, a_result_of
 
     return a_result_of(geometry=HERE)
+
+
+@pytest.fixture
+def a_heart(a_result: Result) -> Study:
+    return a_result.study

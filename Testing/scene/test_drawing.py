@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import HERE, Scene, a_result_of, add_segment, slicer, vtk
-from test_scene_inputs import KINDS, MOVED, a_cine, ventricle
+from scene_nodes import KINDS, MOVED, a_cine, ventricle
+from scenes import HERE, Scene, add_segment, slicer, vtk
 
 from deepgmm.errors import InputError
 from deepgmm.scene.drawing import SEGMENT, drawn_faults, new_mask, usual_segments
@@ -14,11 +14,6 @@ from deepgmm.scene.outputs import write_result
 from deepgmm.scene.stacks import shown_frame
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
-
-
-@pytest.fixture
-def a_heart() -> Study:
-    return a_result_of(geometry=HERE).study
 
 
 def lge_of(scene: Scene, heart: Study):

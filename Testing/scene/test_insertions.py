@@ -20,11 +20,6 @@ def a_scene() -> Scene:
     return scene
 
 
-@pytest.fixture
-def a_heart() -> Study:
-    return a_result_of(geometry=HERE).study
-
-
 def ras(geometry: Geometry, row: float, column: float, index: float) -> np.ndarray:
     return (TO_RAS @ geometry.index_to_world() @ [column, row, index, 1.0])[:3]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scene_nodes import turning
+from scene_results import saved_and_opened
 from scenes import HERE, Scene, add_segment, numpy_support, slicer, vtk
-from test_scene_outputs import saved_and_opened, turning
 
 from deepgmm.errors import InputError
 from deepgmm.scene.labels import labels_of, masked_slices

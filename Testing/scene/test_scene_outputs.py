@@ -1,54 +1,23 @@
-"""A result becomes nodes: segments, tables, volumes, provenance; or nothing does."""
+"""A result becomes nodes: segments, tables, volumes, provenance."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
-from scenes import (
-    HERE,
-    TO_RAS,
-    Scene,
-    a_result_of,
-    numpy_support,
-    placed,
-    scene_ids,
-    slicer,
-    state_of,
-    voxels_in_ras,
-    vtk,
-)
-from test_seg_nrrd_in_slicer import CODES, GRIDS, TERMS, turned
+from scene_nodes import turning
+from scene_results import expected_ras, lge_of, rows_of, voxels_of
+from scenes import HERE, a_result_of, placed, slicer, voxels_in_ras, vtk
+from test_seg_nrrd_in_slicer import CODES, GRIDS, TERMS
 
-from deepgmm.errors import InputError
-from deepgmm.result import Result
 from deepgmm.review.report import report
-from deepgmm.scene import outputs
 from deepgmm.scene.inputs import study_from_nodes
 from deepgmm.scene.outputs import PROVENANCE, write_result
 from deepgmm.scene.places import as_array, ijk_to_ras
 from deepgmm.scene.segments import our_segments
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
-
-
-def lge_of(scene: Scene, result: Result, geometry: Geometry | None = None):
-    return scene.volume(result.study.sequences[Role.LGE].values,
-                        geometry or result.study.geometry, "Smith^John LGE")
-
-
-def expected_ras(result: Result, tissue: Tissue, geometry: Geometry) -> np.ndarray:
-    ijk = np.argwhere(result.labels == tissue)[:, ::-1]
-    return placed(ijk, TO_RAS @ geometry.index_to_world())
-
-
-def turning(scene: Scene):
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(turned((0.2, -0.3, 0.5), False), (3, 3))
-    matrix[:3, 3] = (12.0, -7.0, 30.0)
-    return scene.linear(matrix), matrix
 
 
 @pytest.mark.parametrize("reference", [True, False], ids=["beside LGE", "alone"])
@@ -187,18 +156,6 @@ def test_probability_and_uncertainty_volumes_on_request(a_scene, a_result) -> No
     np.testing.assert_array_equal(voxels_of(made["Uncertainty"]), a_result.entropy())
 
 
-def voxels_of(node) -> np.ndarray:
-    image = node.GetImageData()
-    return numpy_support.vtk_to_numpy(image.GetPointData().GetScalars()).reshape(
-        image.GetDimensions()[::-1])
-
-
-def rows_of(table) -> list[dict]:
-    columns = [table.GetTable().GetColumn(i) for i in range(table.GetTable().GetNumberOfColumns())]
-    return [{c.GetName(): c.GetValue(r) for c in columns}
-            for r in range(table.GetTable().GetNumberOfRows())]
-
-
 def test_the_tables_hold_the_reports_numbers(a_scene, a_result) -> None:
     a_result.provenance["calibrated"] = True
     written = write_result(a_result, a_scene.mrml)
@@ -235,231 +192,3 @@ def test_the_provenance_is_json_without_names_or_paths(a_scene, a_result) -> Non
     assert said["input_hashes"] == a_result.study.hashes
     assert "slices" not in said
     assert "Smith" not in text and "own.json" not in text
-
-
-@pytest.fixture
-def a_users_segmentation(a_scene, a_result):
-    mask = np.zeros_like(a_result.study.mask)
-    mask[1, 3:9, 40:47] = True
-    node = a_scene.segmentation(HERE, blood=mask, Right_ventricle=np.roll(mask, 7, axis=1))
-    node.GetSegmentation().GetSegment("Segment_blood").SetColor(0.1, 0.2, 0.3)
-    node.GetDisplayNode().SetSegmentOpacity2DFill("Segment_blood", 0.25)
-    node.SetAttribute("mine", "yes")
-    return node
-
-
-def test_the_users_segments_stay_as_they_are(a_scene, a_result, a_users_segmentation) -> None:
-    before = state_of(a_users_segmentation)["segments"]
-
-    node = write_result(a_result, a_scene.mrml, reference=lge_of(a_scene, a_result),
-                        segmentation=a_users_segmentation).segmentation
-
-    assert node is a_users_segmentation
-    assert state_of(node)["segments"][:2] == before
-    assert set(our_segments(node)) == set(a_result.tissues)
-    assert node.GetAttribute("mine") == "yes"
-
-
-def test_a_second_run_replaces_ours_only(a_scene, a_result, a_users_segmentation) -> None:
-    lge = lge_of(a_scene, a_result)
-    users = state_of(a_users_segmentation)["segments"]
-    first = write_result(a_result, a_scene.mrml, reference=lge, uncertainty=True,
-                         segmentation=a_users_segmentation)
-    ids = scene_ids(a_scene)
-    other = a_result_of(roles=(Role.LGE,), geometry=HERE)
-
-    second = write_result(other, a_scene.mrml, reference=lge, segmentation=first.segmentation)
-
-    assert not second.warnings
-    assert state_of(second.segmentation)["segments"][:2] == users
-    assert set(our_segments(second.segmentation)) == set(other.tissues)  # no stale edema
-    for tissue, one in our_segments(second.segmentation).items():
-        np.testing.assert_allclose(voxels_in_ras(second.segmentation, one),
-                                   expected_ras(other, tissue, HERE), atol=1e-9)
-    assert second.belongings["Numbers"] is first.belongings["Numbers"]
-    assert len(rows_of(second.belongings["Numbers"])) == len(other.tissues)
-    gone = ids - scene_ids(a_scene)
-    assert any("ScalarVolumeNode" in one for one in gone)  # the old uncertainty was of the old fit
-    assert scene_ids(a_scene) <= ids
-
-
-def test_a_users_segment_in_one_layer_with_ours_survives_a_second_run(
-    a_scene, a_result, a_users_segmentation
-) -> None:
-    written = write_result(a_result, a_scene.mrml, segmentation=a_users_segmentation)
-    node = written.segmentation
-    node.GetSegmentation().CollapseBinaryLabelmaps(False)
-    assert node.GetSegmentation().GetNumberOfLayers() == 1
-    users = state_of(node)["segments"][:2]
-    assert all(one["voxels"] for one in users)
-    other = a_result_of(roles=(Role.LGE,), geometry=HERE)
-
-    write_result(other, a_scene.mrml, segmentation=node)
-
-    assert [s["voxels"] for s in state_of(node)["segments"][:2]] == [s["voxels"] for s in users]
-    layer = node.GetSegmentation().GetSegment("Segment_blood").GetRepresentation("Binary labelmap")
-    values = np.unique(numpy_support.vtk_to_numpy(layer.GetPointData().GetScalars()))
-    assert set(values) <= {0, *(node.GetSegmentation().GetSegment(s).GetLabelValue()
-                                for s in ("Segment_blood", "Segment_Right_ventricle"))}
-    for tissue, one in our_segments(node).items():
-        np.testing.assert_allclose(voxels_in_ras(node, one),
-                                   expected_ras(other, tissue, HERE), atol=1e-9)
-
-
-def test_an_existing_segmentation_keeps_its_linear_transform(
-    a_scene, a_result, a_users_segmentation
-) -> None:
-    transform, _ = turning(a_scene)
-    a_users_segmentation.SetAndObserveTransformNodeID(transform.GetID())
-
-    node = write_result(a_result, a_scene.mrml, reference=lge_of(a_scene, a_result),
-                        segmentation=a_users_segmentation).segmentation
-
-    assert node.GetTransformNodeID() == transform.GetID()
-    for tissue, one in our_segments(node).items():
-        np.testing.assert_allclose(voxels_in_ras(node, one),
-                                   expected_ras(a_result, tissue, HERE), atol=1e-9)
-
-
-def test_an_empty_segmentation_is_as_good_as_a_new_one(a_scene, a_result) -> None:
-    lge = lge_of(a_scene, a_result)
-    transform, _ = turning(a_scene)
-    lge.SetAndObserveTransformNodeID(transform.GetID())
-    empty = a_scene.add("vtkMRMLSegmentationNode")
-
-    node = write_result(a_result, a_scene.mrml, reference=lge, segmentation=empty).segmentation
-
-    assert node is empty and node.GetTransformNodeID() == transform.GetID()
-    assert "Reference image geometry" in node.GetSegmentation().SerializeAllConversionParameters()
-
-
-def test_another_reference_grid_of_the_users_stays_and_is_said(
-    a_scene, a_result, a_users_segmentation
-) -> None:
-    lge = lge_of(a_scene, a_result)
-    finer = lge_of(a_scene, a_result, Geometry((0.5, 0.5, 8.0), HERE.origin, HERE.direction))
-    a_users_segmentation.SetReferenceImageGeometryParameterFromVolumeNode(finer)
-    before = state_of(a_users_segmentation)["reference"]
-
-    written = write_result(a_result, a_scene.mrml, reference=lge,
-                           segmentation=a_users_segmentation)
-
-    assert state_of(written.segmentation)["reference"] == before
-    assert any("drawn on another grid" in w for w in written.warnings)
-
-
-def test_surfaces_are_refused(a_scene, a_result, a_users_segmentation) -> None:
-    segmentation = a_users_segmentation.GetSegmentation()
-    segmentation.CreateRepresentation("Closed surface")
-    segmentation.SetSourceRepresentationName("Closed surface")
-
-    with pytest.raises(InputError, match="kept as surfaces"):
-        write_result(a_result, a_scene.mrml, segmentation=a_users_segmentation)
-
-
-def test_a_reference_that_has_changed_is_refused(a_scene, a_result) -> None:
-    other = a_scene.volume(np.zeros((2, 3, 4)), HERE)
-
-    with pytest.raises(InputError, match="changed since the fit .size 4x3x2 against 52x40x3"):
-        write_result(a_result, a_scene.mrml, reference=other)
-
-
-@pytest.mark.parametrize("existing", [True, False], ids=["existing", "new"])
-@pytest.mark.parametrize("step", ["put_segments", "_put_belongings", "file_beside"])
-def test_what_fails_half_way_leaves_the_scene_as_it_was(
-    a_scene, a_result, a_users_segmentation, monkeypatch, step: str, existing: bool
-) -> None:
-    lge = lge_of(a_scene, a_result)
-    node = a_users_segmentation if existing else None
-    before, ids = state_of(a_users_segmentation), scene_ids(a_scene)
-    real = getattr(outputs, step)
-
-    def fails(*values):
-        real(*values)
-        raise MemoryError
-
-    monkeypatch.setattr(outputs, step, fails)
-    with pytest.raises(MemoryError):
-        write_result(a_result, a_scene.mrml, reference=lge, segmentation=node, uncertainty=True)
-
-    assert state_of(a_users_segmentation) == before
-    assert scene_ids(a_scene) == ids
-    assert not a_scene.mrml.IsBatchProcessing()
-
-
-def test_all_changes_are_told_in_one_batch(a_scene, a_result) -> None:
-    told: list[str] = []
-    scene = a_scene.mrml
-    scene.AddObserver(scene.EndBatchProcessEvent, lambda *_: told.append("end"))
-    scene.AddObserver(scene.NodeAddedEvent, lambda *_: told.append(
-        "added" if scene.IsBatchProcessing() else "added outside"))
-
-    write_result(a_result, scene, probabilities=True)
-
-    assert told[-1] == "end" and told.count("end") == 1
-    assert "added" in told and "added outside" not in told
-
-
-def saved_and_opened(scene: Scene, folder: Path, way: str) -> Scene:
-    """The scene as it comes back from `.mrml` with files beside it, or from one `.mrb`."""
-    opened = Scene()
-    if way == "mrb":
-        assert scene.mrml.WriteToMRB(str(folder / "heart.mrb"))
-        remote, manager = slicer.vtkMRMLRemoteIOLogic(), slicer.vtkDataIOManagerLogic()
-        (folder / "cache").mkdir()
-        remote.GetCacheManager().SetRemoteCacheDirectory(str(folder / "cache"))
-        remote.SetMRMLScene(opened.mrml)
-        remote.AddDataIOToScene()
-        manager.SetMRMLApplicationLogic(slicer.vtkMRMLApplicationLogic())
-        manager.SetAndObserveDataIOManager(remote.GetDataIOManager())
-        opened.logics += [remote, manager]
-        assert opened.mrml.ReadFromMRB(str(folder / "heart.mrb"), False, None)
-        return opened
-    suffixes = {"vtkMRMLSegmentationNode": ".seg.nrrd", "vtkMRMLTableNode": ".tsv",
-                "vtkMRMLScalarVolumeNode": ".nrrd"}
-    scene.mrml.SetRootDirectory(str(folder))
-    for number in range(scene.mrml.GetNumberOfNodes()):
-        node = scene.mrml.GetNthNode(number)
-        if node.GetClassName() in suffixes:
-            storage = node.CreateDefaultStorageNode()
-            scene.mrml.AddNode(storage)
-            node.SetAndObserveStorageNodeID(storage.GetID())
-            storage.SetFileName(str(folder / f"{number}{suffixes[node.GetClassName()]}"))
-            assert storage.WriteData(node) == 1
-    scene.mrml.SetURL(str(folder / "heart.mrml"))
-    assert scene.mrml.Commit()
-    opened.mrml.SetRootDirectory(str(folder))
-    opened.mrml.SetURL(str(folder / "heart.mrml"))
-    assert opened.mrml.Connect()
-    return opened
-
-
-@pytest.mark.parametrize("way", ["mrml", "mrb"])
-def test_a_saved_scene_brings_everything_back(a_scene, a_result, tmp_path, way: str) -> None:
-    lge = lge_of(a_scene, a_result)
-    written = write_result(a_result, a_scene.mrml, reference=lge, uncertainty=True)
-    written.segmentation.SetName("ours")
-    provenance = written.segmentation.GetAttribute(PROVENANCE)
-    numbers = rows_of(written.belongings["Numbers"])
-
-    opened = saved_and_opened(a_scene, tmp_path, way)
-
-    node = opened.mrml.GetFirstNodeByName("ours")
-    assert node.GetAttribute(PROVENANCE) == provenance
-    ids = our_segments(node)
-    assert tuple(ids) == a_result.tissues
-    for tissue, one in ids.items():
-        segment = node.GetSegmentation().GetSegment(one)
-        assert segment.GetName() == tissue.title
-        assert CODES[tissue][1] in segment.GetTerminology()
-        np.testing.assert_allclose(voxels_in_ras(node, one),
-                                   expected_ras(a_result, tissue, HERE), atol=1e-9)
-    again = rows_of(node.GetNodeReference("DeepGMM.Numbers"))
-    assert [r["Tissue"] for r in again] == [r["Tissue"] for r in numbers]
-    np.testing.assert_allclose([r["Volume (ml)"] for r in again],
-                               [r["Volume (ml)"] for r in numbers], rtol=1e-9)
-    np.testing.assert_array_equal(voxels_of(node.GetNodeReference("DeepGMM.Uncertainty")),
-                                  a_result.entropy())
-    # A second run into the segmentation that was opened again knows which are ours.
-    written = write_result(a_result, opened.mrml, segmentation=node)
-    assert node.GetSegmentation().GetNumberOfSegments() == len(a_result.tissues)

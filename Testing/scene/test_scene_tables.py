@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scene_results import saved_and_opened, voxels_of
 from scenes import HERE, a_result_of, scene_ids
-from test_scene_outputs import saved_and_opened, voxels_of
 
 from deepgmm.review.report import report
 from deepgmm.review.slices import slice_rows

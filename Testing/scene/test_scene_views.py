@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scene_nodes import STRAIGHT, UNEVEN, moving_slices, turning
 from scenes import HERE, TO_RAS, as_array, placed
-from test_scene_inputs import STRAIGHT, UNEVEN, moving_slices
-from test_scene_outputs import turning
 from test_seg_nrrd_in_slicer import GRIDS
 
 from deepgmm.errors import InputError

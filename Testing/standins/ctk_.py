@@ -151,12 +151,9 @@ class ctkSliderWidget(QWidget):
     valueChanged = Signal("valueChanged(double)")
     valueIsChanging = Signal("valueIsChanging(double)")
 
-    _STEPS = 1000
-
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._slider = QSlider(Qt.Horizontal, self)
-        self._slider.setRange(0, self._STEPS)
         self._spin = QDoubleSpinBox(self)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -167,11 +164,18 @@ class ctkSliderWidget(QWidget):
         self._slider.valueChanged.connect(self._on_slid)
         self._spin.setDecimals(2)
         self._set_bound("Minimum", 0.0)
-        self._set_bound("Maximum", 100.0)
+        self._set_bound("Maximum", 99.99)
+
+    def _set_step(self, step: float) -> None:
+        if step > self._spin.maximum - self._spin.minimum:
+            raise AssertionError("a step that is longer than the slider is refused")
+        self._spin.setSingleStep(step)
+        self.setValue(self._value)
 
     def _on_slid(self, steps: int) -> None:
-        low, high = self._spin.minimum, self._spin.maximum
-        self.setValue(round(low + (high - low) * steps / self._STEPS, self._spin.decimals))
+        """The slider knows whole steps only, as the real one does: 1 unless told otherwise."""
+        self.setValue(round(self._spin.minimum + steps * self._spin.singleStep,
+                            self._spin.decimals))
 
     def setValue(self, value: float) -> None:
         low, high = self._spin.minimum, self._spin.maximum
@@ -180,8 +184,8 @@ class ctkSliderWidget(QWidget):
         for part in (self._spin, self._slider):
             part.blockSignals(True)
         self._spin.setValue(value)
-        if high > low:
-            self._slider.setValue(round((value - low) / (high - low) * self._STEPS))
+        self._slider.setRange(0, round((high - low) / self._spin.singleStep))
+        self._slider.setValue(round((value - low) / self._spin.singleStep))
         for part in (self._spin, self._slider):
             part.blockSignals(False)
         if changed:
@@ -198,7 +202,7 @@ class ctkSliderWidget(QWidget):
     maximum = Property(float, lambda self: self._spin.maximum,
                        lambda self, value: self._set_bound("Maximum", value))
     singleStep = Property(float, lambda self: self._spin.singleStep,
-                          lambda self, value: self._spin.setSingleStep(value))
+                          lambda self, value: self._set_step(value))
     decimals = Property(int, lambda self: self._spin.decimals,
                         lambda self, value: self._spin.setDecimals(value))
     suffix = Property(str, lambda self: self._spin.suffix,

@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QComboBox, QHBoxLayout, QInputDialog, QWidget
 from .pythonqt import Property, Signal, emit
 from .watching import MODIFIED, Watching
 
-_SCENE_EVENTS = ("EndCloseEvent", "EndImportEvent", "EndBatchProcessEvent")
+_SCENE_EVENTS = ("EndCloseEvent", "EndBatchProcessEvent")
 
 
 class qSlicerWidget(Watching, QWidget):
@@ -102,6 +102,7 @@ class qMRMLNodeComboBox(Watching, QWidget):
         if scene is not None:
             for event in _SCENE_EVENTS:
                 self._watch(scene, getattr(scene, event), self._look_again)
+            self._watch(scene, scene.EndImportEvent, self._fill_anew)
             self._watch(scene, scene.NodeAddedEvent, self._on_node_added, called=True)
             self._watch(scene, scene.NodeRemovedEvent, self._on_node_removed, called=True)
             for node in self._nodes():
@@ -224,6 +225,13 @@ class qMRMLNodeComboBox(Watching, QWidget):
         if self._scene is not None and self._scene.IsBatchProcessing():
             return
         self._choose(self._current if self._current in self._nodes() else None)
+
+    def _fill_anew(self) -> None:
+        """After an import the real one's list is emptied and filled again, and with its entry
+        goes what was chosen; it says so."""
+        if self.noneEnabled:
+            self._choose(None)
+        self._look_again()
 
     def _fill(self) -> None:
         nodes = self._nodes()

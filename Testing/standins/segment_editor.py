@@ -188,6 +188,8 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._logic.SetMRMLScene(scene)
         for part in (self._segmentation_box, self._volume_box, self._table):
             part.setMRMLScene(scene)
+        if slicer.app.layoutManager() is not None:
+            slicer.app.layoutManager().layoutChanged.connect(self._on_layout)
         self._look_again()
 
     def mrmlSegmentEditorNode(self) -> Any:
@@ -214,6 +216,10 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         if self._node is None:
             raise AssertionError("setMRMLSegmentEditorNode comes before setSegmentationNode")
         self._logic.SetSegmentationNode(node)
+        if node is not None:  # its own image is taken to draw on, if it has one
+            self._logic.SetSourceVolumeNode(node.GetNodeReference(
+                node.GetReferenceImageGeometryReferenceRole()))
+        self.setActiveEffect(None)
         self._look_again()
 
     def setSegmentationNodeID(self, node_id: str) -> None:
@@ -257,6 +263,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def effectByName(self, name: str) -> Any:
         return self._effects.get(name)
+
+    def updateEffectList(self) -> None:
+        """All are there from the beginning."""
 
     def effectCount(self) -> int:
         return len(self._effects)
@@ -322,11 +331,29 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             self.segmentationNodeChanged.emit(node)
         if now[1] is not before[1]:
             self._volume_box.setCurrentNode(now[1])
+            self._show_source()
             self.sourceVolumeNodeChanged.emit(now[1])
         if now[2] != before[2]:
             self._table.setSelectedSegmentIDs([now[2]] if now[2] else [])
             self.currentSegmentIDChanged.emit(now[2])
         self._show_effect()
+
+    def _show_source(self) -> None:
+        """The image to draw on, into every slice view that does not show it."""
+        volume, manager = self.sourceVolumeNode(), slicer.app.layoutManager()
+        if volume is None or manager is None or not self.autoShowSourceVolumeNode:
+            return
+        for logic in manager.mrmlSliceLogics():
+            layers = logic.GetSliceCompositeNode()
+            if volume.GetID() not in (layers.GetBackgroundVolumeID(),
+                                      layers.GetForegroundVolumeID()):
+                layers.SetBackgroundVolumeID(volume.GetID())
+                layers.SetForegroundVolumeID(None)
+                layers.SetLabelVolumeID(None)
+
+    def _on_layout(self, layout: int) -> None:
+        if self._views_observed:
+            self._show_source()
 
     def _show_effect(self) -> None:
         name = (self._node.GetActiveEffectName() or "") if self._node is not None else ""

@@ -269,58 +269,10 @@ def modifying(node: Any) -> Iterator[None]:
         node.EndModify(before)
 
 
-class ObservedList(MutableSequence):
-    """A list whose every change is written to the node. `+` and `*` are refused."""
+class _Observed:
+    """A container whose every change is written to the node."""
 
-    def __init__(self, serialiser: List, node: Any, name: str, values: list[Any]) -> None:
-        self._keep = serialiser, node, name
-        self._values = values
-
-    def _save(self) -> None:
-        serialiser, node, name = self._keep
-        try:
-            serialiser.write(node, name, self._values)
-        finally:
-            self._values = serialiser.read(node, name)._values
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._values[index]
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self._values[index] = value
-        self._save()
-
-    def __delitem__(self, index: Any) -> None:
-        del self._values[index]
-        self._save()
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def insert(self, index: int, value: Any) -> None:
-        self._values.insert(index, value)
-        self._save()
-
-    def sort(self, **how: Any) -> None:
-        self._values.sort(**how)
-        self._save()
-
-    def __eq__(self, other: object) -> bool:
-        return self._values == (other._values if isinstance(other, ObservedList) else other)
-
-    def __add__(self, other: object) -> Any:
-        raise NotImplementedError("Adding an ObservedList is not supported")
-
-    __radd__ = __mul__ = __rmul__ = __add__
-
-    def __repr__(self) -> str:
-        return f"ObservedList({self._values})"
-
-
-class ObservedDict(MutableMapping):
-    """A dict whose every change is written to the node. `get` and `pop` take no default."""
-
-    def __init__(self, serialiser: Dict, node: Any, name: str, values: dict[Any, Any]) -> None:
+    def __init__(self, serialiser: Serialiser, node: Any, name: str, values: Any) -> None:
         self._keep = serialiser, node, name
         self._values = values
 
@@ -342,11 +294,38 @@ class ObservedDict(MutableMapping):
         del self._values[key]
         self._save()
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._values)
-
     def __len__(self) -> int:
         return len(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return self._values == (other._values if isinstance(other, type(self)) else other)
+
+
+class ObservedList(_Observed, MutableSequence):
+    """A list. `+` and `*` are refused."""
+
+    def insert(self, index: int, value: Any) -> None:
+        self._values.insert(index, value)
+        self._save()
+
+    def sort(self, **how: Any) -> None:
+        self._values.sort(**how)
+        self._save()
+
+    def __add__(self, other: object) -> Any:
+        raise NotImplementedError("Adding an ObservedList is not supported")
+
+    __radd__ = __mul__ = __rmul__ = __add__
+
+    def __repr__(self) -> str:
+        return f"ObservedList({self._values})"
+
+
+class ObservedDict(_Observed, MutableMapping):
+    """A dict. `get` and `pop` take no default."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._values)
 
     def get(self, key: Any) -> Any:
         return self._values.get(key)
@@ -355,9 +334,6 @@ class ObservedDict(MutableMapping):
         value = self._values.pop(key)
         self._save()
         return value
-
-    def __eq__(self, other: object) -> bool:
-        return self._values == (other._values if isinstance(other, ObservedDict) else other)
 
     def __repr__(self) -> str:
         return f"ObservedDict({self._values})"

@@ -24,6 +24,10 @@ START_LIMIT = 180.0
 MOST_DEATHS = 3
 #: Seconds that closing waits for a killed process, lest the system keep its remains.
 _LEAVING = 0.2
+#: What the worker's Python runs, with this library's folder as its argument. Slicer's launcher puts
+#: Slicer's own packages before PYTHONPATH, and a `deepgmm` installed among them would be found.
+_WORKER = ("import sys; sys.path.insert(0, sys.argv.pop()); "
+           "from deepgmm.jobs.worker import main; main()")
 #: Progress from which the time left is told, as a fraction and in seconds.
 _KNOWN_FROM = (0.05, 2.0)
 
@@ -348,13 +352,18 @@ class Worker:
 def default_command() -> list[str]:
     """What starts a worker: Slicer's Python where this is Slicer, whose own is a launcher."""
     python = shutil.which("PythonSlicer") if "SLICER_HOME" in os.environ else None
-    return [python or sys.executable, "-m", "deepgmm.jobs.worker"]
+    return [python or sys.executable, "-c", _WORKER, library_folder()]
+
+
+def library_folder() -> str:
+    """The folder in which this very library lies."""
+    return str(Path(deepgmm.__file__).resolve().parents[1])
 
 
 def with_library(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment in which a Python finds this very library, and nothing in the folder that it
     happens to be started in."""
-    folder = str(Path(deepgmm.__file__).resolve().parents[1])
+    folder = library_folder()
     others = environment.get("PYTHONPATH")
     return {**environment, "PYTHONSAFEPATH": "1",
             "PYTHONPATH": os.pathsep.join([folder, *([others] if others else [])])}
