@@ -11,6 +11,7 @@ if _LOGIC in sys.path:
 sys.path.insert(0, _LOGIC)
 
 import slicer  # noqa: E402
+import vtk  # noqa: E402
 from slicer.i18n import tr as _  # noqa: E402
 from slicer.i18n import translate  # noqa: E402
 from slicer.ScriptedLoadableModule import (  # noqa: E402
@@ -76,6 +77,7 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self._on_scene_closing)
         self.addObserver(scene, scene.EndCloseEvent, self._on_scene_closed)
+        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_leaving)
         self.addObserver(scene, scene.StartImportEvent, self._on_import_starting)
         self.addObserver(scene, scene.EndImportEvent, self._on_imported)
         self._take_state()
@@ -110,6 +112,10 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
     def _on_scene_closed(self, caller, event):
         if self.parent.isEntered:
             self._take_state()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node_leaving(self, caller, event, node):
+        self.panel.forget(node)
 
     def _on_import_starting(self, caller, event):
         """At the end Slicer fills the node selectors anew, and they would say that None was

@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import dependencies, inputs
+from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_output
 from DeepGMMSegmentationLib.panel import Panel, Section
@@ -20,11 +21,12 @@ class ApplySection(Section):
         super().__init__(ui, panel)
         run = panel.run
         run.listeners.append(self._on_run_changed)
+        self._editor = editor
         run.before_writing = editor.save_for_undo
         run.on_done, run.on_failed, run.on_said = self._on_done, self._on_failed, panel.log
         self._asking = False
         self._complete: bool | None = None
-        self._choices: list = []
+        self._choices: list | None = None
         self._output = None
         self._shown: tuple = ()
         self._warming = Warming(self._on_warm)
@@ -99,7 +101,8 @@ class ApplySection(Section):
             self.panel.refresh()
 
     def _apply(self) -> None:
-        """Packages first, then the question about the output, then the run."""
+        """Packages first, then what is wrong with the inputs, then the question about the
+        output: who answers that does so once."""
         state = self.state
         missing = self._missing()
         if missing:
@@ -107,10 +110,11 @@ class ApplySection(Section):
         dependencies.ensure()
         self._complete = True
         settings = chosen_settings(state)
-        wanted, output = ask_output(state.output)
+        job, choices = self.panel.run.prepare(state, settings), choices_of(state)
+        wanted, job.output = ask_output(state.output)
         if wanted and state is self.state:  # the scene may have gone during the questions
-            self.panel.run.start(state, settings, output)
-            self._choices, self._output = choices_of(state), state.output
+            self.panel.run.begin(job)
+            self._choices, self._output = choices, state.output
             self.panel.log(_("Segmentation started: {method}.").format(
                 method=settings.method.value))
 
@@ -126,11 +130,9 @@ class ApplySection(Section):
     def _on_done(self, outcome: Outcome) -> None:
         state = self.state
         changed = state is not None and choices_of(state) != self._choices
-        if state is not None and state.output is self._output:
-            state.output = outcome.written.segmentation
-        said = _("Done in {seconds:.1f} s: check every slice.").format(seconds=outcome.seconds)
-        if outcome.warnings:
-            said += " " + _("{count} warnings, under Results.").format(count=len(outcome.warnings))
+        outcome.choices = self._choices
+        self._show(state, outcome)
+        said = about_done(outcome)
         if changed:
             said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
                             "some of which you have changed since.")
@@ -138,6 +140,18 @@ class ApplySection(Section):
             self.panel.log(sentence(warning))
         self.panel.tell(said)
         self.panel.refresh()
+
+    def _show(self, state: PanelState | None, outcome: Outcome) -> None:
+        """On the panel and in its editor, unless the user has turned to something else."""
+        from deepgmm.scene.read_back import is_of
+
+        result = outcome.written.segmentation
+        volume = None if state is None else inputs.reference(state)
+        if volume is None or state.output is not self._output or not is_of(result, volume):
+            return
+        if state.output is not result:
+            outcome.earlier, state.output = state.output, result
+        self._editor.follow(result, state.mask, outcome.earlier)
 
     def _on_failed(self, kind: str, message: str) -> None:
         said = sentence(message)
@@ -150,11 +164,14 @@ class ApplySection(Section):
 
 
 def choices_of(state: PanelState) -> list:
-    """What a result depends on, to see whether it was changed."""
+    """What a result depends on, to see whether it was changed; a lock keeps what there is."""
     values = [getattr(state, field) for field in (
         *SETTINGS, "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
-        "maskSegmentIDs", "insertionPoints", "excluded", "locked")]
-    return [value.GetID() if hasattr(value, "GetID") else str(value) for value in values]
+        "maskSegmentIDs", "insertionPoints", "excluded")]
+    # The result is drawn beside a mask that is in the same segmentation.
+    drawn = when_drawn(state.mask) if inputs.is_there(state.mask) \
+        and state.mask is not state.output else ()
+    return [*(value.GetID() if hasattr(value, "GetID") else str(value) for value in values), drawn]
 
 
 def _stages() -> dict[str, str]:
@@ -182,6 +199,16 @@ def about_progress(run: Run) -> str:
     if run.seconds_left is not None:
         parts.append(time_left(run.seconds_left))
     return ", ".join(parts)
+
+
+def about_done(outcome: Outcome) -> str:
+    """How long it took, and whether there is something to read."""
+    said = _("Done in {seconds:.1f} s: check every slice.").format(seconds=outcome.seconds)
+    count = len(outcome.warnings)
+    if not count:
+        return said
+    return said + " " + (_("1 warning, under Results.") if count == 1 else
+                         _("{count} warnings, under Results.").format(count=count))
 
 
 def time_left(seconds: float) -> str:

@@ -5,7 +5,7 @@ import slicer
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 
 #: Of the editor's own node: what it shows and with which effect, kept in the scene.
-_TAG = "DeepGMM"
+_TAG, _KIND = "DeepGMM", "vtkMRMLSegmentEditorNode"
 
 
 class EditorSection(Section):
@@ -46,11 +46,27 @@ class EditorSection(Section):
         """Remember a segmentation as it is, so that the editor's Undo brings it back."""
         if segmentation is None or segmentation.GetScene() is None:
             return
-        shows = self._editor.autoShowSourceVolumeNode
-        self._editor.autoShowSourceVolumeNode = False  # what the user looks at stays
-        self._fill(segmentation, None)
-        self._editor.autoShowSourceVolumeNode = shows
+        self._fill_quietly(segmentation)
         self._editor.saveStateForUndo()
+
+    def follow(self, segmentation, *instead_of) -> None:
+        """Edit a segmentation instead of others, or of none; what else the user edits stays.
+
+        An editor that was not opened yet chooses when it is.
+        """
+        if segmentation is None or scene().GetSingletonNode(_TAG, _KIND) is None:
+            return
+        self._ready()
+        shown = self._editor.segmentationNodeID()
+        if not shown or shown in [one.GetID() for one in (segmentation, *instead_of)
+                                  if one is not None]:
+            self._fill_quietly(segmentation)
+
+    def forget(self, segmentation) -> None:
+        """Edit it no longer."""
+        if self._node is not None and self._editor.segmentationNodeID() == segmentation.GetID():
+            self._editor.setActiveEffect(None)
+            self._editor.setSegmentationNode(None)
 
     def let_go(self) -> None:
         """Give views and keyboard back."""
@@ -83,7 +99,7 @@ class EditorSection(Section):
         """The editor's own node first, then the scene: so the widget's first choices are kept."""
         if self._node is not None and self._node.GetScene() is scene():
             return
-        node = scene().GetSingletonNode(_TAG, "vtkMRMLSegmentEditorNode")
+        node = scene().GetSingletonNode(_TAG, _KIND)
         if node is None:
             node = slicer.vtkMRMLSegmentEditorNode()
             node.SetSingletonTag(_TAG)
@@ -101,6 +117,15 @@ class EditorSection(Section):
         if source_volume is not None \
                 and self._editor.sourceVolumeNodeID() != source_volume.GetID():
             self._editor.setSourceVolumeNode(source_volume)
+
+    def _fill_quietly(self, segmentation) -> None:
+        """What the user looks at stays."""
+        from DeepGMMSegmentationLib.inputs import reference
+
+        shows = self._editor.autoShowSourceVolumeNode
+        self._editor.autoShowSourceVolumeNode = False
+        self._fill(segmentation, None if self.state is None else reference(self.state))
+        self._editor.autoShowSourceVolumeNode = shows
 
     def _hold(self) -> None:
         if not self._holding:

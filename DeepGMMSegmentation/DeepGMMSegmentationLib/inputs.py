@@ -7,6 +7,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue
+from DeepGMMSegmentationLib.drawn import masked
 from DeepGMMSegmentationLib.kinds import KindSection
 from DeepGMMSegmentationLib.mask_segments import MaskSegments
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
@@ -59,13 +60,23 @@ def _cine_shown(state: PanelState):
 
 
 def missing(state: PanelState) -> list[str]:
-    """Everything that is missing or wrong before a run, in words; no voxel is read."""
+    """Everything that is missing or wrong before a run, in words; of voxels only where the mask
+    is, and that once after every change."""
     nodes = volumes(state)
     if not nodes:
         found = [_("Choose at least one of bSSFP, LGE and T2.")]
     else:
         found = _wrong_volumes(nodes)
-    return found + _wrong_mask(state) + _wrong_insertions(state)
+    found += _wrong_mask(state)
+    return (found or _wrong_slices(state)) + _wrong_insertions(state)
+
+
+def _wrong_slices(state: PanelState) -> list[str]:
+    volume = reference(state)
+    excluded = slices_chosen(state, volume)[0]
+    if not excluded or masked.of(state.mask, list(state.maskSegmentIDs), volume) - excluded.keys():
+        return []
+    return [_("Every slice is left out: tick Use on at least one.")]
 
 
 def _wrong_volumes(nodes: dict) -> list[str]:
@@ -110,7 +121,18 @@ def _wrong_mask(state: PanelState) -> list[str]:
         return [_("A segment chosen for the LV mask is no longer there: choose again.")]
     if all(_is_empty(segment) for segment in segments):
         return [_("The LV mask is empty: draw the left ventricle, blood and wall together.")]
-    return []
+    return _wrong_output(state, chosen)
+
+
+def _wrong_output(state: PanelState, chosen: list[str]) -> list[str]:
+    """The result would take the place of the mask that it was made with."""
+    if state.output is not state.mask:
+        return []
+    from deepgmm.scene.segments import our_segments
+
+    if set(chosen).isdisjoint(our_segments(state.mask).values()):
+        return []
+    return [_("The LV mask is the output's own result: choose another output or mask.")]
 
 
 def _is_empty(segment) -> bool:
@@ -128,6 +150,9 @@ def _wrong_insertions(state: PanelState) -> list[str]:
     if not count:
         return [_("There is no RV insertion point yet: place the anterior one, then the inferior "
                   "one, or choose None.")]
+    if count == 1:
+        return [_("There is one RV insertion point, and every slice needs two: the anterior one, "
+                  "then the inferior one.")]
     return [_("There are {count} RV insertion points, and every slice needs two: the anterior one, "
               "then the inferior one.").format(count=count)] if count % 2 else []
 

@@ -53,14 +53,17 @@ class KindSection(Section):
 
     def _of_last_run(self, state: PanelState) -> str:
         """What the sequence was taken for when the output was made; empty where nobody knows."""
-        if state.output is None:
+        from DeepGMMSegmentationLib.inputs import reference
+
+        volume = reference(state)
+        if state.output is None or volume is None:
             return ""
-        from deepgmm.scene.outputs import PROVENANCE
+        from deepgmm.scene.read_back import PROVENANCE, is_of
 
         text = state.output.GetAttribute(PROVENANCE) or ""
         if text != self._last[0]:
             self._last = (text, self._kind_in(text))
-        return self._last[1]
+        return self._last[1] if self._last[1] and is_of(state.output, volume) else ""
 
     def _kind_in(self, provenance: str) -> str:
         try:

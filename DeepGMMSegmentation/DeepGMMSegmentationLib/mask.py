@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib.apply import sentence
+from DeepGMMSegmentationLib.drawn import MaskedSlices, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.inputs import is_there, reference, volumes
 from DeepGMMSegmentationLib.panel import Panel, Section
@@ -58,11 +59,14 @@ class MaskSection(Section):
 
         state = self.state
         volume = reference(state)
-        mask = new_mask(volume)
-        with slicer.util.NodeModify(state.parameterNode):
-            state.mask = mask
-            state.maskSegmentIDs = [SEGMENT]
-        self._editor.show(mask, volume, "Draw", SEGMENT)
+        former, segment = state.mask, self._first_segment()
+        if not _is_blank(former, volume):
+            mask, segment = new_mask(volume), SEGMENT
+            _hide(former, state.output)
+            with slicer.util.NodeModify(state.parameterNode):
+                state.mask = mask
+                state.maskSegmentIDs = [segment]
+        self._editor.show(state.mask, volume, "Draw", segment)
         self.ui.segmentEditorWidget.rotateSliceViewsToSegmentation()
         self._say(_("Draw around the left ventricle, blood and wall together, in a slice view: "
                     "drag or click along the outline, right-click to close it. Slices may be "
@@ -94,8 +98,7 @@ class MaskSection(Section):
         if volume is None or not is_there(state.mask):
             return ()
         mask = state.mask
-        content = mask.GetSegmentation() if mask.IsA("vtkMRMLSegmentationNode") else mask
-        return (*self._mask_now(), content.GetMTime(), *state.maskSegmentIDs, volume.GetID())
+        return (*self._mask_now(), when_drawn(mask), *state.maskSegmentIDs, volume.GetID())
 
     def _report(self) -> str:
         from deepgmm.scene.drawing import drawn_faults
@@ -110,3 +113,19 @@ class MaskSection(Section):
         lines = [str(fault) for fault in faults] or [
             _("no hole, island or missing slice was found")]
         return "\n".join(sentence(line) for line in [*lines, *warnings])
+
+
+def _is_blank(mask, volume) -> bool:
+    """Whether a mask was begun on a volume, and nothing is drawn in it yet."""
+    if not is_there(mask) or not mask.IsA("vtkMRMLSegmentationNode") \
+            or not mask.GetSegmentation().GetNumberOfSegments():
+        return False
+    role = mask.GetReferenceImageGeometryReferenceRole()
+    return mask.GetNodeReference(role) is volume and not MaskedSlices().of(mask, [], volume)
+
+
+def _hide(mask, output) -> None:
+    """Put a former mask out of sight: two outlines would look like one."""
+    if is_there(mask) and mask.IsA("vtkMRMLSegmentationNode") and mask is not output \
+            and mask.GetDisplayNode() is not None:
+        mask.GetDisplayNode().SetVisibility(False)

@@ -61,18 +61,20 @@ def _methods() -> list[tuple[str, str, str]]:
         (_("Mixture with geometry (MAP)"), Method.MAP.value,
          _("A mixture held by contrast priors and by the heart's geometry: what Automatic takes.")),
         (_("Pretrained network"), Method.PRETRAINED.value,
-         _("One pass of a network that has seen many hearts: the quickest. The one that comes with "
-           "DeepGMM learned from synthetic patients.")),
+         _("One pass of a network that learned from many hearts. The one that comes with DeepGMM "
+           "learned from synthetic patients only.")),
         (_("Gaussian mixture (GMM)"), Method.GMM.value,
-         _("A mixture of intensities alone, from several starts. For comparison.")),
+         _("A mixture of intensities alone. For comparison only: its scar is often several times "
+           "too large.")),
         (_("Spatially variant mixture (SVGMM)"), Method.SVGMM.value,
-         _("A mixture with weights for every pixel, from several starts. For comparison.")),
+         _("A mixture with weights for every pixel. For comparison only: its scar is often several "
+           "times too large.")),
         (_("deepG"), Method.DEEPG.value,
          _("The paper's network with weights for a whole slice, fitted to this patient. For "
-           "comparison; slow without a GPU.")),
+           "comparison only: its scar is often several times too large. Slow without a GPU.")),
         (_("deepSVG"), Method.DEEPSVG.value,
          _("The paper's network with weights for every pixel, fitted to this patient. For "
-           "comparison; slow without a GPU.")),
+           "comparison only: its scar is often several times too large. Slow without a GPU.")),
     ]
 
 
@@ -95,8 +97,8 @@ def _covariances() -> list[tuple[str, str, str]]:
 
 def _papillaries() -> list[tuple[str, str, str]]:
     return [
-        (_("Blood pool"), Papillary.POOL.value, _("The usual convention for volumes.")),
-        (_("Myocardium"), Papillary.WALL.value, _("They count as wall.")),
+        (_("Blood pool"), Papillary.POOL.value, _("Papillary muscles and trabeculae count as blood: the usual convention for volumes.")),
+        (_("Myocardium"), Papillary.WALL.value, _("Papillary muscles and trabeculae count as wall.")),
     ]
 
 

@@ -41,9 +41,12 @@ def _replacing(output, ours: list[str]) -> str:
 
 
 def _adding(output) -> str:
-    return _("{name} holds {count} segments that DeepGMM did not make.\n\nAdd the tissues to them? "
-             "They stay as they are.").format(
-                 name=output.GetName(), count=output.GetSegmentation().GetNumberOfSegments())
+    count = output.GetSegmentation().GetNumberOfSegments()
+    text = _("{name} holds a segment that DeepGMM did not make.\n\nAdd the tissues to it? "
+             "It stays as it is.") if count == 1 else _(
+        "{name} holds {count} segments that DeepGMM did not make.\n\nAdd the tissues to them? "
+        "They stay as they are.")
+    return text.format(name=output.GetName(), count=count)
 
 
 def _ask(text: str, yes: str) -> int:

@@ -7,7 +7,7 @@ import slicer
 import vtk
 from slicer.util import VTKObservationMixin
 
-from DeepGMMSegmentationLib.parameters import PanelState
+from DeepGMMSegmentationLib.parameters import NODES, PanelState
 
 
 class Section:
@@ -79,6 +79,15 @@ class Panel(VTKObservationMixin):
             self._gui_tag = self.state.connectGui(self.ui)
             self.addObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
         self.refresh_now()
+
+    def forget(self, node) -> None:
+        """A node is about to leave the scene: None is chosen where it was, before Slicer's node
+        selectors go to the entry above it, whatever that is."""
+        if self.state is None:
+            return
+        for field in NODES:
+            if getattr(self.state, field) is node:
+                setattr(self.state, field, None)
 
     def watch(self, *nodes) -> None:
         """Refresh when one of these nodes changes, and no other that was watched before."""

@@ -58,6 +58,9 @@ class PanelState:
     opacity: Annotated[float, WithinRange(0, 1), Default(0.5)]
 
 
+#: Fields of the state that a node selector shows.
+NODES = ("bssfp", "lge", "t2", "mask", "insertionPoints", "output")
+
 #: Field of the state to field of `Settings`, where the two are the same choice.
 SETTINGS = {
     "method": "method", "preset": "preset", "model": "model", "device": "device",

@@ -8,8 +8,11 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import cells
-from DeepGMMSegmentationLib.apply import sentence
+from DeepGMMSegmentationLib.apply import choices_of, sentence
+from DeepGMMSegmentationLib.drawn import when_drawn
+from DeepGMMSegmentationLib.inputs import is_there, reference
 from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.parameters import slices_chosen
 
 _WARNING_SIGN = "\N{WARNING SIGN}"
 
@@ -23,11 +26,13 @@ class ResultsSection(Section):
         self._output = None
         self._opacity: float | None = None
         self._last = None
-        self._corrected = False
+        self._drawn: tuple = ()  # when the last result was written
+        self._corrected = False  # since the numbers were counted
+        self._inputs: tuple = (None, None)
         self._texts: tuple = ()
         cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
                                         _("% of wall")])
-        cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Scar (%)"), _("Edema (%)")])
+        cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Infarct (%)"), _("Edema (%)")])
         for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (150, 72, 72))):
             for column, width in enumerate(widths):
                 table.setColumnWidth(column, width)
@@ -37,24 +42,54 @@ class ResultsSection(Section):
         ui.copyNumbersButton.connect("clicked()", self._on_copy)
 
     def refresh(self) -> None:
+        self._leave_other_volume()
         output = None if self.state is None else self.state.output
         self._follow(output)
         self._show_opacity()
         last = self.panel.run.last
         if last is not self._last:
             self._last, self._corrected = last, False
+            self._drawn = () if last is None else when_drawn(last.written.segmentation)
         self.ui.undoButton.enabled = self._can_undo()
-        self._show_texts(texts_of(output, self._corrected))
+        self._show_texts(texts_of(output, self._corrected, self._is_old()))
 
     def close(self) -> None:
         self._follow(None)
-        self._last = None
+        self._last, self._inputs = None, (None, None)
 
     def cleanup(self) -> None:
         self._follow(None)
         self.ui.undoButton.disconnect("clicked()", self._on_undo)
         self.ui.recountButton.disconnect("clicked()", self._on_recount)
         self.ui.copyNumbersButton.disconnect("clicked()", self._on_copy)
+
+    def _leave_other_volume(self) -> None:
+        """A result of one patient is neither shown nor overwritten with the images of another."""
+        state = self.state
+        volume = None if state is None else reference(state)
+        before, self._inputs = self._inputs, (state, volume)
+        if volume is None:
+            self._inputs = (state, before[1] if state is before[0] else None)
+            return
+        if before[0] is not state or volume is before[1] or not is_there(state.output):
+            return
+        from deepgmm.scene.read_back import is_of, provenance_of
+
+        if "grid" in provenance_of(state.output) and not is_of(state.output, volume):
+            self._editor.forget(state.output)
+            state.output = None
+            self.panel.tell(_("The result in Output was of another image: it stays in the scene, "
+                              "and the next Apply makes a new segmentation."))
+
+    def _is_old(self) -> bool:
+        """Whether the choices are no longer those of the result that is shown: of one of another
+        session as far as its report tells."""
+        last = self._last
+        if self._output is None or self.panel.run.busy:
+            return False
+        if last is None or last.choices is None or last.written.segmentation is not self._output:
+            return _differs(self.state, self._output)
+        return choices_of(self.state) != last.choices
 
     def _follow(self, output) -> None:
         """Show another segmentation, and hear of what is drawn in it."""
@@ -107,24 +142,30 @@ class ResultsSection(Section):
                 and self._output.GetScene() is not None)
 
     def _on_undo(self) -> None:
-        """What was drawn since then goes with it; the editor's own Undo keeps that of an old
-        output, of a new one the user is asked."""
+        """What was drawn since then goes with it, counted or not: the user is asked. The
+        editor's own Undo keeps that of an old output."""
         from deepgmm.scene.outputs import undo
 
         if not self._can_undo():
             return
         written = self._last.written
         new = written.before is None
-        if new and self._corrected and not slicer.util.confirmOkCancelDisplay(
-                _("You changed segments since Apply. Undo Apply takes the whole segmentation "
-                  "away, with these changes."), windowTitle=_("DeepGMM - Undo Apply")):
+        if when_drawn(written.segmentation) != self._drawn \
+                and not slicer.util.confirmOkCancelDisplay(
+                    _("You changed segments since Apply. Undo Apply takes the whole segmentation "
+                      "away, with these changes.") if new else
+                    _("You changed segments since Apply. Undo Apply brings back what was there "
+                      "before it, and these changes go."),
+                    windowTitle=_("DeepGMM - Undo Apply")):
             return
         if not new:
             self._editor.save_for_undo(written.segmentation)
-        elif self.ui.segmentEditorWidget.segmentationNodeID() == self._output.GetID():
-            self._editor.close()
-        if new:
-            self._follow(None)
+        else:
+            earlier = self._last.earlier if is_there(self._last.earlier) else None
+            self._editor.forget(written.segmentation)
+            self.state.output = earlier  # or the selector would turn to whatever is beside it
+            self._follow(earlier)
+            self._editor.follow(earlier)
         undo(written)
         self._last.fill_again()
         self.panel.run.last = None
@@ -152,12 +193,23 @@ class ResultsSection(Section):
         self.panel.tell(_("The numbers are on the clipboard: paste them into a spreadsheet."))
 
 
-def texts_of(output, corrected: bool) -> tuple:
+def _differs(state, output) -> bool:
+    """Whether another method is chosen than a report's, or a slice left out that it used."""
+    from deepgmm.scene.read_back import provenance_of
+
+    said = provenance_of(output)
+    method = (said.get("settings") or {}).get("method", state.method)
+    left_out = {str(index) for index in slices_chosen(state, reference(state))[0]}
+    return method != state.method or not left_out <= said.get("excluded_slices", {}).keys()
+
+
+def texts_of(output, corrected: bool, old: bool = False) -> tuple:
     """Warnings, rows of numbers, rows of AHA segments, and a line about the fit.
 
     Parameters
     ----------
     corrected : whether segments were changed since.
+    old : whether the choices were.
     """
     if output is None:
         return (), (), (), _("There is no result yet.")
@@ -171,13 +223,14 @@ def texts_of(output, corrected: bool) -> tuple:
         for row in records(output, "Numbers"))
     segments = tuple(
         (f"{row['Segment']} {row['Name']}", _number(row["Wall (ml)"]),
-         _number(row["Scar (% of wall)"], 0), _number(row["Edema (% of wall)"], 0))
+         _number(row["Infarct (% of wall)"], 0), _number(row["Edema (% of wall)"], 0))
         for row in records(output, "AHA segments"))
     return (tuple(said.get("warnings", ())), numbers, segments,
-            _about(said, corrected) if numbers else _("No result of DeepGMM in this segmentation."))
+            _about(said, corrected, old) if numbers
+            else _("No result of DeepGMM in this segmentation."))
 
 
-def _about(said: dict, corrected: bool) -> str:
+def _about(said: dict, corrected: bool, old: bool) -> str:
     left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
     parts = [_("Method: {method}.").format(method=said.get("method", "?"))]
     if left_out:
@@ -190,21 +243,42 @@ def _about(said: dict, corrected: bool) -> str:
             tissues=", ".join(by_hand)))
     parts.append(_("You changed segments since these numbers were counted: press Recount.")
                  if corrected else _("After a correction by hand, press Recount."))
-    return " ".join(parts)
+    changed = _("The choices have changed since this result: press Apply to bring it up to date.")
+    return (changed + "\n" if old else "") + " ".join(parts)
 
 
 def numbers_as_text(output) -> str:
-    """Numbers and AHA segments with all their digits, as spreadsheets take them."""
-    from deepgmm.scene.read_back import records
+    """What they are of, numbers and AHA segments to 0.001, as spreadsheets take them."""
+    from deepgmm.scene.read_back import provenance_of, records
 
-    parts = []
+    parts = ["\n".join("\t".join(" ".join(text.split()) for text in line)
+                       for line in _facts(provenance_of(output)))]
     for role in ("Numbers", "AHA segments"):
         rows = records(output, role)
         if rows:
-            lines = [list(rows[0]), *(["" if v is None else str(v) for v in row.values()]
-                                      for row in rows)]
+            lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
             parts.append("\n".join("\t".join(line) for line in lines))
     return "\n\n".join(parts) + "\n"
+
+
+def _facts(said: dict) -> list[tuple[str, str]]:
+    """What must be known of the numbers wherever they go, a line each."""
+    left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
+    none = _("none")
+    return [
+        (_("Method"), said.get("method", "?")),
+        (_("Slices left out"),
+         "; ".join(f"{index}: {why}" for index, why in left_out.items()) or none),
+        (_("Slices locked"), ", ".join(map(str, locked)) or none),
+        (_("Corrected by hand"), ", ".join(said.get("corrected_tissues", [])) or none),
+        *((_("Warning"), one) for one in said.get("warnings", ())),
+    ]
+
+
+def _cell(value) -> str:
+    if isinstance(value, float):
+        return str(round(value, 3))
+    return "" if value is None else str(value)
 
 
 def _number(value: float | None, digits: int = 1) -> str:

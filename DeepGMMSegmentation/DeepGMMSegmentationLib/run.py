@@ -31,6 +31,8 @@ class Outcome:
     report : of `deepgmm.review.report.report`.
     seconds : from Apply to the result in the scene.
     outlined : the display node of the LV mask, of which only the outline is shown since, or None.
+    earlier : the output that was chosen before a new one was made, or None.
+    choices : what the panel's choices were, None where no panel made them.
     """
 
     written: Any
@@ -39,6 +41,8 @@ class Outcome:
     report: dict
     seconds: float
     outlined: Any = None
+    earlier: Any = None
+    choices: list | None = None
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""
@@ -67,14 +71,15 @@ class Job:
     locked: list[int] = field(default_factory=list)
     locked_in: Any = None
     scene: Any = field(default_factory=lambda: slicer.mrmlScene)
-    began: float = field(default_factory=time.monotonic)
+    began: float = 0.0
     number: int = -1
     study: Any = None
     slices: int = 0
     grid: tuple = ()
+    message: tuple[dict, dict] | None = None
 
-    def request(self) -> tuple[dict, dict]:
-        """Read the scene; the message to the worker.
+    def read(self) -> None:
+        """Read the scene, and write the message to the worker.
 
         Raises
         ------
@@ -91,8 +96,9 @@ class Job:
             from deepgmm.scene.labels import labels_of
 
             labels = labels_of(self.locked_in, self.reference)
-        return segment_request(self.study, self.settings, locked=self.locked, locked_labels=labels,
-                               guess=guess_of(self.study, self.inputs.get("kinds")))
+        self.message = segment_request(
+            self.study, self.settings, locked=self.locked, locked_labels=labels,
+            guess=guess_of(self.study, self.inputs.get("kinds")))
 
     def check_scene(self) -> None:
         """See that the scene can still take the answer.
@@ -101,14 +107,20 @@ class Job:
         ------
         deepgmm.errors.InputError
         """
-        for node, name in ((self.reference, _("the volume that the result lies on")),
+        for node, name in ((self.reference, self._reference_name()),
                            (self.output, _("the output segmentation"))):
             if node is not None and node.GetScene() is not self.scene:
-                raise InputError(_("{name} was deleted while the segmentation ran").format(
-                    name=name))
+                raise InputError(_("{name} was deleted while the segmentation ran: choose it again "
+                                   "and press Apply").format(name=name))
         if grid_of(self.reference) != self.grid:
             raise InputError(_("the volume that the result lies on was moved or changed while the "
                                "segmentation ran"))
+
+    def _reference_name(self) -> str:
+        from deepgmm.study.words import Role
+
+        return next((role.title for role in Role if self.inputs.get(role.value) is self.reference),
+                    _("the volume that the result lies on"))
 
     def write(self, header: dict, arrays: dict) -> Outcome:
         """Put the answer into the scene: all of it or nothing.
@@ -164,7 +176,7 @@ class Run:
     fraction, stage, seconds_left : of the present run.
     slices : of the present run, all together.
     machine : what the worker found, or None before it has looked.
-    last : what the last finished run of this session left, or None.
+    last : what the last finished run left since the scene was opened, or None.
     before_writing : called with the output node, before it is changed.
     on_done : called with the `Outcome`.
     on_failed : called with a kind ("input", "computation", "memory", "dependencies", "crash",
@@ -208,27 +220,25 @@ class Run:
             self._worker.start()
             self._watch()
 
-    def start(self, state: PanelState, settings: Settings, output=None) -> None:
-        """Read the scene and hand the study to the worker.
-
-        Parameters
-        ----------
-        output : the segmentation to write into; None for a new one.
+    def prepare(self, state: PanelState, settings: Settings) -> Job:
+        """Read the scene: a job for `begin`, into the output that is chosen.
 
         Raises
         ------
         deepgmm.errors.InputError
-            The inputs are at fault, or a segmentation runs.
+            The inputs are at fault.
         """
         from DeepGMMSegmentationLib import inputs
 
         reference = inputs.reference(state)
         locked = [] if state.output is None else slices_chosen(state, reference)[1]
-        self.begin(Job(settings, inputs.arguments(state), reference, output, state.probabilities,
-                       state.uncertainty, locked, state.output))
+        job = Job(settings, inputs.arguments(state), reference, state.output, state.probabilities,
+                  state.uncertainty, locked, state.output)
+        job.read()
+        return job
 
     def begin(self, job: Job) -> None:
-        """Hand a job to the worker.
+        """Hand a job to the worker; one that was prepared is not read again.
 
         Raises
         ------
@@ -236,9 +246,12 @@ class Run:
         """
         if self.busy:
             raise InputError(_("a segmentation is running: wait for it, or cancel it"))
-        header, arrays = job.request()
+        if job.message is None:
+            job.read()
         self._gave_up = False
-        job.number = self._worker.submit("segment", header, arrays)
+        job.began = time.monotonic()
+        job.number = self._worker.submit("segment", *job.message)
+        job.message = None  # the worker has it now
         self._job, self.cancelling = job, False
         self.fraction, self.stage, self.seconds_left = 0.0, "", None
         self._watch()

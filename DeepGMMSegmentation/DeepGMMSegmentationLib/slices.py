@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.drawn import masked
 from DeepGMMSegmentationLib.inputs import reference
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
@@ -97,7 +98,6 @@ class SlicesSection(Section):
         super().__init__(ui, panel)
         self._shown: list[Row] = []
         self._volume = None
-        self._masked: tuple[tuple, set[int]] = ((), set())
         table = ui.sliceTable
         cells.prepare(table, [_("Slice"), _("Use"), _("Lock"), _("Level"), _("Uncertainty"),
                               _("Note")])
@@ -118,11 +118,11 @@ class SlicesSection(Section):
         if volume is not None and volume.GetImageData() is None:
             volume = None
         self._volume = volume
-        self._show([] if volume is None else rows_to_show(self.state, volume, self._look(volume)))
+        self._show([] if volume is None else self._rows(volume))
         self._show_next()
 
     def close(self) -> None:
-        self._volume, self._masked = None, ((), set())
+        self._volume = None
 
     def cleanup(self) -> None:
         table = self.ui.sliceTable
@@ -131,22 +131,19 @@ class SlicesSection(Section):
         table.disconnect("currentCellChanged(int,int,int,int)", self._on_moved)
         self.ui.nextUncertainButton.disconnect("clicked()", self._on_next)
 
-    def _look(self, volume) -> set[int]:
-        """The slices with LV mask; looked at again only when something was changed."""
-        mask = self.state.mask
-        if mask is None or (mask.IsA("vtkMRMLVolumeNode") and mask.GetImageData() is None):
-            return set(range(volume.GetImageData().GetDimensions()[2]))
-        key = (mask.GetID(), tuple(self.state.maskSegmentIDs), *_changed(mask), volume.GetID(),
-               volume.GetMTime())
-        if key != self._masked[0]:
-            from deepgmm.scene.labels import masked_slices
+    def _rows(self, volume) -> list[Row]:
+        self._clear_locks(volume)
+        state = self.state
+        return rows_to_show(state, volume, masked.of(state.mask, list(state.maskSegmentIDs),
+                                                     volume))
 
-            try:
-                found = masked_slices(mask, self.state.maskSegmentIDs, volume)
-            except InputError:  # what is wrong with the mask is said beside it
-                found = set(range(volume.GetImageData().GetDimensions()[2]))
-            self._masked = (key, found)
-        return self._masked[1]
+    def _clear_locks(self, volume) -> None:
+        """A lock keeps segments of the output; where there are none, it must not seem to."""
+        locked = slices_chosen(self.state, volume)[1]
+        if locked and not result_rows(self.state, volume):
+            self.state.locked = []
+            self.panel.tell(_("No slice is locked any more: Output holds no result of these slices "
+                              "that a lock could keep."))
 
     def _show(self, rows: list[Row]) -> None:
         if rows == self._shown:
@@ -218,15 +215,6 @@ class SlicesSection(Section):
             self.state.slicesOf = self._volume
             self.state.excluded, self.state.locked = excluded, locked
         self.panel.refresh()
-
-
-def _changed(mask) -> list[int]:
-    """When what tells where a mask is drawn was last changed."""
-    if not mask.IsA("vtkMRMLSegmentationNode"):
-        return [mask.GetMTime(), mask.GetImageData().GetMTime()]
-    content = mask.GetSegmentation()
-    layers = (content.GetLayerDataObject(i) for i in range(content.GetNumberOfLayers()))
-    return [mask.GetMTime(), content.GetMTime(), *(layer.GetMTime() for layer in layers)]
 
 
 def _left_out() -> str:

@@ -111,8 +111,8 @@ def test_scar_and_edema_are_of_the_segments_own_wall(a_ring_with_insertions) -> 
     rows = {row["segment"]: row for row in aha_rows(a_ring_with_insertions)}
     assert list(rows) == list(range(1, 17))
     assert rows[2]["name"] == "Basal anteroseptal"
-    assert {n for n, row in rows.items() if row["scar_percent"]} == {2}
-    assert rows[2]["scar_percent"] == pytest.approx(100)
+    assert {n for n, row in rows.items() if row["infarct_percent"]} == {2}
+    assert rows[2]["infarct_percent"] == pytest.approx(100)
     assert {n for n, row in rows.items() if row["edema_percent"]} == {16}
     assert rows[16]["edema_percent"] == pytest.approx(50, abs=1)
 
@@ -129,7 +129,7 @@ def test_obstruction_counts_as_scar_and_a_tissue_not_sought_has_no_number(
     result.labels[0][result.labels[0] == Tissue.SCAR] = Tissue.MVO
     result.tissues = (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR)
     second = aha_rows(result)[1]
-    assert second["scar_percent"] == pytest.approx(100)
+    assert second["infarct_percent"] == pytest.approx(100)
     assert second["edema_percent"] is None
 
 

@@ -113,8 +113,11 @@ def test_a_check_warns_and_moves_nothing() -> None:
     study = with_moved(a_patient(), {B: np.tile([0.0, 4.0], (5, 1))})
     checked = with_alignment(study, "check")
     assert all(checked.sequences[r].values is study.sequences[r].values for r in study.roles)
-    assert any("bSSFP lies up to 4" in w and "--align shift" in w for w in checked.warnings)
+    assert any("bSSFP lies up to 4" in w and "align: shift" in w for w in checked.warnings)
     assert not any("T2 lies" in w for w in checked.warnings)
+    study.warnings.append("bSSFP and LGE look exchanged")
+    assert with_alignment(study, "check").warnings[0].startswith("bSSFP lies"), "first of all"
+    study.warnings.pop()
     assert checked.provenance["alignment"]["applied"] is False
     assert "alignment" not in study.provenance and study.warnings == a_patient().study.warnings
 

@@ -102,6 +102,28 @@ def test_a_slice_with_too_few_pixels_is_left_out() -> None:
     assert study.slices == (0, 1, 2)
 
 
+@pytest.mark.parametrize(("undrawn", "said"), [
+    ((1, 3), "the LV mask is empty on slices 1, 3 between drawn ones: volumes do not count them; "
+             "fill between slices, or draw them"),
+    ((2,), "the LV mask is empty on slice 2 between drawn ones: volumes do not count it; "
+           "fill between slices, or draw it"),
+    ((0, 4), ""),
+])
+def test_slices_forgotten_between_drawn_ones_are_said(undrawn: tuple[int, ...], said: str) -> None:
+    study = make_patient(1001, slices=5).study
+    study.mask[list(undrawn)] = False
+    check_study(study)
+    assert study.warnings == ([said] if said else [])
+
+
+def test_slices_that_the_user_left_out_are_not_forgotten() -> None:
+    study = make_patient(1001, slices=5).study
+    study.mask[[1, 3]] = False
+    study.excluded = {1: "left out by the user", 3: "left out by the user"}
+    check_study(study)
+    assert study.warnings == []
+
+
 def test_too_few_pixels_everywhere_are_refused() -> None:
     mask = np.zeros(SHAPE, bool)
     mask[:, 20:23, 20:33] = True
@@ -178,7 +200,8 @@ def test_wild_voxels_outside_the_mask_become_zero() -> None:
     images = arrays()
     images["t2"][:, 0] = np.nan
     study = a_study_of(**images)
-    assert "T2 has NaN or infinite values outside the LV mask" in warnings_of(study)
+    assert ("T2 does not cover the whole image, or has NaN or infinite values, outside the LV mask"
+            in warnings_of(study))
     assert (study.sequences[Role.T2].values[:, 0] == 0).all()
 
 
@@ -189,6 +212,17 @@ def test_many_wild_voxels_are_refused() -> None:
     said = refusal(a_study_of(**images))
     assert f"bSSFP has NaN or infinite values in {count} of {MASK.sum()} pixels" in said
     assert "on slices 0-2" in said and "leave" not in said
+
+
+def test_a_sequence_that_lies_elsewhere_is_not_called_damaged() -> None:
+    images = arrays()
+    images["t2"][:2] = np.nan
+    assert refusal(a_study_of(**images)) == (
+        "T2 does not reach the LV mask on slices 0-1: see whether it belongs to this patient and "
+        "lies where LGE does (in Slicer: under the same transform)")
+    images = arrays()
+    images["lge"][:] = np.nan
+    assert "LGE does not reach the LV mask on slices 0-2" in refusal(a_study_of(**images))
 
 
 def test_wild_voxels_of_some_slices_are_named_and_of_slices_left_out_forgiven() -> None:

@@ -306,8 +306,10 @@ def test_the_default_warns_of_a_shift_and_moves_nothing(tmp_path: Path, out: Pat
     assert run("segment", *inputs, "--report", out / "o.json") == 0
     printed = capsys.readouterr()
     assert "aligned on" not in printed.out
-    assert "T2 lies up to" in printed.err and "--align shift" in printed.err
-    assert json.loads((out / "o.json").read_text())["alignment"]["applied"] is False
+    assert "T2 lies up to" in printed.err and "align: shift" in printed.err
+    report = json.loads((out / "o.json").read_text())
+    assert report["alignment"]["applied"] is False
+    assert report["warnings"][0].startswith("T2 lies up to")
     assert run("segment", *inputs, "--report", out / "o.json", "--align", "off") == 0
     assert "T2 lies" not in capsys.readouterr().err
     assert "alignment" not in json.loads((out / "o.json").read_text())

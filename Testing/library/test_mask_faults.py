@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepgmm.study.mask_faults import find_mask_faults
+from deepgmm.study.mask_faults import find_mask_faults, undrawn_slices
 from deepgmm.study.phantom import make_patient
 
 SUNNYBROOK = Path(__file__).resolve().parents[2].parent / "shared/data/sunnybrook"
@@ -39,6 +39,12 @@ def test_slices_without_outline_are_named_together(a_mask) -> None:
     (only,) = said(a_mask)
     assert only.startswith("slices 2, 4-5: nothing is drawn between")
     assert "Fill between slices" in only
+
+
+def test_slices_between_drawn_ones_are_named_by_number(a_mask) -> None:
+    a_mask[[0, 2, 4, 5]] = False
+    assert undrawn_slices(a_mask) == (2, 4, 5)
+    assert undrawn_slices(np.zeros((3, 9, 9), bool)) == ()
 
 
 def test_slices_beyond_the_first_and_the_last_are_not_missing(a_mask) -> None:

@@ -139,14 +139,14 @@ def test_locked_slices_keep_their_labels_and_all_else_follows() -> None:
     assert kept.posterior[1].sum() == (drawn[1] > 0).sum()
     rows = slice_rows(kept)
     assert [row["locked"] for row in rows] == [False, True, True]
-    assert [row["uncertainty"] for row in rows][1:] == [0.0, 0.0]
+    assert [row["uncertainty"] for row in rows][1:] == [None, None]
     assert rows[2]["areas_mm2"]["Scar"] == pytest.approx(99 * 1.43)
     said = report(kept)
     assert said["locked_slices"] == [1, 2]
     assert said["slices"][1]["areas_mm2"]["Microvascular obstruction"] == pytest.approx(1.43)
 
 
-def test_a_locked_slice_makes_a_fit_no_less_sure_of_it() -> None:
+def test_of_locked_slices_no_certainty_is_claimed() -> None:
     study = make_patient(seed=1001, slices=1).study
     fitted = segment(study, Settings(method="map"))
     fitted.provenance["calibrated"] = True
@@ -154,9 +154,11 @@ def test_a_locked_slice_makes_a_fit_no_less_sure_of_it() -> None:
     kept = keep_locked(fitted, fitted.labels, [0])
 
     assert kept.volume("scar") == fitted.volume("scar")
-    wide, narrow = (high - low for low, high in (
-        fitted.volume_interval("scar"), kept.volume_interval("scar")))
-    assert narrow < wide
+    assert np.isfinite(fitted.volume_interval("scar")).all()
+    assert slice_rows(fitted)[0]["uncertainty"] > 0
+    assert all(np.isnan(kept.volume_interval(t)).all() for t in kept.tissues)
+    assert slice_rows(kept)[0]["uncertainty"] is None
+    assert report(kept)["volume_intervals_90_ml"]["Scar"] == [None, None]
 
 
 def test_a_locked_slice_with_nothing_drawn_is_said() -> None:

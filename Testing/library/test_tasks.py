@@ -15,6 +15,7 @@ from deepgmm.jobs.protocol import pieces, read_message
 from deepgmm.jobs.tasks import TASKS, Segmented, segment_request, segmented
 from deepgmm.review.report import report
 from deepgmm.review.slices import slice_rows
+from deepgmm.study.alignment import with_alignment
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role
@@ -41,7 +42,8 @@ def asked(study: Study, settings: Settings | None = None, progress=None, **more)
     Settings(tissues=["blood", "myocardium"])],
     ids=["auto", "gmm", "two tissues"])
 def test_the_answer_is_the_librarys(a_study: Study, settings: Settings) -> None:
-    answer, expected = asked(a_study, settings), segment(a_study, settings)
+    answer = asked(a_study, settings)
+    expected = segment(with_alignment(a_study, "check"), settings)
     np.testing.assert_array_equal(answer.result.labels, expected.labels)
     np.testing.assert_array_equal(answer.result.posterior, expected.posterior)
     assert answer.result.tissues == expected.tissues
@@ -51,6 +53,39 @@ def test_the_answer_is_the_librarys(a_study: Study, settings: Settings) -> None:
     assert answer.report | without_times == report(expected) | without_times
     assert report(answer.result) == answer.report
     json.dumps(answer.report, allow_nan=False)
+
+
+@pytest.fixture
+def a_shifted_study(a_study: Study) -> Study:
+    """T2 lies five pixels, 7 mm or so, off LGE."""
+    t2 = a_study.sequences[Role.T2]
+    moved = replace(t2, values=np.roll(t2.values, 5, axis=2))
+    return replace(a_study, sequences={**a_study.sequences, Role.T2: moved})
+
+
+def test_a_sequence_that_does_not_lie_on_lge_is_said_first(a_shifted_study: Study) -> None:
+    stages: list[str] = []
+    answer = asked(a_shifted_study, progress=lambda fraction, stage: stages.append(stage))
+    first = answer.report["warnings"][0]
+    assert first.startswith("T2 lies up to ") and "mm off LGE (slices 0-2)" in first
+    assert answer.result.warnings[0] == first and "checking alignment" in stages
+    assert answer.report["alignment"]["applied"] is False
+    off = asked(a_shifted_study, align="off")
+    assert "alignment" not in off.report
+    assert not any("off LGE" in w for w in off.report["warnings"])
+
+
+@pytest.mark.parametrize("align", ["shift", "rigid"])
+def test_what_is_moved_on_request_is_what_was_fitted(a_shifted_study: Study, align: str) -> None:
+    answer, expected = asked(a_shifted_study, align=align), with_alignment(a_shifted_study, align)
+    assert answer.report["alignment"] == expected.provenance["alignment"]
+    assert answer.report["alignment"]["applied"] is True
+    for role in Role:
+        np.testing.assert_array_equal(answer.result.study.sequences[role].values,
+                                      expected.sequences[role].values)
+    np.testing.assert_array_equal(answer.result.labels, segment(expected).labels)
+    assert not np.array_equal(answer.result.study.sequences[Role.T2].values,
+                              a_shifted_study.sequences[Role.T2].values)
 
 
 def test_images_do_not_come_back(a_study: Study) -> None:

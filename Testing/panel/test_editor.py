@@ -139,3 +139,32 @@ def test_saving_for_undo_changes_nothing_that_is_shown(an_editor, a_widget,
     assert red.GetBackgroundVolumeID() == patient.t2.GetID()
     an_editor.show(patient.mask, patient.bssfp)
     assert red.GetBackgroundVolumeID() == patient.bssfp.GetID()
+
+
+def test_after_saving_for_undo_there_is_an_image_to_draw_on(
+        a_panel, an_editor, a_widget, a_patient_in_the_scene) -> None:
+    a_patient_in_the_scene.choose(a_panel)
+    output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    an_editor.save_for_undo(output)
+    assert a_widget.segmentationNode() is output
+    assert a_widget.sourceVolumeNode() is a_patient_in_the_scene.lge
+
+
+def test_it_follows_to_the_result_from_the_mask_and_from_nothing_else(
+        a_panel, an_editor, a_widget, a_patient_in_the_scene) -> None:
+    patient = a_patient_in_the_scene
+    patient.choose(a_panel)
+    result, other = (slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode") for _ in "12")
+    an_editor.follow(result, patient.mask)
+    assert editor_nodes() == 0  # it was not opened yet
+    an_editor.show(other, patient.t2, "Draw")
+    an_editor.follow(result, patient.mask)
+    assert a_widget.segmentationNode() is other and a_widget.activeEffect().name == "Draw"
+    an_editor.show(patient.mask, patient.t2, "Draw")
+    an_editor.follow(result, patient.mask)
+    assert a_widget.segmentationNode() is result and a_widget.sourceVolumeNode() is patient.lge
+    assert holds_views(a_widget)
+    an_editor.forget(result)
+    assert a_widget.segmentationNode() is None
+    an_editor.follow(result)
+    assert a_widget.segmentationNode() is result

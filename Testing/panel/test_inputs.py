@@ -147,13 +147,24 @@ def test_every_kind_can_be_chosen(a_panel) -> None:
         assert values == {"", *(k.value for k in Kind if k.role is role), "unknown"}
 
 
-def test_what_the_last_run_took_it_for_is_said(a_complete_panel) -> None:
+def grid_of(patient) -> dict:
+    geometry = patient.phantom.study.geometry
+    return {"size": list(patient.lge.GetImageData().GetDimensions()),
+            "spacing_mm": list(geometry.spacing), "origin_lps_mm": list(geometry.origin),
+            "direction_lps": np.asarray(geometry.direction).tolist()}
+
+
+def test_what_the_last_run_took_it_for_is_said(a_complete_panel, a_patient_in_the_scene) -> None:
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode")
-    output.SetAttribute(PROVENANCE, json.dumps({"sequences": [
-        {"role": "lge", "kind": "lge-magnitude"}, {"role": "t2", "kind": "t2-dark-blood"}]}))
+    output.SetAttribute(PROVENANCE, json.dumps({
+        "grid": grid_of(a_patient_in_the_scene),
+        "sequences": [{"role": "lge", "kind": "lge-magnitude"},
+                      {"role": "t2", "kind": "t2-dark-blood"}]}))
     a_complete_panel.state.output = output
     assert guess(a_complete_panel, "lge") == "Last run: Magnitude"
     assert guess(a_complete_panel, "t2") == "Last run: Dark blood (STIR, SPAIR)"
+    a_patient_in_the_scene.lge.SetOrigin(1.0, 2.0, 3.0)  # as if it were another patient's
+    assert guess(a_complete_panel, "lge") == ""
     output.SetAttribute(PROVENANCE, "of another version")
     a_complete_panel.state.output = None
     assert guess(a_complete_panel, "lge") == ""
@@ -191,7 +202,7 @@ def test_insertion_points_reach_the_study(a_complete_panel, a_library,
 
 
 @pytest.mark.parametrize(("points", "sentence"), [
-    ([], "no RV insertion point yet"), ([(0.0, 0.0, 0.0)], "every slice needs two")])
+    ([], "no RV insertion point yet"), ([(0.0, 0.0, 0.0)], "There is one RV insertion point, and")])
 def test_half_placed_points_are_said(a_complete_panel, a_library, points, sentence) -> None:
     node = a_list(*points)
     a_complete_panel.ui.insertionSelector.setCurrentNode(node)
@@ -293,3 +304,30 @@ def test_all_of_it_comes_back_with_a_scene(a_complete_panel, a_patient_in_the_sc
     assert again.lgeKind == "lge-psir" and not again.matchFrame
     assert a_complete_panel.ui.lgeKindComboBox.currentText == "PSIR (signed)"
     assert not a_complete_panel.ui.matchFrameCheckBox.checked
+
+
+def test_all_slices_left_out_is_said(a_complete_panel, a_library, a_patient_in_the_scene) -> None:
+    patient, state = a_patient_in_the_scene, a_complete_panel.state
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge)
+    drawn[0] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        drawn, patient.mask, patient.mask_segment, patient.lge)
+    state.slicesOf, state.excluded = patient.lge, {1: "a", 2: "b", 3: "c"}
+    assert a_library.missing(state) == []  # slice 4 is left
+    state.excluded = {1: "a", 2: "b", 3: "c", 4: "d"}  # and on slice 0 there is no mask
+    assert a_library.missing(state) == ["Every slice is left out: tick Use on at least one."]
+    a_complete_panel.settle()
+    assert not a_complete_panel.ui.applyButton.enabled
+
+
+def test_a_mask_that_the_result_would_replace_is_said(
+        a_complete_panel, a_library, a_patient_in_the_scene) -> None:
+    from deepgmm.scene.segments import TAG
+
+    patient, state = a_patient_in_the_scene, a_complete_panel.state
+    state.output = patient.mask
+    assert a_library.missing(state) == []  # the tissues come beside it
+    patient.mask.GetSegmentation().GetSegment(patient.mask_segment).SetTag(TAG, "myocardium")
+    (only,) = a_library.missing(state)
+    assert only == "The LV mask is the output's own result: choose another output or mask."

@@ -139,3 +139,49 @@ def test_a_mask_that_cannot_be_used_is_said_without_a_traceback(a_panel,
     a_panel.state.maskSegmentIDs = []
     a_panel.settle()
     assert "choose those that together are the left ventricle" in report(a_panel)
+
+
+def test_a_report_goes_when_a_voxel_of_the_mask_changes(a_panel, a_patient_in_the_scene) -> None:
+    patient = a_patient_in_the_scene
+    patient.choose(a_panel)
+    assert report(a_panel)
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge)
+    drawn[1] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        drawn, patient.mask, patient.mask_segment, patient.lge)
+    a_panel.settle()
+    assert a_panel.ui.maskReportLabel.text == ""
+
+
+def create(panel):
+    panel.ui.createMaskButton.click()
+    panel.settle()
+    return panel.state.mask
+
+
+def test_a_mask_that_is_still_empty_is_opened_again(a_panel, a_widget,
+                                                    a_patient_in_the_scene) -> None:
+    patient = a_patient_in_the_scene
+    a_panel.ui.lgeSelector.setCurrentNode(patient.lge)
+    a_panel.settle()
+    first = create(a_panel)
+    a_panel.ui.editorCollapsibleButton.collapsed = True
+    assert create(a_panel) is first
+    assert a_widget.activeEffect().name == "Draw" and a_widget.currentSegmentID() == "LV"
+
+    draw(patient, first, patient.phantom.study.mask)
+    a_panel.settle()
+    second = create(a_panel)
+    assert second is not first and second.GetDisplayNode().GetVisibility()
+    assert not first.GetDisplayNode().GetVisibility()  # out of sight, but there
+    assert first.GetScene() is slicer.mrmlScene
+
+
+def test_an_empty_mask_of_another_image_is_not_drawn_on(a_panel, a_patient_in_the_scene) -> None:
+    a_panel.ui.lgeSelector.setCurrentNode(a_patient_in_the_scene.lge)
+    a_panel.settle()
+    first = create(a_panel)
+    a_panel.ui.lgeSelector.setCurrentNode(a_patient_in_the_scene.t2)
+    a_panel.settle()
+    assert create(a_panel) is not first

@@ -113,17 +113,24 @@ def test_the_opacity_is_that_of_the_output(a_ready_panel, a_patient_in_the_scene
     assert display.GetOpacity2DFill() == pytest.approx(0.9)
 
 
-def test_numbers_go_to_the_clipboard_with_all_their_digits(
+def test_numbers_go_to_the_clipboard_with_what_they_are_of(
     a_ready_panel, a_patient_in_the_scene
 ) -> None:
-    result = finish(a_ready_panel, a_patient_in_the_scene)
+    state = a_ready_panel.state
+    state.slicesOf, state.excluded = a_patient_in_the_scene.lge, {1: "blurred"}
+    result = finish(a_ready_panel, a_patient_in_the_scene, ("it did not settle in slice 3",))
 
     a_ready_panel.ui.copyNumbersButton.click()
 
-    lines = qt.QApplication.clipboard().text().splitlines()
-    assert lines[0].split("\t")[:2] == ["Tissue", "Volume (ml)"]
-    assert float(lines[4].split("\t")[1]) == result.volume("scar")
-    assert lines[1].split("\t")[-1] == ""  # blood is no share of the wall
+    about, numbers = qt.QApplication.clipboard().text().split("\n\n")[:2]
+    facts = [line.split("\t") for line in about.splitlines()]
+    assert facts[:4] == [["Method", "map"], ["Slices left out", "1: blurred"],
+                         ["Slices locked", "none"], ["Corrected by hand", "none"]]
+    assert ["Warning", "it did not settle in slice 3"] in facts
+    lines = [line.split("\t") for line in numbers.splitlines()]
+    assert lines[0][:2] == ["Tissue", "Volume (ml)"]
+    assert lines[4][1] == str(round(result.volume("scar"), 3))
+    assert lines[1][-1] == ""  # blood is no share of the wall
 
 
 def test_undo_takes_a_new_segmentation_away(a_ready_panel, a_patient_in_the_scene) -> None:
@@ -142,13 +149,18 @@ def test_undo_takes_a_new_segmentation_away(a_ready_panel, a_patient_in_the_scen
     assert [row[0] for row in cells(a_ready_panel.ui.numbersTable)] == FOUR
 
 
+@pytest.mark.parametrize("counted", [False, True])
 @pytest.mark.parametrize("answer", ["Ok", "Cancel"])
 def test_undo_asks_before_corrections_go(
-    a_ready_panel, a_patient_in_the_scene, answer: str
+    a_ready_panel, a_patient_in_the_scene, answer: str, counted: bool
 ) -> None:
     finish(a_ready_panel, a_patient_in_the_scene)
     scribble(a_ready_panel, a_patient_in_the_scene)
     assert "changed segments since" in a_ready_panel.ui.numbersLabel.text
+    if counted:
+        a_ready_panel.ui.recountButton.click()
+        a_ready_panel.settle()
+        assert "changed segments since" not in a_ready_panel.ui.numbersLabel.text
 
     dialogs.answer(answer)
     a_ready_panel.ui.undoButton.click()
@@ -176,6 +188,23 @@ def test_undo_brings_back_what_was_in_an_existing_segmentation(
     assert state_of(output) == corrected and not dialogs.asked
     assert "Slices left out" not in a_ready_panel.ui.numbersLabel.text
     assert not a_ready_panel.ui.undoButton.enabled
+
+
+def test_undo_asks_before_a_segment_of_the_user_goes(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    finish(a_ready_panel, a_patient_in_the_scene)  # into the same
+    inside = a_ready_panel.state.output.GetSegmentation()
+    inside.AddEmptySegment("by hand", "by hand")
+    a_ready_panel.ui.recountButton.click()
+    a_ready_panel.settle()
+
+    dialogs.answer("Cancel")
+    a_ready_panel.ui.undoButton.click()
+
+    assert "these changes go" in dialogs.asked[-1].text
+    assert inside.GetSegment("by hand") is not None
 
 
 def test_undo_is_of_the_output_that_is_shown(a_ready_panel, a_patient_in_the_scene) -> None:
@@ -281,3 +310,17 @@ def test_a_result_whose_volume_moved_is_not_counted_again(
 
     assert "press Apply again" in a_ready_panel.ui.statusLabel.text
     assert cells(a_ready_panel.ui.numbersTable) == before
+
+
+def test_a_result_of_another_session_says_what_has_changed_since(
+    a_ready_panel, a_patient_in_the_scene
+) -> None:
+    state, label = a_ready_panel.state, a_ready_panel.ui.numbersLabel
+    finish(a_ready_panel, a_patient_in_the_scene)
+    a_ready_panel.widget.panel.run.last = None
+    a_ready_panel.settle()
+    assert "The choices have changed" not in label.text
+
+    state.slicesOf, state.excluded = a_patient_in_the_scene.lge, {2: "blurred"}
+    a_ready_panel.settle()
+    assert label.text.startswith("The choices have changed since this result")

@@ -118,7 +118,7 @@ def test_an_existing_output_is_kept_for_undo_before_it_changes(
 
 @pytest.mark.parametrize("what, said", [
     ("output", "the output segmentation was deleted"),
-    ("reference", "the volume that the result lies on was deleted")])
+    ("reference", "LGE was deleted while the segmentation ran: choose it again and press Apply")])
 def test_what_is_deleted_meanwhile_is_said(a_run, a_patient_in_the_scene, what, said) -> None:
     run, worker, told = a_run
     output = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")

@@ -229,3 +229,15 @@ def test_closing_the_scene_empties_the_table(a_ready_panel, a_patient_in_the_sce
     a_ready_panel.settle()
 
     assert a_ready_panel.ui.sliceTable.rowCount == 0
+
+
+def test_a_lock_needs_the_output_that_it_locks(a_ready_panel, a_patient_in_the_scene) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene)
+    tick(a_ready_panel, 2, LOCK, True)
+
+    a_ready_panel.ui.outputSelector.setCurrentNode(None)  # Create new segmentation
+    a_ready_panel.settle()
+
+    assert list(a_ready_panel.state.locked) == [] and not any(ticks(a_ready_panel, LOCK))
+    assert not any(may(a_ready_panel, row, LOCK, qt.Qt.ItemIsUserCheckable) for row in range(5))
+    assert a_ready_panel.ui.statusLabel.text.startswith("No slice is locked any more")

@@ -181,8 +181,18 @@ class TestNodeComboBox:
         box.setCurrentNode(a_patient_in_the_scene.lge)
         assert heard == [a_patient_in_the_scene.lge, True]
         assert box.currentNodeID == a_patient_in_the_scene.lge.GetID()
-        slicer.mrmlScene.RemoveNode(a_patient_in_the_scene.lge)
+        box.setCurrentNode(None)
         assert box.currentNode() is None and heard[2:] == [None, False]
+
+    def test_where_the_chosen_node_goes_the_entry_before_is_chosen(
+            self, box, a_patient_in_the_scene) -> None:
+        """As in the real one, which is Qt's."""
+        box.setMRMLScene(slicer.mrmlScene)
+        box.setCurrentNode(a_patient_in_the_scene.lge)
+        before = box.nodeFromIndex([box.nodeFromIndex(i) for i in range(box.nodeCount())].index(
+            a_patient_in_the_scene.lge) - 1)
+        slicer.mrmlScene.RemoveNode(a_patient_in_the_scene.lge)
+        assert box.currentNode() is before
 
     def test_labelmaps_are_shown_among_volumes_unless_child_types_are_not(self, box) -> None:
         box.setMRMLScene(slicer.mrmlScene)

@@ -73,7 +73,12 @@ def test_two_new_masks_have_different_names(a_scene, a_heart) -> None:
 @pytest.mark.parametrize(("names", "taken"), [
     (["anything"], ["anything"]),
     (["LV", "RV"], ["LV"]),
-    (["epi", "endo"], ["epi"]),
+    (["epi", "endo"], ["epi", "endo"]),
+    (["RV_epi", "LV_endo", "LV_epi", "RV_endo"], ["LV_endo", "LV_epi"]),
+    (["Blood", "Epicardium", "Myocardium"], ["Blood", "Epicardium"]),
+    (["LV_epi", "Aorta"], ["LV_epi"]),
+    (["LV_endo", "myo", "RV"], ["LV_endo", "myo"]),
+    (["LV", "LV_epi", "LV_endo"], []),
     (["RV", "Left_ventricle", "Aorta"], ["Left_ventricle"]),
     (["Blood", "Myocardium", "RV"], ["Blood", "Myocardium"]),
     (["LV_blood_pool", "LV_wall", "RV_wall"], ["LV_blood_pool", "LV_wall"]),
@@ -177,5 +182,21 @@ def test_labels_that_say_too_little_point_to_segments(a_scene, a_heart) -> None:
         said = study_from_nodes(lge=lge_of(a_scene, a_heart), mask=node, kinds=KINDS).warnings
     except InputError as error:
         said = [str(error)]
-    (text,) = [one for one in said if "mask labels" in one]
-    assert "convert the labelmap to a segmentation" in text and "--" not in text
+    (text,) = [one for one in said if "convert the labelmap to a segmentation" in one]
+    assert "mask labels" not in text and "--" not in text
+
+
+@pytest.mark.parametrize(("values", "start"), [
+    ((3, 2, 0), "the LV mask's labels look like those of ACDC: convert"),
+    ((3, 2, 1), "1 was taken for the right ventricle and left out: convert"),
+    ((70, 80, 0), "every value but 0 was taken as inside: convert"),
+], ids=["wall unused", "right ventricle left out", "unknown"])
+def test_labels_are_explained_by_what_the_window_has(a_scene, a_heart, values, start) -> None:
+    pool, wall = ventricle(a_heart)
+    blood, ring, other = values
+    beside = ~a_heart.mask & np.roll(a_heart.mask, 16, axis=2)
+    labels = (blood * pool + ring * wall + other * beside).astype(np.uint8)
+    node = a_scene.volume(labels, HERE, kind="vtkMRMLLabelMapVolumeNode")
+    said = study_from_nodes(lge=lge_of(a_scene, a_heart), mask=node, kinds=KINDS).warnings
+    (text,) = [one for one in said if "convert the labelmap to a segmentation" in one]
+    assert start in text and "mask labels" not in text

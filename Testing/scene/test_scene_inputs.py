@@ -99,6 +99,72 @@ def test_blood_and_wall_that_overlap_are_one_mask_and_it_is_said(a_scene, a_hear
     assert any(f"overlap in {pool.sum()} voxels" in w for w in study.warnings)
 
 
+@pytest.mark.parametrize(("inner", "outer"), [
+    ("LV endo", "LV epi"), ("endocardium", "epicardium"), ("Blood", "LV_epi"), ("Endo", "EPI")])
+def test_the_outlines_of_endocardium_and_epicardium_are_pool_and_wall(
+    a_scene, a_heart, inner, outer
+) -> None:
+    pool, wall = ventricle(a_heart)
+    mask = a_scene.segmentation(HERE, **{outer: a_heart.mask, inner: pool})
+
+    study = study_from_nodes(**volumes(a_scene, a_heart), mask=mask, kinds=KINDS,
+                             segments=[f"Segment_{inner}", f"Segment_{outer}"])
+
+    np.testing.assert_array_equal(study.mask, a_heart.mask)
+    np.testing.assert_array_equal(study.wall, wall)
+    assert not any("overlap" in w for w in study.warnings)
+
+
+def test_an_epicardium_without_endocardium_is_said(a_scene, a_heart) -> None:
+    pool, _ = ventricle(a_heart)
+    pool[1] = False
+    mask = a_scene.segmentation(HERE, endo=pool, epi=a_heart.mask)
+
+    study = study_from_nodes(**volumes(a_scene, a_heart), mask=mask, kinds=KINDS,
+                             segments=["Segment_endo", "Segment_epi"])
+
+    np.testing.assert_array_equal(study.mask, a_heart.mask)
+    assert study.wall is None
+    assert any("an epicardium without endocardium on slice 1 of the LV mask" in w
+               for w in study.warnings)
+
+
+@pytest.mark.parametrize(("names", "known"), [
+    (("endo", "LV myo"), True), (("epi", "myo"), True), (("epi", "something"), False)])
+def test_the_wall_is_known_where_two_of_the_three_are(a_scene, a_heart, names, known) -> None:
+    pool, wall = ventricle(a_heart)
+    drawn = {"endo": pool, "epi": a_heart.mask}.get(names[0])
+    mask = a_scene.segmentation(HERE, **{names[0]: drawn, names[1]: wall})
+
+    study = study_from_nodes(**volumes(a_scene, a_heart), mask=mask, kinds=KINDS,
+                             segments=[f"Segment_{name}" for name in names])
+
+    np.testing.assert_array_equal(study.mask, a_heart.mask)
+    assert (study.wall is not None) is known
+    if known:
+        np.testing.assert_array_equal(study.wall, wall)
+
+
+@pytest.mark.parametrize(("role", "name", "word"), [
+    (Role.LGE, "Smith 12: T2_STIR_sax", "T2"), (Role.T2, "LGE", "LGE"),
+    (Role.T2, "7 psir-sax", "PSIR"), (Role.BSSFP, "sax T2w", "T2"),
+    (Role.LGE, "LGE_after_T2", None), (Role.T2, "sax T2", None), (Role.LGE, "KIT2", None),
+    (Role.BSSFP, "cine after LGE", None), (Role.T2, "T2prep bSSFP", None)])
+def test_a_name_that_speaks_for_another_sequence_is_said_first(
+    a_scene, a_heart, role, name, word
+) -> None:
+    nodes = volumes(a_scene, a_heart)
+    nodes[role.value].SetName(name)
+
+    study = study_from_nodes(**nodes, mask=a_scene.segmentation(HERE, LV=a_heart.mask),
+                             kinds=KINDS, check=False)
+
+    said = [w for w in study.warnings if "the name of the volume" in w]
+    assert said == ([f"the name of the volume given as {role.title} says {word}: see whether "
+                     "they were exchanged"] if word else [])
+    assert study.warnings[:1] == said[:1] or not word
+
+
 def test_a_labelmap_is_a_mask_and_by_name_a_wall(a_scene, a_heart) -> None:
     pool, wall = ventricle(a_heart)
     labels = a_scene.volume((3 * pool + 2 * wall).astype(np.uint8), HERE,

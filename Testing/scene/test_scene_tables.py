@@ -13,14 +13,14 @@ from deepgmm.scene.outputs import undo, write_result
 from deepgmm.scene.read_back import belonging, provenance_of, records, slices_of
 from deepgmm.study.words import Role
 
-AHA = [{"segment": 1, "name": "Basal anterior", "wall_ml": 2.5, "scar_percent": 12.5,
+AHA = [{"segment": 1, "name": "Basal anterior", "wall_ml": 2.5, "infarct_percent": 12.5,
         "edema_percent": None},
-       {"segment": 7, "name": "Mid anterior", "wall_ml": 3.0, "scar_percent": 0.0,
+       {"segment": 7, "name": "Mid anterior", "wall_ml": 3.0, "infarct_percent": 0.0,
         "edema_percent": 3.25}]
 AHA_ROWS = [
-    {"Segment": 1, "Name": "Basal anterior", "Wall (ml)": 2.5, "Scar (% of wall)": 12.5,
+    {"Segment": 1, "Name": "Basal anterior", "Wall (ml)": 2.5, "Infarct (% of wall)": 12.5,
      "Edema (% of wall)": None},
-    {"Segment": 7, "Name": "Mid anterior", "Wall (ml)": 3.0, "Scar (% of wall)": 0.0,
+    {"Segment": 7, "Name": "Mid anterior", "Wall (ml)": 3.0, "Infarct (% of wall)": 0.0,
      "Edema (% of wall)": 3.25}]
 
 

@@ -104,6 +104,8 @@ class qMRMLNodeComboBox(Watching, QWidget):
                 self._watch(scene, getattr(scene, event), self._look_again)
             self._watch(scene, scene.EndImportEvent, self._fill_anew)
             self._watch(scene, scene.NodeAddedEvent, self._on_node_added, called=True)
+            self._watch(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_leaving,
+                        called=True, priority=-10.0)
             self._watch(scene, scene.NodeRemovedEvent, self._on_node_removed, called=True)
             for node in self._nodes():
                 self._watch(node, MODIFIED, self._look_again)
@@ -203,6 +205,12 @@ class qMRMLNodeComboBox(Watching, QWidget):
             self._watch(node, MODIFIED, self._look_again)
             self._look_again()
             self.nodeAdded.emit(node)
+
+    def _on_node_leaving(self, node: Any) -> None:
+        """Qt's box goes to the entry before, whatever that is, and the real one says so."""
+        if node is self._current and not self._scene.IsClosing():
+            before = self._entries.index(node) - 1
+            self._choose(self._entries[before] if before >= 0 else None)
 
     def _on_node_removed(self, node: Any) -> None:
         if any(node.IsA(kind) for kind in self.nodeTypes):

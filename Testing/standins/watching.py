@@ -15,7 +15,7 @@ class Watching:
     """What a widget needs to follow MRML nodes."""
 
     def _watch(self, thing: Any, event: Any, function: Callable[[], None],
-               called: bool = False) -> None:
+               called: bool = False, priority: float = 0.0) -> None:
         """Call a method at every event; with `called`, with the node that the event is about."""
         if not hasattr(self, "_watches"):
             self._watches: list[tuple[Any, int]] = []
@@ -26,7 +26,7 @@ class Watching:
 
         happened.CallDataType = vtk.VTK_OBJECT  # type: ignore[attr-defined]
         plain = happened if called else lambda caller, what: happened(caller, what)
-        self._watches.append((thing, thing.AddObserver(event, plain)))
+        self._watches.append((thing, thing.AddObserver(event, plain, priority)))
 
     def _unwatch(self, thing: Any) -> None:
         """Stop following one object; None is followed by nobody."""

@@ -90,12 +90,15 @@ class Result:
         off as a whole (`BORDER_MM`), widened where needed to hold the volume reported. It knows
         what the image leaves open, not what the model gets wrong otherwise. NaN where
         there is none: for methods whose posterior is not calibrated, for a tissue reported
-        absent, and for microvascular obstruction told apart from scar.
+        absent, for microvascular obstruction told apart from scar, where the wall was given for
+        what that alone decides, and where slices were locked, whose labels a user vouches for.
         """
         tissue, none = Tissue.named(tissue), (float("nan"), float("nan"))
         if tissue not in self.tissues or not self.provenance.get("calibrated", False):
             return none
         if (self.labels == Tissue.MVO).any() and tissue is Tissue.SCAR:
+            return none
+        if self.provenance.get("locked_slices") or self._is_given(tissue):
             return none
         p = self.posterior[:, self.tissues.index(tissue)].astype(np.float64)
         expected = p.sum()
@@ -107,6 +110,11 @@ class Result:
         low, high = max(min(expected - half, count), 0.0), max(expected + half, count)
         voxel = self.study.geometry.voxel_volume
         return (float(low * voxel), float(high * voxel))
+
+    def _is_given(self, tissue: Tissue) -> bool:
+        """Whether the wall was given, and is all that decides on a tissue."""
+        alone = {*self.tissues} <= {Tissue.BLOOD, tissue}
+        return self.study.wall is not None and (tissue is Tissue.BLOOD or alone)
 
     def _border(self, tissue: Tissue) -> float:
         """Expected length, mm, of the border between the pool and the tissue, or the whole wall

@@ -249,7 +249,8 @@ def run(job: Job, *, quiet: bool) -> Result:
         if checked is not None:
             study = checked.result()
             result.provenance |= study.provenance
-            result.warnings[:0] = study.warnings[len(came.warnings):]
+            found = study.warnings[:len(study.warnings) - len(came.warnings)]
+            result.warnings[:0] = result.study.warnings[:0] = found
         result.provenance["seconds"] = {
             name: round(seconds, 3) for name, seconds in (
                 ("read", read - began), ("load", loaded - read),
@@ -278,10 +279,9 @@ def _aligned(study: Study, job: Job) -> Study:
     from deepgmm.study.alignment import with_alignment
 
     study = with_alignment(study, job.align)
-    if len(study.sequences) == 1 and (job.align in _MOVES or job.align_picture is not None):
-        unmade = ", so no alignment picture is made" if job.align_picture is not None else ""
-        study.warnings.append(f"nothing to align: {study.roles[0].title} is the only "
-                              f"sequence{unmade}")
+    if len(study.sequences) == 1 and job.align_picture is not None:
+        study.warnings.insert(0, f"no alignment picture is made: {study.roles[0].title} is the "
+                                 "only sequence")
         job.align_picture = None
     return study
 

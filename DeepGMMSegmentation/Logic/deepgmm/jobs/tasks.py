@@ -14,7 +14,7 @@ from deepgmm.jobs.protocol import Arrays, Header
 from deepgmm.result import Result
 from deepgmm.settings import Settings
 from deepgmm.study.study import Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import Align, Role
 
 Progress = Callable[[float, str], None]
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
@@ -38,8 +38,8 @@ class Segmented:
 
 
 def segment_request(study: Study, settings: Settings | None = None, *, guess: Iterable[Role] = (),
-                    locked: Iterable[int] = (), locked_labels: npt.NDArray[Any] | None = None
-                    ) -> tuple[Header, Arrays]:
+                    locked: Iterable[int] = (), locked_labels: npt.NDArray[Any] | None = None,
+                    align: Align | str = Align.CHECK) -> tuple[Header, Arrays]:
     """Header and arrays that ask for "segment".
 
     Parameters
@@ -49,10 +49,13 @@ def segment_request(study: Study, settings: Settings | None = None, *, guess: It
     guess : sequences whose kind is to be guessed from their looks.
     locked : slices that keep their labels.
     locked_labels : (slices, rows, columns), values of `Tissue`; wanted where slices are locked.
+    align : what is done about sequences that do not lie on each other, as
+        `deepgmm.study.alignment.with_alignment` takes it.
     """
     described, arrays = encode_study(study)
     header = {"study": described, "settings": (settings or Settings()).as_dict(),
-              "guess": [role.value for role in guess], "locked": [int(i) for i in locked]}
+              "guess": [role.value for role in guess], "locked": [int(i) for i in locked],
+              "align": Align(align).value}
     if locked_labels is not None:
         arrays[_LOCKED] = np.asarray(locked_labels)
     return header, arrays
@@ -71,11 +74,12 @@ def segmented(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]],
 
 
 def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
-    """Check a study, guess its kinds, segment it; in the worker."""
+    """Check a study, guess its kinds, see how it is aligned, segment it; in the worker."""
     from deepgmm.review.locked import keep_locked
     from deepgmm.review.report import report
     from deepgmm.review.slices import slice_rows
     from deepgmm.segment import segment
+    from deepgmm.study.alignment import with_alignment
     from deepgmm.study.checks import check_study
 
     settings = Settings(**header["settings"])
@@ -84,6 +88,9 @@ def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
     progress(0.0, "checking")
     check_study(study, guess=[Role(role) for role in header.get("guess", ())],
                 tissues=len(settings.tissues) or None)
+    progress(0.0, "checking alignment")
+    study = with_alignment(study, header.get("align", Align.CHECK))
+    progress(0.0, "preparing")  # which the first time loads PyTorch
     result = segment(study, settings, progress=progress)
     if header.get("locked"):
         result = keep_locked(result, arrays[_LOCKED], header["locked"])

@@ -75,10 +75,10 @@ def aha_rows(result: Result) -> list[dict[str, Any]]:
     -------
     list of dict
         One of each segment in which any wall was found: `segment`, its number; `name`;
-        `wall_ml`; `scar_percent`, microvascular obstruction with it, and `edema_percent`, both
-        of the segment's wall, None where that tissue was not sought. Empty without RV insertion
-        points, or where no slice has a level (`deepgmm.review.slices.levels`). Slices left out
-        of the fit have no labels, unless the user locked what he drew there.
+        `wall_ml`; `infarct_percent`, scar and microvascular obstruction, and `edema_percent`,
+        both of the segment's wall, None where scar or edema was not sought. Empty without RV
+        insertion points, or where no slice has a level (`deepgmm.review.slices.levels`). Slices
+        left out of the fit have no labels, unless the user locked what he drew there.
     """
     study = result.study
     if study.insertion_points is None:
@@ -120,7 +120,7 @@ def _row(number: int, name: str, counts: npt.NDArray[np.int_], voxel: float,
 
     return {"segment": number, "name": name,
             "wall_ml": wall * voxel,
-            "scar_percent": percent(Tissue.SCAR, Tissue.MVO),
+            "infarct_percent": percent(Tissue.SCAR, Tissue.MVO),
             "edema_percent": percent(Tissue.EDEMA)}
 
 

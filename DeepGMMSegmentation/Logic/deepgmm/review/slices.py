@@ -31,8 +31,8 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
         `index`, counted from 0; `used` in the fit, and `why` not; `locked`, left as the user had
         it; `level` ("base", "mid", "apex", or "" where it cannot be told, see `levels`);
         `uncertainty`, the mean entropy inside the LV mask from 0 to 1, None where nothing was
-        fitted or kept; `warning`, the most important one of this slice; `areas_mm2` of the
-        tissues, by their titles.
+        fitted or the slice is locked; `warning`, the most important one of this slice;
+        `areas_mm2` of the tissues, by their titles.
     """
     study = result.study
     level, warnings = levels(study), _warnings(result)
@@ -44,7 +44,7 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
         rows.append({
             "index": index, "used": used, "why": "" if used else _why(study, index),
             "locked": index in locked, "level": level.get(index, ""),
-            "uncertainty": _uncertainty(result, index) if used or index in locked else None,
+            "uncertainty": _uncertainty(result, index) if used and index not in locked else None,
             "warning": warnings.get(index, ""),
             "areas_mm2": {t.title: float((labels == t).sum()) * area for t in titles},
         })

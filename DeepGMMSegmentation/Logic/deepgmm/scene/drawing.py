@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from deepgmm.scene.hierarchy import file_beside
 from deepgmm.scene.inputs import frame_of, grid_of
-from deepgmm.scene.masks import is_wall, read_mask, terminology_of
+from deepgmm.scene.masks import part_of, read_mask, terminology_of
 from deepgmm.scene.undo import batch
+from deepgmm.study.contours.parts import Part
 from deepgmm.study.mask_faults import MaskFault, find_mask_faults
 from deepgmm.study.seg_nrrd import MASK_TERMINOLOGY
 
@@ -25,7 +26,7 @@ _COLOUR = (1.0, 190 / 255, 80 / 255)
 _FILL = 0.15
 
 #: What people call the left ventricle as a whole, lower case.
-_WHOLE_NAMES = ("lv", "lv mask", "left ventricle", "lv epicardium", "epicardium", "epi", "lv epi")
+_WHOLE_NAMES = ("lv", "lv mask", "left ventricle")
 
 
 def new_mask(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentationNode:
@@ -58,17 +59,23 @@ def new_mask(volume: slicer.vtkMRMLScalarVolumeNode) -> slicer.vtkMRMLSegmentati
 
 def usual_segments(node: slicer.vtkMRMLSegmentationNode) -> list[str]:
     """IDs of the segments that together are the left ventricle, as far as names and terminology
-    say: the only one, one named as the whole, or blood and all that is wall; else none."""
+    say: the only one, one named as the whole, the epicardium with blood or endocardium if there,
+    or blood and all that is wall; else none."""
     segmentation = node.GetSegmentation()
     found = [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())]
     if len(found) == 1:
         return found
-    whole = [one for one in found if _is_whole(segmentation.GetSegment(one))]
+    parts = {one: part_of(segmentation.GetSegment(one)) for one in found}
+    whole = [one for one in found if _is_whole(segmentation.GetSegment(one))
+             or parts[one] is Part.VENTRICLE]
+    if len(whole) > 1:
+        return []
     if whole:
-        return whole if len(whole) == 1 else []
-    parts = {one: is_wall(segmentation.GetSegment(one)) for one in found}
-    known = [one for one, wall in parts.items() if wall is not None]
-    return known if {True, False} <= set(parts.values()) else []
+        with_pool = parts[whole[0]] is Part.VENTRICLE
+        return [one for one in found
+                if one in whole or with_pool and parts[one] is Part.POOL]
+    known = [one for one, part in parts.items() if part is not None]
+    return known if {Part.POOL, Part.WALL} <= set(parts.values()) else []
 
 
 def drawn_faults(mask: slicer.vtkMRMLNode, segments: Sequence[str],

@@ -15,7 +15,7 @@ from deepgmm.scene.stacks import Stack, digest, read_stack, shown_frame
 from deepgmm.study import study as data
 from deepgmm.study.checks import check_study
 from deepgmm.study.cine import still_of
-from deepgmm.study.kinds import kind_from_description, parse_kind
+from deepgmm.study.kinds import exchange_warning, kind_from_description, parse_kind
 from deepgmm.study.masks import MaskAndWall
 from deepgmm.study.phases import Phase, parse_phase
 from deepgmm.study.slice_positions import leave_out_unreached
@@ -101,8 +101,9 @@ def study_from_nodes(
     drawn = read_mask(mask, grid, segments=segments, labels=mask_labels, frame=frame)
     provenance = (_take_frame(stacks, grid, drawn, phase, lge_time)
                   or _frame_shown(nodes.get(Role.BSSFP)))
-    warnings = [*_uneven(grid), *(w for s in stacks.values() for w in s.warnings),
-                *drawn.warnings]
+    named = (exchange_warning(role, node.GetName() or "") for role, node in nodes.items())
+    warnings = [*filter(None, named), *_uneven(grid),
+                *(w for s in stacks.values() for w in s.warnings), *drawn.warnings]
     sequences = {role: data.Sequence(role, volume_on(grid, stack, warnings))
                  for role, stack in stacks.items()}
     study = data.Study(

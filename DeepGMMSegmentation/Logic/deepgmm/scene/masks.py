@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +13,12 @@ from deepgmm.scene.grids import Grid, mask_on
 from deepgmm.scene.places import Place
 from deepgmm.scene.stacks import Stack, array_of, labelmap_place, read_stack
 from deepgmm.study.cine import image_of
+from deepgmm.study.contours.parts import Part
 from deepgmm.study.conventions import parse_convention, parts_of
 from deepgmm.study.masks import MaskAndWall
 from deepgmm.study.seg_nrrd import Segment
 from deepgmm.study.study import BoolArray
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Tissue, named_slices
 
 if TYPE_CHECKING:
     import slicer
@@ -24,11 +26,17 @@ if TYPE_CHECKING:
 _NAME = "LV mask"
 
 #: What says in Slicer which label is what, without any convention.
-_OR_SEGMENTS = ("; or convert the labelmap to a segmentation (in Data, by its context menu), name "
+_BY_SEGMENTS = ("convert the labelmap to a segmentation (in Data, by its context menu), name "
                 "the segments Blood and Myocardium, and choose both")
 
-#: What people call the wall where they do not tell its tissues apart, lower case.
-_WALL_NAMES = ("wall", "lv wall", "left ventricular wall", "lv myocardium")
+#: What people call the parts where they do not tell tissues apart, lower case: an outline of the
+#: endocardium has the pool inside, one of the epicardium pool and wall together.
+_NAMES = {name: part for part, names in {
+    Part.POOL: ("endo", "endocardium", "lv endo", "lv endocardium", "left ventricular endocardium",
+                "lv blood", "lv pool", "lv cavity"),
+    Part.WALL: ("wall", "lv wall", "left ventricular wall", "myo", "lv myo", "lv myocardium"),
+    Part.VENTRICLE: ("epi", "epicardium", "lv epi", "lv epicardium", "left ventricular epicardium"),
+}.items() for name in names}
 
 
 def read_mask(node: slicer.vtkMRMLNode, grid: Grid, *, segments: Sequence[str] = (),
@@ -41,7 +49,7 @@ def read_mask(node: slicer.vtkMRMLNode, grid: Grid, *, segments: Sequence[str] =
     node : a segmentation, or a volume of labels.
     segments : IDs of the segments that together are the left ventricle; may be left out where
         there is only one. Where their terminology or names tell blood from wall, and the two do
-        not overlap, the wall is kept.
+        not overlap, or what lies inside the epicardium from either, the wall is kept.
     labels : what the values of a volume mean (`deepgmm.study.conventions`).
     frame : a transform that is not to be applied, because the grid is under it as well.
 
@@ -68,11 +76,16 @@ def _from_labels(node: Any, grid: Grid, labels: str | None, frame: Any) -> MaskA
     try:
         parts = parts_of(values, convention, _NAME)
     except InputError as error:
-        raise InputError(f"{error}{'' if convention else _OR_SEGMENTS}") from error
-    warnings = [f"{w}{'' if convention else _OR_SEGMENTS}" for w in parts.warnings]
+        raise InputError(str(error) if convention else _by_segments(str(error))) from error
+    warnings = [w if convention else _by_segments(w) for w in parts.warnings]
     inside = mask_on(grid, _like(stack, parts.mask), warnings)
     wall = None if parts.wall is None else mask_on(grid, _like(stack, parts.wall), [])
     return MaskAndWall(inside, wall, warnings)
+
+
+def _by_segments(text: str) -> str:
+    """A message about labels, with the way to say their meaning that a window has."""
+    return re.sub(r"[:;][^:;]*\bmask labels\b.*$", "", text) + f": {_BY_SEGMENTS}"
 
 
 def _like(stack: Stack, inside: BoolArray) -> Stack:
@@ -90,9 +103,7 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
                          "together are the left ventricle" if count else
                          f"the {_NAME}'s segmentation has no segment: draw the left ventricle")
     warnings: list[str] = []
-    blood: list[BoolArray] = []
-    wall: list[BoolArray] = []
-    other: list[BoolArray] = []
+    drawn: dict[Part | None, list[BoolArray]] = {}
     for one in ids:
         segment = segmentation.GetSegment(one)
         if segment is None:
@@ -102,12 +113,22 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
         inside = (np.zeros(grid.image.GetSize()[::-1], bool) if stack is None
                   else mask_on(grid, stack, found))
         warnings += [w for w in found if w not in warnings]
-        part = is_wall(segment)
-        (other if part is None else wall if part else blood).append(inside)
-    inside = np.any([*blood, *wall, *other], axis=0)
-    if other or not wall or not blood:
+        drawn.setdefault(part_of(segment), []).append(inside)
+    inside = np.any([one for parts in drawn.values() for one in parts], axis=0)
+    if None in drawn or len(drawn) < 2:
         return MaskAndWall(inside, None, warnings)
-    pool, ring = np.any(blood, axis=0), np.any(wall, axis=0)
+    whole, pool, ring = (np.any(drawn[part], axis=0) if part in drawn else np.zeros_like(inside)
+                         for part in Part)
+    if Part.POOL not in drawn:
+        pool = whole & ~ring
+    elif Part.WALL not in drawn:
+        ring = whole & ~pool
+        bare = [i for i, one in enumerate(whole) if one.any() and not pool[i].any()]
+        if bare and pool.any():
+            warnings.append(f"an epicardium without endocardium on {named_slices(bare)} of the "
+                            f"{_NAME}: only what they cover together was taken, not where one "
+                            "ends")
+            return MaskAndWall(inside, None, warnings)
     overlap = int((pool & ring).sum())
     if overlap:
         warnings.append(f"blood and wall overlap in {overlap} voxels of the {_NAME}: only what "
@@ -116,13 +137,13 @@ def _from_segments(node: Any, ids: list[str], grid: Grid, frame: Any) -> MaskAnd
                        warnings)
 
 
-def is_wall(segment: slicer.vtkSegment) -> bool | None:
-    """Whether terminology or name call a segment wall (True) or blood (False); None where they
-    say neither."""
-    tissue = Segment(segment.GetName() or "", 1, 0, terminology_of(segment)).tissue
+def part_of(segment: slicer.vtkSegment) -> Part | None:
+    """Which part terminology or name call a segment; None where they call it none."""
+    name = segment.GetName() or ""
+    tissue = Segment(name, 1, 0, terminology_of(segment)).tissue
     if tissue is None:
-        return True if (segment.GetName() or "").strip().lower() in _WALL_NAMES else None
-    return tissue is not Tissue.BLOOD
+        return _NAMES.get(" ".join(re.split(r"[\s_-]+", name.lower())).strip())
+    return Part.POOL if tissue is Tissue.BLOOD else Part.WALL
 
 
 def terminology_of(segment: slicer.vtkSegment) -> str:

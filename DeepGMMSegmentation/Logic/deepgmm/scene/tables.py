@@ -13,7 +13,7 @@ _OF_SLICE = {"Slice": "index", "Used": "used", "Why not": "why", "Locked": "lock
 _AREA = " (mm2)"
 
 _OF_AHA = {"Segment": "segment", "Name": "name", "Wall (ml)": "wall_ml",
-           "Scar (% of wall)": "scar_percent", "Edema (% of wall)": "edema_percent"}
+           "Infarct (% of wall)": "infarct_percent", "Edema (% of wall)": "edema_percent"}
 
 
 def numbers_table(said: dict[str, Any]) -> Any:

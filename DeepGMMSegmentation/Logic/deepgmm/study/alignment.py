@@ -78,7 +78,7 @@ class Alignment:
                 f"{Role(name).title} was moved by up to {most:.1f} mm to lie on {title} "
                 f"({which})" if self.applied else
                 f"{Role(name).title} lies up to {most:.1f} mm off {title} ({which}): look "
-                "at the images, and align them with --align shift")
+                "at the images, and align them (align: shift)")
         for name, slices in self.deeper.items():
             if not slices:
                 continue
@@ -116,7 +116,8 @@ def with_alignment(study: Study, align: Align | str, reference: Role | None = No
 
     Returns
     -------
-    study : with the findings in `provenance["alignment"]` and the warnings added.
+    study : with the findings in `provenance["alignment"]` and the warnings put first, as what
+        lies elsewhere may look like another fault.
 
     Raises
     ------
@@ -131,9 +132,12 @@ def with_alignment(study: Study, align: Align | str, reference: Role | None = No
     if align is Align.OFF:
         return study
     found = find_alignment(study, reference, turn=align is Align.RIGID)
-    moved = aligned(study, found) if align in (Align.SHIFT, Align.RIGID) else study
+    moves = align in (Align.SHIFT, Align.RIGID)
+    moved = aligned(study, found) if moves else study
+    alone = ([f"nothing to align: {study.roles[0].title} is the only sequence"]
+             if moves and len(study.sequences) == 1 else [])
     return replace(moved, provenance=study.provenance | {"alignment": found.as_dict()},
-                   warnings=[*study.warnings, *found.warnings()])
+                   warnings=[*found.warnings(), *alone, *study.warnings])
 
 
 def find_alignment(study: Study, reference: Role | None = None, *,

@@ -17,6 +17,7 @@ from deepgmm.study.kinds import (
     looks_of,
     short_name,
 )
+from deepgmm.study.mask_faults import undrawn_slices
 from deepgmm.study.slice_positions import grid_first
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
 from deepgmm.study.words import Kind, Role, named_slices
@@ -113,6 +114,11 @@ def _check_mask(study: Study) -> None:
     if pixels == 1:
         raise InputError("the LV mask is a single pixel: give the whole left ventricle, "
                          "blood and wall together")
+    undrawn = [i for i in undrawn_slices(study.mask) if i not in study.excluded]
+    if undrawn:
+        _warn(study, f"the LV mask is empty on {named_slices(undrawn)} between drawn ones: volumes "
+                     f"do not count {'them' if len(undrawn) > 1 else 'it'}; fill between slices, "
+                     f"or draw {'them' if len(undrawn) > 1 else 'it'}")
 
 
 def _repair(study: Study, role: Role, sequence: Sequence) -> None:
@@ -125,6 +131,10 @@ def _repair(study: Study, role: Role, sequence: Sequence) -> None:
     count, total = int(inside.sum()), int(fitted.sum())
     if count > MOST_NON_FINITE * total:
         where = [i for i in study.slices if inside[i].any()]
+        if count > total / 2:
+            raise InputError(f"{role.title} does not reach the LV mask on {named_slices(where)}: "
+                             "see whether it belongs to this patient and lies where "
+                             f"{_the_grid(study, role)} does (in Slicer: under the same transform)")
         rest = [i for i in study.slices if i not in where]
         which = named_slices(where)
         or_else = f", or leave {which} out" if rest else ""
@@ -139,8 +149,14 @@ def _repair(study: Study, role: Role, sequence: Sequence) -> None:
         _warn(study, f"{role.title} has NaN or infinite values in {count} pixels of the LV mask; "
                      "they were replaced by the median of their neighbours")
     elif any(wrong[i].any() for i in range(len(wrong)) if i not in study.excluded):
-        _warn(study, f"{role.title} has NaN or infinite values outside the LV mask; "
-                     "they were replaced by 0")
+        _warn(study, f"{role.title} does not cover the whole image, or has NaN or infinite "
+                     "values, outside the LV mask; 0 was put there")
+
+
+def _the_grid(study: Study, role: Role) -> str:
+    """What a sequence should lie on, in words."""
+    first = grid_first(study)[0]
+    return "the LV mask" if role is first else first.title
 
 
 def _local_median(values: FloatArray, mask: BoolArray, row: int, column: int) -> float:

@@ -43,6 +43,11 @@ _WORDS: dict[Role, tuple[tuple[str, Kind], ...]] = {
               (r"t2.?prep|t2p\b", Kind.T2_PREPARED)),
 }
 
+#: Words in which a sequence is plainly named.
+_TITLES: dict[Role, str] = {Role.BSSFP: "b?ssfp|cine|true?fi(sp)?|fiesta|bffe",
+                            Role.LGE: "lge|psir",
+                            Role.T2: "t2(w|prep|map|stir|spair|tirm)?"}
+
 
 def kinds_of(role: Role) -> tuple[Kind, ...]:
     """The kinds that a sequence may be of, the unknown one last."""
@@ -78,6 +83,20 @@ def kind_from_description(role: Role, description: str) -> Kind | None:
         if re.search(pattern, description.lower()):
             return kind
     return None
+
+
+def exchange_warning(role: Role, name: str) -> str | None:
+    """What to say of an image whose name plainly is of another sequence than it is given as;
+    None where it is not. The name itself is not repeated."""
+    words = set(re.split(r"[^a-z0-9]+", name.lower()))
+    said = {one for one, pattern in _TITLES.items()
+            if any(re.fullmatch(pattern, word) for word in words)}
+    others = [one for one in (Role.LGE, Role.T2) if one in said]
+    if role in said or len(others) != 1:
+        return None
+    word = "PSIR" if others == [Role.LGE] and "lge" not in words else others[0].title
+    return (f"the name of the volume given as {role.title} says {word}: see whether they were "
+            "exchanged")
 
 
 @dataclass(frozen=True)

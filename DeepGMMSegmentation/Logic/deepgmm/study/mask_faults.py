@@ -70,15 +70,21 @@ def find_mask_faults(mask: BoolArray) -> list[MaskFault]:
     if not len(drawn):
         return [MaskFault((), "nothing is drawn", "outline the left ventricle, blood and wall "
                           "together, on every slice that shows it")]
-    faults = _missing(drawn) + _single(drawn, len(mask))
+    faults = _missing(mask) + _single(drawn, len(mask))
     for i in drawn:
         faults += _of_slice(int(i), mask[i][box_of(mask[i])])
     return faults + _sizes(areas, drawn) + _border(mask, drawn)
 
 
-def _missing(drawn: npt.NDArray[np.intp]) -> list[MaskFault]:
-    missing = sorted(set(range(drawn[0], drawn[-1] + 1)) - set(drawn.tolist()))
-    return [MaskFault(tuple(missing), "nothing is drawn between slices that are",
+def undrawn_slices(mask: BoolArray) -> tuple[int, ...]:
+    """The slices without mask between the first and the last that have some."""
+    drawn = np.flatnonzero(mask.any(axis=(1, 2)))
+    return tuple(sorted({*range(drawn[0], drawn[-1])} - {*drawn.tolist()})) if len(drawn) else ()
+
+
+def _missing(mask: BoolArray) -> list[MaskFault]:
+    missing = undrawn_slices(mask)
+    return [MaskFault(missing, "nothing is drawn between slices that are",
                       "use Fill between slices, or draw it")] if missing else []
 
 

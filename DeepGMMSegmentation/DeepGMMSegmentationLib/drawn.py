@@ -1,0 +1,46 @@
+"""Where and when something was drawn in a mask or a segmentation."""
+
+from deepgmm.errors import InputError
+
+
+def when_drawn(node) -> tuple:
+    """What changes with every stroke in a segmentation or labelmap; no voxel is read.
+
+    The segmentation itself says nothing of voxels: its labelmaps do.
+    """
+    if node.IsA("vtkMRMLVolumeNode"):
+        image = node.GetImageData()
+        return (node.GetMTime(), 0 if image is None else image.GetMTime())
+    content = node.GetSegmentation()
+    segments = tuple(content.GetNthSegmentID(i) for i in range(content.GetNumberOfSegments()))
+    layers = (content.GetLayerDataObject(i) for i in range(content.GetNumberOfLayers()))
+    return (segments, *(layer.GetMTime() for layer in layers))
+
+
+class MaskedSlices:
+    """The slices of a volume with LV mask, looked at again only when something was changed."""
+
+    def __init__(self) -> None:
+        self._key: tuple = ()
+        self._found: set[int] = set()
+
+    def of(self, mask, segments: list[str], volume) -> set[int]:
+        """All of the volume's slices where there is no mask, or one that cannot be used."""
+        every = set(range(volume.GetImageData().GetDimensions()[2]))
+        if mask is None or (mask.IsA("vtkMRMLVolumeNode") and mask.GetImageData() is None):
+            return every
+        key = (mask.GetID(), mask.GetMTime(), *segments, when_drawn(mask), volume.GetID(),
+               volume.GetMTime())
+        if key != self._key:
+            from deepgmm.scene.labels import masked_slices
+
+            try:
+                found = masked_slices(mask, segments, volume)
+            except InputError:  # what is wrong with the mask is said beside it
+                found = every
+            self._key, self._found = key, found
+        return self._found
+
+
+#: One for the whole panel: the mask is the same in all its sections.
+masked = MaskedSlices()
