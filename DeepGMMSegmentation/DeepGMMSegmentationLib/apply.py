@@ -166,7 +166,7 @@ class ApplySection(Section):
 def choices_of(state: PanelState) -> list:
     """What a result depends on, to see whether it was changed; a lock keeps what there is."""
     values = [getattr(state, field) for field in (
-        *SETTINGS, "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
+        *SETTINGS, "align", "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
         "maskSegmentIDs", "insertionPoints", "excluded")]
     # The result is drawn beside a mask that is in the same segmentation.
     drawn = when_drawn(state.mask) if inputs.is_there(state.mask) \
@@ -178,6 +178,7 @@ def _stages() -> dict[str, str]:
     """What the stages of a fit are called here."""
     return {
         "starting": _("Starting"), "checking": _("Checking the images"),
+        "checking alignment": _("Comparing the sequences"),
         "preparing": _("Preparing the images"), "EM": _("Fitting the mixture"),
         "anchored EM": _("Fitting the mixture"), "network": _("Fitting the network"),
         "adapting": _("Adapting to this patient"), "done": _("Finishing"),

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
+from deepgmm.study.words import Align
 from DeepGMMSegmentationLib.choices import Choice, bind_choice
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState, settings_of
@@ -97,8 +98,24 @@ def _covariances() -> list[tuple[str, str, str]]:
 
 def _papillaries() -> list[tuple[str, str, str]]:
     return [
-        (_("Blood pool"), Papillary.POOL.value, _("Papillary muscles and trabeculae count as blood: the usual convention for volumes.")),
-        (_("Myocardium"), Papillary.WALL.value, _("Papillary muscles and trabeculae count as wall.")),
+        (_("Blood pool"), Papillary.POOL.value,
+         _("Papillary muscles and trabeculae count as blood: the usual convention for volumes.")),
+        (_("Myocardium"), Papillary.WALL.value,
+         _("Papillary muscles and trabeculae count as wall.")),
+    ]
+
+
+def _alignments() -> list[tuple[str, str, str]]:
+    return [
+        (_("Check"), Align.CHECK.value,
+         _("bSSFP and T2 are compared with LGE, and more than 3 mm is warned of.")),
+        (_("Shift"), Align.SHIFT.value,
+         _("Slices that can be moved with confidence are shifted onto LGE before the fit. The "
+           "volumes in the scene stay where they are.")),
+        (_("Shift and turn"), Align.RIGID.value,
+         _("As Shift, with a rotation in the plane. The volumes in the scene stay where they "
+           "are.")),
+        (_("Off"), Align.OFF.value, _("Nothing is compared or moved.")),
     ]
 
 
@@ -114,7 +131,8 @@ class MethodSection(Section):
                 (ui.methodComboBox, "method", _methods()),
                 (ui.presetComboBox, "preset", _presets()),
                 (ui.covarianceComboBox, "covariance", _covariances()),
-                (ui.papillaryComboBox, "papillary", _papillaries())):
+                (ui.papillaryComboBox, "papillary", _papillaries()),
+                (ui.alignComboBox, "align", _alignments())):
             bind_choice(combo, panel, field, [choice[:2] for choice in choices])
             explain(combo, [choice[2] for choice in choices])
             self._explained.append(combo)

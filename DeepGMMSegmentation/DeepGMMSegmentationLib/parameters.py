@@ -6,6 +6,7 @@ import slicer
 from slicer.parameterNodeWrapper import Default, Minimum, WithinRange, parameterNodeWrapper
 
 from deepgmm.settings import Settings
+from deepgmm.study.words import Align
 
 _DEFAULTS = Settings()
 
@@ -46,6 +47,7 @@ class PanelState:
     outlier: Annotated[float, WithinRange(0, 0.5), Default(_DEFAULTS.outlier)]
     meanWeight: Annotated[float, Minimum(0), Default(_DEFAULTS.mean_weight)]
     totalVariation: Annotated[float, Minimum(0), Default(_DEFAULTS.total_variation)]
+    align: Annotated[str, Default(Align.CHECK.value)]
     keepMvo: Annotated[bool, Default(_DEFAULTS.keep_mvo)]
     uncertainty: Annotated[bool, Default(True)]
     probabilities: Annotated[bool, Default(False)]

@@ -60,6 +60,7 @@ class Job:
     reference : the volume on whose grid the study lies, or None.
     output : the segmentation to write into, or None for a new one.
     locked : slices that keep their labels, and of which segmentation.
+    align : what is done about sequences that do not lie on LGE, as `deepgmm.study.words.Align`.
     """
 
     settings: Settings
@@ -70,6 +71,7 @@ class Job:
     uncertainty: bool = True
     locked: list[int] = field(default_factory=list)
     locked_in: Any = None
+    align: str = "check"
     scene: Any = field(default_factory=lambda: slicer.mrmlScene)
     began: float = 0.0
     number: int = -1
@@ -98,7 +100,7 @@ class Job:
             labels = labels_of(self.locked_in, self.reference)
         self.message = segment_request(
             self.study, self.settings, locked=self.locked, locked_labels=labels,
-            guess=guess_of(self.study, self.inputs.get("kinds")))
+            guess=guess_of(self.study, self.inputs.get("kinds")), align=self.align)
 
     def check_scene(self) -> None:
         """See that the scene can still take the answer.
@@ -233,7 +235,7 @@ class Run:
         reference = inputs.reference(state)
         locked = [] if state.output is None else slices_chosen(state, reference)[1]
         job = Job(settings, inputs.arguments(state), reference, state.output, state.probabilities,
-                  state.uncertainty, locked, state.output)
+                  state.uncertainty, locked, state.output, state.align)
         job.read()
         return job
 

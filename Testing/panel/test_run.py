@@ -226,3 +226,31 @@ def test_of_the_mask_the_outline_stays_and_undo_fills_it_again(a_scene, a_patien
     assert outline_only(mask, None) is None  # the user's own choice is not undone later
     outcome.fill_again()
     assert display.GetVisibility2DFill()
+
+
+def test_t2_beside_lge_is_said_and_moved_where_the_user_wants_it(
+    a_panel, a_patient_in_the_scene
+) -> None:
+    from DeepGMMSegmentationLib.run import Job
+    from standins.session import settle
+
+    patient, run = a_patient_in_the_scene, a_panel.widget.panel.run
+    patient.choose(a_panel)
+    origin = patient.t2.GetOrigin()
+    patient.t2.SetOrigin(origin[0], origin[1] + 6.0, origin[2] + 6.0)
+    before = slicer.util.arrayFromVolume(patient.t2).copy()
+    done: list = []
+    run.on_done = done.append
+
+    for align in ("check", "shift"):
+        a_panel.state.align = align
+        job = run.prepare(a_panel.state, Settings())
+        assert isinstance(job, Job) and job.align == align
+        run.begin(job)
+        a_panel.wait_until(lambda: not run.busy, 120)
+        settle()
+
+    checked, shifted = (outcome.report for outcome in done)
+    assert any("T2 lies up to" in warning for warning in checked["warnings"])
+    assert "alignment" in shifted
+    assert np.array_equal(slicer.util.arrayFromVolume(patient.t2), before)
