@@ -78,6 +78,7 @@ def test_from_the_sample_to_the_corrected_result(
     screenshot(window, "left-out")
     assert ui.sliceTable.item(0, 5).text() == "the apex is blurred"
 
+    ui.sliceTable.setCurrentCell(2, 0)
     opened(panel, "editor")
     screenshot(window, "editor")
     erase_an_island(panel, lge)

@@ -302,6 +302,7 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
 
     def setupViewObservations(self) -> None:
         self._views_observed = True
+        self._show_effect()
 
     def removeViewObservations(self) -> None:
         self._views_observed = False
