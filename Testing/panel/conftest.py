@@ -117,3 +117,23 @@ def screenshot(tmp_path: Path) -> Callable[[QWidget, str], Path]:
         return path
 
     return take
+
+
+@pytest.fixture
+def a_desk(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Any:
+    """The module opened in an empty scene, with a worker by hand."""
+    from desk import Desk
+    from worker_by_hand import WorkerByHand
+
+    from deepgmm.jobs import client
+
+    worker = WorkerByHand()
+    monkeypatch.setattr(client, "Worker", lambda: worker)
+    return Desk(request.getfixturevalue("a_panel"), worker)
+
+
+@pytest.fixture
+def a_desk_with_a_patient(a_desk: Any, a_patient_in_the_scene: Patient) -> Any:
+    """The same with all inputs chosen."""
+    a_patient_in_the_scene.choose(a_desk.panel)
+    return a_desk
