@@ -316,7 +316,7 @@ def test_the_workflow_cannot_be_green_on_a_failure() -> None:
     assert job["defaults"]["run"]["shell"] == "bash"
     assert not [step for step in job["steps"] if "if" in step]
     last = job["steps"][-1]["run"]
-    assert "run_self_test.py" in last and "grep" in last.splitlines()[-1]
+    assert "run_in_slicer.py" in last and "grep" in last.splitlines()[-1]
     for path in re.findall(r"(?:Testing|DeepGMMSegmentation)[\w/.]*", text):
         assert (ROOT / path).exists(), path
 

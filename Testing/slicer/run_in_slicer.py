@@ -2,7 +2,7 @@
 
     Slicer --testing --no-splash \\
         --additional-module-paths $PWD/DeepGMMSegmentation \\
-        --python-script $PWD/Testing/slicer/run_self_test.py
+        --python-script $PWD/Testing/slicer/run_in_slicer.py
 
 Exit status 0 means that every step passed; 1 that one failed, or that the module did not load.
 """
