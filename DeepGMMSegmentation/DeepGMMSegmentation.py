@@ -141,7 +141,7 @@ class DeepGMMSegmentationLogic(ScriptedLoadableModuleLogic):
     """
 
     def segment(self, settings=None, *, output=None, probabilities=False, uncertainty=True,
-                **inputs):
+                align="check", **inputs):
         """Segment volumes of the scene and wait for it.
 
         Parameters
@@ -149,6 +149,8 @@ class DeepGMMSegmentationLogic(ScriptedLoadableModuleLogic):
         settings : `deepgmm.Settings`.
         output : a segmentation node to write into; by default a new one.
         probabilities, uncertainty : whether to make these volumes.
+        align : "check", "shift", "rigid" or "off": what is done where bSSFP and T2 do not lie on
+            LGE.
         inputs : as `deepgmm.scene.inputs.study_from_nodes` takes them.
 
         Returns
@@ -162,7 +164,7 @@ class DeepGMMSegmentationLogic(ScriptedLoadableModuleLogic):
         from DeepGMMSegmentationLib.run import segment_and_wait
 
         return segment_and_wait(settings, output=output, probabilities=probabilities,
-                                uncertainty=uncertainty, **inputs)
+                                uncertainty=uncertainty, align=align, **inputs)
 
 
 class DeepGMMSegmentationTest(ScriptedLoadableModuleTest):

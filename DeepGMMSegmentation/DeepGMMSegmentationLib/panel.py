@@ -61,7 +61,6 @@ class Panel(VTKObservationMixin):
         self.run = run
         self.state: PanelState | None = None
         self.sections: list[Section] = []
-        self._watched: list = []
         self._gui_tag = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -88,14 +87,6 @@ class Panel(VTKObservationMixin):
         for field in NODES:
             if getattr(self.state, field) is node:
                 setattr(self.state, field, None)
-
-    def watch(self, *nodes) -> None:
-        """Refresh when one of these nodes changes, and no other that was watched before."""
-        for node in self._watched:
-            self.removeObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
-        self._watched = [node for node in nodes if node is not None]
-        for node in self._watched:
-            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
 
     def refresh(self, caller=None, event=None) -> None:
         """Look again once what happens now is over; many calls become one."""

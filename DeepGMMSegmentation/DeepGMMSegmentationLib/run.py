@@ -27,8 +27,6 @@ class Outcome:
     ----------
     written : `deepgmm.scene.outputs.Written`.
     warnings : what the user must know, the input's first.
-    rows : of `deepgmm.review.slices.slice_rows`.
-    report : of `deepgmm.review.report.report`.
     seconds : from Apply to the result in the scene.
     outlined : the display node of the LV mask, of which only the outline is shown since, or None.
     earlier : the output that was chosen before a new one was made, or None.
@@ -37,8 +35,6 @@ class Outcome:
 
     written: Any
     warnings: list[str]
-    rows: list[dict]
-    report: dict
     seconds: float
     outlined: Any = None
     earlier: Any = None
@@ -140,8 +136,7 @@ class Job:
             probabilities=self.probabilities, uncertainty=self.uncertainty, said=answer.report,
             rows=answer.slices)
         warnings = list(dict.fromkeys([*answer.report["warnings"], *written.warnings]))
-        return Outcome(written, warnings, answer.slices, answer.report,
-                       time.monotonic() - self.began,
+        return Outcome(written, warnings, time.monotonic() - self.began,
                        outline_only(self.inputs["mask"], written.segmentation))
 
 
@@ -346,7 +341,7 @@ def _nothing(*_ignored) -> None:
 
 
 def segment_and_wait(settings=None, *, output=None, probabilities=False, uncertainty=True,
-                     **inputs):
+                     align="check", **inputs):
     """Segment volumes of the scene in a worker of its own, and wait while the window stays alive.
 
     Parameters and errors are those of `DeepGMMSegmentationLogic.segment`.
@@ -359,7 +354,7 @@ def segment_and_wait(settings=None, *, output=None, probabilities=False, uncerta
     run.on_failed = lambda kind, message: failures.append((kind, message))
     try:
         run.begin(Job(Settings() if settings is None else settings, inputs,
-                      _reference_among(inputs), output, probabilities, uncertainty))
+                      _reference_among(inputs), output, probabilities, uncertainty, align=align))
         while run.busy:
             run.look()
             slicer.app.processEvents()

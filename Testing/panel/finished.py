@@ -79,7 +79,7 @@ def finish(panel: Panel, patient: Patient, warnings: tuple[str, ...] = (),
         run.before_writing(output)
     written = write_result(result, slicer.mrmlScene, reference=reference(panel.state),
                            segmentation=output, said=said, rows=rows)
-    run.last = Outcome(written, said["warnings"], rows, said, 1.0)
+    run.last = Outcome(written, said["warnings"], 1.0)
     run.on_done(run.last)
     panel.settle()
     return result

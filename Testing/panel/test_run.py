@@ -10,6 +10,7 @@ from worker_by_hand import WorkerByHand
 
 from deepgmm.errors import InputError
 from deepgmm.scene.labels import labels_of
+from deepgmm.scene.read_back import provenance_of, slices_of
 from deepgmm.scene.segments import our_segments
 from deepgmm.settings import Settings
 
@@ -54,7 +55,7 @@ def test_a_result_comes_into_the_scene(a_run, a_patient_in_the_scene) -> None:
     outcome, = told.done
     assert outcome is run.last
     assert len(our_segments(outcome.written.segmentation)) == 4
-    assert [row["index"] for row in outcome.rows] == list(range(5))
+    assert [row["index"] for row in slices_of(outcome.written.segmentation)] == list(range(5))
     assert "Uncertainty" in outcome.written.belongings
     assert "Probability.scar" not in outcome.written.belongings
 
@@ -176,7 +177,7 @@ def test_locked_slices_keep_what_is_in_the_output(a_run, a_patient_in_the_scene)
     second = labels_of(output, lge)
     assert np.array_equal(second[2], corrected[2])
     assert np.array_equal(second[[0, 1, 3, 4]], first[[0, 1, 3, 4]])
-    assert told.done[1].report["locked_slices"] == [2]
+    assert provenance_of(told.done[1].written.segmentation)["locked_slices"] == [2]
 
 
 def _paint(segmentation, volume, labels) -> None:
@@ -219,7 +220,7 @@ def test_of_the_mask_the_outline_stays_and_undo_fills_it_again(a_scene, a_patien
     display = mask.GetDisplayNode()
     assert outline_only(mask, mask) is None and display.GetVisibility2DFill()
 
-    outcome = Outcome(None, [], [], {}, 1.0, outline_only(mask, None))
+    outcome = Outcome(None, [], 1.0, outline_only(mask, None))
 
     assert display.GetVisibility() and display.GetVisibility2DOutline()
     assert not display.GetVisibility2DFill()
@@ -250,7 +251,7 @@ def test_t2_beside_lge_is_said_and_moved_where_the_user_wants_it(
         a_panel.wait_until(lambda: not run.busy, 120)
         settle()
 
-    checked, shifted = (outcome.report for outcome in done)
+    checked, shifted = (provenance_of(outcome.written.segmentation) for outcome in done)
     assert any("T2 lies up to" in warning for warning in checked["warnings"])
     assert "alignment" in shifted
     assert np.array_equal(slicer.util.arrayFromVolume(patient.t2), before)

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from io import FileIO
 from typing import IO
 
 from deepgmm.errors import short_frames, without_paths
@@ -164,6 +165,7 @@ class Process:
         return thread
 
     def _receive(self, stream: IO[bytes]) -> None:
+        assert isinstance(stream, FileIO)  # as a process without buffers gives them
         noise: bytearray | None = bytearray()  # whatever a launcher prints first
         try:
             with stream:
@@ -195,8 +197,8 @@ class Process:
 class _Watched:
     """A stream of a process that notes when a message has begun to come."""
 
-    def __init__(self, stream: IO[bytes], process: Process) -> None:
-        self._read, self._process = stream.readinto, process  # type: ignore[attr-defined]
+    def __init__(self, stream: FileIO, process: Process) -> None:
+        self._read, self._process = stream.readinto, process
 
     def readinto(self, buffer: memoryview) -> int | None:
         count: int | None = self._read(buffer)

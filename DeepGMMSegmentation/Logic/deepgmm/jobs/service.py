@@ -12,7 +12,8 @@ import re
 import threading
 import time
 import traceback
-from typing import IO, Any
+from io import FileIO
+from typing import Any
 
 from deepgmm import __version__
 from deepgmm.errors import Cancelled, DeepGMMError, InputError
@@ -33,7 +34,7 @@ Order = tuple[Header, Arrays]
 class Speaker:
     """What is said to whoever started this process; by any thread, a message at a time."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: FileIO) -> None:
         self._stream, self._lock = stream, threading.Lock()
 
     def say(self, what: str, arrays: Arrays | None = None, **words: Any) -> None:
@@ -49,7 +50,7 @@ class Speaker:
 class Orders:
     """What comes in, read by a thread of its own, so that a cancel is heard amid a job."""
 
-    def __init__(self, stream: IO[bytes], speaker: Speaker) -> None:
+    def __init__(self, stream: FileIO, speaker: Speaker) -> None:
         self._stream, self._speaker = stream, speaker
         self._order: Order | None = None
         self._changed = threading.Condition()
@@ -75,7 +76,7 @@ class Orders:
     def _listen(self) -> None:
         """At the end of the stream the process ends, whatever else it does."""
         try:
-            while (message := read_message(self._stream)) is not None:  # type: ignore[arg-type]
+            while (message := read_message(self._stream)) is not None:
                 self._take(*message)
         except MemoryError:
             self._speaker.say("failed", job=None, kind="memory", message=_no_memory())
@@ -95,7 +96,7 @@ class Orders:
             self._speaker.say("cancelled", job=header["job"])
 
 
-def serve(incoming: IO[bytes], outgoing: IO[bytes]) -> None:
+def serve(incoming: FileIO, outgoing: FileIO) -> None:
     """Do jobs until `incoming` ends; then the process ends."""
     speaker = Speaker(outgoing)
     speaker.say("hello", pid=os.getpid(), version=__version__)

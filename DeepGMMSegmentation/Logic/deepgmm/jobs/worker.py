@@ -6,10 +6,10 @@ import faulthandler
 import os
 import signal
 import sys
-from typing import IO
+from io import FileIO
 
 
-def own_streams() -> tuple[IO[bytes], IO[bytes]]:
+def own_streams() -> tuple[FileIO, FileIO]:
     """This process's stdin and stdout for us alone.
 
     From now on whatever a library prints, by Python or past it, goes to stderr, and no child of
