@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from deepgmm.model.architectures import Architecture, build
+from deepgmm.model.architecture import Architecture
+from deepgmm.model.architectures import build
 from deepgmm.study.words import Role
 from deepgmm.weights.card import Card, LabelledCases, Learning
 from deepgmm.weights.folder import save_network

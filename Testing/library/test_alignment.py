@@ -13,13 +13,13 @@ import SimpleITK as sitk
 
 from deepgmm.errors import InputError
 from deepgmm.review.alignment_picture import write_alignment_picture
-from deepgmm.study.alignment import Align, aligned, alignment_rows, find_alignment, with_alignment
+from deepgmm.study.alignment import aligned, alignment_rows, find_alignment, with_alignment
+from deepgmm.study.alignment.slice_matching import peak
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.phantom.anatomy import Pose
 from deepgmm.study.reading import read_study
-from deepgmm.study.slice_matching import peak
 from deepgmm.study.study import Study
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Align, Kind, Role
 
 B, L, T = Role.BSSFP, Role.LGE, Role.T2
 KINDS = ((Kind.LGE_MAGNITUDE, Kind.T2_DARK_BLOOD), (Kind.LGE_PSIR, Kind.T2_PREPARED),

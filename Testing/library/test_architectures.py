@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 import deepgmm.model
 from deepgmm.errors import InputError
-from deepgmm.model.architectures import NAMES, SIZED, Architecture, build
+from deepgmm.model.architecture import NAMES, SIZED, Architecture
+from deepgmm.model.architectures import build
 from deepgmm.model.images import CHANNELS, Images
 
 MONAIS = [name for name in NAMES if name not in SIZED]

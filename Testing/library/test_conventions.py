@@ -237,6 +237,7 @@ def test_images_of_the_heart_alone_take_a_mask_of_the_whole_chest(tmp_path: Path
     assert not any("lies on the images" in w for w in study.warnings)
 
 
+@pytest.mark.usefixtures("a_log_of_our_own")
 def test_the_command_line_takes_a_convention(tmp_path: Path, capsys) -> None:
     lge = save(arrays()["lge"], tmp_path / "lge.nrrd")
     mask = save((1 * MASK + WALL + SCAR).astype(np.uint8), tmp_path / "emidec.nrrd")

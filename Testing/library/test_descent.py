@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from test_deep import SMALL, a_picture
@@ -10,7 +13,7 @@ from deepgmm import Method, Settings, segment
 from deepgmm.methods.networks import PLANS
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep, objective
-from deepgmm.model.descent import Networks, Patience
+from deepgmm.model.descent import Descent, Networks, Patience
 from deepgmm.model.unet import SliceUNet
 from deepgmm.settings import Preset
 from deepgmm.study.phantom import make_patient
@@ -35,8 +38,8 @@ def test_slices_that_leave_change_nothing_for_those_that_stay(
     sizes: list[int] = []
     real = Networks.keep
 
-    def watched(self: Networks, index: torch.Tensor, optimiser: torch.optim.Optimizer) -> None:
-        real(self, index, optimiser)
+    def watched(self: Networks, index: torch.Tensor) -> None:
+        real(self, index)
         sizes.append(self.batch.slices)
     monkeypatch.setattr(Networks, "keep", watched)
     together = fit_deep(PixelBatch.from_images(images, mask), 4, APART, seed=3)
@@ -71,7 +74,7 @@ def test_a_step_asks_no_number_of_the_device() -> None:
     batch = PixelBatch.from_images(*a_picture(), dtype=torch.float32).on("meta")
     networks = networks_of(batch)
     networks.network.to("meta")
-    optimiser = torch.optim.AdamW(networks.network.parameters(), lr=1e-2)
+    descent = Descent(networks.network, 1e-2)
     patience = Patience.of(batch, 4, steps=20)
     options = DeepOptions(variation_weight=0.1, mean_weight=0.1)
     target = torch.zeros((4, 2), device="meta")
@@ -81,9 +84,44 @@ def test_a_step_asks_no_number_of_the_device() -> None:
         patience.see(step, loss.detach(), w.detach(), tolerance=1e-3, patience=5,
                      minimum_steps=10)
         torch.where(patience.running, loss, 0.0).sum().backward()
-        optimiser.step()
+        descent.step()
     with pytest.raises(RuntimeError, match="meta"):
         bool(patience.running.any())
+
+
+def test_its_steps_are_those_of_torchs_adamw() -> None:
+    """Also once slices have left, whose weights torch's own would have to keep."""
+    batch = PixelBatch.from_images(*a_picture(slices=4))
+    ours, theirs = networks_of(batch), networks_of(batch)
+    descent = Descent(ours.network, 1e-2)
+    optimiser = torch.optim.AdamW(theirs.network.parameters(), lr=1e-2)
+    stay = torch.tensor([0, 2])
+    for step in range(6):
+        if step == 3:
+            descent.keep(stay)
+            ours.keep(stay)
+        optimiser.zero_grad()
+        for networks in (ours, theirs):
+            w = networks.responsibilities()
+            objective(networks.batch, w, DeepOptions(), None)[0].sum().backward()
+        descent.step()
+        optimiser.step()
+    for our, their in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
+        torch.testing.assert_close(our, their[stay], atol=1e-9, rtol=0)
+        assert our.grad is None
+
+
+def test_no_compiler_is_loaded_for_it() -> None:
+    code = """
+import sys
+from deepgmm import Settings, segment
+from deepgmm.study.phantom import make_patient
+result = segment(make_patient(3, slices=1, shape=(96, 96)).study, Settings(method="deepg"))
+assert result.fits[0].iterations > 11
+print("torch._dynamo" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.split()) == (0, ["False"]), done.stderr
 
 
 def test_bfloat16_in_the_network_alone() -> None:

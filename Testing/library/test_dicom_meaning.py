@@ -10,7 +10,7 @@ import pytest
 
 from deepgmm.study.dicom.frames import Component, Frame, Variation, component_of
 from deepgmm.study.dicom.meaning import Type, meaning_of
-from deepgmm.study.dicom.stacks import Stack
+from deepgmm.study.dicom.stack import Stack
 from deepgmm.study.dicom.view import View, turn_from_short_axis, view_of
 from deepgmm.study.kinds import Guess, agreed, guess_from_header
 from deepgmm.study.words import Kind, Role

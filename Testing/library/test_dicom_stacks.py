@@ -12,7 +12,8 @@ from deepgmm import InputError
 from deepgmm.study.dicom.frames import Variation
 from deepgmm.study.dicom.headers import scan
 from deepgmm.study.dicom.pixels import volume_of
-from deepgmm.study.dicom.stacks import Stack, stacks_of
+from deepgmm.study.dicom.stack import Stack
+from deepgmm.study.dicom.stacks import stacks_of
 from deepgmm.study.study import Geometry
 
 #: Oblique, so that no axis of the patient is an axis of the image.

@@ -16,11 +16,7 @@ from deepgmm.study.cine import image_of
 from deepgmm.study.phantom import PhantomPatient
 from deepgmm.study.study_folder import read_study_folder
 
-
-@pytest.fixture(autouse=True)
-def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(tmp_path_factory.mktemp("state")))
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 
 
 @pytest.fixture(scope="module")

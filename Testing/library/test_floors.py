@@ -71,6 +71,45 @@ def test_a_forbidden_import_is_found(
     assert any(contract in text for text in broken), done.stdout
 
 
+def circle_in(folder: Path) -> str:
+    """Modules of the `deepgmm` in a folder that import each other in a circle; "" if none do.
+
+    The package's own face is left out: everyone may ask it for the version, and for the type
+    checker it names what it hands out.
+    """
+    code = """
+import graphlib, grimp
+graph = grimp.build_graph("deepgmm", cache_dir=None)
+face = {"deepgmm"}
+order = graphlib.TopologicalSorter(
+    {m: graph.find_modules_directly_imported_by(m) - face for m in graph.modules - face})
+try:
+    order.prepare()
+except graphlib.CycleError as circle:
+    print(*circle.args[1])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(folder)})
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_no_imports_go_in_circles() -> None:
+    assert circle_in(LIBRARY.parent) == ""
+
+
+@pytest.mark.parametrize("line", [
+    "import deepgmm.model.em", "def late():\n    import deepgmm.model.em",
+    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import deepgmm.model.em"])
+def test_a_circle_is_found(a_copy_of_the_house: Path, line: str) -> None:
+    model = a_copy_of_the_house / "deepgmm" / "model"
+    (model / "em.py").write_text("import deepgmm.model.starts\n")
+    assert circle_in(a_copy_of_the_house) == ""
+    (model / "starts.py").write_text(line + "\n")
+    found = circle_in(a_copy_of_the_house)
+    assert "deepgmm.model.em" in found and "deepgmm.model.starts" in found
+
+
 def heavy_packages_loaded_by(code: str) -> list[str]:
     """Names of the heavy packages that a fresh Python has loaded after running some code."""
     end = f"\nimport sys\nprint('LOADED', *[m for m in {HEAVY!r} if m in sys.modules])"

@@ -30,15 +30,9 @@ from deepgmm.study.phantom import make_patient
 from deepgmm.study.seg_nrrd import seg_nrrd_image
 from deepgmm.study.words import Kind, Role, Tissue
 
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
+
 KINDS = {Role.LGE: Kind.LGE_MAGNITUDE, Role.T2: Kind.T2_DARK_BLOOD}
-
-
-@pytest.fixture(autouse=True)
-def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    state = tmp_path_factory.mktemp("state")
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(state))
-    return state
 
 
 def add(folder: Path, name: str, seed: int, labels: np.ndarray | None = TRUTH,

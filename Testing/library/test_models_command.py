@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,13 +16,12 @@ from small_networks import a_card, change_card, save_small
 from deepgmm.cli.main import main
 from deepgmm.weights.folder import load_network
 
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
+
 
 @pytest.fixture(autouse=True)
 def a_shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's own, empty, and one shipped network called house; no log of the user's."""
-    state = tmp_path / "state"
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(state))
+    """The user's own, empty, and one shipped network called house."""
     (tmp_path / "shipped").mkdir()
     save_small(tmp_path / "shipped" / "house", "house", title="The shipped one")
     monkeypatch.setattr("deepgmm.weights.shelf.SHIPPED", tmp_path / "shipped")
@@ -49,7 +49,7 @@ def refused(capsys):
     return refuse
 
 
-@pytest.mark.parametrize("command", ["", "list", "show", "verify", "import"])
+@pytest.mark.parametrize("command", ["", "list", "show", "verify", "import", "remove"])
 def test_every_command_has_an_example(command: str, capsys) -> None:
     assert run(*[command] if command else [], "--help") == 0
     assert f"deepgmm models {command}".strip() in capsys.readouterr().out.split("Example:")[1]
@@ -141,6 +141,43 @@ def test_a_pickle_is_refused_unread(tmp_path: Path, a_shelf: Path, refused) -> N
     os.rename(tmp_path / "network.pt", tmp_path / "network.safetensors")
     assert "a stranger's program" in refused("import", tmp_path)
     assert not a_shelf.exists()
+
+
+class Typed(io.StringIO):
+    """A terminal at which somebody has typed an answer."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_remove_asks_first(a_folder: Path, a_shelf: Path, capsys,
+                           monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("import", a_folder) == 0
+    for answer in ("n\n", "\n"):
+        monkeypatch.setattr("sys.stdin", Typed(answer))
+        capsys.readouterr()
+        assert run("remove", "small") == 0
+        said = capsys.readouterr().out
+        assert "Delete small: A small network (synthetic-supervised; yours)?" in said
+        assert said.endswith("nothing was removed\n") and (a_shelf / "small").is_dir()
+    monkeypatch.setattr("sys.stdin", Typed("y\n"))
+    assert run("remove", "small") == 0
+    assert capsys.readouterr().out.endswith("removed small\n") and not list(a_shelf.iterdir())
+
+
+def test_without_a_terminal_remove_wants_a_yes(a_folder: Path, a_shelf: Path, refused, capsys,
+                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("import", a_folder) == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    capsys.readouterr()
+    assert "add --yes" in refused("remove", "small") and (a_shelf / "small").is_dir()
+    assert run("remove", "small", "--yes") == 0
+    assert capsys.readouterr().out == "removed small\n" and not list(a_shelf.iterdir())
+
+
+def test_what_cannot_be_removed_is_said_unasked(refused) -> None:
+    assert "'house' came with deepgmm and stays" in refused("remove", "house")
+    assert "of that name: on the shelf are house" in refused("remove", "nowhere", "--yes")
 
 
 @pytest.mark.parametrize("command", ["show", "verify", "import"])

@@ -28,15 +28,9 @@ from deepgmm.training.paper_images import PaperImage, known_means
 from deepgmm.training.paper_tables import Protocol
 from deepgmm.training.paper_training import answers, examples_of, trained
 
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
+
 SMALL = replace(Protocol(device=Device.CPU).quick(), training_steps=2)
-
-
-@pytest.fixture(autouse=True)
-def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    state = tmp_path_factory.mktemp("state")
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(state))
-    return state / "deepgmm" / "deepgmm.log"
 
 
 @pytest.fixture
@@ -246,8 +240,15 @@ def test_all_that_is_wrong_with_the_folder_is_listed_at_once(
     assert said.out == "" and said.err.count("\n") == 1
     assert "3 of the folder's 3 cases" in said.err and "grid" in said.err
     assert all(number in said.err for number in ("101", "102", "103"))
-    log = a_log_of_our_own.read_text()
+    log = next(a_log_of_our_own.rglob("*.log")).read_text(encoding="utf-8")
     assert "InputError" in log and "103" not in log
+
+
+def test_a_device_that_is_not_there_is_said_before_the_folder_is_read(
+        tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(tmp_path / "no such folder", "--device", "cuda") == 2
+    assert "no CUDA device was found" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", ["", "train25"])

@@ -14,16 +14,10 @@ from deepgmm.identify.contrast import contrast_prior
 from deepgmm.study.labelled import find_labelled
 from deepgmm.study.words import Kind, Role, Tissue
 
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
+
 NAMES = ("Doe_Jane", "Mueller_Hans", "Roe_Richard", "Smith_Ann")
 WORDS = ("--lge-kind", "magnitude", "--t2-kind", "dark-blood")
-
-
-@pytest.fixture(autouse=True)
-def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    state = tmp_path_factory.mktemp("state")
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(state))
-    return state
 
 
 def add(folder: Path, name: str, seed: int) -> None:

@@ -14,7 +14,7 @@ from small_networks import a_card, a_network, save_small
 
 from deepgmm.errors import InputError
 from deepgmm.weights.folder import load_network
-from deepgmm.weights.shelf import find, import_model, listed
+from deepgmm.weights.shelf import find, import_model, listed, remove_model
 
 
 @pytest.fixture
@@ -148,6 +148,82 @@ def test_the_shelf_lists_what_cannot_be_used_with_the_reason(a_shelf: Path,
     assert problems.pop("house") == ""
     assert problems.pop("renamed") == "its card calls it 'small'"
     assert "no card.json" in problems.pop("empty") and not problems
+
+
+# And off again
+
+def test_a_removed_network_is_gone_and_the_others_stay(a_shelf: Path, a_folder: Path) -> None:
+    import_model(a_folder)
+    import_model(a_folder, "second")
+    before = contents(a_shelf.parent / "shipped") | contents(a_shelf / "second")
+    assert remove_model("small").name == "small"
+    assert [s.name for s in listed()] == ["house", "second"]
+    assert [p.name for p in a_shelf.iterdir()] == ["second"]  # nothing hidden either
+    assert contents(a_shelf.parent / "shipped") | contents(a_shelf / "second") == before
+    assert (a_folder / "network.safetensors").is_file()  # where it had come from
+    import_model(a_folder)
+
+
+def test_a_network_that_cannot_be_used_can_be_removed(a_shelf: Path, a_folder: Path) -> None:
+    import_model(a_folder)
+    (a_shelf / "small" / "card.json").write_text("{")
+    remove_model("small")
+    assert list(a_shelf.iterdir()) == []
+
+
+def test_the_shipped_network_stays_also_under_ones_own_of_its_name(a_shelf: Path) -> None:
+    before = contents(a_shelf.parent)
+    with pytest.raises(InputError, match="'house' came with deepgmm and stays"):
+        remove_model("house")
+    assert contents(a_shelf.parent) == before
+    a_shelf.mkdir()
+    save_small(a_shelf / "house", "house", title="Mine")
+    assert remove_model("house").card.title == "Mine"
+    assert contents(a_shelf.parent) == before
+
+
+@pytest.mark.parametrize("name", ["elsewhere", "", "..", "../own/small", ".", ".deepgmm-leftover"])
+def test_what_is_no_network_of_the_users_is_not_removed(a_shelf: Path, a_folder: Path,
+                                                        name: str) -> None:
+    import_model(a_folder)
+    (a_shelf / ".deepgmm-leftover").mkdir()
+    before = contents(a_shelf.parent)
+    for asked in (name, str(a_folder)):
+        with pytest.raises(InputError, match="of that name: on the shelf are house, small"):
+            remove_model(asked)
+    assert contents(a_shelf.parent) == before
+
+
+def test_files_of_other_kinds_are_not_deleted_with_it(a_shelf: Path, a_folder: Path) -> None:
+    import_model(a_folder)
+    (a_shelf / "small" / "thesis.tex").write_text("the only copy")
+    before = contents(a_shelf)
+    with pytest.raises(InputError, match="more than a network .1 other.*move them elsewhere"):
+        remove_model("small")
+    assert contents(a_shelf) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_of_a_link_only_the_link_goes(a_shelf: Path, a_folder: Path) -> None:
+    (a_folder / "curves.png").write_bytes(b"")
+    before = contents(a_folder)
+    a_shelf.mkdir()
+    (a_shelf / "linked").symlink_to(a_folder, target_is_directory=True)
+    remove_model("linked")
+    assert list(a_shelf.iterdir()) == [] and contents(a_folder) == before
+
+
+def test_a_removal_that_fails_leaves_the_network(a_shelf: Path, a_folder: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    import_model(a_folder)
+    before = contents(a_shelf)
+
+    def fails(*_: object) -> None:
+        raise OSError(errno.EACCES, "no")
+    monkeypatch.setattr("deepgmm.weights.shelf.os.rename", fails)
+    with pytest.raises(InputError, match="place on the shelf cannot be written"):
+        remove_model("small")
+    assert contents(a_shelf) == before and [p.name for p in a_shelf.iterdir()] == ["small"]
 
 
 @pytest.mark.parametrize(("system", "given", "place"), [

@@ -16,7 +16,8 @@ from small_trainings import SIDE, small, some_examples, trained
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from deepgmm.errors import ComputationError, InputError
-from deepgmm.model.architectures import Architecture, build
+from deepgmm.model.architecture import Architecture
+from deepgmm.model.architectures import build
 from deepgmm.model.images import read
 from deepgmm.model.learning import losses
 from deepgmm.study.words import COLOURS, Tissue

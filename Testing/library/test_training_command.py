@@ -33,20 +33,13 @@ from deepgmm.training.sharing import check_apart, split, with_fewer_labels
 from deepgmm.weights.card import Learning
 from deepgmm.weights.folder import load_network
 
+pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
+
 KINDS = ("--lge-kind", "magnitude", "--t2-kind", "dark-blood")
 #: A network and a training of seconds.
 SMALL = (*KINDS, "--filters", 4, "--levels", 1, "--convolutions", 1, "--steps", 8, "--batch", 2,
          "--validate-every", 4, "--checkpoint-every", 3, "--device", "cpu", "--no-augmentation")
 UNTAUGHT = (*SMALL, "--teacher-weight", 0)
-
-
-@pytest.fixture(autouse=True)
-def a_log_of_our_own(tmp_path_factory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """No test writes into the user's state folder."""
-    state = tmp_path_factory.mktemp("state")
-    for name in ("XDG_STATE_HOME", "LOCALAPPDATA", "HOME"):
-        monkeypatch.setenv(name, str(state))
-    return state
 
 
 @pytest.fixture(scope="module")
@@ -234,6 +227,19 @@ def test_what_cannot_be_is_said_in_one_line(cases, tmp_path, capsys, words, said
     assert run("train", cases, "-o", tmp_path / "net", *words) == 2
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("words", "said"), [
+    (("--device", "cuda"), "no CUDA device was found: use the device cpu or auto"),
+    (("--device", "cpu", "--precision", "bfloat16"), "bfloat16 is for CUDA devices"),
+])
+def test_a_device_that_is_not_there_is_said_before_the_cases_are_read(
+        tmp_path, monkeypatch, capsys, words, said: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    unread = tmp_path / "no such folder"  # which would be refused as well, later
+    assert run("train", unread, "-o", tmp_path / "net", *words) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "net").exists()
 
 
 @pytest.mark.parametrize("names", [("p3", "p4"), ("p0", "p1")], ids=["no labels", "none used"])

@@ -16,7 +16,8 @@ import torch
 from small_networks import a_card, a_network, save_small, tensors
 
 from deepgmm.errors import ComputationError, InputError
-from deepgmm.model.architectures import Architecture, build
+from deepgmm.model.architecture import Architecture
+from deepgmm.model.architectures import build
 from deepgmm.weights.card import Card
 from deepgmm.weights.folder import load_network, save_network
 

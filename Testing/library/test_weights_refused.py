@@ -14,7 +14,8 @@ import torch
 from small_networks import a_card, a_network, change_card, save_small, tensors
 
 from deepgmm.errors import InputError
-from deepgmm.model.architectures import Architecture, build
+from deepgmm.model.architecture import Architecture
+from deepgmm.model.architectures import build
 from deepgmm.weights.card import Card, LabelledCases, Learning, read_card
 from deepgmm.weights.folder import load_network, save_network
 

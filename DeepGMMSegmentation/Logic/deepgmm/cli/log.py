@@ -23,7 +23,7 @@ COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "model
             "myops")
 
 #: Commands within a command.
-_PARTS = {"models": ("list", "show", "verify", "import")}
+_PARTS = {"models": ("list", "show", "verify", "import", "remove")}
 
 #: Options whose values are words or numbers of ours; what follows any other is kept back.
 _WORDS = frozenset((
@@ -38,7 +38,7 @@ _WORDS = frozenset((
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
-                    "--no-augmentation", "--quick", "--quiet", "-q", "--json",
+                    "--no-augmentation", "--quick", "--quiet", "-q", "--json", "--yes",
                     "--help", "-h", "--version"))
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)

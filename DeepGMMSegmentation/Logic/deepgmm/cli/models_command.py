@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_format
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +25,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @models.callback(invoke_without_command=True)
 def shelf(context: typer.Context) -> None:
-    """Trained networks: list, show, verify and import them.
+    """Trained networks: list, show, verify, import and remove them.
 
     A network is a folder with network.safetensors and card.json, as deepgmm train writes it. Those
     of your own lie in your data folder, or where DEEPGMM_MODELS says.
@@ -155,3 +156,32 @@ def import_one(
     shelved = import_model(path, name)
     print(f"{shelved.name}: {_line(shelved)}")
     print(f"use it with: deepgmm segment --method pretrained --model {shelved.name}")
+
+
+@models.command()
+def remove(
+    name: Annotated[str, typer.Argument(
+        metavar="NAME", help="Of a network of your own on the shelf.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
+    log: Log = None,
+) -> None:
+    """Take a network of your own off the shelf and delete it.
+
+    What came with deepgmm stays. Segmentations made with the network stay as they are, and so does
+    the folder that it was imported from.
+
+    Example:
+
+        deepgmm models remove our-scanner
+    """
+    from deepgmm.weights.shelf import removable, remove_model
+
+    shelved = removable(name)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise InputError("nothing was removed, for there is no terminal to ask at: add --yes")
+        if not typer.confirm(f"Delete {name}: {_line(shelved)}?"):
+            print("nothing was removed")
+            return
+    remove_model(name)
+    print(f"removed {name}")

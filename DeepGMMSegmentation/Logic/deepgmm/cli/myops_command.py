@@ -65,6 +65,7 @@ def myops(
 
         deepgmm myops like-myops --quick
     """
+    from deepgmm.model.devices import choose_device
     from deepgmm.training.machines import require_extra
     from deepgmm.training.paper_images import read_cohort
     from deepgmm.training.paper_report import report as content_of
@@ -83,6 +84,7 @@ def myops(
         protocol = replace(protocol, training_steps=training_steps)
     if only != 1:
         require_extra()
+    choose_device(device.value)  # before a large folder is read
     with progress_bar(quiet) as progress:
         cohort = read_cohort(folder, most=QUICK_CASES if quick else None, progress=progress,
                              around=hushed)

@@ -189,7 +189,7 @@ class Job:
 
 
 def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
-    from deepgmm.training.machines import leading
+    from deepgmm.training.machines import device_for, leading
 
     def say(warning: str) -> None:
         if leading():
@@ -201,8 +201,10 @@ def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
         then = TrainingSettings.from_dict(checkpoint.words["settings"])
         settings = replace(then, **job.said)
         settings.go_on_from(then)
+        device_for(settings)
     else:
         settings = TrainingSettings(**job.said)
+        device_for(settings)  # before a large folder is read
         make_folder(job.output, "model")
         if not job.force:
             _refuse_to_mix(job.output)

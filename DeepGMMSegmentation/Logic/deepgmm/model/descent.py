@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.em import LEAVING
@@ -20,6 +21,38 @@ from deepgmm.model.unet import SliceUNet
 
 #: Steps between two looks at who still runs, where looking means waiting for the device.
 LOOKS = 10
+
+
+class Descent:
+    """torch's AdamW with its usual betas and decay, on weights with a slice axis first.
+
+    Its function, not its class: with the first optimiser of a process torch loads a compiler,
+    which takes longer than a fit.
+    """
+
+    def __init__(self, network: nn.Module, learning_rate: float) -> None:
+        self._network, self._rate = network, learning_rate
+        weights = list(network.parameters())
+        self._steps = [torch.zeros(()) for _ in weights]
+        self._means = [torch.zeros_like(weight) for weight in weights]
+        self._squares = [torch.zeros_like(weight) for weight in weights]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step along the gradients, which are cleared."""
+        weights = list(self._network.parameters())
+        adamw(weights, [weight.grad for weight in weights], self._means, self._squares, [],
+              self._steps, lr=self._rate, beta1=0.9, beta2=0.999, weight_decay=1e-2, eps=1e-8,
+              amsgrad=False, maximize=False)
+        self._network.zero_grad(set_to_none=True)
+
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the slices."""
+        for module in self._network.modules():
+            for name, weight in list(module.named_parameters(recurse=False)):
+                setattr(module, name, nn.Parameter(weight.detach()[index]))
+        self._means = [value[index] for value in self._means]
+        self._squares = [value[index] for value in self._squares]
 
 
 @dataclass
@@ -52,17 +85,8 @@ class Networks:
             logits = logits + self.start
         return torch.softmax(logits, dim=2) * self.batch.valid[:, :, None]
 
-    def keep(self, index: Tensor, optimiser: torch.optim.Optimizer) -> None:
-        """Go on with some of the slices: parameters and optimiser state of the others are
-        dropped."""
-        for module in self.network.modules():
-            for name, weight in list(module.named_parameters(recurse=False)):
-                fewer = torch.nn.Parameter(weight.detach()[index])
-                setattr(module, name, fewer)
-                optimiser.state[fewer] = {
-                    key: value[index] if value.shape == weight.shape else value
-                    for key, value in optimiser.state.pop(weight).items()}
-        optimiser.param_groups[0]["params"] = list(self.network.parameters())
+    def keep(self, index: Tensor) -> None:
+        """Go on with some of the slices; their weights are `Descent`'s."""
         self.batch = self.batch.select(index)
         self.images, self.inside = self.images[index], self.inside[index]
         self.start = None if self.start is None else self.start[index]
@@ -147,7 +171,7 @@ def descend(
     loss_of : (S,) losses of a batch at responsibilities (S, P, K).
     learning_rate, steps, minimum_steps, tolerance, patience : see `DeepOptions`.
     """
-    optimiser = torch.optim.AdamW(networks.network.parameters(), lr=learning_rate)
+    descent = Descent(networks.network, learning_rate)
     whole = Patience.of(networks.batch, tissues, steps)
     at = whole.select(whole.slices)
     every = 1 if networks.batch.values.device.type == "cpu" else LOOKS
@@ -163,13 +187,13 @@ def descend(
         share = float(at.running.float().mean()) if looking else 1.0
         if share == 0:
             break
-        optimiser.zero_grad(set_to_none=True)
         torch.where(at.running, loss, 0.0).sum().backward()
-        optimiser.step()
+        descent.step()
         if share < LEAVING:
             at.write(whole)
             left = at.running.nonzero()[:, 0]
-            networks.keep(left, optimiser)
+            descent.keep(left)
+            networks.keep(left)
             at = at.select(left)
     at.write(whole)
     return whole

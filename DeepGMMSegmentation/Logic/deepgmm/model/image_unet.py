@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepgmm.model.architectures import Architecture
+from deepgmm.model.architecture import Architecture
 from deepgmm.model.unet import MaskedNorm
 
 

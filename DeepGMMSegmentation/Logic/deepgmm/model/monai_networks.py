@@ -11,7 +11,7 @@ from monai.networks.nets import UNETR, BasicUNetPlusPlus, SwinUNETR
 from torch import Tensor, nn
 
 from deepgmm.errors import InputError
-from deepgmm.model.architectures import Architecture
+from deepgmm.model.architecture import Architecture
 
 _NORM = ("instance", {"affine": True})
 

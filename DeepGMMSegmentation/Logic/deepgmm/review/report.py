@@ -34,11 +34,7 @@ def report(result: Result) -> dict[str, Any]:
     Returns
     -------
     dict
-        `notice`, `settings`, `versions`, `seed`, `device`, `model_hash`, `input_hashes`,
-        `tissues` (order of the probabilities' last axis, of the weights and of the means),
-        `sequences` (order of the means' last axis, with kinds), `grid`, `volumes_ml`,
-        `percent_of_wall`, `aha_segments` where RV insertion points are known, `slices`,
-        `excluded_slices`, `warnings`, `times_s` and what else the provenance holds.
+        What `Docs/report.md` explains, key by key.
     """
     study, provenance = result.study, dict(result.provenance)
     head = {
@@ -47,7 +43,7 @@ def report(result: Result) -> dict[str, Any]:
         "versions": versions() | (provenance.pop("versions", None) or {}),
         "seed": provenance.pop("seed", None),
         "device": provenance.pop("device", None),
-        "model_hash": provenance.pop("model_hash", None),
+        "model_hash": provenance.get("network", {}).get("sha256"),
         "input_hashes": provenance.pop("input_sha256", None) or dict(study.hashes),
         "tissues": [tissue.title for tissue in result.tissues],
         "labels": {tissue.title: int(tissue) for tissue in result.present_tissues},

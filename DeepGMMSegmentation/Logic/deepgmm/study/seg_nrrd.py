@@ -40,7 +40,8 @@ TERMS: dict[Tissue, tuple[str, str, str]] = {
 }
 _REGION = "SCT^87878005^Left Ventricle"
 
-#: Slicer's text form for the LV mask: the left ventricle as a whole, which is in none of its lists.
+#: Slicer's text form for the LV mask: the left ventricle as a whole, as a type and so without a
+#: region. Slicer's own lists have it too; under our context it stands beside its tissues.
 MASK_TERMINOLOGY = "~".join([OWN_CONTEXT, "SCT^123037004^Anatomical Structure", _REGION, "^^",
                              REGION_CONTEXT, "^^", "^^"])
 

@@ -27,14 +27,37 @@ def leading() -> bool:
     return os.environ.get("RANK", "0") == "0" or not _launched()
 
 
+def device_for(settings: TrainingSettings) -> torch.device:
+    """Where a training with these settings will run; asks nothing that takes time.
+
+    Raises
+    ------
+    InputError
+        A device that is not there, numbers that it does not have, more processes than devices or
+        than slices in a batch.
+    """
+    device = choose_device(settings.device.value)
+    if settings.precision is Precision.BFLOAT16 and device.type != "cuda":
+        raise InputError("bfloat16 is for CUDA devices: leave --precision out")
+    if settings.precision is Precision.FLOAT64 and device.type == "mps":
+        raise InputError("an Apple GPU (mps) has no float64: leave --precision out, or use "
+                         "--device cpu")
+    here, everywhere = _processes()
+    if device.type == "cuda" and here > torch.cuda.device_count():
+        raise InputError(f"{here} processes were started on a machine with "
+                         f"{torch.cuda.device_count()} CUDA devices: start one for each")
+    if everywhere > settings.batch:
+        raise InputError(f"{everywhere} processes share a batch of {settings.batch} slices: "
+                         "start fewer, or take a larger batch")
+    return device
+
+
 def started(settings: TrainingSettings) -> Fabric:
     """This process among those that train together: several where torchrun started them.
 
     Raises
     ------
-    InputError
-        Packages that are missing, a device that is not there, numbers that it does not have,
-        more processes than devices or than slices in a batch.
+    InputError : packages that are missing, and as `device_for`.
     """
     require_extra()
     from lightning_fabric import Fabric
@@ -43,17 +66,9 @@ def started(settings: TrainingSettings) -> Fabric:
         TorchElasticEnvironment,
     )
 
-    device = choose_device(settings.device.value)
-    _check(settings, device)
+    device = device_for(settings)
+    here, everywhere = _processes()
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
-    here, everywhere = (int(os.environ[name]) if _launched() else 1
-                        for name in ("LOCAL_WORLD_SIZE", "WORLD_SIZE"))
-    if device.type == "cuda" and here > torch.cuda.device_count():
-        raise InputError(f"{here} processes were started on a machine with "
-                         f"{torch.cuda.device_count()} CUDA devices: start one for each")
-    if everywhere > settings.batch:
-        raise InputError(f"{everywhere} processes share a batch of {settings.batch} slices: "
-                         "start fewer, or take a larger batch")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fabric = Fabric(
@@ -81,12 +96,11 @@ def _launched() -> bool:
     return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
 
 
-def _check(settings: TrainingSettings, device: torch.device) -> None:
-    if settings.precision is Precision.BFLOAT16 and device.type != "cuda":
-        raise InputError("bfloat16 is for CUDA devices: leave --precision out")
-    if settings.precision is Precision.FLOAT64 and device.type == "mps":
-        raise InputError("an Apple GPU (mps) has no float64: leave --precision out, or use "
-                         "--device cpu")
+def _processes() -> tuple[int, int]:
+    """How many train together on this machine, and on all machines."""
+    if not _launched():
+        return 1, 1
+    return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
 
 
 def summed(fabric: Fabric, numbers: Tensor) -> Tensor:

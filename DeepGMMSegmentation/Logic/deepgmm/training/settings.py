@@ -11,7 +11,7 @@ from deepgmm.errors import InputError
 from deepgmm.settings import Device
 
 if TYPE_CHECKING:
-    from deepgmm.model.architectures import Architecture
+    from deepgmm.model.architecture import Architecture
     from deepgmm.model.learning import Objective
 
 
@@ -119,7 +119,7 @@ class TrainingSettings:
 
     @property
     def architecture(self) -> Architecture:
-        from deepgmm.model.architectures import Architecture
+        from deepgmm.model.architecture import Architecture
 
         return Architecture(name=self.network, filters=self.filters, levels=self.levels,
                             convolutions=self.convolutions)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
-from deepgmm.model.architectures import Architecture
+from deepgmm.model.architecture import Architecture
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
 NAME, FORMAT, VERSION = "card.json", "deepgmm network", 1

@@ -112,7 +112,8 @@ def import_model(path: str | os.PathLike[str], name: str | None = None) -> Shelv
     taken = next((s for s in listed() if s.name == card.name), None)
     if taken:
         raise InputError(f"a network called '{card.name}' is on the shelf already: give another "
-                         "name with --name" + ("" if taken.shipped else ", or remove its folder"))
+                         "name with --name" + ("" if taken.shipped else ", or take that one off "
+                                               f"with deepgmm models remove {card.name}"))
     shelf = own_folder()
     try:
         shelf.mkdir(parents=True, exist_ok=True)
@@ -127,6 +128,56 @@ def import_model(path: str | os.PathLike[str], name: str | None = None) -> Shelv
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return _shelved(shelf / card.name, shipped=False)
+
+
+def removable(name: str) -> Shelved:
+    """A network that `remove_model` would delete.
+
+    Raises
+    ------
+    InputError
+        No network of the user's has that name, or its folder holds more than a network.
+    """
+    from deepgmm.weights.folder import WEIGHTS
+
+    found = [s for s in listed() if s.name == name]
+    if not found:
+        raise InputError("there is no network of that name" + _known())
+    if found[-1].shipped:
+        raise InputError(f"'{name}' came with deepgmm and stays: only networks of your own can be "
+                         "removed")
+    folder = found[-1].folder
+    try:
+        others = {p.name for p in folder.iterdir()} - {NAME, WEIGHTS}
+    except OSError as error:
+        raise unwritable(error, "network's place on the shelf") from error
+    if others and not folder.is_symlink():
+        raise InputError(f"the folder of '{name}' holds more than a network ({len(others)} other "
+                         "files or folders): move them elsewhere first")
+    return found[-1]
+
+
+def remove_model(name: str) -> Shelved:
+    """Delete a network of the user's; of one that is linked to from the shelf, only the link.
+
+    Raises
+    ------
+    InputError : as `removable`; a shelf that cannot be written to.
+    """
+    shelved = removable(name)
+    try:
+        if shelved.folder.is_symlink():
+            shelved.folder.unlink()
+            return shelved
+        # whoever lists the shelf meanwhile never sees half a network
+        beside = Path(tempfile.mkdtemp(prefix=".deepgmm-", dir=shelved.folder.parent))
+        try:
+            os.rename(shelved.folder, beside / name)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise unwritable(error, "network's place on the shelf") from error
+    return shelved
 
 
 def _folders(place: Path) -> list[Path]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.study.dicom.meaning import Meaning, Type
-from deepgmm.study.dicom.stacks import Stack
+from deepgmm.study.dicom.stack import Stack
 from deepgmm.study.dicom.view import View
 from deepgmm.study.kinds import short_name
 from deepgmm.study.words import Kind, Role, ranges

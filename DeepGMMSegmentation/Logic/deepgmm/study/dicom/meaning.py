@@ -10,14 +10,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
 
 from deepgmm.study.dicom.frames import Component, Frame, Variation
+from deepgmm.study.dicom.stack import Stack
 from deepgmm.study.kinds import Guess, guess_from_header
 from deepgmm.study.words import Kind, Role
-
-if TYPE_CHECKING:
-    from deepgmm.study.dicom.stacks import Stack
 
 
 class Type(str, Enum):

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.study.dicom.frames import Frame
 from deepgmm.study.dicom.headers import the_reader
-from deepgmm.study.dicom.stacks import Stack
+from deepgmm.study.dicom.stack import Stack
 from deepgmm.study.study import Geometry
 
 #: Slices may lie this far from an even grid, of their distance, before a user is told.

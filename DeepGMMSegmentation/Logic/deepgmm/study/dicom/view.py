@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 
 from deepgmm.study.dicom.frames import Frame
-from deepgmm.study.dicom.stacks import Stack
+from deepgmm.study.dicom.stack import Stack
 
 
 class View(str, Enum):

@@ -1,10 +1,10 @@
 """Sequences brought onto the one that the LV mask was drawn on, slice by slice, in the plane.
 
 Every breath-hold puts the heart elsewhere. The mask never moves: each other sequence's slices are
-compared with the reference at every shift (`deepgmm.study.slice_matching`) and moved only where
-that is clearly better than leaving them. bSSFP comes first, as it shows the pool best; once it
-lies right, it helps to place T2. Slices agree loosely: a shift near the sequence's median is
-likelier than one far from it, and no shift at all is never far.
+compared with the reference at every shift (`slice_matching`) and moved only where that is clearly
+better than leaving them (`slice_moves`). bSSFP comes first, as it shows the pool best; once it lies
+right, it helps to place T2. Slices agree loosely: a shift near the sequence's median is likelier
+than one far from it, and no shift at all is never far.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.study.slice_matching import Matcher, Window
-from deepgmm.study.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
+from deepgmm.study.alignment.slice_matching import Matcher, Window
+from deepgmm.study.alignment.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
 from deepgmm.study.study import FloatArray, Study
 from deepgmm.study.words import Align, Kind, Role, named_slices
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deepgmm.study.slice_matching import SEARCH, Matcher, Window, peak
+from deepgmm.study.alignment.slice_matching import SEARCH, Matcher, Window, peak
 from deepgmm.study.study import FloatArray, Study
 from deepgmm.study.words import Role
 
