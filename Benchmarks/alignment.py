@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from common import (
+    KIND_PAIRS,
     REPORTED_SEED,
     bars,
     machine,
@@ -34,8 +35,6 @@ from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role, Tissue
 
 B, L, T = Role.BSSFP, Role.LGE, Role.T2
-KINDS = ((Kind.LGE_MAGNITUDE, Kind.T2_DARK_BLOOD), (Kind.LGE_PSIR, Kind.T2_PREPARED),
-         (Kind.LGE_DARK_BLOOD, Kind.T2_MAP))
 #: Recovered shifts, mm; alignments no worse; Dice given back; seconds of 12 slices.
 MEDIAN, PERCENTILE_95, NO_WORSE, GIVEN_BACK, SECONDS = 0.3, 0.7, 0.98, 0.8, 5.0
 Shifts = dict[tuple[str, int], np.ndarray]
@@ -58,7 +57,7 @@ def moved(image: np.ndarray, rows: float, columns: float) -> np.ndarray:
     return np.fft.ifft2(np.fft.fft2(image) * wave).real.astype(image.dtype)
 
 
-def case(seed: int, low: float, high: float, *, kinds: tuple[Kind, Kind] = KINDS[0],
+def case(seed: int, low: float, high: float, *, kinds: tuple[Kind, Kind] = KIND_PAIRS[0],
          patient_set: str = "typical", slices: int = 5) -> Case:
     """A patient whose bSSFP and T2 slices are shifted by `low` to `high` mm each."""
     chosen = {B: Kind.BSSFP, L: kinds[0], T: kinds[1]}
@@ -144,7 +143,7 @@ def recovered(seeds: range) -> list[tuple[str, str, str, bool]]:
                                           ("none", 0, 0, "typical"),
                                           ("none, healthy", 0, 0, "healthy")):
         kept: dict[str, list] = {}
-        for kinds in KINDS:
+        for kinds in KIND_PAIRS:
             for seed in seeds:
                 c = case(seed, low, high, kinds=kinds, patient_set=patient_set)
                 moves = find_alignment(c.study).moves
@@ -159,7 +158,7 @@ def recovered(seeds: range) -> list[tuple[str, str, str, bool]]:
     mattes = [f for seed in seeds for c in [case(seed, 2, 6)]
               for f in errors(by_mattes(c), c.shifts)]
     rows.append(row("SimpleITK's Mattes mutual information, five starts: "
-                    f"both on {KINDS[0][0].value}, 2 to 6 mm", mattes))
+                    f"both on {KIND_PAIRS[0][0].value}, 2 to 6 mm", mattes))
     print(table(("sequence and shift", "slices", "shift, median mm", "error, median mm", "95 %",
                  "most", "moved %", "made worse"), rows))
     error = np.array([f[0] for f in everything])
@@ -195,7 +194,7 @@ def given_back(seeds: range) -> tuple[str, str, str, bool]:
 def deeper(seeds: range) -> None:
     """T2 one slice deeper than LGE: found, and claimed where it is not so."""
     rows = []
-    for kinds in KINDS:
+    for kinds in KIND_PAIRS:
         found, false = 0, 0
         for seed in seeds:
             c = case(seed, 0, 6, kinds=kinds, slices=6)

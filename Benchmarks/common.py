@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
@@ -15,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LIBRARY = ROOT / "DeepGMMSegmentation" / "Logic"
 sys.path.insert(0, str(LIBRARY))
 
+from deepgmm.study.words import Kind  # noqa: E402
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -23,8 +26,13 @@ if TYPE_CHECKING:
 #: Seeds of the patients that figures are reported on; the methods' constants were chosen on
 #: others.
 REPORTED_SEED, TUNED_ON = 1000, "100 to 199"
+#: Kinds of LGE and T2 that go together, so that with them every kind is seen.
+KIND_PAIRS = ((Kind.LGE_MAGNITUDE, Kind.T2_DARK_BLOOD), (Kind.LGE_PSIR, Kind.T2_PREPARED),
+              (Kind.LGE_DARK_BLOOD, Kind.T2_MAP))
 #: The heading by which `run_all.py` finds the bars among the tables.
 BARS = ("bar", "wanted", "measured", "verdict")
+#: The heading of what was run several times.
+SPREAD = ("", "median", "least", "most", "runs")
 
 
 def parser_of(doc: str | None, *, threads: int = 2) -> argparse.ArgumentParser:
@@ -49,6 +57,17 @@ def use_threads(count: int) -> None:
     keep_to_cores(count)
     torch.set_num_threads(count)
     threadpool_limits(limits=count)
+
+
+def child_environment(threads: int) -> dict[str, str]:
+    """Of a process that runs this library in so many threads."""
+    return {**os.environ, "PYTHONPATH": str(LIBRARY), "OMP_NUM_THREADS": str(threads)}
+
+
+def peak_memory(usage: Any) -> float:
+    """GB (10^9 bytes), of what `resource.getrusage` or `os.wait4` say."""
+    # kilobytes on Linux, bytes on macOS
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
 
 
 def machine(threads: int) -> str:
@@ -92,6 +111,12 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def spread_row(what: str, values: Sequence[float], unit: str) -> tuple[str, ...]:
+    """A row under `SPREAD`: median, least and most of some runs."""
+    return (what, *(f"{value:.2f} {unit}" for value in
+                    (statistics.median(values), min(values), max(values))), str(len(values)))
+
+
 def mean_with_interval(values: Sequence[float | None], digits: int = 2) -> str:
     """Mean over patients and its 95 % patient-bootstrap interval, as text."""
     from deepgmm.review.metrics import bootstrap_interval, mean_of
@@ -105,7 +130,7 @@ def mean_with_interval(values: Sequence[float | None], digits: int = 2) -> str:
 
 def four_tissue_slices(truth: np.ndarray) -> list[int]:
     """Indices of the slices that hold blood, myocardium, edema and scar."""
-    from deepgmm.review.metrics import FOUR_TISSUES
+    from deepgmm.study.words import FOUR_TISSUES
 
     return [i for i, labels in enumerate(truth) if all((labels == t).any() for t in FOUR_TISSUES)]
 

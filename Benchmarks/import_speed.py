@@ -10,14 +10,24 @@ from the start of the process to its end, the file cache warm.
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from common import LIBRARY, ROOT, bars, keep_to_cores, machine, parser_of, run, table
+from common import (
+    ROOT,
+    SPREAD,
+    bars,
+    child_environment,
+    keep_to_cores,
+    machine,
+    parser_of,
+    run,
+    spread_row,
+    table,
+)
 
 sys.path.insert(0, str(ROOT / "Testing" / "library"))
 
@@ -35,8 +45,7 @@ def main() -> None:
         print(write_examination(options.write, options.files))
         return
     keep_to_cores(options.threads)
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY),
-                   "OMP_NUM_THREADS": str(options.threads)}
+    environment = child_environment(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         exam, study = Path(temporary, "exam"), Path(temporary, "study")
         # Written by another process, because a child begins with its parent's peak memory.
@@ -93,13 +102,10 @@ def report(options, files: int, size: float, seconds: list[float],
     print(f"`deepgmm import` of {files} files, {size:.0f} MB, written to a study folder. Warm "
           "file cache, one run before the measured ones. MB and GB are powers of ten.")
     print(machine(options.threads) + "\n")
-    rows = [("time, process start to end", seconds, "s")]
+    rows = [spread_row("time, process start to end", seconds, "s")]
     if peaks:
-        rows.append(("peak memory", peaks, "GB"))
-    print(table(("", "median", "least", "most", "runs"),
-                [(what, *(f"{v:.2f} {unit}" for v in
-                          (statistics.median(values), min(values), max(values))),
-                  str(len(values))) for what, values, unit in rows]))
+        rows.append(spread_row("peak memory", peaks, "GB"))
+    print(table(SPREAD, rows))
     median, most = statistics.median(seconds), max(peaks, default=None)
     print(bars([
         ("all files of the study written", str(len(WANTED)), "all" if whole else "not all", whole),

@@ -12,7 +12,17 @@ import time
 from pathlib import Path
 from statistics import median
 
-from common import LIBRARY, bars, machine, number, parser_of, run, table, use_threads
+from common import (
+    LIBRARY,
+    REPORTED_SEED,
+    bars,
+    machine,
+    number,
+    parser_of,
+    run,
+    table,
+    use_threads,
+)
 
 LOADING = """
 import sys, time
@@ -44,7 +54,7 @@ def main() -> None:
     from deepgmm import Settings, segment
     from deepgmm.study.phantom import make_patient
 
-    patient = make_patient(1000)
+    patient = make_patient(REPORTED_SEED)
     rows = [("loading the network", number(median(loading), 3))]
     took = {}
     for name, settings in (

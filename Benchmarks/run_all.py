@@ -18,8 +18,6 @@ from pathlib import Path
 
 from common import BARS, LIBRARY, ROOT, run, table
 
-HERE = Path(__file__).resolve().parent
-
 
 @dataclass(frozen=True)
 class Command:
@@ -49,7 +47,6 @@ COMMANDS = (
     Command("alignment", "Alignment", quick=("--patients", "1")),
     Command("sunnybrook", "Accuracy on real bSSFP", quick=("--patients", "1")),
     Command("pretrained_speed", "The shipped network: times", quick=("--runs", "1")),
-    Command("worker_speed", "The worker: times", quick=("--runs", "1")),
     Command("worker_speed", "The background process: times", quick=("--runs", "1")),
     Command("panel_speed", "The Slicer panel: times", quick=("--runs", "1")),
     Command("learning", "Networks trained on many studies",

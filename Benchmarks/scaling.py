@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -21,7 +20,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common import LIBRARY, REPORTED_SEED, bars, keep_to_cores, machine, parser_of, run, table
+from common import (
+    REPORTED_SEED,
+    bars,
+    child_environment,
+    keep_to_cores,
+    machine,
+    parser_of,
+    peak_memory,
+    run,
+    table,
+)
 
 if TYPE_CHECKING:
     from deepgmm.study.study import Study
@@ -49,8 +58,7 @@ def main() -> None:
 
 def in_children(options: argparse.Namespace) -> dict[int, list[dict[str, float]]]:
     """What every size cost, each time; the sizes by turns, so that all see the same machine."""
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY),
-                   "OMP_NUM_THREADS": str(options.threads)}
+    environment = child_environment(options.threads)
 
     def child(*words: str) -> str:
         return subprocess.run([sys.executable, __file__, *words], env=environment, check=True,
@@ -106,9 +114,7 @@ def measured(folder: Path, slices: int, threads: int) -> dict[str, float]:
     seconds = time.perf_counter() - began
     if fitted != slices:
         raise SystemExit(f"{fitted} of {slices} slices were fitted")
-    # kilobytes on Linux, bytes on macOS
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "peak": peak * (1 if sys.platform == "darwin" else 1024) / 1e9}
+    return {"seconds": seconds, "peak": peak_memory(resource.getrusage(resource.RUSAGE_SELF))}
 
 
 def report(options: argparse.Namespace, costs: dict[int, list[dict[str, float]]]) -> None:

@@ -19,7 +19,19 @@ import tempfile
 import time
 from pathlib import Path
 
-from common import LIBRARY, REPORTED_SEED, bars, keep_to_cores, machine, parser_of, run, table
+from common import (
+    REPORTED_SEED,
+    SPREAD,
+    bars,
+    child_environment,
+    keep_to_cores,
+    machine,
+    parser_of,
+    peak_memory,
+    run,
+    spread_row,
+    table,
+)
 
 # Nothing heavy is imported here: a child begins with its parent's peak memory.
 INPUTS = ("bssfp", "lge", "t2", "mask")
@@ -38,8 +50,7 @@ def main() -> None:
         print(json.dumps(seconds_in_one_process(options.stay)))
         return
     keep_to_cores(options.threads)
-    environment = {**os.environ, "PYTHONPATH": str(LIBRARY),
-                   "OMP_NUM_THREADS": str(options.threads)}
+    environment = child_environment(options.threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         studies = write_studies(folder, options.runs + 1, options.slices, environment)
@@ -77,8 +88,7 @@ def measure(command: list[str], environment: dict[str, str]) -> tuple[float, flo
     if hasattr(os, "wait4"):
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        # kilobytes on Linux, bytes on macOS
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+        peak = peak_memory(usage)
     seconds = time.perf_counter() - began
     if process.wait() != 0:
         raise SystemExit(f"deepgmm segment failed: {said}")
@@ -103,21 +113,17 @@ def seconds_in_one_process(studies: list[Path]) -> list[float]:
 
 def report(options, seconds: list[float], memory: list[float | None], written: list[str],
            first: float, later: list[float]) -> None:
-    def row(what: str, values: list[float], unit: str) -> tuple[str, ...]:
-        return (what, *(f"{v:.2f} {unit}" for v in
-                        (statistics.median(values), min(values), max(values))), str(len(values)))
-
     peaks = [m for m in memory if m is not None]
     print(f"`deepgmm segment`, defaults, {options.slices} slices of phantom seed {REPORTED_SEED}, "
           f"three sequences; files written: {', '.join(written)}. Warm file cache, one run before "
           "the measured ones; no truth. GB are 10^9 bytes.")
     print(machine(options.threads) + "\n")
-    rows = [row("time, process start to end", seconds, "s")]
+    rows = [spread_row("time, process start to end", seconds, "s")]
     if peaks:
-        rows.append(row("peak memory", peaks, "GB"))
-    rows.append(row("first study of a process that stays, imports included", [first], "s"))
-    rows.append(row("each later study in that process", later, "s"))
-    print(table(("", "median", "least", "most", "runs"), rows))
+        rows.append(spread_row("peak memory", peaks, "GB"))
+    rows.append(spread_row("first study of a process that stays, imports included", [first], "s"))
+    rows.append(spread_row("each later study in that process", later, "s"))
+    print(table(SPREAD, rows))
     again = statistics.median(later)
     median, most = statistics.median(seconds), max(peaks, default=None)
     whole = len(written) == len(OUTPUTS)

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 from common import (
+    KIND_PAIRS,
     REPORTED_SEED,
     bars,
     machine,
@@ -34,8 +35,6 @@ from deepgmm.study.words import Kind, Role, Tissue
 
 B, L, T = Role.BSSFP, Role.LGE, Role.T2
 SETS = ((B,), (L,), (T,), (B, L), (B, T), (L, T), (B, L, T))
-KINDS = ((Kind.LGE_MAGNITUDE, Kind.T2_DARK_BLOOD), (Kind.LGE_PSIR, Kind.T2_PREPARED),
-         (Kind.LGE_DARK_BLOOD, Kind.T2_MAP))
 SECTORS = 12
 #: How much better than the threshold LGE with the wall given must be; false scar in healthy, %.
 WITH_WALL, FALSE = 0.05, 2.0
@@ -93,8 +92,9 @@ def main() -> None:
           "like.")
     print(machine(options.threads) + "\n")
     cells, kept = [], {}
-    jobs = [(KINDS[0], roles, False) for roles in SETS] + [(KINDS[0], (L,), True)]
-    jobs += [(KINDS[1], (L,), False)] + [(kinds, (B, L, T), False) for kinds in KINDS[1:]]
+    jobs = [(KIND_PAIRS[0], roles, False) for roles in SETS] + [(KIND_PAIRS[0], (L,), True)]
+    jobs += [(KIND_PAIRS[1], (L,), False)]
+    jobs += [(kinds, (B, L, T), False) for kinds in KIND_PAIRS[1:]]
     for (lge, t2), roles, with_wall in jobs:
         kinds = {B: Kind.BSSFP, L: lge, T: t2}
         rows = {"typical": [], "healthy": []}

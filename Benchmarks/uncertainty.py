@@ -24,7 +24,7 @@ from common import (
 
 from deepgmm import Method, Settings, segment
 from deepgmm.methods import METHODS
-from deepgmm.review.metrics import FOUR_TISSUES
+from deepgmm.study.words import FOUR_TISSUES
 
 BINS = 15
 WORST_ECE, COVERED = 0.05, (0.80, 0.97)

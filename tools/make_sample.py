@@ -24,6 +24,7 @@ from PIL import Image, ImageChops, ImageFilter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "DeepGMMSegmentation/Logic"))
 
+from deepgmm.study.grids import image_of  # noqa: E402
 from deepgmm.study.phantom import make_patient  # noqa: E402
 from deepgmm.study.seg_nrrd import MASK_TERMINOLOGY, seg_nrrd_image  # noqa: E402
 from deepgmm.study.words import Role  # noqa: E402
@@ -63,11 +64,7 @@ def make(resources: Path) -> None:
 
 def volume(study: Study, role: Role) -> sitk.Image:
     """One sequence in whole numbers, in its place."""
-    image = sitk.GetImageFromArray(np.rint(study.sequences[role].values).astype(np.int16))
-    image.SetSpacing(study.geometry.spacing)
-    image.SetOrigin(study.geometry.origin)
-    image.SetDirection(study.geometry.direction)
-    return image
+    return image_of(np.rint(study.sequences[role].values).astype(np.int16), study.geometry)
 
 
 def mask(study: Study) -> sitk.Image:

@@ -6,7 +6,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue
+from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue, grid_role
 from DeepGMMSegmentationLib.drawn import masked
 from DeepGMMSegmentationLib.kinds import KindSection
 from DeepGMMSegmentationLib.mask_segments import MaskSegments
@@ -28,11 +28,7 @@ def is_there(node) -> bool:
 def reference(state: PanelState):
     """The volume on whose grid the study lies, or None."""
     nodes = volumes(state)
-    if not nodes:
-        return None
-    from deepgmm.scene.inputs import grid_role  # not before the panel needs it: it takes a while
-
-    return nodes[grid_role(tuple(nodes))]
+    return nodes[grid_role(nodes)] if nodes else None
 
 
 def arguments(state: PanelState) -> dict:

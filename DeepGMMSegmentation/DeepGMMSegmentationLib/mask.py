@@ -36,7 +36,7 @@ class MaskSection(Section):
         if self._about is None or self._about() != self._then:
             self._about = None
             ui.maskReportLabel.text = "" if volume is not None else _(
-                "Choose LGE, T2 or bSSFP first: the mask is drawn on its slices.")
+                "Choose LGE, bSSFP or T2 first: the mask is drawn on its slices.")
 
     def cleanup(self) -> None:
         self.ui.createMaskButton.disconnect("clicked()", self._on_create)

@@ -5,6 +5,7 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
+from deepgmm.acting import settings_read
 from deepgmm.errors import InputError
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 from deepgmm.study.words import Align
@@ -14,18 +15,15 @@ from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState, settings_of
 from DeepGMMSegmentationLib.warming import Warming
 
 _NETWORK_PER_SLICE = (Method.DEEPG, Method.DEEPSVG)
-_MIXTURES = (Method.GMM, Method.SVGMM)
 
 
 def fields_read(method: str, preset: str) -> set[str]:
-    """The fields of the state that a method reads, of those that not every method does."""
-    if method in _MIXTURES:
-        read = {"preset", "seed", "covariance", "degrees", "outlier"}
-        return read if preset == Preset.PAPER else read | {"restarts"}
-    if method in _NETWORK_PER_SLICE:
-        read = {"preset", "seed", "meanWeight", "totalVariation"}
-        return read if preset == Preset.PAPER else read | {"papillary"}
-    return {"keepMvo"} | ({"model", "adapt"} if method == Method.PRETRAINED else {"papillary"})
+    """The fields of the state that a method reads, of those that not every method does.
+
+    Automatic takes no network here: one is chosen with the method Pretrained network.
+    """
+    read = settings_read(Settings(method=method, preset=preset))
+    return {field for field, name in SETTINGS.items() if name in read}
 
 
 #: Widgets of the fields that not every method reads.

@@ -369,11 +369,10 @@ def segment_and_wait(settings=None, *, output=None, probabilities=False, uncerta
 
 def _reference_among(inputs: dict[str, Any]):
     """The volume whose grid the study takes; None where that is a sequence of volumes."""
-    from deepgmm.scene.inputs import grid_role
-    from deepgmm.study.words import Role
+    from deepgmm.study.words import Role, grid_role
 
     given = {role: inputs[role.value] for role in Role if inputs.get(role.value) is not None}
     if not given:
         return None
-    node = given[grid_role(tuple(given))]
+    node = given[grid_role(given)]
     return node if node.IsA("vtkMRMLVolumeNode") else None

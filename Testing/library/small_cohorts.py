@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
+from deepgmm.study.myops_layout import write_patient
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.training.paper_images import Cohort, Patient
 
@@ -14,6 +17,12 @@ from deepgmm.training.paper_images import Cohort, Patient
 def phantoms() -> tuple[PhantomPatient, ...]:
     """Fifteen slices that all hold the four tissues."""
     return tuple(make_patient(seed) for seed in (100, 101, 102))
+
+
+def write_myops(patients: Iterable[PhantomPatient], root: Path) -> None:
+    """Into the folders of MyoPS 2020, numbered from 101."""
+    for number, patient in enumerate(patients, 101):
+        write_patient(patient, root, number)
 
 
 @cache

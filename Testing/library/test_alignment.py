@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from functools import cache
@@ -12,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from deepgmm.errors import InputError
-from deepgmm.review.alignment_picture import write_alignment_picture
+from deepgmm.review.alignment_picture import alignment_gif, alignment_png
 from deepgmm.study.alignment import aligned, alignment_rows, find_alignment, with_alignment
 from deepgmm.study.alignment.slice_matching import peak
 from deepgmm.study.phantom import PhantomPatient, make_patient
@@ -229,26 +230,24 @@ def test_the_peak_of_a_paraboloid_is_found_between_samples() -> None:
     assert not peak(y)[2], "still rising at the border"
 
 
-def test_the_picture_shows_every_slice(tmp_path: Path) -> None:
+def test_the_picture_shows_every_slice() -> None:
     from PIL import Image
 
     study = with_moved(a_patient(), drawn(4, 2, 6))
     after = with_alignment(study, "shift")
-    write_alignment_picture(study, after, tmp_path / "picture.png")
-    with Image.open(tmp_path / "picture.png") as image:
+    with Image.open(io.BytesIO(alignment_png(study, after))) as image:
         width, height = image.size
         pixels = np.asarray(image)
     assert width > 5 * 150 and height > 5 * 150
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 
 
-def test_the_flicker_shows_before_and_after_by_turns(tmp_path: Path) -> None:
+def test_the_flicker_shows_before_and_after_by_turns() -> None:
     from PIL import Image
 
     study = with_moved(a_patient(), drawn(4, 2, 6))
     after = with_alignment(study, "shift")
-    write_alignment_picture(study, after, tmp_path / "flicker.gif")
-    with Image.open(tmp_path / "flicker.gif") as image:
+    with Image.open(io.BytesIO(alignment_gif(study, after))) as image:
         assert image.n_frames == 2 and image.info["loop"] == 0
         frames = []
         for number in range(2):

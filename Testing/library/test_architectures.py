@@ -16,7 +16,7 @@ import deepgmm.model
 from deepgmm.errors import InputError
 from deepgmm.model.architecture import NAMES, SIZED, Architecture
 from deepgmm.model.architectures import build
-from deepgmm.model.images import CHANNELS, Images
+from deepgmm.model.images import Images
 
 MONAIS = [name for name in NAMES if name not in SIZED]
 
@@ -69,7 +69,8 @@ def test_the_smallest_canvas_is_enough(a_network: nn.Module) -> None:
 
 def test_what_lies_outside_the_mask_changes_nothing(a_network: nn.Module) -> None:
     images = some_images(shape=(64, 128))
-    noisy = images.channels() + 100 * torch.rand(2, CHANNELS, 64, 128) * (1 - images.inside)
+    seen = images.channels()
+    noisy = seen + 100 * torch.rand(seen.shape) * (1 - images.inside)
     with torch.no_grad():
         found = a_network(noisy, images.inside) * images.inside
     torch.testing.assert_close(found, answers(a_network, images))
@@ -139,7 +140,7 @@ def test_the_unet_is_the_papers_in_torchs_own_words() -> None:
     for key, value in weights.items():  # scales and shifts that do something
         if "norms" in key:
             value += 0.3 * torch.randn(value.shape, generator=generator)
-    x = torch.randn((2, CHANNELS, 16, 24), generator=generator)
+    x = torch.randn((2, Architecture().inputs, 16, 24), generator=generator)
 
     def stage(x: Tensor, name: str) -> Tensor:
         x = F.conv2d(x, weights[f"{name}.convs.0.weight"], padding=1)
@@ -190,7 +191,7 @@ def test_the_number_of_weights_is_that_of_the_convolutions_and_their_norms() -> 
 
 
 def test_the_usual_inputs_are_the_channels_of_images() -> None:
-    assert Architecture().inputs == CHANNELS == some_images().channels().shape[1]
+    assert Architecture().inputs == some_images().channels().shape[1]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -234,7 +235,8 @@ def test_without_monai_one_is_told_what_to_install(name: str,
 
 def test_unetr_says_what_canvas_it_takes() -> None:
     with pytest.raises(InputError, match="at most 256 rows"):
-        build(small("unetr"))(torch.zeros(1, CHANNELS, 272, 32), torch.ones(1, 1, 272, 32))
+        build(small("unetr"))(torch.zeros(1, Architecture().inputs, 272, 32),
+                              torch.ones(1, 1, 272, 32))
 
 
 def test_names_need_no_torch_and_our_own_networks_no_monai() -> None:

@@ -14,7 +14,7 @@ from study_files import MASK, ORIGIN, POOL, RADIUS, SCAR, TRUTH, WALL, X, an_ima
 from deepgmm import InputError, read_study
 from deepgmm.cli.main import main
 from deepgmm.study.conventions import CONVENTIONS, parse_convention, parts_of
-from deepgmm.study.labelmap import geometry_of
+from deepgmm.study.grids import geometry_of
 from deepgmm.study.masks import read_mask
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.seg_nrrd import seg_nrrd_image

@@ -12,7 +12,7 @@ from dicom_files import CINE, LGE, PSIR, STIR, Examination, a_cine, a_patient, w
 
 from deepgmm import Geometry, InputError, Kind, Role, Study, read_study
 from deepgmm.cli.main import main
-from deepgmm.study.cine import image_of
+from deepgmm.study.grids import image_of
 from deepgmm.study.phantom import PhantomPatient
 from deepgmm.study.study_folder import read_study_folder
 

@@ -17,6 +17,7 @@ from study_files import MASK, SHAPE, SPACING, TRUTH, an_image, arrays, save
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
 from deepgmm.study.case_folders import Layout
+from deepgmm.study.grids import geometry_of
 from deepgmm.study.labelled import (
     LabelledCase,
     case_key,
@@ -24,7 +25,7 @@ from deepgmm.study.labelled import (
     described,
     find_labelled,
 )
-from deepgmm.study.labelmap import UNLABELLED, geometry_of
+from deepgmm.study.labelmap import UNLABELLED
 from deepgmm.study.myops_layout import write_patient as write_myops
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.seg_nrrd import seg_nrrd_image

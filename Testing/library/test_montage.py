@@ -12,13 +12,7 @@ import pytest
 from PIL import Image
 from small_results import a_result_of
 
-from deepgmm.review.montage import (
-    _heat_colours,
-    _legend,
-    _marked_slices,
-    montage_png,
-    write_montage,
-)
+from deepgmm.review.montage import _heat_colours, _legend, _marked_slices, montage_png
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
 
@@ -142,11 +136,6 @@ def test_odd_studies_are_drawn_all_the_same() -> None:
     empty = a_result_of(slices=1, excluded={0: "no LV mask"})
     empty.study.mask[:] = False
     assert montage_png(empty).startswith(b"\x89PNG")
-
-
-def test_it_is_written_as_a_png(tmp_path) -> None:
-    write_montage(a_result_of(), tmp_path / "o.png")
-    assert Image.open(tmp_path / "o.png").format == "PNG"
 
 
 def test_drawing_needs_no_matplotlib_but_its_type() -> None:

@@ -12,17 +12,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from small_cohorts import a_cohort, phantoms
+from small_cohorts import a_cohort, phantoms, write_myops
 
 from deepgmm.cli.main import main
 from deepgmm.errors import Cancelled
 from deepgmm.model.images import read
 from deepgmm.model.learning import Objective, losses
-from deepgmm.review.metrics import FOUR_TISSUES
 from deepgmm.settings import Device
 from deepgmm.study.files import case_key
-from deepgmm.study.myops_layout import write_patients
 from deepgmm.study.phantom import make_patient, write_patient
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.paper_fits import Components, fit_mixtures, named, rearranged
 from deepgmm.training.paper_images import PaperImage, known_means
 from deepgmm.training.paper_tables import Protocol
@@ -35,7 +34,7 @@ SMALL = replace(Protocol(device=Device.CPU).quick(), training_steps=2)
 
 @pytest.fixture
 def a_data_set(tmp_path: Path) -> Path:
-    write_patients(phantoms(), tmp_path / "data")
+    write_myops(phantoms(), tmp_path / "data")
     return tmp_path / "data"
 
 
@@ -166,7 +165,7 @@ def test_a_shared_network_answers_an_image_the_same_beside_others() -> None:
 def both_tables(tmp_path_factory) -> tuple[str, dict]:
     """What a trial on three phantom patients prints, and its report."""
     folder = tmp_path_factory.mktemp("tables")
-    write_patients(phantoms(), folder / "data")
+    write_myops(phantoms(), folder / "data")
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
         assert run(folder / "data", "--quick", "--test", "102", "--training-steps", 2, "--device",
@@ -270,14 +269,14 @@ def test_cases_without_truth_or_a_sequence_are_named(tmp_path: Path, capsys) -> 
 
 def test_two_patients_with_such_slices_are_needed(tmp_path: Path, capsys) -> None:
     healthy = make_patient(100, patient_set="healthy", slices=1)
-    write_patients([phantoms()[0], healthy], tmp_path)
+    write_myops([phantoms()[0], healthy], tmp_path)
     assert run(tmp_path) == 2
     assert "1 of 2 cases has a slice that holds blood, myocardium, edema and scar" \
         in capsys.readouterr().err
 
 
 def test_too_few_images_for_mu_data_are_seen_before_any_fit(tmp_path: Path, capsys) -> None:
-    write_patients(phantoms()[:2], tmp_path)
+    write_myops(phantoms()[:2], tmp_path)
     assert run(tmp_path) == 2
     said = capsys.readouterr()
     assert "mu_data needs 10 labelled images" in said.err and "have 5 slices" in said.err

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 from small_results import OBLIQUE, a_result_of
 
 from deepgmm.errors import InputError
-from deepgmm.review.outputs import check_outputs, write_outputs
+from deepgmm.review.outputs import write_outputs
 from deepgmm.review.report import report
 from deepgmm.study.labelmap import read_labels
 from deepgmm.study.study import Geometry
@@ -229,13 +229,6 @@ def test_one_bad_place_and_nothing_is_written(a_result, everything, tmp_path: Pa
     with pytest.raises(InputError, match="report.*folder does not exist"):
         write_outputs(a_result, **everything)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_places_can_be_tried_before_the_work(tmp_path: Path) -> None:
-    check_outputs(tmp_path / "a.seg.nrrd", None)
-    assert list(tmp_path.iterdir()) == []
-    with pytest.raises(InputError, match="folder does not exist"):
-        check_outputs(tmp_path / "none" / "a.png")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are a thing of Unix")

@@ -8,20 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from small_cohorts import a_cohort, a_cohort_of, phantoms
+from small_cohorts import a_cohort, a_cohort_of, phantoms, write_myops
 
 from deepgmm.errors import InputError
 from deepgmm.identify.contrast import contrast_prior
-from deepgmm.review.metrics import FOUR_TISSUES
-from deepgmm.study.myops_layout import write_patients
 from deepgmm.study.normalisation import normalise
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training import paper_tables
 from deepgmm.training.paper_images import Cohort, PaperImage, known_means, read_cohort, split
 
 
 @pytest.fixture
 def a_data_set(tmp_path: Path) -> Path:
-    write_patients(phantoms(), tmp_path)
+    write_myops(phantoms(), tmp_path)
     return tmp_path
 
 

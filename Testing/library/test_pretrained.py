@@ -15,12 +15,12 @@ from deepgmm import InputError, Settings, segment
 from deepgmm.methods import Problem, pretrained
 from deepgmm.methods.network_input import images_of, logits_of
 from deepgmm.model.architectures import build
-from deepgmm.review.metrics import FOUR_TISSUES, dice, mean_of
+from deepgmm.review.metrics import dice, mean_of
 from deepgmm.segment import prepared, segment_many
 from deepgmm.study.files import case_key, sha256
 from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Geometry, Study
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 from deepgmm.weights.folder import load_network, save_network
 from deepgmm.weights.shelf import find
 

@@ -223,6 +223,12 @@ def test_obstruction_joins_the_scar_or_gets_its_own_label() -> None:
     assert not (joined.labels == Tissue.MVO).any()
 
 
+@pytest.mark.parametrize("method", [Method.MAP, Method.PRETRAINED])
+def test_scar_is_sought_beside_blood_alone(a_patient: PhantomPatient, method: Method) -> None:
+    result = segment(a_patient.study, Settings(method=method, tissues=["blood", "scar"]))
+    assert set(np.unique(result.labels)) <= {0, Tissue.BLOOD, Tissue.SCAR}
+
+
 def test_the_paper_preset_follows_the_paper(a_patient: PhantomPatient,
                                             monkeypatch: pytest.MonkeyPatch) -> None:
     """The baseline runs as published; a small crop keeps the test quick."""

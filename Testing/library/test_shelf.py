@@ -224,23 +224,3 @@ def test_a_removal_that_fails_leaves_the_network(a_shelf: Path, a_folder: Path,
     with pytest.raises(InputError, match="place on the shelf cannot be written"):
         remove_model("small")
     assert contents(a_shelf) == before and [p.name for p in a_shelf.iterdir()] == ["small"]
-
-
-@pytest.mark.parametrize(("system", "given", "place"), [
-    ("linux", {"XDG_DATA_HOME": "data"}, "data/deepgmm/models"),
-    ("linux", {}, "home/.local/share/deepgmm/models"),
-    ("darwin", {}, "home/Library/Application Support/deepgmm/models"),
-    ("win32", {"LOCALAPPDATA": "local"}, "local/deepgmm/models"),
-])
-def test_the_users_networks_lie_where_the_system_keeps_data(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str, given: dict,
-        place: str) -> None:
-    from deepgmm.weights.shelf import own_folder
-
-    for name in ("DEEPGMM_MODELS", "XDG_DATA_HOME", "LOCALAPPDATA"):
-        monkeypatch.delenv(name, raising=False)
-    for name, folder in given.items():
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
-    monkeypatch.setattr(sys, "platform", system)
-    assert own_folder() == tmp_path / place

@@ -202,7 +202,8 @@ def test_without_the_extra_the_packages_are_named(cases, tmp_path, capsys, monke
     monkeypatch.setitem(sys.modules, "lightning_fabric", None)
     assert run("train", cases, "-o", tmp_path / "net") == 2
     said = capsys.readouterr().err
-    assert "-m pip install 'monai>=1.3' 'lightning-fabric>=2.2' 'tensorboardX>=2.6'" in said
+    assert ("-m pip install 'monai>=1.5' 'einops>=0.7' 'lightning-fabric>=2.2' 'tensorboardX>=2.6'"
+            in said)
     assert not (tmp_path / "net").exists()
 
 

@@ -58,9 +58,9 @@ def test_nothing_is_missing_from_a_whole_patient(a_complete_panel, a_library) ->
     assert a_library.reference(a_complete_panel.state) is a_complete_panel.state.lge
 
 
-def test_the_grid_is_lges_else_t2s(a_complete_panel, a_library, a_patient_in_the_scene) -> None:
+def test_the_grid_is_lges_else_bssfps(a_complete_panel, a_library, a_patient_in_the_scene) -> None:
     a_complete_panel.ui.lgeSelector.setCurrentNode(None)
-    assert a_library.reference(a_complete_panel.state) is a_patient_in_the_scene.t2
+    assert a_library.reference(a_complete_panel.state) is a_patient_in_the_scene.bssfp
 
 
 # What is wrong is said at once

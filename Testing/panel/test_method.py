@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -19,9 +20,9 @@ from DeepGMMSegmentationLib.warming import Warming
 from standins import dialogs
 from worker_by_hand import CPU_ONLY
 
-from deepgmm import segment
+from deepgmm.acting import ACTS_ON
+from deepgmm.cli.idle import idle_options
 from deepgmm.settings import Device, Method, Preset, Settings
-from deepgmm.study.phantom import make_patient
 from deepgmm.weights.shelf import SHIPPED, VARIABLE
 
 GPU = {**CPU_ONLY, "devices": [*CPU_ONLY["devices"],
@@ -81,31 +82,19 @@ def test_what_a_method_does_not_read_is_grey(a_panel, method: Method) -> None:
         assert getattr(a_panel.ui, name).enabled
 
 
-OTHER = {"seed": 7, "restarts": 2, "covariance": "full", "papillary": "wall", "degrees": 4.0,
-         "outlier": 0.05, "mean_weight": 3.0, "total_variation": 0.2}
+def test_what_may_be_grey_is_what_does_not_act_on_every_method() -> None:
+    assert {SETTINGS[field] for field in _WIDGETS} == ACTS_ON.keys()
 
 
-@pytest.mark.parametrize("method, preset, telling", [
-    ("map", "fast", ["papillary"]),
-    ("gmm", "fast", ["seed", "restarts", "covariance", "degrees", "outlier"]),
-    ("gmm", "paper", ["seed", "covariance", "degrees", "outlier"]),
-    ("pretrained", "fast", []), ("deepsvg", "fast", [])])
-def test_what_is_grey_changes_no_result_and_what_is_not_does(
-        method: str, preset: str, telling: list[str]) -> None:
-    """Networks take long: what they read is not tried."""
-    study = make_patient(seed=100, slices=1).study
-    named = {setting: field for field, setting in SETTINGS.items()}
-    read = fields_read(method, preset)
-
-    def posterior(**more):
-        return segment(study, Settings(**{"method": method, "preset": preset} | more)).posterior
-
-    plain = posterior()
-    unread = {name: value for name, value in OTHER.items() if named[name] not in read}
-    assert (posterior(**unread) == plain).all()
-    assert set(telling) <= OTHER.keys() - unread.keys()
-    for name in telling:
-        assert (posterior(**{name: OTHER[name]}) != plain).any(), name
+@pytest.mark.parametrize("method, preset", list(itertools.product(Method, Preset)))
+def test_what_is_not_grey_is_what_the_command_line_does_not_warn_of(
+        method: Method, preset: Preset) -> None:
+    read = {SETTINGS[field] for field in fields_read(method.value, preset.value)}
+    for name, value in {"seed": 7, "restarts": 2, "papillary": "wall", "adapt": 3,
+                        "covariance": "full", "mean_weight": 3.0}.items():
+        said = idle_options(Settings(method=method, preset=preset, **{name: value}))
+        warned = any(line.startswith(f"--{name.replace('_', '-')} ") for line in said)
+        assert warned == (name not in read), name
 
 
 def test_a_network_chosen_earlier_has_no_part_in_another_method(a_panel) -> None:

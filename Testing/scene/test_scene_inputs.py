@@ -50,18 +50,19 @@ def test_a_mask_cropped_as_slicer_crops_it_lies_where_it_was_drawn(a_scene, a_he
     assert not [w for w in study.warnings if "resampled" in w]
 
 
-def test_the_grid_is_lges_else_t2s(a_scene, a_heart) -> None:
+def test_the_grid_is_lges_else_bssfps(a_scene, a_heart) -> None:
     finer = Geometry((1.0, 1.0, 8.0), HERE.origin, HERE.direction)
     lge = a_scene.volume(a_heart.sequences[Role.LGE].values, HERE)
-    t2 = a_scene.volume(a_heart.sequences[Role.T2].values, finer)
-    bssfp = a_scene.volume(a_heart.sequences[Role.BSSFP].values, HERE)
+    t2 = a_scene.volume(a_heart.sequences[Role.T2].values, HERE)
+    bssfp = a_scene.volume(a_heart.sequences[Role.BSSFP].values, finer)
     mask = a_scene.segmentation(HERE, LV=a_heart.mask)
 
     def spacing(**nodes):
         return study_from_nodes(**nodes, mask=mask, kinds=KINDS).geometry.spacing
 
-    assert spacing(lge=lge, t2=t2) == pytest.approx(HERE.spacing)
+    assert spacing(lge=lge, bssfp=bssfp) == pytest.approx(HERE.spacing)
     assert spacing(bssfp=bssfp, t2=t2) == pytest.approx(finer.spacing)
+    assert spacing(t2=t2) == pytest.approx(HERE.spacing)
 
 
 def test_several_segments_are_taken_together(a_scene, a_heart) -> None:

@@ -12,7 +12,7 @@ from deepgmm.errors import InputError
 from deepgmm.scene.inputs import study_from_nodes
 from deepgmm.scene.outputs import write_result
 from deepgmm.scene.segments import our_segments
-from deepgmm.study.cine import image_of
+from deepgmm.study.grids import image_of
 from deepgmm.study.study import Geometry, Study
 from deepgmm.study.words import Role
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.identify.obstruction import obstructions
 from deepgmm.identify.physics import check_physics
+from deepgmm.progress import Progress, silent
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Method, Preset, Settings
 from deepgmm.study.checks import check_study
@@ -29,12 +30,8 @@ if TYPE_CHECKING:
 LEAST_AGREEMENT = 0.9
 
 
-def _silent(fraction: float, stage: str) -> None:
-    pass
-
-
 def segment(study: Study, settings: Settings | None = None, *,
-            progress: Callable[[float, str], None] = _silent) -> Result:
+            progress: Progress = silent) -> Result:
     """Split the LV mask of a study into tissues, without truth.
 
     Parameters
@@ -64,7 +61,7 @@ def segment(study: Study, settings: Settings | None = None, *,
 
 def segment_many(studies: Iterable[Study], settings: Settings | None = None, *,
                  slices_at_once: int | None = None,
-                 progress: Callable[[float, str], None] = _silent) -> Iterator[Result]:
+                 progress: Progress = silent) -> Iterator[Result]:
     """Segment many studies, several in one batch; each as `segment` would alone.
 
     Studies that follow each other with the same sequences, kinds and tissues are fitted
@@ -125,7 +122,7 @@ def prepared(study: Study, settings: Settings) -> Case:
     return Case(study, slices, tissues, prior, settings)
 
 
-def _fitted(cases: list[Case], progress: Callable[[float, str], None]) -> Iterator[Result]:
+def _fitted(cases: list[Case], progress: Progress) -> Iterator[Result]:
     from deepgmm.methods import run_method
 
     if not cases:
@@ -203,7 +200,8 @@ def _result(case: Case, outcome: Outcome) -> Result:
     winner = probabilities.transpose(0, 2, 3, 1)[case.mask].argmax(1)
     painted[case.mask] = np.asarray(tissues)[winner]
     labels[list(slices)] = painted
-    if Role.LGE in study.sequences and Tissue.SCAR in tissues and case.geometric:
+    infarct = {Tissue.MYOCARDIUM, Tissue.SCAR} <= set(tissues)
+    if Role.LGE in study.sequences and infarct and case.geometric:
         _mark_obstruction(case, outcome, labels)
     scale = outcome.scale
     fits = [

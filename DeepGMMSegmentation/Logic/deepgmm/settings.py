@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeVar
 
 from deepgmm.errors import InputError
+
+AnyEnum = TypeVar("AnyEnum", bound=Enum)
 
 
 class Method(str, Enum):
@@ -47,7 +50,8 @@ class Papillary(str, Enum):
 
 @dataclass
 class Settings:
-    """Settings of one segmentation. Field types are those Slicer's `parameterPack` takes.
+    """Settings of one segmentation. Field types are those Slicer's `parameterPack` takes. Which
+    of them act on which method and preset: `deepgmm.acting`.
 
     Attributes
     ----------
@@ -64,7 +68,7 @@ class Settings:
     restarts : starts of a randomly started fit, of which the best NLL is kept.
     degrees : degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.
     outlier : share of an outlier class in gmm and svgmm; 0 for none.
-    papillary : count papillary muscle as pool (blood) or as wall (myocardium); `map` only.
+    papillary : count papillary muscle as pool (blood) or as wall (myocardium).
     keep_mvo : report microvascular obstruction as label 5 instead of counting it as scar.
     bias_degree : degree of the polynomials of a coil's shading, taken out before the fit; 0 for
         no such correction.
@@ -96,12 +100,7 @@ class Settings:
         InputError : naming the setting and what it may be.
         """
         for name, kind in _ENUMERATIONS.items():
-            value = getattr(self, name)
-            try:
-                setattr(self, name, kind(value.lower() if type(value) is str else value))
-            except ValueError:
-                known = ", ".join(choice.value for choice in kind)
-                raise InputError(f"{name} is {value!r}: choose from {known}") from None
+            setattr(self, name, chosen(name, getattr(self, name), kind))
         for name in ("seed", "restarts", "bias_degree", "adapt"):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < 0:
@@ -115,8 +114,27 @@ class Settings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for provenance."""
-        return {name: value.value if isinstance(value, Enum) else value
-                for name, value in asdict(self).items()}
+        return plain(asdict(self))
+
+
+def chosen(name: str, value: Any, choices: type[AnyEnum]) -> AnyEnum:
+    """A setting's word as what it stands for.
+
+    Raises
+    ------
+    InputError : naming the setting and what it may be.
+    """
+    try:
+        return choices(value.lower() if type(value) is str else value)
+    except ValueError:
+        known = ", ".join(choice.value for choice in choices)
+        raise InputError(f"{name} is {value!r}: choose from {known}") from None
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by name, enumerations as their words."""
+    return {name: value.value if isinstance(value, Enum) else value
+            for name, value in values.items()}
 
 
 _ENUMERATIONS: dict[str, type[Enum]] = {

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepgmm.errors import InputError
+from deepgmm.progress import Progress, silent
 
-Progress = Callable[[float, str], None]
+if TYPE_CHECKING:
+    from deepgmm.study.words import Kind, Role
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout as JSON.")]
@@ -21,13 +23,8 @@ Log = Annotated[Path | None, typer.Option(
     "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
     "the user's state folder. Holds no paths of your files.")]
 
-#: Endings that each output may have.
-SUFFIXES: dict[str, tuple[str, ...]] = {
-    "segmentation": (".seg.nrrd",),
-    "labelmap": (".nii.gz", ".nii", ".nrrd", ".mha"),
-    "probabilities": (".nii.gz", ".nii"),
-    "montage": (".png",),
-    "report": (".json",),
+#: How the file name of an output may end that `review.outputs` does not know.
+_SUFFIXES: dict[str, tuple[str, ...]] = {
     "alignment picture": (".png", ".gif"),
     "contrast priors": (".json",),
 }
@@ -42,17 +39,19 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
         A wrong ending, a folder that is not there or cannot be written to, one file asked for
         twice, or an output that is an input.
     """
+    from deepgmm.review.outputs import SUFFIXES
     from deepgmm.study.files import Outputs, suffix_of
 
+    suffixes = SUFFIXES | _SUFFIXES
     sources = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
     places = Outputs()
     try:
         for what, path in outputs.items():
             if path is None:
                 continue
-            if suffix_of(path) not in SUFFIXES[what]:
+            if suffix_of(path) not in suffixes[what]:
                 raise InputError(f"the file name of the {what} must end with "
-                                 + " or ".join(SUFFIXES[what]) + _hint(what, path))
+                                 + " or ".join(suffixes[what]) + _hint(what, path))
             # Hard links and letter case can make two names one file.
             same = next((name for source, name in sources.items()
                          if os.path.realpath(path) == source or _same_file(path, source)), None)
@@ -65,9 +64,9 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
 
 
 def _hint(what: str, path: Path) -> str:
-    from deepgmm.study.files import suffix_of
+    from deepgmm.study.files import IMAGE_SUFFIXES, suffix_of
 
-    if what == "segmentation" and suffix_of(path) in SUFFIXES["labelmap"]:
+    if what == "segmentation" and suffix_of(path) in IMAGE_SUFFIXES:
         return "; use --labelmap for a plain label image"
     return ""
 
@@ -83,7 +82,7 @@ def _same_file(one: Path, other: str) -> bool:
 def progress_bar(quiet: bool) -> Iterator[Progress]:
     """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
     if quiet or not sys.stderr.isatty():
-        yield lambda fraction, stage: None
+        yield silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -116,6 +115,28 @@ def hushed() -> Iterator[None]:
             os.dup2(copy, stream)
             os.close(copy)
         os.close(nowhere)
+
+
+def kinds_said(lge: str, t2: str) -> dict[Role, Kind]:
+    """What --lge-kind and --t2-kind say; nothing of a sequence whose kind is to be found.
+
+    Raises
+    ------
+    InputError
+        No such kind.
+    """
+    from deepgmm.study.kinds import parse_kind
+    from deepgmm.study.words import Role
+
+    said = {role: parse_kind(role, word) for role, word in ((Role.LGE, lge), (Role.T2, t2))}
+    return {role: kind for role, kind in said.items() if kind is not None}
+
+
+def check_priors(path: str | Path | None) -> None:
+    """See that the file given to --priors is there, if one was."""
+    if path and not Path(path).is_file():
+        raise InputError("the contrast priors file does not exist: check the path given "
+                         "to --priors")
 
 
 def warn(texts: list[str]) -> None:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, hushed, make_folder, progress_bar, warn
+from deepgmm.cli.common import Log, Quiet, hushed, kinds_said, make_folder, progress_bar, warn
 from deepgmm.errors import InputError
+from deepgmm.progress import share_of
 
 if TYPE_CHECKING:
     from deepgmm.study.dicom.choice import Entry
@@ -59,22 +60,20 @@ def import_folder(
         deepgmm segment --study patient --mask lv.nii.gz -o out.seg.nrrd
     """
     from deepgmm.study.dicom.examination import read_examination
-    from deepgmm.study.kinds import parse_kind
     from deepgmm.study.phases import parse_phase
     from deepgmm.study.words import Role
 
     parse_phase(phase)
     if output is not None and not force:
         _refuse_to_mix(output)
-    kinds = {Role.LGE: parse_kind(Role.LGE, lge_kind), Role.T2: parse_kind(Role.T2, t2_kind)}
+    kinds = kinds_said(lge_kind, t2_kind)
     said: dict[str, Any] = {}
     with progress_bar(quiet) as progress:
         found = read_examination(
             folder, series={Role.BSSFP: bssfp, Role.LGE: lge, Role.T2: t2}, kinds=kinds,
-            progress=lambda fraction, stage: progress(0.7 * fraction, stage))
+            progress=share_of(progress, 0, 0.7))
         if output is not None and not found.choice.problem:
-            said = _write(found, output, phase, identified, lambda fraction, stage: progress(
-                0.7 + 0.3 * fraction, stage))
+            said = _write(found, output, phase, identified, share_of(progress, 0.7, 0.3))
     if not quiet:
         show(found)
         _say_phase(said)

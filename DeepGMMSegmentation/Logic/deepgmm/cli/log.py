@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
 import tempfile
 import time
 import traceback
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from deepgmm import __version__
 from deepgmm.errors import short_frames, without_paths
+from deepgmm.user_folders import Purpose, user_folder
 
 #: A log that has grown beyond this is begun anew.
 _LARGEST = 1_000_000
@@ -45,15 +45,8 @@ _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
 
 
 def default_log() -> Path:
-    """Where the log is unless --log says otherwise: the user's state folder."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Logs"
-    else:
-        base = Path(os.environ.get("XDG_STATE_HOME") or home / ".local" / "state")
-    return base / "deepgmm" / "deepgmm.log"
+    """Where the log is unless --log says otherwise."""
+    return user_folder(Purpose.LOGS) / "deepgmm.log"
 
 
 def log_error(error: BaseException, arguments: list[str]) -> str:

@@ -6,18 +6,26 @@ import json as json_format
 import os
 import shutil
 import tempfile
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepgmm.cli.common import Log, Quiet, make_folder, progress_bar
-from deepgmm.cli.words import Layout, PatientSet
 from deepgmm.errors import InputError
+from deepgmm.study.words import PatientSet
 
 if TYPE_CHECKING:
     from deepgmm.study.phantom import PhantomPatient
     from deepgmm.study.words import Kind, Role
+
+
+class Layout(str, Enum):
+    """How phantom patients lie in their folder."""
+
+    PLAIN = "plain"
+    MYOPS = "myops"
 
 
 def phantom(
@@ -64,7 +72,7 @@ def phantom(
 
         for number in range(patients):
             progress(number / patients, f"patient {number + 1} of {patients}")
-            made = make_patient(seed + number, patient_set=patient_set.value,
+            made = make_patient(seed + number, patient_set=patient_set,
                                 difficulty=difficulty, slices=slices, kinds=kinds)
             _publish(made, output, layout)
     if not quiet:

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, check_places, hushed, progress_bar, table, warn
+from deepgmm.cli.common import (
+    Log,
+    Quiet,
+    check_places,
+    hushed,
+    kinds_said,
+    progress_bar,
+    table,
+    warn,
+)
+from deepgmm.progress import share_of
 
 
 def priors(
@@ -41,20 +51,16 @@ def priors(
         deepgmm priors train -o mu_data.json --cases 10
     """
     from deepgmm.identify.estimate import priors_of_cases, write_priors
-    from deepgmm.study.kinds import parse_kind
     from deepgmm.study.labelled import choose_labelled, described, find_labelled
-    from deepgmm.study.words import Role
 
-    said = {Role.LGE: parse_kind(Role.LGE, lge_kind), Role.T2: parse_kind(Role.T2, t2_kind)}
+    kinds = kinds_said(lge_kind, t2_kind)
     check_places({"contrast priors": output}, _descriptions(folder, output))
     with progress_bar(quiet) as progress:
         found = find_labelled(
-            folder, kinds={role: kind for role, kind in said.items() if kind is not None},
-            around=hushed, progress=lambda fraction, stage: progress(0.6 * fraction, stage))
+            folder, kinds=kinds, around=hushed, progress=share_of(progress, 0, 0.6))
         chosen = choose_labelled(found, cases, seed)
         content, remarks = priors_of_cases(
-            chosen, identified=identified,
-            progress=lambda fraction, stage: progress(0.6 + 0.4 * fraction, stage))
+            chosen, identified=identified, progress=share_of(progress, 0.6, 0.4))
     older = output.exists()
     write_priors(content, output)
     if not quiet:

@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.acting import idle_options
-from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
+from deepgmm.cli.common import (
+    AsJson,
+    Log,
+    Quiet,
+    check_places,
+    check_priors,
+    hushed,
+    progress_bar,
+    table,
+    warn,
+)
+from deepgmm.cli.idle import idle_options
 from deepgmm.errors import InputError
+from deepgmm.progress import share_of
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 from deepgmm.study.words import Align
 
@@ -221,11 +232,9 @@ def run(job: Job, *, quiet: bool) -> Result:
         Nothing has been written then.
     """
     sources = {_TITLES[name]: path for name, path in job.inputs.items()}
+    check_priors(job.settings.priors)
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
-        if not Path(job.settings.priors).is_file():
-            raise InputError("the contrast priors file does not exist: check the path given "
-                             "to --priors")
     if job.study is not None and job.study.is_dir():
         sources |= {f"study's {file.name}": file for file in job.study.iterdir()}
     check_places(job.files, sources)
@@ -245,7 +254,7 @@ def run(job: Job, *, quiet: bool) -> Result:
 
         loaded = time.perf_counter()
         result = fit(study, job.settings,
-                     progress=lambda fraction, stage: progress(0.05 + 0.85 * fraction, stage))
+                     progress=share_of(progress, 0.05, 0.85))
         if checked is not None:
             study = checked.result()
             result.provenance |= study.provenance

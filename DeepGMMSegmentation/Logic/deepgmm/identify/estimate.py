@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.identify.contrast import prior_name, shipped_prior
+from deepgmm.identify.contrast import FIELDS, prior_name, shipped_prior
+from deepgmm.progress import Progress, silent
 from deepgmm.study.files import write_whole
 from deepgmm.study.labelled import LabelledCase
 from deepgmm.study.normalisation import normalise
@@ -38,7 +39,6 @@ LEAST_SPREAD = 0.15
 LEAST_STRAY = {Tissue.BLOOD: 0.12, Tissue.MYOCARDIUM: 0.12, Tissue.EDEMA: 0.3, Tissue.SCAR: 0.3}
 
 Numbers = tuple[float, float, float]
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def summary(tissue: Tissue, seen: Iterable[Contrast]) -> Numbers:
 
 def rounded(numbers: Numbers) -> dict[str, float]:
     """A tissue's row in a file of priors."""
-    return {name: round(number, 2) for name, number in zip(("mean", "sd", "mean_sd"), numbers)}
+    return {name: round(number, 2) for name, number in zip(FIELDS, numbers)}
 
 
 def entry(name: str, source: str, rows: dict[Tissue, dict[str, float]]) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def estimate(studies: Iterable[tuple[Study, npt.NDArray[np.uint8]]]) -> Estimate
 
 
 def priors_of_cases(cases: Sequence[LabelledCase], *, identified: bool = False,
-                    progress: Progress = lambda fraction, stage: None
+                    progress: Progress = silent
                     ) -> tuple[dict[str, Any], list[str]]:
     """What a file of contrast priors holds, and what a user must know about it.
 

@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from deepgmm.jobs.codec import decode_result, decode_study, encode_result, encode_study
 from deepgmm.jobs.protocol import Arrays, Header
+from deepgmm.progress import Progress
 from deepgmm.result import Result
 from deepgmm.settings import Settings
 from deepgmm.study.study import Study
 from deepgmm.study.words import Align, Role
 
-Progress = Callable[[float, str], None]
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
 _LOCKED = "locked_labels"

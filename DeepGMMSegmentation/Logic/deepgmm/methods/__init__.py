@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from deepgmm.acting import method_run
 from deepgmm.methods.anchored import fit_map
 from deepgmm.methods.bias import without_shading
 from deepgmm.methods.mixtures import fit_gmm, fit_svgmm
 from deepgmm.methods.networks import fit_deepg, fit_deepsvg
 from deepgmm.methods.pretrained import fit_pretrained
 from deepgmm.methods.problem import Case, Outcome, Problem, pack_outcomes
-from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.fit import Fit
+from deepgmm.progress import Progress
 from deepgmm.settings import Method
 
 __all__ = ["METHODS", "Case", "Outcome", "Problem", "run_method"]
@@ -34,9 +36,7 @@ def run_method(cases: Sequence[Case], progress: Progress) -> Iterator[Outcome]:
     Any shading is taken out of each first, where the settings ask for it. The fit is made at
     once; the outcomes, one a case, when they are asked for.
     """
-    name = cases[0].settings.method
-    if name is Method.AUTO:
-        name = Method.PRETRAINED if cases[0].settings.model else Method.MAP
+    name = method_run(cases[0].settings)
     clear = [without_shading(case) for case in cases]
     problem = Problem(tuple(c.case for c in clear))
     fit = METHODS[name](problem, progress)

@@ -19,7 +19,8 @@ from deepgmm.methods.mixtures import fit_plain_map
 from deepgmm.methods.problem import Problem
 from deepgmm.model.anchored import AnchoredOptions, fit_anchored
 from deepgmm.model.devices import few_threads
-from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.fit import Fit
+from deepgmm.progress import Progress
 from deepgmm.settings import Papillary
 from deepgmm.study.words import Role, Tissue
 

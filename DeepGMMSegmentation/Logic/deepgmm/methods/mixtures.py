@@ -8,9 +8,10 @@ from deepgmm.errors import InputError
 from deepgmm.methods.problem import Problem, name_components
 from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
-from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.fit import Fit
 from deepgmm.model.starts import several_starts
 from deepgmm.model.tails import Tails
+from deepgmm.progress import Progress
 from deepgmm.settings import Preset
 
 #: Pixels; a class with less is taken for absent.

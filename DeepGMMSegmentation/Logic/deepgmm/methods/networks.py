@@ -14,9 +14,10 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
 from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
-from deepgmm.model.fit import Fit, Progress
-from deepgmm.model.mixture import m_step
+from deepgmm.model.fit import Fit
+from deepgmm.model.mixture import m_step, pixel_weights
 from deepgmm.model.unet import UNetShape
+from deepgmm.progress import Progress, share_of
 from deepgmm.settings import Preset
 
 
@@ -65,7 +66,7 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     if s.preset is Preset.PAPER:
         return fit_paper(problem, progress, spatial=spatial)
     plan = PLANS[s.preset]
-    warm = fit_map(problem, _part(progress, 0.0, 0.3))
+    warm = fit_map(problem, share_of(progress, 0.0, 0.3))
     options = DeepOptions(
         spatial=spatial, shape=plan.shape, learning_rate=plan.learning_rate,
         patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation)
@@ -79,16 +80,11 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
         w = settled(problem, w, present, settling)
         share = 0.7 / len(rounds)
         fit = _corrected(problem, w, present, replace(options, steps=steps),
-                         _part(progress, 0.3 + number * share, share))
+                         share_of(progress, 0.3 + number * share, share))
         assert fit.responsibilities is not None  # a network has them
         w = fit.responsibilities
         fits.append(fit)
     return _one_after_the_other(warm, fits)
-
-
-def _part(progress: Progress, start: float, share: float) -> Progress:
-    """The progress of a part of the work."""
-    return lambda fraction, stage: progress(start + share * fraction, stage)
 
 
 def _present(problem: Problem, warm: Fit) -> torch.Tensor:
@@ -125,7 +121,7 @@ def settled(problem: Problem, w: torch.Tensor, present: torch.Tensor,
     w = w.to(problem.dtype).clamp_min(1e-6) * present * problem.batch.valid[..., None]
     w = w / w.sum(2, keepdim=True).clamp_min(1e-12)
     start = m_step(problem.batch, w, floor=1e-4)
-    start.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+    start.log_weights = pixel_weights(w)
     with few_threads(problem.batch.valid.numel()):
         return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
                       max_iterations=steps).posterior

@@ -9,8 +9,9 @@ import torch
 from deepgmm.methods.problem import Case, Problem, name_components
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
-from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import Mixture
+from deepgmm.progress import Progress
 from deepgmm.study.normalisation import Scale
 
 CROP = 160

@@ -26,13 +26,14 @@ from torch import Tensor
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import smoothed
-from deepgmm.model.fit import Fit, Progress, silent
+from deepgmm.model.fit import Fit
 from deepgmm.model.gain import gain_energy, slice_gain, without_gain
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
 from deepgmm.model.pool import blend_density, pool_density
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
+from deepgmm.progress import Progress, silent
 
 #: A study whose posterior changes less than this a round, or that has run so many rounds, keeps
 #: its geometry (relative depth, what lies beside the pool); from there F never rises.

@@ -9,15 +9,17 @@ from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.descent import Networks, Patience, descend
-from deepgmm.model.fit import Fit, Progress, silent
+from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import (
     Mixture,
     log_joint,
     m_step,
     negative_log_likelihood,
+    pixel_weights,
     posterior,
 )
 from deepgmm.model.unet import SliceUNet, UNetShape
+from deepgmm.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def objective(batch: PixelBatch, w: Tensor, options: DeepOptions,
         mixture = Mixture(*(t.detach() for t in
                             (mixture.log_weights, mixture.means, mixture.covariances)))
     if options.spatial:
-        mixture.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+        mixture.log_weights = pixel_weights(w)
     nll = -batch.mean(torch.logsumexp(log_joint(batch, mixture), dim=2))
     loss = nll
     if options.mean_weight > 0 and mean_target is not None:
@@ -145,7 +147,7 @@ def _read_off(batch: PixelBatch, end: Patience, options: DeepOptions) -> Fit:
     with torch.no_grad():
         mixture = m_step(batch, end.w, floor=options.floor)
         if options.spatial:
-            mixture.log_weights = end.w.clamp_min(torch.finfo(end.w.dtype).tiny).log()
+            mixture.log_weights = pixel_weights(end.w)
         labels = end.w if options.label_by_network else posterior(batch, mixture)
         nll = negative_log_likelihood(batch, mixture)
     traces = [trace[: n + 1] for trace, n in

@@ -16,8 +16,8 @@ from torch.optim.adamw import adamw
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.em import LEAVING
-from deepgmm.model.fit import Progress, silent
 from deepgmm.model.unet import SliceUNet
+from deepgmm.progress import Progress, silent
 
 #: Steps between two looks at who still runs, where looking means waiting for the device.
 LOOKS = 10

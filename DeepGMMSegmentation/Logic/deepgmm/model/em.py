@@ -9,10 +9,11 @@ from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.devices import few_threads
-from deepgmm.model.fit import Fit, Progress, silent
-from deepgmm.model.mixture import Mixture, Moments, e_step, m_step
+from deepgmm.model.fit import Fit
+from deepgmm.model.mixture import Mixture, Moments, e_step, m_step, pixel_weights
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.tails import Tails
+from deepgmm.progress import Progress, share_of, silent
 
 #: Slices fitted together on a CPU: what one iteration touches then stays in its cache.
 TOGETHER = 48
@@ -80,7 +81,7 @@ def fit_em(
         first = mixture.select(group, part.valid.shape[1])
         with few_threads(part.valid.numel()):
             run = _settle(part, first, steps, tolerance, max_iterations,
-                          _share(progress, number, len(groups)))
+                          share_of(progress, number / len(groups), 1 / len(groups)))
             nll[group], w = steps.labels(part, run.mixture)
         mixture.write(group, run.mixture)
         labels[group, :w.shape[1]] = w
@@ -109,10 +110,6 @@ def _groups(batch: PixelBatch) -> list[Tensor]:
     return list(batch.counts.argsort(descending=True).split(together))
 
 
-def _share(progress: Progress, number: int, of: int) -> Progress:
-    return lambda fraction, stage: progress((number + fraction) / of, stage)
-
-
 @dataclass(frozen=True)
 class _Steps:
     """The E- and the M-step that the options ask for."""
@@ -137,7 +134,7 @@ class _Steps:
                 updated = self.prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts,
                                           alive)
         if self.spatial:
-            updated.log_weights = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+            updated.log_weights = pixel_weights(w)
         return objective, updated
 
     def labels(self, batch: PixelBatch, mixture: Mixture) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,13 +9,6 @@ import torch
 from torch import Tensor
 
 from deepgmm.model.mixture import Mixture
-
-#: Called with the fraction done (0 to 1) and a stage's name; raises to stop the fit.
-Progress = Callable[[float, str], None]
-
-
-def silent(fraction: float, stage: str) -> None:
-    """The progress of whoever does not watch."""
 
 
 @dataclass

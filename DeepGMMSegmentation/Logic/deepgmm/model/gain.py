@@ -19,8 +19,7 @@ def slice_gain(batch: PixelBatch, w: Tensor, mixture: Mixture, ventricle: Ventri
     """(S, M) how much brighter each slice is, with prior N(0, spread^2) on its logarithm.
 
     Least squares of the intensities above `dark` on the study's means, weighted by the
-    responsibilities; one Gauss-Newton step in the log gain. The mean log gain of a study is 0
-    (METHOD: E[log gain] = 0).
+    responsibilities; one Gauss-Newton step in the log gain. The mean log gain of a study is 0.
 
     Parameters
     ----------

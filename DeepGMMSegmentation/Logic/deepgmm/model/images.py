@@ -17,8 +17,6 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.mixture import Mixture, Moments, log_density
 from deepgmm.model.priors import ConjugatePrior
 
-#: Channels that a network reads: see `Images.channels`.
-CHANNELS = 8
 #: Depths are given to networks in these units, mm.
 DEPTH_UNIT = 10.0
 

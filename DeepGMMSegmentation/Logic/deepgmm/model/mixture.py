@@ -163,6 +163,11 @@ class Moments:
                 + self.mass[..., None, None] * outer)
 
 
+def pixel_weights(w: Tensor) -> Tensor:
+    """(S, P, K) log Pi(x) = log w, finite where w is 0: the M-step of Algorithm 2."""
+    return w.clamp_min(torch.finfo(w.dtype).tiny).log()
+
+
 def m_step(batch: PixelBatch, w: Tensor, *, full: bool = False, floor: float = 1e-6) -> Mixture:
     """Maximum-likelihood M-step (Algorithm 1, line 4); pi is the mean of `w`.
 

@@ -11,8 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.review.lettering import Words, lettered
-from deepgmm.review.montage import _grey, _inner_edge, _view
-from deepgmm.study.files import together
+from deepgmm.review.panels import (
+    BACKGROUND,
+    EDGE,
+    GAP,
+    QUIET,
+    TEXT,
+    as_bytes,
+    grey,
+    grey_window,
+    inner_edge,
+    view_of,
+)
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 
@@ -22,20 +32,12 @@ if TYPE_CHECKING:
 _FLICKER_MS = 700
 _SAID = "Yellow: the LV mask, which does not move. Research software, not for diagnosis."
 _FOOT = 34
-_GAP, _EDGE, _LEFT, _TOP = 6, 16, 90, 62
-_TEXT, _QUIET = "#e8e8e8", "#9a9a9a"
-_BACKGROUND = 18
+_LEFT, _TOP = 90, 62
 _OUTLINE = np.array([255, 200, 0], np.uint8)
 
 
 def alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> bytes:
-    """The picture as the bytes of a file of that name: `.gif` flickers, `.png` stands still."""
-    draw = alignment_gif if Path(path).suffix.lower() == ".gif" else alignment_png
-    return draw(before, after)
-
-
-def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> None:
-    """Write the picture; it appears whole or not at all.
+    """The picture as the bytes of a file of that name.
 
     As `.png`, rows are slices; columns are the reference, then each other sequence before and
     after, all with the LV mask's outline, which never moves, and the shift under each pair. As
@@ -44,15 +46,9 @@ def write_alignment_picture(before: Study, after: Study, path: str | os.PathLike
     Parameters
     ----------
     before, after : the same study as it came and as `with_alignment` gave it.
-
-    Raises
-    ------
-    InputError
-        The file cannot be written.
     """
-    with together() as outputs:
-        outputs.path(path, "alignment picture").write_bytes(
-            alignment_picture(before, after, path))
+    draw = alignment_gif if Path(path).suffix.lower() == ".gif" else alignment_png
+    return draw(before, after)
 
 
 def alignment_png(before: Study, after: Study) -> bytes:
@@ -93,30 +89,29 @@ class _Panel:
 
 def _drawn(before: Study, panels: list[_Panel]) -> Image.Image:
     """One row a slice, one column a panel; greys are those of the study as it came."""
-    view = _view(before.mask, before.geometry)
+    view = view_of(before.mask, before.geometry)
     height, width = view.size
     slices = before.slices
-    canvas = np.full((_TOP + len(slices) * (height + _GAP) + _FOOT,
-                      2 * _EDGE + _LEFT + len(panels) * (width + _GAP), 3), _BACKGROUND, np.uint8)
-    lefts = [_EDGE + _LEFT + i * (width + _GAP) for i in range(len(panels))]
-    words = [Words(_EDGE, 18, "Alignment", 17, _TEXT, bold=True)]
-    words += [Words(left, 46, panel.title, 13, _TEXT)
+    canvas = np.full((_TOP + len(slices) * (height + GAP) + _FOOT,
+                      2 * EDGE + _LEFT + len(panels) * (width + GAP), 3), BACKGROUND, np.uint8)
+    lefts = [EDGE + _LEFT + i * (width + GAP) for i in range(len(panels))]
+    words = [Words(EDGE, 18, "Alignment", 17, TEXT, bold=True)]
+    words += [Words(left, 46, panel.title, 13, TEXT)
               for left, panel in zip(lefts, panels, strict=True)]
-    windows = {role: _window(before, role) for role in before.roles}
+    windows = {role: grey_window(before.sequences[role].values[before.mask])
+               for role in before.roles}
     for row, index in enumerate(slices):
-        top = _TOP + row * (height + _GAP)
-        words.append(Words(_EDGE, top + 14, f"Slice {index}", 14, _TEXT, bold=True))
-        outline = _inner_edge(view.blocks(before.mask[index]))
+        top = _TOP + row * (height + GAP)
+        words.append(Words(EDGE, top + 14, f"Slice {index}", 14, TEXT, bold=True))
+        outline = inner_edge(view.blocks(before.mask[index]))
         for left, panel in zip(lefts, panels, strict=True):
             values = panel.study.sequences[panel.role].values[index]
-            grey = (_grey(view.smooth(values), windows[panel.role]) * 255).astype(np.uint8)
-            drawn = np.broadcast_to(grey[..., None] if grey.ndim == 2 else grey,
-                                    (height, width, 3)).copy()
+            drawn = as_bytes(grey(view.smooth(values), windows[panel.role]))
             drawn[outline] = _OUTLINE
             canvas[top:top + height, left:left + width] = drawn
             if panel.findings is not None:
                 words += _said(panel.findings, panel.role, index, left + 4, top + height - 10)
-    words.append(Words(_EDGE, canvas.shape[0] - _FOOT // 2, _SAID, 12, _QUIET))
+    words.append(Words(EDGE, canvas.shape[0] - _FOOT // 2, _SAID, 12, QUIET))
     return lettered(canvas, words)
 
 
@@ -127,14 +122,5 @@ def _said(findings: dict[str, Any], role: Role, index: int, x: int, y: int) -> l
             length = float(np.hypot(move["dx"], move["dy"]))
             turn = f", {move['rotation']:.0f}\N{DEGREE SIGN}" if move["rotation"] else ""
             text = f"moved {length:.1f} mm{turn}" if move["accepted"] else move["reason"]
-            return [Words(x, y, text, 12, _TEXT if move["accepted"] else _QUIET)]
+            return [Words(x, y, text, 12, TEXT if move["accepted"] else QUIET)]
     return []
-
-
-def _window(study: Study, role: Role) -> tuple[float, float]:
-    """One grey window for all slices, before and after, from inside the mask."""
-    values = study.sequences[role].values[study.mask]
-    low, high = np.percentile(values[np.isfinite(values)], [0.5, 99.5])
-    span = float(high - low) or 1.0
-    return float(low) - 0.05 * span, float(high) + 0.1 * span
-

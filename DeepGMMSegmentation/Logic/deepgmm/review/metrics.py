@@ -21,12 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.study.study import Geometry
+from deepgmm.study.study import BoolArray, Geometry
 from deepgmm.study.words import FOUR_TISSUES, Tissue
-
-BoolArray = npt.NDArray[np.bool_]
-
-#: A slice that holds all of these is what the papers' tables count.
 
 
 @dataclass(frozen=True)
@@ -237,7 +233,7 @@ def aggregate(patients: Sequence[Scores]) -> dict[str, object]:
 
     Per tissue and measure: mean over patients of the volumes' scores (with a 95 % patient
     bootstrap interval for Dice), and mean over all patients' slices, over four-tissue slices
-    and over all. `Mean` over tissues is the mean of the tissues' means.
+    and over all. `mean_dice` is the mean of the tissues' means.
     """
     tissues = list(dict.fromkeys(t for p in patients for t in p.tissues))
     volume: dict[str, object] = {}

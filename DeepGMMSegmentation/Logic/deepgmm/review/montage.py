@@ -6,31 +6,34 @@ The picture is composed as an array of pixels, each panel enlarged to its true p
 from __future__ import annotations
 
 import io
-import os
 import textwrap
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
+from deepgmm.review.panels import (
+    BACKGROUND,
+    EDGE,
+    GAP,
+    QUIET,
+    TEXT,
+    Pixels,
+    View,
+    as_bytes,
+    grey,
+    grey_window,
+    inner_edge,
+    view_of,
+)
 from deepgmm.review.report import NOTICE, percent_of_wall
 from deepgmm.review.slices import slices_named
-from deepgmm.study.files import together
-from deepgmm.study.orientation import turn_of
-from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
-Pixels = npt.NDArray[np.float32]
-
 _DPI = 100
-_GAP = 6
-_EDGE = 16
 _LEFT = 78
-_BACKGROUND = 18
-_TEXT, _QUIET, _ALERT = "#e8e8e8", "#9a9a9a", "#ffb000"
+_ALERT = "#ffb000"
 #: Sizes of the type, pixels.
 _HEAD, _NAME, _PLAIN, _SMALL = 17, 14, 12.5, 11
 #: Opacity of the overlay: the image must be seen through it, and most of all the pool, where
@@ -42,42 +45,6 @@ _INFERNO = np.array([
     (0.00, 0.00, 0.01), (0.13, 0.05, 0.29), (0.34, 0.06, 0.43), (0.54, 0.13, 0.42),
     (0.74, 0.22, 0.33), (0.89, 0.35, 0.19), (0.98, 0.56, 0.03), (0.97, 0.80, 0.21),
     (0.99, 1.00, 0.64)])
-
-
-@dataclass(frozen=True)
-class _View:
-    """How slices are cut, turned and enlarged; the same for all, so that sizes compare."""
-
-    rows: slice
-    columns: slice
-    turned: bool  # rows and columns exchanged
-    flip: tuple[int, int]
-    size: tuple[int, int]
-    letters: tuple[str, str]
-
-    def cut(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        part = image[self.rows, self.columns]
-        return (part.T if self.turned else part)[::self.flip[0], ::self.flip[1]]
-
-    def smooth(self, image: npt.NDArray[Any]) -> Pixels:
-        """An image enlarged by linear interpolation."""
-        part = self.cut(image).astype(np.float32)
-        for axis, wanted in enumerate(self.size):
-            at = (np.arange(wanted) + 0.5) / wanted * part.shape[axis] - 0.5
-            low = np.clip(np.floor(at).astype(int), 0, part.shape[axis] - 1)
-            high = np.minimum(low + 1, part.shape[axis] - 1)
-            share = np.clip(at - low, 0.0, 1.0).astype(np.float32)
-            share = share[:, None] if axis == 0 else share[None, :]
-            part = part.take(low, axis) * (1 - share) + part.take(high, axis) * share
-        return part
-
-    def blocks(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Labels enlarged: each pixel a block, nothing in between invented."""
-        part = self.cut(image)
-        for axis, wanted in enumerate(self.size):
-            at = ((np.arange(wanted) + 0.5) / wanted * part.shape[axis]).astype(int)
-            part = part.take(at, axis)
-        return part
 
 
 def montage_png(result: Result) -> bytes:
@@ -100,111 +67,68 @@ def montage_png(result: Result) -> bytes:
     return buffer.getvalue()
 
 
-def write_montage(result: Result, path: str | os.PathLike[str]) -> None:
-    """Write the montage as PNG; it appears whole or not at all (`InputError`)."""
-    with together() as outputs:
-        outputs.path(path, "montage").write_bytes(montage_png(result))
-
-
 def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
     """The picture without its words, (rows, columns, 3), and the words."""
     study = result.study
-    view = _view(study.mask, study.geometry)
+    view = view_of(study.mask, study.geometry)
     height, width = view.size
     base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
     titles = [_title(role, sequence.kind) for role, sequence in study.sequences.items()]
     titles += [(f"Tissues on {base.title}", ""), ("Uncertainty", "")]
-    lefts = [_EDGE + _LEFT + i * (width + _GAP) for i in range(len(titles))]
-    total_width = lefts[-1] + width + _EDGE
-    legend = _wrapped(_legend(result), total_width - 2 * _EDGE)
-    foot = _foot(result, columns=total_width - 2 * _EDGE)
-    top = _EDGE + 76 + 22 * len(legend)
-    bottom = top + len(study.mask) * (height + _GAP)
-    canvas = np.full((bottom + 10 + 17 * len(foot) + _EDGE, total_width, 3), _BACKGROUND, np.uint8)
+    lefts = [EDGE + _LEFT + i * (width + GAP) for i in range(len(titles))]
+    total_width = lefts[-1] + width + EDGE
+    legend = _wrapped(_legend(result), total_width - 2 * EDGE)
+    foot = _foot(result, columns=total_width - 2 * EDGE)
+    top = EDGE + 76 + 22 * len(legend)
+    bottom = top + len(study.mask) * (height + GAP)
+    canvas = np.full((bottom + 10 + 17 * len(foot) + EDGE, total_width, 3), BACKGROUND, np.uint8)
 
-    words = [Words(_EDGE, _EDGE + 10, "DeepGMM", _HEAD, _TEXT, bold=True),
-             Words(_EDGE + 112, _EDGE + 11, _summary(result), _PLAIN, _QUIET)]
-    words += _draw_legend(canvas, legend, _EDGE + 42)
+    words = [Words(EDGE, EDGE + 10, "DeepGMM", _HEAD, TEXT, bold=True),
+             Words(EDGE + 112, EDGE + 11, _summary(result), _PLAIN, QUIET)]
+    words += _draw_legend(canvas, legend, EDGE + 42)
     for left, (name, kind) in zip(lefts, titles, strict=True):
-        words += [Words(left, top - 26, name, _NAME, _TEXT, bold=True),
-                  Words(left, top - 10, kind, _SMALL, _QUIET)]
+        words += [Words(left, top - 26, name, _NAME, TEXT, bold=True),
+                  Words(left, top - 10, kind, _SMALL, QUIET)]
     _draw_colour_bar(canvas, lefts[-1], top - 10, width)
-    words += [Words(lefts[-1], top - 10, "sure", _SMALL, _QUIET),
-              Words(lefts[-1] + width, top - 10, "unsure", _SMALL, _QUIET, anchor="r")]
+    words += [Words(lefts[-1], top - 10, "sure", _SMALL, QUIET),
+              Words(lefts[-1] + width, top - 10, "unsure", _SMALL, QUIET, anchor="r")]
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
     fitted = set(study.slices)
     for index in range(len(study.mask)):
-        y = top + index * (height + _GAP)
+        y = top + index * (height + GAP)
         used = index in fitted
         for left, panel in zip(lefts, _panels(result, view, index, windows, entropy, base),
                                strict=True):
-            canvas[y:y + height, left:left + width] = _bytes(panel if used else panel * _DIMMED)
-        words.append(Words(_EDGE, y + 14, f"Slice {index}", _NAME, _TEXT if used else _QUIET,
+            canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
+        words.append(Words(EDGE, y + 14, f"Slice {index}", _NAME, TEXT if used else QUIET,
                            bold=True))
         if not used:
             reason = textwrap.fill(study.excluded.get(index, "no LV mask"), max(width // 8, 12))
-            words += [Words(_EDGE, y + 32, "left out", _SMALL, _QUIET),
-                      Words(lefts[-2] + width / 2, y + height / 2, reason, _PLAIN, _TEXT,
+            words += [Words(EDGE, y + 32, "left out", _SMALL, QUIET),
+                      Words(lefts[-2] + width / 2, y + height / 2, reason, _PLAIN, TEXT,
                             anchor="m")]
         elif index in marked:
-            words += [Words(_EDGE, y + 36, "\N{WARNING SIGN}", _HEAD, _ALERT),
-                      Words(_EDGE + 18, y + 36, "see below", _SMALL, _ALERT)]
+            words += [Words(EDGE, y + 36, "\N{WARNING SIGN}", _HEAD, _ALERT),
+                      Words(EDGE + 18, y + 36, "see below", _SMALL, _ALERT)]
     right, below = view.letters
-    words += [Words(lefts[0] + width - 4, top + height / 2, right, _PLAIN, _QUIET, anchor="r"),
-              Words(lefts[0] + width / 2, top + height - 9, below, _PLAIN, _QUIET, anchor="m")]
-    words += [Words(_EDGE, bottom + 14 + 17 * i, note, _SMALL,
-                    _ALERT if note.startswith("\N{WARNING SIGN}") else _QUIET)
+    words += [Words(lefts[0] + width - 4, top + height / 2, right, _PLAIN, QUIET, anchor="r"),
+              Words(lefts[0] + width / 2, top + height - 9, below, _PLAIN, QUIET, anchor="m")]
+    words += [Words(EDGE, bottom + 14 + 17 * i, note, _SMALL,
+                    _ALERT if note.startswith("\N{WARNING SIGN}") else QUIET)
               for i, note in enumerate(foot)]
     return canvas, words
 
 
-def _panels(result: Result, view: _View, index: int, windows: dict[Role, tuple[float, float]],
+def _panels(result: Result, view: View, index: int, windows: dict[Role, tuple[float, float]],
             entropy: Pixels, base: Role) -> list[Pixels]:
     """The panels of one slice, (rows, columns, 3), 0 to 1."""
     study = result.study
     mask = view.blocks(study.mask[index])
-    greys = {role: _grey(view.smooth(sequence.values[index]), windows[role])
+    greys = {role: grey(view.smooth(sequence.values[index]), windows[role])
              for role, sequence in study.sequences.items()}
     return [*greys.values(), _overlay(greys[base], view.blocks(result.labels[index]), mask),
             _heat(view.blocks(entropy[index]), mask)]
-
-
-def _bytes(panel: Pixels) -> npt.NDArray[np.uint8]:
-    return (panel * 255 + 0.5).astype(np.uint8)
-
-
-def _view(mask: npt.NDArray[np.bool_], geometry: Geometry) -> _View:
-    """The box of the mask in all slices with a margin, square in mm where the image allows,
-    turned as a radiologist expects."""
-    spacing = np.array([geometry.spacing[1], geometry.spacing[0]])
-    shape = np.array(mask.shape[1:])
-    found = np.argwhere(mask.any(axis=0))
-    low, high = (found.min(0), found.max(0) + 1) if len(found) else (np.zeros(2, int), shape)
-    side = ((high - low) * spacing).max() * 1.25 + 8.0
-    middle = (low + high) / 2
-    half = side / spacing / 2
-    start = np.maximum(np.floor(middle - half), 0).astype(int)
-    stop = np.minimum(np.ceil(middle + half), shape).astype(int)
-    millimetres = (stop - start) * spacing
-    slices = mask.shape[0]
-    longest = 330 if slices <= 2 else 240 if slices <= 7 else 190
-    size = np.maximum(np.rint(millimetres * longest / millimetres.max()), 16).astype(int)
-
-    turn = turn_of(geometry)
-    height, width = (int(n) for n in (size[::-1] if turn.exchanged else size))
-    return _View(
-        rows=slice(int(start[0]), int(stop[0])), columns=slice(int(start[1]), int(stop[1])),
-        turned=turn.exchanged, flip=turn.flip, size=(height, width),
-        letters=(_letters(turn.right), _letters(turn.down)))
-
-
-def _letters(direction: npt.NDArray[np.float64]) -> str:
-    """Where a direction points in the patient, as viewers write it: the largest first."""
-    names = ("RL", "AP", "FH")
-    order = np.argsort(-np.abs(direction), kind="stable")
-    return "".join(names[axis][int(direction[axis] > 0)] for axis in order[:2]
-                   if abs(direction[axis]) > 0.35)
 
 
 def _title(role: Role, kind: Kind) -> tuple[str, str]:
@@ -213,7 +137,7 @@ def _title(role: Role, kind: Kind) -> tuple[str, str]:
     return role.title, said or rest.replace("-", " ")
 
 
-def _windows(result: Result, view: _View) -> dict[Role, tuple[float, float]]:
+def _windows(result: Result, view: View) -> dict[Role, tuple[float, float]]:
     """One grey window a sequence for all slices, from inside the LV mask and a little wider:
     fat beside the heart would take the contrast away. Where blood outshines edema (T2 maps,
     T2-prepared) from inside the wall."""
@@ -226,20 +150,12 @@ def _windows(result: Result, view: _View) -> dict[Role, tuple[float, float]]:
     windows = {}
     for role, sequence in study.sequences.items():
         wall = where & (result.labels > Tissue.BLOOD)
-        bright_blood = sequence.kind in (Kind.T2_MAP, Kind.T2_PREPARED) and wall.any()
-        values = sequence.values[wall if bright_blood else where]
-        values = values[np.isfinite(values)]
-        top = 90 if bright_blood else 99.5  # the rim of the wall is half blood
-        low, high = np.percentile(values, [0.5, top]) if values.size else (0.0, 1.0)
-        span = float(high - low) or 1.0
-        windows[role] = (float(low) - 0.05 * span, float(high) + 0.1 * span)
+        if sequence.kind in (Kind.T2_MAP, Kind.T2_PREPARED) and wall.any():
+            # the rim of the wall is half blood
+            windows[role] = grey_window(sequence.values[wall], top=90)
+        else:
+            windows[role] = grey_window(sequence.values[where])
     return windows
-
-
-def _grey(image: Pixels, window: tuple[float, float]) -> Pixels:
-    low, high = window
-    grey = np.clip((np.nan_to_num(image, nan=low) - low) / (high - low), 0, 1)
-    return np.broadcast_to(grey[..., None].astype(np.float32), (*grey.shape, 3))
 
 
 def _overlay(ground: Pixels, labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Pixels:
@@ -247,16 +163,16 @@ def _overlay(ground: Pixels, labels: npt.NDArray[np.uint8], mask: npt.NDArray[np
     fills = np.full(len(Tissue), _FILL, np.float32)
     fills[Tissue.BACKGROUND], fills[Tissue.BLOOD] = 0.0, _FILL_OF_BLOOD
     fill = fills[labels]
-    fill[_inner_edge(labels)] = 1.0
+    fill[inner_edge(labels)] = 1.0
     panel = ground + fill[..., None] * (colours[labels] - ground)
-    panel[_inner_edge(mask)] = 1.0
+    panel[inner_edge(mask)] = 1.0
     return panel
 
 
 def _heat(entropy: Pixels, mask: npt.NDArray[np.bool_]) -> Pixels:
     panel = np.full((*entropy.shape, 3), 0.12, np.float32)
     panel[mask] = _heat_colours(entropy[mask])
-    panel[_inner_edge(mask)] = 1.0
+    panel[inner_edge(mask)] = 1.0
     return panel
 
 
@@ -268,17 +184,8 @@ def _heat_colours(values: npt.NDArray[np.floating]) -> Pixels:
 
 def _draw_colour_bar(canvas: npt.NDArray[np.uint8], left: int, middle: int, width: int) -> None:
     start, stop = left + 32, left + width - 46
-    canvas[middle - 4:middle + 4, start:stop] = _bytes(
+    canvas[middle - 4:middle + 4, start:stop] = as_bytes(
         _heat_colours(np.linspace(0, 1, stop - start)))
-
-
-def _inner_edge(regions: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    """Pixels of a region (not 0) beside a pixel of another, or at the border."""
-    around = np.pad(regions, 1)
-    edge = np.zeros(regions.shape, bool)
-    for beside in (around[:-2, 1:-1], around[2:, 1:-1], around[1:-1, :-2], around[1:-1, 2:]):
-        edge |= beside != regions
-    return edge & (regions != 0)
 
 
 def _legend(result: Result) -> list[tuple[Tissue, str, int]]:
@@ -302,10 +209,10 @@ def _draw_legend(canvas: npt.NDArray[np.uint8], lines: list[list[tuple[Tissue, s
     """Draw the patches of colour; returns the words beside them."""
     words = []
     for line in lines:
-        x = _EDGE
+        x = EDGE
         for tissue, text, taken in line:
             canvas[y - 6:y + 6, x:x + 12] = COLOURS[tissue]
-            words.append(Words(x + 18, y, text, _PLAIN, _TEXT))
+            words.append(Words(x + 18, y, text, _PLAIN, TEXT))
             x += taken
         y += 22
     return words

@@ -6,12 +6,23 @@ import os
 import time
 from pathlib import Path
 
+import numpy as np
+
 from deepgmm.errors import InputError
 from deepgmm.result import Result
 from deepgmm.review.report import report_text
-from deepgmm.study.files import Outputs, suffix_of, together, unwritable
+from deepgmm.study.files import IMAGE_SUFFIXES, suffix_of, together, unwritable
 
 Where = str | os.PathLike[str] | None
+
+#: How the file name of each output may end.
+SUFFIXES: dict[str, tuple[str, ...]] = {
+    "segmentation": (".seg.nrrd",),
+    "labelmap": IMAGE_SUFFIXES,
+    "probabilities": (".nii.gz", ".nii"),
+    "montage": (".png",),
+    "report": (".json",),
+}
 
 
 def write_outputs(
@@ -41,19 +52,19 @@ def write_outputs(
         Then none of the files appears, and older ones of these names stay.
     """
     wanted = (
-        (segmentation, "segmentation", (".seg.nrrd",), _write_segmentation),
-        (labelmap, "labelmap", (".nii.gz", ".nii", ".nrrd", ".mha"), _write_labelmap),
-        (probabilities, "probabilities", (".nii.gz", ".nii"), _write_probabilities),
-        (montage, "montage", (".png",), _write_montage),
-        (report, "report", (".json",), _write_report),
+        (segmentation, "segmentation", _write_segmentation),
+        (labelmap, "labelmap", _write_labelmap),
+        (probabilities, "probabilities", _write_probabilities),
+        (montage, "montage", _write_montage),
+        (report, "report", _write_report),
     )
-    for final, what, suffixes, _ in wanted:
-        if final is not None and suffix_of(final) not in suffixes:
+    for final, what, _ in wanted:
+        if final is not None and suffix_of(final) not in SUFFIXES[what]:
             raise InputError(f"the file name of the {what} must end with "
-                             + " or ".join(suffixes))
+                             + " or ".join(SUFFIXES[what]))
     with together() as outputs:
         # All places are tried before any work is done.
-        places = [(outputs.path(final, what), what, write) for final, what, _, write in wanted
+        places = [(outputs.path(final, what), what, write) for final, what, write in wanted
                   if final is not None]
         began = time.perf_counter()
         for path, what, write in places:
@@ -65,23 +76,6 @@ def write_outputs(
                 result.provenance["seconds"]["write"] = round(time.perf_counter() - began, 3)
 
 
-def check_outputs(*finals: Where) -> None:
-    """See, before a long computation, that files can be written where they are wanted.
-
-    Raises
-    ------
-    InputError
-        As `write_outputs`.
-    """
-    outputs = Outputs()
-    try:
-        for final in finals:
-            if final is not None:
-                outputs.path(final)
-    finally:
-        outputs.discard()
-
-
 def _write_segmentation(result: Result, path: Path) -> None:
     from deepgmm.study.labelmap import write_image
     from deepgmm.study.seg_nrrd import seg_nrrd_image
@@ -91,9 +85,10 @@ def _write_segmentation(result: Result, path: Path) -> None:
 
 
 def _write_labelmap(result: Result, path: Path) -> None:
-    from deepgmm.study.labelmap import label_image, write_image
+    from deepgmm.study.grids import image_of
+    from deepgmm.study.labelmap import write_image
 
-    write_image(label_image(result.labels, result.study.geometry), path, "labelmap")
+    write_image(image_of(result.labels.astype(np.uint8), result.study.geometry), path, "labelmap")
 
 
 def _write_probabilities(result: Result, path: Path) -> None:

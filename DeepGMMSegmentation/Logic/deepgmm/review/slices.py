@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.segment import LEAST_AGREEMENT
-from deepgmm.study.study import Study
+from deepgmm.study.study import BoolArray, Study
 from deepgmm.study.words import Role
 
 #: From base to apex.
@@ -38,13 +39,15 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     level, warnings = levels(study), _warnings(result)
     locked = set(result.provenance.get("locked_slices", ()))
     area, titles = study.geometry.pixel_area, result.present_tissues
+    entropy = result.entropy()
     rows = []
     for index, labels in enumerate(result.labels):
         used = index in study.slices
         rows.append({
             "index": index, "used": used, "why": "" if used else _why(study, index),
             "locked": index in locked, "level": level.get(index, ""),
-            "uncertainty": _uncertainty(result, index) if used and index not in locked else None,
+            "uncertainty": (_mean_inside(entropy[index], study.mask[index])
+                            if used and index not in locked else None),
             "warning": warnings.get(index, ""),
             "areas_mm2": {t.title: float((labels == t).sum()) * area for t in titles},
         })
@@ -98,13 +101,8 @@ def _why(study: Study, index: int) -> str:
     return study.excluded.get(index, "") or _NO_MASK
 
 
-def _uncertainty(result: Result, index: int) -> float | None:
-    mask = result.study.mask[index]
-    if not mask.any():
-        return None
-    p = result.posterior[index][:, mask].astype(np.float64)
-    entropy = -(p * np.log(np.clip(p, 1e-12, 1.0))).sum(axis=0)
-    return float(entropy.mean() / np.log(max(len(result.tissues), 2)))
+def _mean_inside(values: npt.NDArray[np.float32], mask: BoolArray) -> float | None:
+    return float(values[mask].mean(dtype=np.float64)) if mask.any() else None
 
 
 def _warnings(result: Result) -> dict[int, str]:

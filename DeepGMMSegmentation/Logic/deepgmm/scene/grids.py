@@ -10,16 +10,18 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.scene.places import Place
 from deepgmm.scene.stacks import Stack
-from deepgmm.study.cine import image_of
-from deepgmm.study.grids import difference, on_grid_of, overlap_warnings, same_voxels
-from deepgmm.study.slice_positions import at_positions, distance_warning
+from deepgmm.study.grids import (
+    difference,
+    image_of,
+    on_grid_of,
+    overlap_warnings,
+    same_voxels,
+)
+from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import SimpleITK
-
-#: Slices nearer than this are one, mm.
-_SAME = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,9 @@ def volume_on(grid: Grid, stack: Stack, warnings: list[str]) -> FloatArray:
     image, target, onto = stack.image, grid.place.along, grid.image
     if stack.framed:
         target, onto = None, grid.framed
-    if difference(onto, image) or not _same_places(stack.place.along, target, image):
+    even = image.GetSpacing()[2] * np.arange(image.GetSize()[2])
+    here, there = (even if a is None else a for a in (stack.place.along, target))
+    if difference(onto, image) or not same_places(here, there):
         matched = at_positions(image, onto, places=stack.place.along, grid_places=target)
         if matched is not None:
             image, distance = matched
@@ -100,13 +104,6 @@ def mask_on(grid: Grid, mask: Stack, warnings: list[str]) -> BoolArray:
 def mask_image(grid: Grid, inside: BoolArray) -> SimpleITK.Image:
     """A mask on the grid as an image of 0 and 1, in the patient."""
     return image_of(inside.astype(np.uint8), grid.place.geometry)
-
-
-def _same_places(one: FloatArray | None, other: FloatArray | None,
-                 image: SimpleITK.Image) -> bool:
-    even = image.GetSpacing()[2] * np.arange(image.GetSize()[2])
-    here, there = (even if a is None else a for a in (one, other))
-    return len(here) == len(there) and bool(np.allclose(here, there, atol=_SAME))
 
 
 def _on_planes(image: SimpleITK.Image, onto: SimpleITK.Image, along: FloatArray | None, *,

@@ -19,19 +19,11 @@ from deepgmm.study.kinds import exchange_warning, kind_from_description, parse_k
 from deepgmm.study.masks import MaskAndWall
 from deepgmm.study.phases import Phase, parse_phase
 from deepgmm.study.slice_positions import leave_out_unreached
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Kind, Role, grid_role
 
 if TYPE_CHECKING:
     import SimpleITK
     import slicer
-
-#: Whose grid the study takes, the first that is given.
-_GRID_OF = (Role.LGE, Role.T2, Role.BSSFP)
-
-
-def grid_role(roles: Sequence[Role]) -> Role:
-    """The sequence on whose grid a study of these lies: LGE, else T2, else bSSFP."""
-    return next(role for role in _GRID_OF if role in roles)
 
 
 def study_from_nodes(
@@ -49,7 +41,7 @@ def study_from_nodes(
     insertions: slicer.vtkMRMLMarkupsNode | None = None,
     check: bool = True,
 ) -> data.Study:
-    """A study of volume nodes, on the grid of LGE (else T2, else bSSFP).
+    """A study of volume nodes, on the grid of LGE (else bSSFP, else T2).
 
     Parent transforms count: linear ones enter the geometry, and of non-linear ones that move
     slices along their normal the true positions are taken. What lies on another grid is
@@ -94,7 +86,7 @@ def study_from_nodes(
         raise InputError("no LV mask given: give the outline of the left ventricle, blood and "
                          "wall together")
     said = {role: parse_kind(role, (kinds or {}).get(role)) for role in nodes}
-    role_of_grid = grid_role(tuple(nodes))
+    role_of_grid = grid_role(nodes)
     stacks = _read(nodes, role_of_grid)
     frame = frame_of(nodes[role_of_grid])
     grid = grid_of(nodes[role_of_grid], role_of_grid.title, stacks[role_of_grid])

@@ -12,9 +12,9 @@ from deepgmm.errors import InputError
 from deepgmm.scene.grids import Grid, mask_on
 from deepgmm.scene.places import Place
 from deepgmm.scene.stacks import Stack, array_of, labelmap_place, read_stack
-from deepgmm.study.cine import image_of
 from deepgmm.study.contours.parts import Part
 from deepgmm.study.conventions import parse_convention, parts_of
+from deepgmm.study.grids import image_of
 from deepgmm.study.masks import MaskAndWall
 from deepgmm.study.seg_nrrd import Segment
 from deepgmm.study.study import BoolArray

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.scene.places import Place, as_array, ijk_to_ras, place_of
-from deepgmm.study.cine import Cine, image_of
+from deepgmm.study.cine import Cine
+from deepgmm.study.grids import image_of
 
 if TYPE_CHECKING:
     import SimpleITK

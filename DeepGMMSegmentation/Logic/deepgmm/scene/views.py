@@ -9,7 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.scene.places import Place, as_array, ijk_to_ras, is_bending, place_of, to_world
+from deepgmm.scene.places import (
+    RAS_TO_LPS,
+    Place,
+    as_array,
+    ijk_to_ras,
+    is_bending,
+    place_of,
+    to_world,
+)
 from deepgmm.study.orientation import turn_of
 
 if TYPE_CHECKING:
@@ -17,8 +25,8 @@ if TYPE_CHECKING:
 
 Point = npt.NDArray[np.float64]
 
-#: Slicer counts millimetres to the right, front and top, ITK to the left, back and top.
-_TO_RAS = np.array([-1.0, -1.0, 1.0])
+#: Of a point; the two ways are the same.
+_TO_RAS = RAS_TO_LPS.diagonal()[:3]
 
 #: How much wider than the heart a view is shown.
 _AROUND = 1.8

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
-from deepgmm.study.files import suffix_of
-from deepgmm.study.myops_layout import KINDS, SEQUENCE_NAMES, case_files
-from deepgmm.study.study_folder import NAME, SUFFIXES, is_study_folder, read_description
+from deepgmm.study.files import IMAGE_SUFFIXES, suffix_of
+from deepgmm.study.myops_layout import FOLDERS, KINDS, SEQUENCE_NAMES, case_files
+from deepgmm.study.study_folder import NAME, is_study_folder, read_description
 from deepgmm.study.words import Kind, Role
 
 MASK, LABELS = "mask", "labels"
@@ -26,7 +26,7 @@ _CALLED = {**{role.value: role.value for role in Role}, MASK: MASK, LABELS: LABE
 #: What may stand beside an image under its name.
 _NO_IMAGES = (".json", ".txt", ".md", ".csv")
 #: The layout of MyoPS 2020 is known by this folder; these are all of its own.
-_MYOPS, _MYOPS_FOLDERS = "train25", ("train25", "train25_myops_gd", "test20", "test20_myops_gd")
+_MYOPS, _MYOPS_FOLDERS = FOLDERS[0], (*FOLDERS, "test20", "test20_myops_gd")
 #: How a phantom says how it was made.
 PHANTOM = "phantom.json"
 
@@ -96,7 +96,7 @@ def list_cases(folder: str | Path) -> list[CaseFiles]:
 
 def _is_case(folder: Path) -> bool:
     return is_study_folder(folder) or any(
-        path.is_file() and suffix_of(path) in SUFFIXES and _called(path) in list(Role)
+        path.is_file() and suffix_of(path) in IMAGE_SUFFIXES and _called(path) in list(Role)
         for path in folder.iterdir())
 
 
@@ -149,7 +149,7 @@ def _collect(case: CaseFiles, folder: Path) -> set[str]:
         if what and path.is_file() and suffix_of(path) not in _NO_IMAGES:
             there.setdefault(what, []).append(path)
     for what, paths in there.items():
-        wanted = (*SUFFIXES, ".seg.nrrd") if what in (MASK, LABELS) else SUFFIXES
+        wanted = (*IMAGE_SUFFIXES, ".seg.nrrd") if what in (MASK, LABELS) else IMAGE_SUFFIXES
         known = [p for p in paths if suffix_of(p) in wanted]
         if known:
             case.files[what] = known[0]

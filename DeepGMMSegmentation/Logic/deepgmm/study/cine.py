@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.study.files import sha256
-from deepgmm.study.grids import on_grid_of
+from deepgmm.study.grids import geometry_of, image_of, on_grid_of
 from deepgmm.study.phases import Phase, asked_for, best_fit, nearest_in_time, parse_phase
 from deepgmm.study.study import BoolArray, Geometry
 
@@ -62,24 +62,6 @@ class Cine:
         return image_of(self.values[number], self.geometry)
 
 
-def image_of(values: npt.NDArray[Any], geometry: Geometry) -> SimpleITK.Image:
-    """An image of (slices, rows, columns), or 4D of (phases, slices, rows, columns)."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(np.ascontiguousarray(values), isVector=False)
-    if values.ndim == 3:
-        image.SetSpacing(geometry.spacing)
-        image.SetOrigin(geometry.origin)
-        image.SetDirection(geometry.direction)
-        return image
-    direction = np.eye(4)
-    direction[:3, :3] = np.asarray(geometry.direction).reshape(3, 3)
-    image.SetSpacing((*geometry.spacing, 1.0))
-    image.SetOrigin((*geometry.origin, 0.0))
-    image.SetDirection(tuple(direction.ravel()))
-    return image
-
-
 def read_cine(path: str | os.PathLike[str]) -> Cine | None:
     """The cine in a 4D file or a folder with one DICOM cine; None where there is no such thing.
 
@@ -102,10 +84,8 @@ def _from_file(path: Path) -> Cine | None:
         image = reader.Execute()
     except RuntimeError:  # whoever reads it as one image says what is wrong
         return None
-    still = image[..., 0]
-    geometry = Geometry(still.GetSpacing(), still.GetOrigin(), still.GetDirection())
     values = sitk.GetArrayFromImage(image)
-    return Cine(values, geometry, sha256(path), [math.nan] * len(values))
+    return Cine(values, geometry_of(image[..., 0]), sha256(path), [math.nan] * len(values))
 
 
 def _from_dicom(folder: Path) -> Cine | None:

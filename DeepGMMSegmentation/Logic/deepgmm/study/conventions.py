@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.study.myops_layout import CODES, RV_BLOOD
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import Tissue
 
@@ -55,14 +54,18 @@ def _convention(name: str, title: str, blood: set[int], wall: set[int],
 
 _WALL = {Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR}
 
+#: How MyoPS 2020 codes the tissues; the right ventricle's blood is none of ours.
+MYOPS_CODES = {Tissue.MYOCARDIUM: 200, Tissue.BLOOD: 500, Tissue.EDEMA: 1220, Tissue.SCAR: 2221}
+MYOPS_RV = 600
+
 #: By the name that `--mask-labels` takes.
 CONVENTIONS: dict[str, Convention] = {c.name: c for c in (
     _convention("deepgmm", "DeepGMM", {Tissue.BLOOD}, _WALL | {Tissue.MVO}),
     _convention("emidec", "EMIDEC", {1}, {2, 3, 4}),
     _convention("acdc", "ACDC", {3}, {2}, {1}),
     _convention("mnms", "M&Ms", {1}, {2}, {3}),
-    _convention("myops", "MyoPS 2020", {CODES[Tissue.BLOOD]}, {CODES[t] for t in _WALL},
-                {RV_BLOOD}),
+    _convention("myops", "MyoPS 2020", {MYOPS_CODES[Tissue.BLOOD]},
+                {MYOPS_CODES[tissue] for tissue in _WALL}, {MYOPS_RV}),
 )}
 
 #: Every value but 0 is inside, and blood and wall are not told apart.

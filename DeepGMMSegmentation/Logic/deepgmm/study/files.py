@@ -15,6 +15,9 @@ from pathlib import Path
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.study.words import Role
 
+#: Formats that hold a volume and its place in one file.
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
 #: Suffixes that belong together; the writers choose the format by them.
 _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz")
 

@@ -1,12 +1,14 @@
-"""Whether two images lie on one grid, and how to bring one onto the other's."""
+"""Grids of images: to and from numbers, compared, and one image brought onto another's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.study.study import Geometry
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -21,6 +23,29 @@ LEAST_KEPT, WELL_KEPT = 0.8, 0.98
 
 #: Likewise of all its voxels, since a mask may well go on where LGE has no slices.
 LEAST_ALONG = 0.5
+
+
+def image_of(values: npt.NDArray[Any], geometry: Geometry) -> SimpleITK.Image:
+    """An image of (slices, rows, columns), or 4D of (frames or tissues, slices, rows, columns)."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values), isVector=False)
+    if values.ndim == 3:
+        image.SetSpacing(geometry.spacing)
+        image.SetOrigin(geometry.origin)
+        image.SetDirection(geometry.direction)
+        return image
+    direction = np.eye(4)
+    direction[:3, :3] = np.asarray(geometry.direction).reshape(3, 3)
+    image.SetSpacing((*geometry.spacing, 1.0))
+    image.SetOrigin((*geometry.origin, 0.0))
+    image.SetDirection(tuple(direction.ravel()))
+    return image
+
+
+def geometry_of(image: SimpleITK.Image) -> Geometry:
+    """Where a 3D image lies."""
+    return Geometry(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
 
 def difference(one: SimpleITK.Image, other: SimpleITK.Image) -> str:

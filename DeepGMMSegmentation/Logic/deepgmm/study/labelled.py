@@ -13,22 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.progress import Progress, silent
 from deepgmm.study.case_folders import LABELS, MASK, CaseFiles, Fault, Layout, list_cases
 from deepgmm.study.files import case_key, suffix_of
-from deepgmm.study.grids import LEAST_KEPT, WELL_KEPT, difference, place
+from deepgmm.study.grids import LEAST_KEPT, WELL_KEPT, difference, image_of, place
 from deepgmm.study.images import read_image
-from deepgmm.study.labelmap import UNLABELLED, label_image, read_labels
+from deepgmm.study.labelmap import UNLABELLED, read_labels
 from deepgmm.study.myops_layout import MyopsCase, read_case
 from deepgmm.study.reading import read_study
 from deepgmm.study.study import Study
 from deepgmm.study.study_folder import read_study_folder
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import GRID_ORDER, Kind, Role, Tissue
 
 if TYPE_CHECKING:
     import SimpleITK
 
 Labels = npt.NDArray[np.uint8]
-Progress = Callable[[float, str], None]
 
 #: So many cases are named for one fault, and so many with details of their own.
 _MOST_NAMED, _MOST_DETAILED = 40, 5
@@ -97,7 +97,7 @@ class LabelledCase:
 
 
 def find_labelled(folder: str | Path, *, kinds: Mapping[Role, Kind] | None = None,
-                  progress: Progress = lambda fraction, stage: None,
+                  progress: Progress = silent,
                   around: Callable[[], AbstractContextManager[None]] = nullcontext
                   ) -> list[LabelledCase]:
     """The cases of a folder, every one of them read and checked.
@@ -225,7 +225,7 @@ def _file_faults(case: LabelledCase) -> list[Fault]:
         except InputError as error:
             faults.append((str(error), ""))
     # in a study folder each sequence keeps the scanner's grid
-    grids = [role.value for role in (Role.LGE, Role.BSSFP, Role.T2) if role.value in images]
+    grids = [role.value for role in GRID_ORDER if role.value in images]
     if case.layout is Layout.STUDY or not grids:
         return faults
     for what in sorted(images.keys() - {grids[0]}, key=list(titles).index):
@@ -248,10 +248,11 @@ def _labels(path: Path, study: Study) -> Labels:
     """Labels on the study's grid, as `LabelledCase.read` gives them."""
     found = read_labels(path, "labelmap", partly=True)
     values = found.values
-    grid = label_image(study.mask.astype(np.uint8), study.geometry)
-    if suffix_of(path) == ".seg.nrrd" and difference(grid, label_image(values, found.geometry)):
+    what = difference(image_of(study.mask.astype(np.uint8), study.geometry),
+                      image_of(values, found.geometry))
+    if what and suffix_of(path) == ".seg.nrrd":
         values = found.on(study.geometry, study.mask.shape)  # type: ignore[arg-type]
-    elif what := difference(grid, label_image(values, found.geometry)):
+    elif what:
         raise InputError(f"labelmap and LV mask lie on different grids ({what})")
     known = (values > 0) & (values != UNLABELLED)
     if not known.any():

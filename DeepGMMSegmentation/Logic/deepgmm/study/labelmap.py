@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.study.conventions import MYOPS_CODES, MYOPS_RV
 from deepgmm.study.files import suffix_of
+from deepgmm.study.grids import geometry_of, image_of
 from deepgmm.study.images import read_image
 from deepgmm.study.seg_nrrd import labels_of_segments, read_segments
 from deepgmm.study.study import Geometry
@@ -19,12 +21,8 @@ from deepgmm.study.words import Tissue
 if TYPE_CHECKING:
     import SimpleITK
 
-#: Formats that keep a labelmap's grid.
-LABELMAP_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
-
-#: How MyoPS 2020 codes its truth (Zhuang and Li, 2020): what is not ours is background.
-_MYOPS = {0: 0, 200: Tissue.MYOCARDIUM, 500: Tissue.BLOOD, 600: 0,
-          1220: Tissue.EDEMA, 2221: Tissue.SCAR}
+#: The truth of MyoPS 2020 as our labels: what is not ours is background.
+_MYOPS = {0: 0, MYOPS_RV: 0, **{code: tissue for tissue, code in MYOPS_CODES.items()}}
 
 #: In a file of labels to learn from: nobody has labelled this voxel.
 UNLABELLED = 255
@@ -78,23 +76,6 @@ class Labels:
         return placed
 
 
-def geometry_of(image: SimpleITK.Image) -> Geometry:
-    """Where a 3D image lies."""
-    return Geometry(spacing=image.GetSpacing()[:3], origin=image.GetOrigin()[:3],
-                    direction=image.GetDirection())
-
-
-def label_image(labels: npt.NDArray[np.uint8], geometry: Geometry) -> SimpleITK.Image:
-    """A uint8 image of (slices, rows, columns) labels."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(np.ascontiguousarray(labels, dtype=np.uint8))
-    image.SetSpacing(geometry.spacing)
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
-    return image
-
-
 def probability_image(posterior: npt.NDArray[np.float32], geometry: Geometry,
                       tissues: tuple[Tissue, ...]) -> SimpleITK.Image:
     """A 4D float32 image, axes columns, rows, slices, tissues, from a posterior.
@@ -104,15 +85,7 @@ def probability_image(posterior: npt.NDArray[np.float32], geometry: Geometry,
     posterior : (slices, tissues, rows, columns).
     tissues : in the order of that axis; their names go into NIfTI's description.
     """
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(
-        np.ascontiguousarray(np.moveaxis(posterior, 1, 0), dtype=np.float32), isVector=False)
-    image.SetSpacing((*geometry.spacing, 1.0))
-    image.SetOrigin((*geometry.origin, 0.0))
-    direction = np.eye(4)
-    direction[:3, :3] = np.asarray(geometry.direction).reshape(3, 3)
-    image.SetDirection(tuple(direction.ravel()))
+    image = image_of(np.moveaxis(posterior, 1, 0).astype(np.float32), geometry)
     image.SetMetaData("ITK_FileNotes", ("DeepGMM: " + ", ".join(t.title for t in tissues))[:79])
     return image
 

@@ -15,15 +15,14 @@ from deepgmm.study.checks import check_study, parse_slices
 from deepgmm.study.cine import ImageInMemory, read_cine, still_of, trigger_time
 from deepgmm.study.conventions import PLAIN
 from deepgmm.study.files import sha256, suffix_of
-from deepgmm.study.grids import difference, on_grid_of, overlap_warnings, place
+from deepgmm.study.grids import difference, geometry_of, on_grid_of, overlap_warnings, place
 from deepgmm.study.images import read_image
 from deepgmm.study.kinds import kind_from_description, parse_kind
-from deepgmm.study.labelmap import geometry_of
 from deepgmm.study.masks import draw_mask
 from deepgmm.study.phases import parse_phase
 from deepgmm.study.slice_positions import at_positions, distance_warning, leave_out_unreached
 from deepgmm.study.study import BoolArray, Sequence, Study
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Kind, Role, grid_role
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -130,7 +129,7 @@ def read_study(
         if images[one].hash == images[other].hash:
             raise InputError(f"{one.title} and {other.title} are the same file: "
                              "give each sequence its own")
-    grid = next(images[r] for r in (Role.LGE, Role.BSSFP, Role.T2) if r in images)
+    grid = images[grid_role(images)]
     masks = _masks(mask, wall, grid, mask_labels, folders)
 
     warnings = [w for i in (*images.values(), *masks.values()) for w in i.warnings]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.study.grids import image_of
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Tissue
 
@@ -105,12 +106,7 @@ def seg_nrrd_image(
     labels : (slices, rows, columns), values of `Tissue`.
     tissues : each becomes a segment, also where no voxel has it.
     """
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(np.ascontiguousarray(labels, dtype=np.uint8))
-    image.SetSpacing(geometry.spacing)
-    image.SetOrigin(geometry.origin)
-    image.SetDirection(geometry.direction)
+    image = image_of(labels.astype(np.uint8), geometry)
     for key, value in _header(labels, geometry, tissues).items():
         image.SetMetaData(key, value)
     return image

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.study.study import Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import GRID_ORDER, Role, named_slices
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -22,6 +22,9 @@ _PARALLEL = 0.01
 
 #: Distance of matched slices that a user is told of, mm.
 _TOLD = 1.0
+
+#: Slices no further apart than this lie at one place, mm.
+_SAME = 0.05
 
 
 def at_positions(image: SimpleITK.Image, grid: SimpleITK.Image, *,
@@ -78,6 +81,13 @@ def at_positions(image: SimpleITK.Image, grid: SimpleITK.Image, *,
     return matched, max(distances, default=0.0)
 
 
+def same_places(one: npt.ArrayLike, other: npt.ArrayLike) -> bool:
+    """Whether the slices of two stacks lie at the same places, mm along the normal of both; NaN
+    stands for none."""
+    return np.shape(one) == np.shape(other) and bool(
+        np.allclose(one, other, atol=_SAME, equal_nan=True))
+
+
 def distance_warning(name: str, onto: str, distance: float) -> str:
     """How the slices of a stack were matched, in words."""
     far = (f", which lie up to {distance:.1f} mm away: see whether they show the same level"
@@ -88,7 +98,7 @@ def distance_warning(name: str, onto: str, distance: float) -> str:
 def grid_first(study: Study) -> list[Role]:
     """The sequences, that which gives the grid first: where it has no slice, the others cannot
     be brought there either, and are not to blame."""
-    return [r for r in (Role.LGE, Role.BSSFP, Role.T2) if r in study.sequences]
+    return [role for role in GRID_ORDER if role in study.sequences]
 
 
 def leave_out_unreached(study: Study) -> None:
@@ -100,10 +110,9 @@ def leave_out_unreached(study: Study) -> None:
             continue
         for i in missing:
             study.excluded[i] = f"{role.title} has no slice there"
-        which = ", ".join(map(str, missing))
-        study.warnings.append(f"slice {which} was left out: {role.title} has no slice there"
-                              if len(missing) == 1 else
-                              f"slices {which} were left out: {role.title} has no slices there")
+        said = ("was left out: {} has no slice there" if len(missing) == 1 else
+                "were left out: {} has no slices there").format(role.title)
+        study.warnings.append(f"{named_slices(missing)} {said}")
     for sequence in study.sequences.values():
         lacking = [i for i in study.excluded if study.mask[i].any()
                    and not np.isfinite(sequence.values[i][study.mask[i]]).any()]

@@ -13,17 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.study.cine import ImageInMemory, image_of, read_cine, still_of
-from deepgmm.study.files import sha256
-from deepgmm.study.grids import difference
+from deepgmm.study.cine import ImageInMemory, read_cine, still_of
+from deepgmm.study.files import IMAGE_SUFFIXES, sha256
+from deepgmm.study.grids import difference, geometry_of, image_of
 from deepgmm.study.images import read_image
 from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, short_name
-from deepgmm.study.labelmap import geometry_of
 from deepgmm.study.masks import draw_mask
 from deepgmm.study.reading import read_study
-from deepgmm.study.slice_positions import at_positions, distance_warning
+from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import Study
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import GRID_ORDER, Kind, Role
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -32,14 +31,8 @@ if TYPE_CHECKING:
 
 NAME, FORMAT, VERSION = "study.json", "deepgmm study", 1
 
-#: Formats of the images.
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-
 #: How import's warning begins that is of the folder's own mask.
 _OF_OWN_MASK = "the study folder has a mask already"
-
-#: Slices no further apart than this lie at one place, mm.
-_SAME = 0.05
 
 
 @dataclass
@@ -137,7 +130,7 @@ def read_study_folder(
             stacks.append(_stack(role, own, image, digest))
             if chosen:
                 provenance["bssfp_phase"] = chosen
-    grid = min(stacks, key=lambda s: (Role.LGE, Role.BSSFP, Role.T2).index(s.role))
+    grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
     warnings: list[str] = []
     images = {s.role.value: _matched(s, grid, warnings) for s in stacks}
     kinds = {r: _kind(r, said["sequences"][r], others.pop(f"{r}_kind", None)) for r in images}
@@ -151,7 +144,7 @@ def read_study_folder(
 
 
 def _own_mask(folder: Path) -> Path:
-    for suffix in (".seg.nrrd", *SUFFIXES):
+    for suffix in (".seg.nrrd", *IMAGE_SUFFIXES):
         if (folder / f"mask{suffix}").is_file():
             return folder / f"mask{suffix}"
     raise InputError("no LV mask given, and the study folder has no file called mask: draw the "
@@ -210,8 +203,7 @@ def _kind(role: str, own: dict[str, Any], said: Kind | str | None) -> Kind | str
 def _matched(part: _Stack, grid: _Stack, warnings: list[str]) -> ImageInMemory:
     """A sequence on the slices of another."""
     image = part.image
-    same = not difference(grid.image, image) and np.allclose(
-        part.places, grid.places, atol=_SAME, equal_nan=True)
+    same = not difference(grid.image, image) and same_places(part.places, grid.places)
     if part is not grid and not same:
         found = at_positions(image, grid.image, places=part.places, grid_places=grid.places)
         if found is not None:

@@ -38,6 +38,14 @@ class Kind(str, Enum):
         return None if self is Kind.UNKNOWN else Role(self.value.split("-")[0])
 
 
+class PatientSet(str, Enum):
+    """Which hearts a phantom has."""
+
+    TYPICAL = "typical"
+    ATYPICAL = "atypical"
+    HEALTHY = "healthy"
+
+
 class Align(str, Enum):
     """What is done about sequences that do not lie on each other."""
 
@@ -96,11 +104,18 @@ TISSUES_BY_ROLES: dict[frozenset[Role], tuple[Tissue, ...]] = {
     frozenset({Role.T2}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA),
     frozenset({Role.BSSFP, Role.LGE}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR),
     frozenset({Role.BSSFP, Role.T2}): (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA),
-    frozenset({Role.LGE, Role.T2}): (
-        Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR),
-    frozenset({Role.BSSFP, Role.LGE, Role.T2}): (
-        Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR),
+    frozenset({Role.LGE, Role.T2}): FOUR_TISSUES,
+    frozenset({Role.BSSFP, Role.LGE, Role.T2}): FOUR_TISSUES,
 }
+
+#: Whose grid a study takes, the first that is given: the LV mask is drawn on it, and the others
+#: are aligned with it. Next to LGE, bSSFP shows the borders of the wall best.
+GRID_ORDER = (Role.LGE, Role.BSSFP, Role.T2)
+
+
+def grid_role(roles: Iterable[Role]) -> Role:
+    """The sequence on whose grid a study of these lies: LGE, else bSSFP, else T2."""
+    return min(roles, key=GRID_ORDER.index)
 
 
 def ranges(numbers: Iterable[int], between: str = ",") -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepgmm.errors import InputError
 from deepgmm.study.files import unwritable
+from deepgmm.user_folders import Purpose, user_folder
 from deepgmm.weights.card import NAME, Card, is_name, read_card
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "models"
@@ -41,16 +41,9 @@ class Shelved:
 
 def own_folder() -> Path:
     """Where the user's networks lie: in the user's data folder, unless `VARIABLE` says where."""
-    home = Path.home()
     if os.environ.get(VARIABLE):
         return Path(os.environ[VARIABLE])
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or home / ".local" / "share")
-    return base / "deepgmm" / "models"
+    return user_folder(Purpose.DATA) / "models"
 
 
 def listed() -> list[Shelved]:

@@ -18,7 +18,7 @@ from deepgmm.errors import InputError
 from deepgmm.study.alignment.slice_matching import Matcher, Window
 from deepgmm.study.alignment.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
 from deepgmm.study.study import FloatArray, Study
-from deepgmm.study.words import Align, Kind, Role, named_slices
+from deepgmm.study.words import Align, Kind, Role, grid_role, named_slices
 
 #: A shift of more than this is warned of, asked for or not, mm.
 WARNS = 3.0
@@ -149,8 +149,7 @@ def find_alignment(study: Study, reference: Role | None = None, *,
     reference : the sequence that the mask was drawn on; LGE, else bSSFP by default.
     turn : look for rotations too.
     """
-    reference = reference or next(r for r in (Role.LGE, Role.BSSFP, Role.T2)
-                                  if r in study.sequences)
+    reference = reference or grid_role(study.sequences)
     if reference not in study.sequences:
         raise InputError(f"{reference.title} cannot be the reference of the alignment: "
                          "it is not among the sequences given")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from enum import Enum
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.study.conventions import Parts
 from deepgmm.study.study import BoolArray
+from deepgmm.study.words import named_slices
 
 #: The pool may stick out of the epicardium by this share before a user is told.
 _STICKS_OUT = 0.02
@@ -71,7 +71,7 @@ def combine(parts: dict[Part, BoolArray]) -> Parts:
     used = [bool(one.any()) for one in outline]
     lonely = [i for i, one in enumerate(pool) if one.any() and not used[i]]
     if lonely:
-        warnings.append(f"{listed(lonely)}: an endocardium without epicardium; left out")
+        warnings.append(f"{named_slices(lonely)}: an endocardium without epicardium; left out")
     pool_used = pool & np.array(used)[:, None, None]
     if ventricle is None:
         assert wall is not None
@@ -83,9 +83,9 @@ def combine(parts: dict[Part, BoolArray]) -> Parts:
     apart = pool if wall is None else pool | wall
     bare = [i for i, inside in enumerate(used) if inside and not apart[i].any()]
     if bare:
-        warnings.append(f"{listed(bare)}: an epicardium without endocardium, so blood and wall "
-                        "are not taken as known apart: draw it, or leave the slice out of the "
-                        "contours")
+        warnings.append(f"{named_slices(bare)}: an epicardium without endocardium, so blood and "
+                        "wall are not taken as known apart: draw it, or leave the slice out of "
+                        "the contours")
         return Parts(outline, None, warnings)
     return Parts(outline, (outline if wall is None else wall) & ~pool, warnings)
 
@@ -104,8 +104,3 @@ def _without_pool(ventricle: BoolArray | None, wall: BoolArray | None,
                          "epicardial contour or the blood pool too")
     return Parts(mask, outline, ["the blood pool was taken to be what the wall encloses"])
 
-
-def listed(slices: Iterable[int]) -> str:
-    """"slice 3" or "slices 1, 3, 4"."""
-    numbers = sorted(slices)
-    return f"slice{'s' if len(numbers) != 1 else ''} " + ", ".join(map(str, numbers))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deepgmm.progress import Progress, silent
 from deepgmm.study.dicom.choice import Choice, Entry, choose
 from deepgmm.study.dicom.headers import Scan, scan
 from deepgmm.study.dicom.meaning import meaning_of
@@ -34,7 +35,7 @@ def read_examination(
     folder: str | os.PathLike[str], *,
     series: Mapping[Role, str | None] | None = None,
     kinds: Mapping[Role, Kind | None] | None = None,
-    progress: Callable[[float, str], None] = lambda fraction, stage: None,
+    progress: Progress = silent,
 ) -> Examination:
     """See what a folder of an examination holds and which stacks make a study.
 

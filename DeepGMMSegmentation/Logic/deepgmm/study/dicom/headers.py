@@ -6,13 +6,14 @@ import math
 import os
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError, how_to_install
+from deepgmm.progress import Progress, silent
 from deepgmm.study.dicom.elements import WANTED, Header
 from deepgmm.study.dicom.frames import Frame, component_of, place_trouble
 
@@ -61,7 +62,7 @@ def the_reader() -> Any:
 
 
 def scan(folder: str | os.PathLike[str],
-         progress: Callable[[float, str], None] = lambda fraction, stage: None) -> Scan:
+         progress: Progress = silent) -> Scan:
     """Read the headers of a folder and of all folders in it.
 
     Files need no extension. What is no DICOM image is counted; a DICOMDIR is ignored.

@@ -13,7 +13,7 @@ from enum import Enum
 
 from deepgmm.study.dicom.frames import Component, Frame, Variation
 from deepgmm.study.dicom.stack import Stack
-from deepgmm.study.kinds import Guess, guess_from_header
+from deepgmm.study.kinds import Guess, guess_from_header, short_name
 from deepgmm.study.words import Kind, Role
 
 
@@ -65,7 +65,7 @@ class Meaning:
     def title(self) -> str:
         """As one would say it: "LGE (psir)", "bSSFP cine"."""
         if self.type in (Type.LGE, Type.T2) and self.kind is not Kind.UNKNOWN:
-            return f"{self.type.value} ({self.kind.value.partition('-')[2]})"
+            return f"{self.type.value} ({short_name(self.kind)})"
         return self.type.value
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.study.cine import image_of, median_trigger
+from deepgmm.progress import Progress, silent
+from deepgmm.study.cine import median_trigger
 from deepgmm.study.dicom.choice import Choice, Entry
 from deepgmm.study.dicom.meaning import Type
 from deepgmm.study.dicom.pixels import Volume, volume_of
-from deepgmm.study.files import sha256, together
+from deepgmm.study.files import IMAGE_SUFFIXES, sha256, together
+from deepgmm.study.grids import image_of
 from deepgmm.study.kinds import Guess, agreed
 from deepgmm.study.labelmap import write_image
 from deepgmm.study.phases import Phase, asked_for, nearest_in_time, parse_phase
 from deepgmm.study.study_folder import (
     FORMAT,
     NAME,
-    SUFFIXES,
     VERSION,
     is_study_folder,
     read_description,
@@ -46,7 +46,7 @@ _SIGNED = 0.02
 def write_study_folder(
     examination: Examination, folder: str | os.PathLike[str], *,
     phase: int | str | None = None, identified: bool = False, suffix: str = ".nii.gz",
-    progress: Callable[[float, str], None] = lambda fraction, stage: None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the chosen stacks of an examination; all files appear, or none.
 
@@ -60,7 +60,7 @@ def write_study_folder(
     ----------
     phase : frame of the cine, counted from 0, or "match" to leave it to the mask.
     identified : put patient, dates and descriptions into study.json.
-    suffix : one of `deepgmm.study.study_folder.SUFFIXES`.
+    suffix : one of `deepgmm.study.files.IMAGE_SUFFIXES`.
 
     Returns
     -------
@@ -118,7 +118,7 @@ def _named(said: dict[str, Any]) -> set[str]:
     """The images that a study.json names, of the names that an import gives."""
     named = [own.get(key) for own in said["sequences"].values() for key in ("file", "cine")]
     names = [*(role.value for role in Role), "cine"]
-    return {name + suffix for name in names for suffix in SUFFIXES if name + suffix in named}
+    return {name + suffix for name in names for suffix in IMAGE_SUFFIXES if name + suffix in named}
 
 
 def _images(role: Role, choice: Choice, volume: Volume, phase: int | str | None,

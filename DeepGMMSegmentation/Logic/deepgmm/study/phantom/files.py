@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.study.files import together, unwritable
+from deepgmm.study.files import IMAGE_SUFFIXES, together, unwritable
+from deepgmm.study.grids import image_of
 from deepgmm.study.labelmap import write_image
 from deepgmm.study.study import Geometry
 
 if TYPE_CHECKING:
     from deepgmm.study.phantom.patient import PhantomPatient
-
-#: Formats that hold a volume and its place in one file.
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 def write_volumes(volumes: dict[Path, npt.NDArray[np.generic]], geometry: Geometry) -> None:
@@ -27,19 +25,13 @@ def write_volumes(volumes: dict[Path, npt.NDArray[np.generic]], geometry: Geomet
     ------
     InputError : a folder that cannot be made or written to, a full disk.
     """
-    import SimpleITK as sitk
-
     with together() as outputs:
         for path, values in volumes.items():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise unwritable(error, "phantom") from error
-            image = sitk.GetImageFromArray(np.ascontiguousarray(values))
-            image.SetSpacing(geometry.spacing)
-            image.SetOrigin(geometry.origin)
-            image.SetDirection(geometry.direction)
-            write_image(image, outputs.path(path, path.name), path.name)
+            write_image(image_of(values, geometry), outputs.path(path, path.name), path.name)
 
 
 def write_patient(patient: PhantomPatient, folder: str | Path, *,
@@ -62,9 +54,9 @@ def write_patient(patient: PhantomPatient, folder: str | Path, *,
     --------
     >>> paths = write_patient(make_patient(7), "phantom-7")                # doctest: +SKIP
     """
-    if suffix not in SUFFIXES:
+    if suffix not in IMAGE_SUFFIXES:
         raise InputError(f"no format '{suffix}' for the phantom: give one of "
-                         + ", ".join(SUFFIXES))
+                         + ", ".join(IMAGE_SUFFIXES))
     study = patient.study
     volumes: dict[str, npt.NDArray[np.generic]] = {
         role.value: sequence.values.astype(np.float32)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +20,10 @@ from deepgmm.study.phantom.anatomy import (
 from deepgmm.study.phantom.contrast import DEFAULT_KINDS, image, look_of
 from deepgmm.study.phantom.infarct import Infarct, draw_atypical, draw_typical, healthy
 from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import Kind, PatientSet, Role, Tissue
 
 #: Samples a pixel in each direction, from which partial volume is averaged.
 FACTOR = 3
-
-
-class PatientSet(str, Enum):
-    """Which hearts are drawn."""
-
-    TYPICAL = "typical"
-    ATYPICAL = "atypical"
-    HEALTHY = "healthy"
 
 
 @dataclass

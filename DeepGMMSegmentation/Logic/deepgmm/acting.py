@@ -1,0 +1,56 @@
+"""Which settings act on which runs: the command line warns by it, the panel greys by it."""
+
+from __future__ import annotations
+
+from deepgmm.settings import Method, Preset, Settings
+from deepgmm.study.words import Tissue
+
+_ANCHORED = (Method.AUTO, Method.MAP)
+_MIXTURES = (Method.GMM, Method.SVGMM)
+_NETWORKS = (Method.DEEPG, Method.DEEPSVG)
+
+#: Settings that act on some methods only; all others act on every method.
+ACTS_ON: dict[str, tuple[Method, ...]] = {
+    "preset": (*_MIXTURES, *_NETWORKS),
+    "seed": (*_MIXTURES, *_NETWORKS),
+    "covariance": _MIXTURES,
+    "restarts": _MIXTURES,
+    "degrees": _MIXTURES,
+    "outlier": _MIXTURES,
+    "mean_weight": _NETWORKS,
+    "total_variation": _NETWORKS,
+    "model": (Method.AUTO, Method.PRETRAINED),
+    "adapt": (Method.PRETRAINED,),
+    "papillary": (*_ANCHORED, *_NETWORKS),
+    "keep_mvo": (*_ANCHORED, Method.PRETRAINED),
+}
+
+#: What the preset `paper` takes from them: one random start, and none from `map`.
+NOT_IN_PAPER: dict[str, tuple[Method, ...]] = {"restarts": _MIXTURES, "papillary": _NETWORKS}
+
+#: The tissues without which they do nothing.
+NEEDS: dict[str, tuple[Tissue, Tissue]] = {
+    "papillary": (Tissue.BLOOD, Tissue.MYOCARDIUM),
+    "adapt": (Tissue.BLOOD, Tissue.MYOCARDIUM),
+    "keep_mvo": (Tissue.MYOCARDIUM, Tissue.SCAR),
+}
+
+
+def method_run(settings: Settings) -> Method:
+    """What is run: `auto` is `map`, and `pretrained` where a network was named."""
+    if settings.method is not Method.AUTO:
+        return settings.method
+    return Method.PRETRAINED if settings.model else Method.MAP
+
+
+def settings_read(settings: Settings) -> set[str]:
+    """The settings of `ACTS_ON` that act on a run with these settings."""
+    method = method_run(settings)
+    read = {name for name, methods in ACTS_ON.items() if method in methods}
+    if settings.preset is Preset.PAPER:
+        read -= {name for name, methods in NOT_IN_PAPER.items() if method in methods}
+    sought = [Tissue.named(name) for name in settings.tissues] or list(Tissue)
+    lacking = {name for name, needed in NEEDS.items() if not set(needed) <= set(sought)}
+    if "papillary" in read & lacking:  # `map` is then a plain mixture, which has a covariance
+        read.add("covariance")
+    return read - lacking
