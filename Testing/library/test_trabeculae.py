@@ -50,10 +50,19 @@ def test_the_teacher_says_where_blood_is_when_nobody_labelled() -> None:
 
 
 def test_it_is_part_of_the_augmentation_and_off_by_default() -> None:
-    still = dict.fromkeys(vars(Augmentation()), 0.0)
+    lining = dict.fromkeys(vars(Augmentation()), 0.0) | {"trabeculae": 0.9, "lined": 1.0}
     examples = some_examples(2)
-    found = Augmentation(**still | {"trabeculae": 0.9}).augmented(examples, [1, 2])
-    again = Augmentation(**still | {"trabeculae": 0.9}).augmented(examples.select(slice(1, 2)), [2])
+    found = Augmentation(**lining).augmented(examples, [1, 2])
+    again = Augmentation(**lining).augmented(examples.select(slice(1, 2)), [2])
     assert not torch.equal(found.values, examples.values)
     torch.testing.assert_close(found.select(slice(1, 2)).values, again.values)
     assert Augmentation().trabeculae == 0
+
+
+def test_only_some_pools_are_lined() -> None:
+    some = Augmentation(**dict.fromkeys(vars(Augmentation()), 0.0)
+                        | {"trabeculae": 0.9, "lined": 0.3})
+    examples = some_examples(1)
+    changed = [not torch.equal(some.augmented(examples, [seed]).values, examples.values)
+               for seed in range(60)]
+    assert 8 <= sum(changed) <= 30  # 18 are expected, with a standard deviation of 3.5

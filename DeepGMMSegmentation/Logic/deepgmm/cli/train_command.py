@@ -13,7 +13,9 @@ import typer
 from deepgmm.cli.common import (
     Log,
     Quiet,
+    check_priors,
     hushed,
+    kinds_said,
     make_folder,
     progress_bar,
     table,
@@ -65,6 +67,10 @@ def train(
     priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="Your own contrast priors, made by deepgmm priors.",
         rich_help_panel=_IN)] = None,
+    start: Annotated[str | None, typer.Option(
+        "--start", metavar="NAME|FOLDER", help="A network to go on from, by its name on the shelf "
+        "or its folder, for instance phantom-synthetic; its architecture is taken over.",
+        rich_help_panel=_NET)] = None,
     network: Annotated[str | None, _setting(
         "network", "unet, modified-unet, unet++, unetr or swinunetr.", _NET,
         metavar="NAME")] = None,
@@ -143,15 +149,15 @@ def train(
         said["augmentation"] = False
     if priors is not None:
         said["priors"] = str(priors)
-        if not priors.is_file():
-            raise InputError("the contrast priors file does not exist: check the path given "
-                             "to --priors")
+    check_priors(priors)
+    if start:
+        said = _architecture_of(start) | said
 
     from deepgmm.training.machines import leading, require_extra
 
     require_extra()
     first = leading()
-    job = Job(folder, validation_folder, output, _kinds(lge_kind, t2_kind), said, resume, force)
+    job = Job(folder, validation_folder, output, kinds_said(lge_kind, t2_kind), said, resume, force)
     try:
         made = _made(job, quiet=quiet or not first, shown=first and not (quiet or json))
     except Exception:
@@ -168,6 +174,16 @@ def train(
         print(summary(made))
         print(f"model folder: {output}\n"
               f"use it: deepgmm segment --method pretrained --model {output} ...")
+
+
+def _architecture_of(network: str) -> dict[str, Any]:
+    """The settings that make a network like a given one."""
+    from deepgmm.weights.folder import load_network
+    from deepgmm.weights.shelf import find
+
+    a = load_network(find(network))[1].architecture
+    return {"network": a.name, "filters": a.filters, "levels": a.levels,
+            "convolutions": a.convolutions}
 
 
 @dataclass(frozen=True)
@@ -236,14 +252,6 @@ def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None
     if shown:
         print(described(cases))
     return made
-
-
-def _kinds(lge_kind: str, t2_kind: str) -> dict[Role, Kind]:
-    from deepgmm.study.kinds import parse_kind
-    from deepgmm.study.words import Role
-
-    said = {Role.LGE: parse_kind(Role.LGE, lge_kind), Role.T2: parse_kind(Role.T2, t2_kind)}
-    return {role: kind for role, kind in said.items() if kind is not None}
 
 
 def _refuse_to_mix(output: Path) -> None:

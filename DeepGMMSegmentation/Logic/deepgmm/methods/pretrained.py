@@ -25,9 +25,10 @@ from deepgmm.methods.problem import Case, Problem
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.endocardium import NEVER
-from deepgmm.model.fit import Fit, Progress
+from deepgmm.model.fit import Fit
 from deepgmm.model.images import Images, Reading, read
-from deepgmm.model.mixture import Mixture
+from deepgmm.model.mixture import Mixture, pixel_weights
+from deepgmm.progress import Progress
 from deepgmm.study.files import case_key, sha256
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
@@ -80,7 +81,7 @@ def _fit(problem: Problem, reading: Reading, posterior: Tensor, rounds: Tensor,
     tissues = [FOUR_TISSUES.index(t) for t in problem.tissues]
     roles = [list(Role).index(role) for role in problem.roles]
     weights = _packed(problem, reading.log_weights.exp())
-    mixture = Mixture(weights.clamp_min(torch.finfo(weights.dtype).tiny).log(),
+    mixture = Mixture(pixel_weights(weights),
                       *(values[:, tissues][:, :, roles].to(problem.dtype) for values in
                         (reading.mixture.means, reading.mixture.covariances)))
     nll = reading.nll.to(problem.dtype)
@@ -250,8 +251,7 @@ def _of_training(case: Case, card: Card) -> list[str]:
     """What its training has to do with this study."""
     said = []
     hashes, own = case.study.hashes, case.settings.priors
-    learned_from = card.training.get("cases")
-    if hashes and isinstance(learned_from, list) and case_key(hashes) in learned_from:
+    if hashes and case_key(hashes) in card.learned_cases():
         said.append(f"the network '{card.name}' was trained on this study: its result here says "
                     "nothing of how it does on others")
     if card.priors != (f"sha256:{sha256(own)}" if own else "shipped"):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from deepgmm.model.learning import Examples
-from deepgmm.study.words import TISSUES_BY_ROLES, Role
+from deepgmm.study.words import GRID_ORDER, TISSUES_BY_ROLES, Role
 from deepgmm.training.moving import Motion, box, lattice, moved
 from deepgmm.training.trabeculae import grain, trabeculated
 
@@ -21,8 +21,6 @@ from deepgmm.training.trabeculae import grain, trabeculated
 SMOOTHNESS = 8.0
 #: A bending by more than this would fold the anatomy over.
 MOST_ELASTIC = SMOOTHNESS / 2
-#: The sequences that masks are drawn on, the first that is there: it never strays.
-REFERENCES = (Role.LGE, Role.BSSFP, Role.T2)
 #: The scanner's zero lies between these on the normalised scale, whose range of tissues is -1 to
 #: 1: close below nulled myocardium, further below that of bSSFP. Magnitudes, shading and gamma
 #: are about it.
@@ -57,6 +55,7 @@ class Augmentation:
     noise : standard deviation.
     rician : probability that a sequence's noise is that of a magnitude image.
     trabeculae : share of muscle in the pool beside the wall, from 0.6 of it up.
+    lined : probability that a pool has trabeculae at all.
     missing : probability that a sequence is left out; one always stays.
     """
 
@@ -74,6 +73,7 @@ class Augmentation:
     noise: float = 0.15
     rician: float = 0.5
     trabeculae: float = 0.0
+    lined: float = 0.35
     missing: float = 0.0
 
     def __post_init__(self) -> None:
@@ -83,7 +83,7 @@ class Augmentation:
         ------
         ValueError : naming the strength and what it may be.
         """
-        most = {"flip": 1.0, "rician": 1.0, "missing": 1.0, "trabeculae": 1.0,
+        most = {"flip": 1.0, "rician": 1.0, "missing": 1.0, "trabeculae": 1.0, "lined": 1.0,
                 "elastic": MOST_ELASTIC}
         for strength in fields(self):
             value, top = getattr(self, strength.name), most.get(strength.name, math.inf)
@@ -158,6 +158,8 @@ class Augmentation:
                       "width": rng.uniform(1.5, 5.0, ()), "grain": grain(rng, canvas)}
         if self.noise > 0:
             drawn["noise"] = rng.standard_normal((2, sequences, *canvas), dtype=np.float32)
+        if self.trabeculae > 0 and rng.random() >= self.lined:
+            drawn["most"] = np.zeros(())
         return drawn
 
     def _with_fewer_sequences(self, examples: Examples, draw: Tensor) -> Examples:
@@ -168,7 +170,7 @@ class Augmentation:
         return with_sequences(examples, present)
 
     def _motion(self, examples: Examples, drawn: dict[str, Tensor]) -> Motion:
-        order = [list(Role).index(role) for role in REFERENCES]
+        order = [list(Role).index(role) for role in GRID_ORDER]
         first = torch.tensor(order, device=drawn["turn"].device)[
             examples.present[:, order].argmax(1)]
         strays = 1 - torch.nn.functional.one_hot(first, len(order)).to(drawn["twist"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 from deepgmm.methods import Case
 from deepgmm.methods.network_input import images_of, pixel_of, resized, scale_of
 from deepgmm.model.learning import Examples
+from deepgmm.progress import Progress, silent
 from deepgmm.segment import prepared, segment_many
 from deepgmm.settings import Device, Method, Settings
 from deepgmm.study.study import Study
@@ -23,7 +24,7 @@ Labelled = tuple[Study, npt.NDArray[np.uint8] | None]
 
 def make_examples(cases: Iterable[Labelled], settings: Settings | None = None, *,
                   teach: bool = True,
-                  progress: Callable[[float, str], None] = lambda fraction, stage: None,
+                  progress: Progress = silent,
                   ) -> tuple[Examples, torch.Tensor]:
     """Every masked slice of some studies, normalised and laid out.
 

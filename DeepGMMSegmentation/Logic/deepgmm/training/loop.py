@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from deepgmm.errors import Cancelled, ComputationError, InputError
 from deepgmm.model.architectures import build
-from deepgmm.model.fit import Progress, silent
 from deepgmm.model.learning import Examples, losses
+from deepgmm.progress import Progress, silent
 from deepgmm.training import checkpoints
 from deepgmm.training.checkpoints import Checkpoint
 from deepgmm.training.curves import write_curves
@@ -68,6 +68,7 @@ def train_network(
     *,
     progress: Progress = silent,
     augment: Augment | None = None,
+    start: nn.Module | None = None,
     resume: Checkpoint | None = None,
 ) -> Trained:
     """Minimise the mean over images of the objective (deepgmm-paper, Algorithm 4).
@@ -81,6 +82,8 @@ def train_network(
     examples, validation : slices to learn from, and to choose the best network by.
     folder : of the model; must exist.
     augment : varies slices, each by its seed; none for slices as they are.
+    start : a network of the settings' architecture whose weights the training begins with; none
+        for weights drawn from the seed.
     resume : where the training stood; it goes on as if it had never been interrupted, on one
         CPU thread bit for bit.
 
@@ -88,7 +91,8 @@ def train_network(
     ------
     InputError
         A folder with another training in it, other slices or settings than the checkpoint's,
-        files that cannot be written, and what `machines.started` raises.
+        a start of another architecture, files that cannot be written, and what `machines.started`
+        raises.
     ComputationError
         A loss that is no longer a number.
     Cancelled
@@ -97,7 +101,7 @@ def train_network(
     if resume is None and checkpoints.exist(folder):
         raise InputError("the model folder holds a training that has not ended: go on with "
                          "--resume, begin anew with --force, or choose another folder")
-    run = _Run(started(settings), settings, folder, examples, validation, augment)
+    run = _Run(started(settings), settings, folder, examples, validation, augment, start)
     run.take_up(resume)
     run.descend(progress)
     return run.ended()
@@ -117,9 +121,11 @@ class _Run:
 
     def __init__(self, fabric: Fabric, settings: TrainingSettings, folder: Path,
                  examples: Examples, validation: Examples | None,
-                 augment: Augment | None) -> None:
+                 augment: Augment | None, start: nn.Module | None) -> None:
         self.fabric, self.settings, self.folder, self.augment = fabric, settings, folder, augment
         network = build(settings.architecture, seed=settings.seed)
+        if start is not None:
+            _begin_with(network, start)
         self.network = network.to(memory_format=torch.channels_last)
         self.optimiser = torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -314,6 +320,15 @@ class _Run:
     def _diverged(self, step: int) -> ComputationError:
         return ComputationError(f"the loss is not a number from step {step} on: train with a "
                                 "lower --learning-rate")
+
+
+def _begin_with(network: nn.Module, start: nn.Module) -> None:
+    """Take over the weights of a network, which must be of the same architecture."""
+    try:
+        network.load_state_dict(start.state_dict())
+    except RuntimeError:
+        raise InputError("the network to begin with is of another architecture: give its network, "
+                         "filters, levels and convolutions as its card has them") from None
 
 
 def in_words(seconds: float) -> str:

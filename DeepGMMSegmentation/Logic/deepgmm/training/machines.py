@@ -89,7 +89,7 @@ def require_extra() -> None:
     """
     if not all(map(importlib.util.find_spec, ("monai", "lightning_fabric", "tensorboardX"))):
         raise InputError("learning needs packages that are not installed: " + how_to_install(
-            "monai>=1.3", "lightning-fabric>=2.2", "tensorboardX>=2.6"))
+            "monai>=1.5", "einops>=0.7", "lightning-fabric>=2.2", "tensorboardX>=2.6"))
 
 
 def _launched() -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,14 +14,14 @@ from deepgmm.identify.assignment import assign
 from deepgmm.model.deep import DeepOptions, fit_deep
 from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
-from deepgmm.model.fit import Progress
 from deepgmm.model.mixture import Mixture, posterior
 from deepgmm.model.starts import several_starts
-from deepgmm.review.metrics import FOUR_TISSUES
+from deepgmm.progress import Progress
 from deepgmm.review.ordering import ordered_by_truth
 from deepgmm.segment import segment_many
 from deepgmm.settings import Settings
 from deepgmm.study.study import Study
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.paper_images import KnownMeans, Labels, PaperImage, joined
 
 #: Of EM: the gain below which it stops, nats a pixel, and the iterations at most. At the paper's
@@ -138,7 +138,7 @@ def by_ourselves(images: Sequence[PaperImage], settings: Settings, *, alone: boo
             .labels[image.index][image.mask] for image in images]
 
 
-def _counted(results: Iterator, count: int, progress: Callable[[float, str], None]) -> Iterator:
+def _counted(results: Iterator, count: int, progress: Progress) -> Iterator:
     for number, result in enumerate(results):
         progress((number + 1) / count, "auto")
         yield result

@@ -18,12 +18,11 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.identify.contrast import ContrastPrior, contrast_prior
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.fit import Progress, silent
-from deepgmm.review.metrics import FOUR_TISSUES
+from deepgmm.progress import Progress, silent
 from deepgmm.study.labelled import LabelledCase, find_labelled
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import FOUR_TISSUES, Role
 
 #: Of the paper: images of the test set, of all; patients of it, of all (section 4.2).
 TEST_IMAGES, TEST_PATIENTS = 19 / 79, 5 / 25

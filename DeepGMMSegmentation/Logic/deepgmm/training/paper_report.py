@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from deepgmm import __version__
-from deepgmm.review.metrics import FOUR_TISSUES
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.paper_images import Cohort, Parting
 from deepgmm.training.paper_rows import SOURCE, Published, Row
 from deepgmm.training.paper_tables import DEPARTURES, Protocol

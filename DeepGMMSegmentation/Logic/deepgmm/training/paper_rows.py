@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.review.metrics import FOUR_TISSUES, dice
+from deepgmm.review.metrics import dice
+from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.paper_images import Labels
 
 SOURCE = ("Schwab, Mayr, Haltmeier: Deep Gaussian mixture model for unsupervised image "

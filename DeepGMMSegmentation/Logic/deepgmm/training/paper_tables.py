@@ -18,8 +18,8 @@ import numpy as np
 from deepgmm.identify.estimate import estimate, write_priors
 from deepgmm.model.deep import DeepOptions
 from deepgmm.model.devices import choose_device
-from deepgmm.model.fit import Progress
 from deepgmm.model.unet import UNetShape
+from deepgmm.progress import Progress, share_of
 from deepgmm.settings import Device, Settings
 from deepgmm.training.paper_fits import (
     ITERATIONS,
@@ -168,12 +168,12 @@ def table_1(cohort: Cohort, protocol: Protocol, progress: Progress) -> list[Publ
             (by_posterior, by_network), seconds = _timed(
                 fit_networks, tally.images, protocol.deep(spatial=spatial),
                 seed=seed * len(tally.images), device=device,
-                progress=_part(progress, 2 * number + spatial, 1, of))
+                progress=share_of(progress, (2 * number + spatial) / of, 1 / of))
             if not spatial:
                 tally.add_both(deep, "deepG, by argmax w", by_network, seconds)
             tally.add_both(deep, f"{deep}, by posterior", by_posterior, seconds)
     _ourselves(tally, Settings(device=protocol.device), TABLES_AND_PHANTOMS, "",
-               _part(progress, 2 * protocol.seeds, OUR_SHARE, of))
+               share_of(progress, 2 * protocol.seeds / of, OUR_SHARE / of))
     return tally.table(TABLE_1)
 
 
@@ -202,18 +202,18 @@ def table_2(cohort: Cohort, parting: Parting, protocol: Protocol,
     of = protocol.seeds + 2 * OUR_SHARE
     for number, seed in enumerate(protocol.all_seeds):
         _mixtures(tally, "SVGMM", True, seed)
-        _shared(tally, cohort, parting, protocol, seed, _part(progress, number, 1, of))
+        _shared(tally, cohort, parting, protocol, seed, share_of(progress, number / of, 1 / of))
     found, seconds = _timed(fit_mixtures, tally.images, spatial=True, seed=0, start=means)
     tally.add("SVGMM_mu", "SVGMM_mu", as_they_stand(found), LabelUse(cases), seconds)
     _ourselves(tally, Settings(device=protocol.device), TABLES_AND_PHANTOMS, "",
-               _part(progress, protocol.seeds, OUR_SHARE, of))
+               share_of(progress, protocol.seeds / of, OUR_SHARE / of))
     if cases > 1:  # of one patient no spread between patients can be had
         with TemporaryDirectory() as folder:
             own = Path(folder) / "priors.json"
             write_priors({"kinds": _contrasts(cohort, means)}, own)
             _ourselves(tally, Settings(device=protocol.device, priors=str(own)),
                        LabelUse(cases, tuning="P"), ", priors of the 10 images",
-                       _part(progress, protocol.seeds + OUR_SHARE, OUR_SHARE, of))
+                       share_of(progress, (protocol.seeds + OUR_SHARE) / of, OUR_SHARE / of))
     return tally.table(TABLE_2)
 
 
@@ -233,13 +233,13 @@ def _shared(tally: Tally, cohort: Cohort, parting: Parting, protocol: Protocol, 
     few = [cohort.images[i] for i in means.images]
 
     network = trained(everyone, protocol.training(seed, likelihood_weight=1.0),
-                      progress=_part(progress, 0, 1, 3))
+                      progress=share_of(progress, 0, 1 / 3))
     (by_posterior, by_network), seconds = _timed(answers, network, tally.images)
     tally.add_both("deepSVG", "deepSVG, by argmax w", by_network, seconds)
     tally.add_both("deepSVG", "deepSVG, by posterior", by_posterior, seconds)
 
     network = trained(everyone, protocol.training(seed, likelihood_weight=1.0, mean_weight=1.0),
-                      means=means, progress=_part(progress, 1, 1, 3))
+                      means=means, progress=share_of(progress, 1 / 3, 1 / 3))
     (by_posterior, by_network), seconds = _timed(answers, network, tally.images)
     for how, found in (("argmax w", by_network), ("posterior", by_posterior)):
         tally.add("deepSVG_mu", f"deepSVG_mu, by {how}", as_they_stand(found), LabelUse(cases),
@@ -247,7 +247,7 @@ def _shared(tally: Tally, cohort: Cohort, parting: Parting, protocol: Protocol, 
 
     network = trained(few, protocol.training(seed, label_weight=1.0, bare=1.0),
                       truths=[cohort.truths[i] for i in means.images],
-                      progress=_part(progress, 2, 1, 3))
+                      progress=share_of(progress, 2 / 3, 1 / 3))
     (_, by_network), seconds = _timed(answers, network, tally.images)
     tally.add("cross entropy", "cross entropy on the 10 images", as_they_stand(by_network),
               LabelUse(loss=cases), seconds)
@@ -258,7 +258,7 @@ def _ourselves(tally: Tally, settings: Settings, labelled: LabelUse, words: str,
     """Our own way, on the images alone and with all slices of their studies."""
     for place, (alone, how) in enumerate(((True, "image alone"), (False, "whole study"))):
         found, seconds = _timed(by_ourselves, tally.images, settings, alone=alone,
-                                progress=_part(progress, place, 1, 2))
+                                progress=share_of(progress, place / 2, 1 / 2))
         tally.add("auto", f"auto, {how}{words}", found, labelled, seconds)
 
 
@@ -274,11 +274,6 @@ def _contrasts(cohort: Cohort, means: KnownMeans) -> dict:
                 labels[image.index][image.mask] = cohort.truths[i]
         studies.append((study, labels))
     return estimate(studies).kinds
-
-
-def _part(progress: Progress, start: float, share: float, of: float) -> Progress:
-    """The progress of a part of the work."""
-    return lambda fraction, stage: progress((start + share * fraction) / of, stage)
 
 
 def _timed(work: Callable[..., Answer], *args: Any, **options: Any) -> tuple[Answer, float]:

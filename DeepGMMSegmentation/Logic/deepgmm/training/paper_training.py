@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from deepgmm.errors import Cancelled, ComputationError
-from deepgmm.model.fit import Progress
 from deepgmm.model.images import read
 from deepgmm.model.learning import Examples
 from deepgmm.model.priors import ConjugatePrior
+from deepgmm.progress import Progress
 from deepgmm.training.loop import train_network
 from deepgmm.training.paper_fits import TISSUES, Components
 from deepgmm.training.paper_images import KnownMeans, Labels, PaperImage, joined

@@ -8,7 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.errors import InputError
-from deepgmm.settings import Device
+from deepgmm.settings import Device, chosen, plain
 
 if TYPE_CHECKING:
     from deepgmm.model.architecture import Architecture
@@ -54,6 +54,8 @@ class TrainingSettings:
     augmentation : whether slices are varied; `missing` is the probability that a sequence is left
         out of a slice then, so that the network can do without it.
     priors : path of the user's own contrast priors; empty means the shipped ones.
+    start : name on the shelf, or folder, of the network whose weights the training begins with;
+        empty means weights drawn from the seed. The architecture must be that network's.
     seed : of all random numbers; the same seed repeats a training on the same machine.
     device, precision : where and in which numbers the network computes.
     """
@@ -85,6 +87,7 @@ class TrainingSettings:
     augmentation: bool = True
     missing: float = 0.1
     priors: str = ""
+    start: str = ""
     seed: int = 0
     device: Device = Device.AUTO
     precision: Precision = Precision.FLOAT32
@@ -97,12 +100,7 @@ class TrainingSettings:
         InputError : naming the setting and what it may be.
         """
         for name, kind in _ENUMERATIONS.items():
-            value = getattr(self, name)
-            try:
-                object.__setattr__(self, name, kind(value))
-            except ValueError:
-                known = ", ".join(choice.value for choice in kind)
-                raise InputError(f"{name} is {value!r}: choose from {known}") from None
+            object.__setattr__(self, name, chosen(name, getattr(self, name), kind))
         for name, least in _WHOLE.items():
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -150,8 +148,7 @@ class TrainingSettings:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
-        return {name: value.value if isinstance(value, Enum) else value
-                for name, value in asdict(self).items()}
+        return plain(asdict(self))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainingSettings:

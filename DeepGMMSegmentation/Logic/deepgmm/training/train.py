@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from deepgmm.errors import InputError
-from deepgmm.model.fit import Progress, silent
 from deepgmm.model.learning import Examples
+from deepgmm.progress import Progress, share_of, silent
 from deepgmm.settings import Settings
 from deepgmm.study.case_folders import PHANTOM
 from deepgmm.study.files import sha256
@@ -30,7 +30,8 @@ from deepgmm.training.machines import leading, require_extra
 from deepgmm.training.settings import TrainingSettings
 from deepgmm.training.sharing import check_apart, split, with_fewer_labels
 from deepgmm.weights.card import Card, LabelledCases, Learning
-from deepgmm.weights.folder import save_network
+from deepgmm.weights.folder import load_network, save_network
+from deepgmm.weights.shelf import find
 
 #: Labelled phantom patients behind the shipped contrast priors.
 SHIPPED_CASES = 10
@@ -103,17 +104,19 @@ def train(
     Raises
     ------
     InputError
-        Packages that are missing, cases that cannot be fitted, labels asked for and none there,
-        a case on both sides, and as `train_network` and `save_network`.
+        Packages that are missing, a network to begin with that cannot be read or is of another
+        architecture, cases that cannot be fitted, labels asked for and none there, a case on both
+        sides, and as `train_network` and `save_network`.
     ComputationError, Cancelled : as `train_network`.
     """
     require_extra()
+    start, before = _beginning(settings)
     if validation is None:
         cases, validation = split(cases, settings.validation, settings.seed)
     else:
         check_apart(cases, validation)
     learned, checked = _laid((cases, validation), settings, say,
-                             lambda fraction, stage: progress(_READING * fraction, stage))
+                             share_of(progress, 0, _READING))
     if learned is None:
         raise InputError("no case is there to learn from: give a folder of cases")
     if not (settings.likelihood_weight or settings.teacher_weight or learned.labelled):
@@ -127,15 +130,28 @@ def train(
     augmentation = Augmentation(missing=settings.missing) if settings.augmentation else None
     trained = train_network(
         learned.examples, checked.examples if checked else None, settings, folder,
-        progress=lambda fraction, stage: progress(_READING + (1 - _READING) * fraction, stage),
-        augment=augmentation.augmented if augmentation else None, resume=resume)
+        progress=share_of(progress, _READING, 1 - _READING),
+        augment=augmentation.augmented if augmentation else None, start=start, resume=resume)
     if not leading():
         return None
     progress(1.0, "saving")
     card = save_network(folder, trained.network, _card(
-        folder, settings, trained, learned, checked, augmentation))
+        folder, settings, trained, learned, checked, augmentation, before))
     checkpoints.remove(folder)
     return Made(card, trained)
+
+
+def _beginning(settings: TrainingSettings) -> tuple[nn.Module | None, Card | None]:
+    """The network that the training begins with, and its card; none where weights are drawn."""
+    if not settings.start:
+        return None, None
+    network, card = load_network(find(settings.start))
+    if card.architecture != settings.architecture:
+        sizes = ", ".join(f"{name} {value}" for name, value in card.architecture.as_dict().items()
+                          if name not in ("inputs", "outputs"))
+        raise InputError(f"the network '{card.name}' to begin with is of another architecture: "
+                         f"it has {sizes}; leave network, filters, levels and convolutions out")
+    return network, card
 
 
 def _laid(groups: Sequence[Sequence[LabelledCase]], settings: TrainingSettings,
@@ -168,31 +184,48 @@ def _laid(groups: Sequence[Sequence[LabelledCase]], settings: TrainingSettings,
 
 
 def _card(folder: Path, settings: TrainingSettings, trained: Trained, learned: _Group,
-          checked: _Group | None, augmentation: Augmentation | None) -> Card:
+          checked: _Group | None, augmentation: Augmentation | None, before: Card | None) -> Card:
     labels = settings.label_weight > 0
     used = LabelledCases(priors=_cases_in(settings.priors), loss=learned.labelled if labels else 0,
                          tuning=checked.labelled if labels and checked else 0)
     learning = _learning(learned, used)
+    own_priors = f"sha256:{sha256(settings.priors)}" if settings.priors else "shipped"
+    began: dict[str, Any] = {}
+    if before is not None:
+        used = _together(used, before, same_priors=before.priors == own_priors)
+        learning = max(learning, before.learning, key=list(Learning).index)
+        began = {"began_with": {
+            "name": before.name, "sha256": before.sha256, "learning": before.learning.value,
+            "labelled_cases": asdict(before.labelled_cases),
+            "cases": sorted(before.learned_cases())}}
     known = checked if checked and len(checked.cases) >= ENOUGH else learned
     roles = {role for case in learned.cases for role in case.roles}
-    priors = f"sha256:{sha256(settings.priors)}" if settings.priors else "shipped"
     return Card(
         name=_name(folder), learning=learning, labelled_cases=used,
         title=f"{settings.network} of {len(learned.cases)} "
               f"{'study' if len(learned.cases) == 1 else 'studies'}: {learning.value}",
         architecture=settings.architecture,
         sequences=tuple(role for role in Role if role in roles), temperature=settings.temperature,
-        priors=priors, licence="not stated",
+        priors=own_priors, licence="not stated",
         training={
             "cases": sorted(case.key for case in learned.cases), "slices": len(learned.owner),
             "validation_cases": sorted(case.key for case in checked.cases) if checked else [],
-            "settings": settings.as_dict() | {"priors": priors},
+            "settings": settings.as_dict() | {
+                "priors": own_priors, "start": before.name if before else ""},
             "augmentation": asdict(augmentation) if augmentation else None,
-            "step": trained.step, "seconds": round(trained.seconds, 1)},
+            "step": trained.step, "seconds": round(trained.seconds, 1)} | began,
         scores={"validation": trained.scores} if trained.scores else {},
         familiar=familiar_of(trained.network, known.examples, known.owner,
                              temperature=settings.temperature,
                              fewer=augmentation is not None and settings.missing > 0))
+
+
+def _together(own: LabelledCases, before: Card, *, same_priors: bool) -> LabelledCases:
+    """Labelled cases of this training and of the network that it began with."""
+    then = before.labelled_cases
+    return LabelledCases(
+        priors=own.priors if same_priors else own.priors + then.priors,
+        atlas=own.atlas + then.atlas, loss=own.loss + then.loss, tuning=own.tuning + then.tuning)
 
 
 def _learning(learned: _Group, used: LabelledCases) -> Learning:

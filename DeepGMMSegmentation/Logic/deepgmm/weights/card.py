@@ -27,12 +27,12 @@ _LARGEST = 1_000_000
 
 
 class Learning(str, Enum):
-    """Which labels a network learned from, in any way."""
+    """Which labels a network learned from, in any way; the later ones are worth more."""
 
     UNSUPERVISED = "unsupervised"
     PRIORS = "unsupervised with contrast priors"
-    PARTLY = "partly labelled"
     SYNTHETIC = "synthetic-supervised"
+    PARTLY = "partly labelled"
     SUPERVISED = "supervised"
 
 
@@ -117,6 +117,13 @@ class Card:
         if barred.get(self.learning):
             raise InputError(f"the network '{self.name}' is called {self.learning.value}, but "
                              "labels entered its training: name it for what it is")
+
+    def learned_cases(self) -> set[str]:
+        """Keys of the cases that it learned from, those of the network it began with included."""
+        before = self.training.get("began_with")
+        lists = [part.get("cases") for part in (self.training, before) if isinstance(part, dict)]
+        # a card may hold their number alone
+        return {str(key) for keys in lists if isinstance(keys, list) for key in keys}
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file."""
