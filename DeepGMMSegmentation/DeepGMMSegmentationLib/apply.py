@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import dependencies, inputs
+from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_output
@@ -146,7 +147,7 @@ class ApplySection(Section):
         from deepgmm.scene.read_back import is_of
 
         result = outcome.written.segmentation
-        volume = None if state is None else inputs.reference(state)
+        volume = None if state is None else reference(state)
         if volume is None or state.output is not self._output or not is_of(result, volume):
             return
         if state.output is not result:
@@ -169,7 +170,7 @@ def choices_of(state: PanelState) -> list:
         *SETTINGS, "align", "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
         "maskSegmentIDs", "insertionPoints", "excluded")]
     # The result is drawn beside a mask that is in the same segmentation.
-    drawn = when_drawn(state.mask) if inputs.is_there(state.mask) \
+    drawn = when_drawn(state.mask) if is_there(state.mask) \
         and state.mask is not state.output else ()
     return [*(value.GetID() if hasattr(value, "GetID") else str(value) for value in values), drawn]
 

@@ -2,6 +2,7 @@
 
 import slicer
 
+from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 
 #: Of the editor's own node: what it shows and with which effect, kept in the scene.
@@ -120,8 +121,6 @@ class EditorSection(Section):
 
     def _fill_quietly(self, segmentation) -> None:
         """What the user looks at stays."""
-        from DeepGMMSegmentationLib.inputs import reference
-
         shows = self._editor.autoShowSourceVolumeNode
         self._editor.autoShowSourceVolumeNode = False
         self._fill(segmentation, None if self.state is None else reference(self.state))
@@ -140,8 +139,6 @@ class EditorSection(Section):
         self._ready()
         state = self.state
         if state is not None and not self._editor.segmentationNodeID():
-            from DeepGMMSegmentationLib.inputs import reference
-
             segmentation = state.output if state.output is not None else state.mask
             if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
                 self._fill(segmentation, reference(state))

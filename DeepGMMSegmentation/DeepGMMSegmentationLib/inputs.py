@@ -6,29 +6,13 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
-from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue, grid_role
+from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue
+from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawn import masked
 from DeepGMMSegmentationLib.kinds import KindSection
 from DeepGMMSegmentationLib.mask_segments import MaskSegments
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
-
-
-def volumes(state: PanelState) -> dict:
-    """The volume nodes that are chosen, by role."""
-    chosen = {Role.BSSFP: state.bssfp, Role.LGE: state.lge, Role.T2: state.t2}
-    return {role: node for role, node in chosen.items() if is_there(node)}
-
-
-def is_there(node) -> bool:
-    """Whether a field holds a node; one that was deleted is shown for a while longer."""
-    return node is not None and node.GetScene() is not None
-
-
-def reference(state: PanelState):
-    """The volume on whose grid the study lies, or None."""
-    nodes = volumes(state)
-    return nodes[grid_role(nodes)] if nodes else None
 
 
 def arguments(state: PanelState) -> dict:

@@ -6,6 +6,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.study.words import Kind, Role
 from DeepGMMSegmentationLib.choices import bind_choice
+from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import PanelState
 
@@ -53,8 +54,6 @@ class KindSection(Section):
 
     def _of_last_run(self, state: PanelState) -> str:
         """What the sequence was taken for when the output was made; empty where nobody knows."""
-        from DeepGMMSegmentationLib.inputs import reference
-
         volume = reference(state)
         if state.output is None or volume is None:
             return ""

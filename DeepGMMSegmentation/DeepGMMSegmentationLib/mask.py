@@ -7,9 +7,9 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib.apply import sentence
+from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawn import MaskedSlices, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
-from DeepGMMSegmentationLib.inputs import is_there, reference, volumes
 from DeepGMMSegmentationLib.panel import Panel, Section
 
 

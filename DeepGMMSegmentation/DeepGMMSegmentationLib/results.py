@@ -9,8 +9,8 @@ from slicer.i18n import tr as _
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.apply import choices_of, sentence
+from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
-from DeepGMMSegmentationLib.inputs import is_there, reference
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import slices_chosen
 

@@ -5,7 +5,7 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from deepgmm.study.words import Role
-from DeepGMMSegmentationLib.inputs import reference, volumes
+from DeepGMMSegmentationLib.chosen import reference, volumes
 from DeepGMMSegmentationLib.panel import Panel, Section
 
 #: Number of the layout; any that no other module is likely to take.

@@ -225,9 +225,9 @@ class Run:
         deepgmm.errors.InputError
             The inputs are at fault.
         """
-        from DeepGMMSegmentationLib import inputs
+        from DeepGMMSegmentationLib import chosen, inputs
 
-        reference = inputs.reference(state)
+        reference = chosen.reference(state)
         locked = [] if state.output is None else slices_chosen(state, reference)[1]
         job = Job(settings, inputs.arguments(state), reference, state.output, state.probabilities,
                   state.uncertainty, locked, state.output, state.align)

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
 from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.drawn import masked
-from DeepGMMSegmentationLib.inputs import reference
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
 

@@ -28,7 +28,8 @@ SURE = (0.95, 0.7, 0.9, 0.6, 0.97)
 
 def truth_of(panel: Panel, patient: Patient, warnings: tuple[str, ...] = ()) -> Result:
     """What a faultless fit would make of the panel's inputs, sure of it as `SURE` says."""
-    from DeepGMMSegmentationLib.inputs import arguments, reference
+    from DeepGMMSegmentationLib.chosen import reference
+    from DeepGMMSegmentationLib.inputs import arguments
     from DeepGMMSegmentationLib.parameters import slices_chosen
 
     state = panel.state
@@ -69,7 +70,7 @@ def finish(panel: Panel, patient: Patient, warnings: tuple[str, ...] = (),
     ----------
     into : the segmentation to write into; by default the output, or a new one where there is none.
     """
-    from DeepGMMSegmentationLib.inputs import reference
+    from DeepGMMSegmentationLib.chosen import reference
     from DeepGMMSegmentationLib.run import Outcome
 
     result = truth_of(panel, patient, warnings)

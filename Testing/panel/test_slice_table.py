@@ -196,9 +196,9 @@ def test_a_result_on_another_grid_says_nothing_of_these_slices(
     finish(a_ready_panel, a_patient_in_the_scene)
     a_ready_panel.ui.lgeSelector.setCurrentNode(None)
     a_ready_panel.settle()
-    assert "" not in texts(a_ready_panel, UNCERTAINTY)  # T2 lies on the same
+    assert "" not in texts(a_ready_panel, UNCERTAINTY)  # bSSFP lies on the same
 
-    a_patient_in_the_scene.t2.SetSpacing(0.7, 0.7, 3.0)
+    a_patient_in_the_scene.bssfp.SetSpacing(0.7, 0.7, 3.0)
     a_ready_panel.settle()
     assert texts(a_ready_panel, UNCERTAINTY) == [""] * 5
     assert not a_ready_panel.ui.nextUncertainButton.enabled
