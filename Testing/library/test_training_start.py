@@ -143,3 +143,25 @@ def test_a_card_without_beginnings_has_its_own_cases_alone() -> None:
     assert card.learned_cases() == set()
     mine = replace(card, training={"cases": ["b", "a"]})
     assert mine.learned_cases() == {"a", "b"}
+
+
+def test_a_start_that_no_step_betters_is_kept_and_said(tmp_path: Path) -> None:
+    from small_trainings import some_examples
+
+    good = trained(tmp_path / "good", small(steps=60, batch=4), validation=some_examples(3, 1))
+    spoiled = trained(tmp_path / "worse", small(steps=8, learning_rate=3.0, clip=1e6),
+                      start=good.network, validation=some_examples(3, 1))
+    assert spoiled.step == 0
+    for name, value in spoiled.network.state_dict().items():
+        assert torch.equal(value, good.network.state_dict()[name])
+    assert spoiled.rows[0]["step"] == 0 and "validation" in spoiled.rows[0]
+
+
+def test_validation_cases_that_the_start_knows_are_said(cases: Path, tmp_path: Path) -> None:
+    found, said = find_labelled(cases)[:2], []
+    made(found, tmp_path / "first", teacher_weight=0.0)
+    (tmp_path / "second").mkdir()
+    train(found[:1], small(steps=1, batch=1, augmentation=False, teacher_weight=0.0,
+                           start=str(tmp_path / "first")), tmp_path / "second",
+          validation=found[1:], say=said.append)
+    assert any("they flatter it" in warning for warning in said)

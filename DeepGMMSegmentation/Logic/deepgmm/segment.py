@@ -155,6 +155,10 @@ def _check(case: Case, result: Result) -> None:
     if unsettled and not stops_early:  # the fast networks stop after a set number of steps
         result.warnings.append(f"the fit reached its last step before it settled in "
                                f"{named_slices(unsettled)}")
+    if Tissue.MYOCARDIUM not in case.tissues and {Tissue.EDEMA, Tissue.SCAR} & set(case.tissues):
+        result.warnings.append(
+            "myocardium was not among the tissues asked for: healthy wall was given to the others, "
+            "so that their volumes and intervals mean little")
     result.warnings += check_physics(means, kinds, case.tissues, present, case.slices)
     faults = find_faults(case.study, case.coordinates)
     result.warnings += proposals(faults, case.study)

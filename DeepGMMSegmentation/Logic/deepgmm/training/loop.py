@@ -83,7 +83,8 @@ def train_network(
     folder : of the model; must exist.
     augment : varies slices, each by its seed; none for slices as they are.
     start : a network of the settings' architecture whose weights the training begins with; none
-        for weights drawn from the seed.
+        for weights drawn from the seed. It is validated as step 0, and kept where no step is
+        better.
     resume : where the training stood; it goes on as if it had never been interrupted, on one
         CPU thread bit for bit.
 
@@ -124,6 +125,7 @@ class _Run:
                  augment: Augment | None, start: nn.Module | None) -> None:
         self.fabric, self.settings, self.folder, self.augment = fabric, settings, folder, augment
         network = build(settings.architecture, seed=settings.seed)
+        self.begun = start is not None
         if start is not None:
             _begin_with(network, start)
         self.network = network.to(memory_format=torch.channels_last)
@@ -199,6 +201,9 @@ class _Run:
         """All steps that are left."""
         s, before, came_at, began = self.settings, self.seconds, self.step, time.perf_counter()
         every = 1 if self.fabric.device.type == "cpu" else LOOKS
+        if self.begun and self.step == 0 and self.validation is not None:
+            # what it began with may be better than all that follows
+            self._validate(self.validation)
         with asked_to_stop(once=self.fabric.world_size == 1) as asked:
             while self.step < s.steps and not (0 < s.patience <= self.waited):
                 self._descend_once()

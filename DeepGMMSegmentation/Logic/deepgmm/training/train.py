@@ -115,6 +115,9 @@ def train(
         cases, validation = split(cases, settings.validation, settings.seed)
     else:
         check_apart(cases, validation)
+    if before is not None and {case.key for case in validation} & before.learned_cases():
+        say(f"cases that the network '{before.name}' learned from are among those that choose the "
+            "best network: they flatter it")
     learned, checked = _laid((cases, validation), settings, say,
                              share_of(progress, 0, _READING))
     if learned is None:
@@ -134,6 +137,9 @@ def train(
         augment=augmentation.augmented if augmentation else None, start=start, resume=resume)
     if not leading():
         return None
+    if before is not None and trained.scores and trained.step == 0:
+        say(f"no step was better in validation than the network '{before.name}' that the training "
+            "began with, which is kept: try a lower --learning-rate")
     progress(1.0, "saving")
     card = save_network(folder, trained.network, _card(
         folder, settings, trained, learned, checked, augmentation, before))
@@ -203,7 +209,8 @@ def _card(folder: Path, settings: TrainingSettings, trained: Trained, learned: _
     return Card(
         name=_name(folder), learning=learning, labelled_cases=used,
         title=f"{settings.network} of {len(learned.cases)} "
-              f"{'study' if len(learned.cases) == 1 else 'studies'}: {learning.value}",
+              f"{'study' if len(learned.cases) == 1 else 'studies'}"
+              f"{f', begun from {before.name}' if before else ''}: {learning.value}",
         architecture=settings.architecture,
         sequences=tuple(role for role in Role if role in roles), temperature=settings.temperature,
         priors=own_priors, licence="not stated",
