@@ -5,9 +5,9 @@
     python Benchmarks/make_network.py OUT --resume           goes on where it was stopped
 
 The first is called synthetic-supervised, the second unsupervised with contrast priors; both are
-scored by `learning.py`. Training has two stages, see `STAGES`. Examples and the first stage's
-network are kept beside the network, so that a second run begins with what is left to do. The same
-command on the same machine with one thread gives the same weights.
+scored by `learning.py`. Training has two stages, see `STAGES`. Examples are kept beside the
+network, so that a second run begins with training. The same command on the same machine with one
+thread gives the same weights.
 """
 
 from __future__ import annotations
@@ -128,8 +128,8 @@ def card_of(options: argparse.Namespace, trained: list[Trained],
             "patients": f"{options.patients} phantom patients of wide variety, seeds {FIRST_SEED} "
                         f"to {FIRST_SEED + options.patients - 1}: typical, atypical and healthy; "
                         "all kinds of LGE and T2; difficulty 0.5 to 1.6; 3 to 8 slices; in the "
-                        f"second stage {options.widest} more of any heart, disease and scanner, "
-                        f"seeds from {FIRST_WIDEST_SEED}",
+                        f"second stage {options.widest} more, whose hearts, diseases and images "
+                        f"are drawn from wider ranges, seeds from {FIRST_WIDEST_SEED}",
             "learned_from": used,
             "validation": f"{VALIDATION} more from the following seeds chose the step",
             "looked_at": LOOKED_AT,
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--teacher", choices=("map",), help="learn from it and not from labels")
     parser.add_argument("--patients", type=int, default=380)
     parser.add_argument("--length", type=float, default=1.0, help="times the steps of STAGES")
-    parser.add_argument("--widest", type=int, default=60, help="patients of any heart and scanner")
+    parser.add_argument("--widest", type=int, default=60, help="patients from wider ranges")
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
