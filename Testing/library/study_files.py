@@ -64,6 +64,17 @@ def save_all(
     return {role: save(made[role], folder / f"{role}{suffix}") for role in roles}
 
 
+def save_cases(folder: Path, patients: int, labelled: int) -> Path:
+    """So many patients, a folder each, of whom the first so many have labels."""
+    for seed in range(patients):
+        for role, values in arrays(seed).items():
+            if role != "wall":
+                save(values, folder / f"p{seed}" / f"{role}.nii.gz")
+        if seed < labelled:
+            save(TRUTH, folder / f"p{seed}" / "labels.nii.gz")
+    return folder
+
+
 def options(paths: dict[str, Path]) -> list[str]:
     """As arguments of the command line."""
     return [word for role, path in paths.items() for word in (f"--{role}", str(path))]

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from small_trainings import small, some_examples
-from study_files import TRUTH, arrays, options, save
+from study_files import options, save_cases
 
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
@@ -45,14 +45,7 @@ UNTAUGHT = (*SMALL, "--teacher-weight", 0)
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Five patients, of whom three have labels."""
-    folder = tmp_path_factory.mktemp("cases")
-    for seed in range(5):
-        for role, values in arrays(seed).items():
-            if role != "wall":
-                save(values, folder / f"p{seed}" / f"{role}.nii.gz")
-        if seed < 3:
-            save(TRUTH, folder / f"p{seed}" / "labels.nii.gz")
-    return folder
+    return save_cases(tmp_path_factory.mktemp("cases"), 5, 3)
 
 
 def run(*arguments: object) -> int:

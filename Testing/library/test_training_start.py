@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_trainings import small, trained
-from study_files import TRUTH, arrays, save
+from study_files import save_cases
 
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
@@ -27,14 +27,7 @@ KINDS = ("--lge-kind", "magnitude", "--t2-kind", "dark-blood")
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four patients, of whom two have labels."""
-    folder = tmp_path_factory.mktemp("cases")
-    for seed in range(4):
-        for role, values in arrays(seed).items():
-            if role != "wall":
-                save(values, folder / f"p{seed}" / f"{role}.nii.gz")
-        if seed < 2:
-            save(TRUTH, folder / f"p{seed}" / "labels.nii.gz")
-    return folder
+    return save_cases(tmp_path_factory.mktemp("cases"), 4, 2)
 
 
 def made(cases: list[LabelledCase], folder: Path, **settings: object) -> Made:
@@ -127,7 +120,8 @@ def test_the_command_takes_the_architecture_over_and_refuses_another(
     assert load_network(second)[1].architecture == load_network(first)[1].architecture
     capsys.readouterr()
     assert run("-o", tmp_path / "third", "--start", first, "--filters", 8) == 2
-    assert "another architecture: it has name unet, filters 4, levels 1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "another architecture: it has network unet, filters 4, levels 1" in said
     assert run("-o", tmp_path / "third", "--start", "nothing") == 2
     assert "no network of that name" in capsys.readouterr().err
     assert not (tmp_path / "third").exists()

@@ -270,3 +270,12 @@ def test_labels_in_priors_alone_may_be_called_so() -> None:
 def test_words_of_any_script_are_kept(tmp_path: Path) -> None:
     save_small(tmp_path / "n", title="Größe 心臓 ♥")
     assert read_card(tmp_path / "n" / "card.json").title == "Größe 心臓 ♥"
+
+
+def test_a_folder_of_images_is_no_pickle(tmp_path: Path) -> None:
+    (tmp_path / "lge.nii.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(InputError, match=r"holds no network\.safetensors"):
+        load_network(tmp_path)
+    (tmp_path / "weights.tar.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(InputError, match="pickle or an archive"):
+        load_network(tmp_path)

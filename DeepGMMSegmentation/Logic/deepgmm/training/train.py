@@ -153,8 +153,9 @@ def _beginning(settings: TrainingSettings) -> tuple[nn.Module | None, Card | Non
         return None, None
     network, card = load_network(find(settings.start))
     if card.architecture != settings.architecture:
-        sizes = ", ".join(f"{name} {value}" for name, value in card.architecture.as_dict().items()
-                          if name not in ("inputs", "outputs"))
+        a = card.architecture
+        sizes = (f"network {a.name}, filters {a.filters}, levels {a.levels}, "
+                 f"convolutions {a.convolutions}")
         raise InputError(f"the network '{card.name}' to begin with is of another architecture: "
                          f"it has {sizes}; leave network, filters, levels and convolutions out")
     return network, card

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from deepgmm import __version__
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.model.architectures import build
-from deepgmm.study.files import together, unwritable
+from deepgmm.study.files import IMAGE_SUFFIXES, together, unwritable
 from deepgmm.weights import card as cards
 from deepgmm.weights.card import Card, read_card
 
@@ -149,16 +149,22 @@ def _weights_file(path: Path) -> Path:
     if path.is_dir():
         if (path / WEIGHTS).is_file():
             return path / WEIGHTS
-        if any(p.suffix.lower() in _PICKLED for p in path.iterdir()):
+        if any(map(_named_pickle, path.iterdir())):
             raise InputError(_NO_PICKLE)
         raise InputError(f"the network's folder holds no {WEIGHTS}: give a folder made by deepgmm "
                          "train, or a name that deepgmm models list prints")
     if not path.is_file():
         raise InputError("the network does not exist: give its folder, or a name that deepgmm "
                          "models list prints")
-    if path.suffix.lower() in _PICKLED:
+    if _named_pickle(path):
         raise InputError(_NO_PICKLE)
     return path.parent / WEIGHTS if path.name == cards.NAME else path
+
+
+def _named_pickle(path: Path) -> bool:
+    """By its ending; an image may be packed without being one."""
+    name = path.name.lower()
+    return name.endswith(_PICKLED) and not name.endswith(IMAGE_SUFFIXES)
 
 
 def _looks_pickled(content: bytes) -> bool:
