@@ -83,8 +83,9 @@ def read_patient(folder: Path, name: str) -> tuple[Study, npt.NDArray[np.uint8]]
     lge, labels = (folder / f"{name}_{what}.nii.gz" for what in ("lge", "labels"))
     study = read_study(lge=lge, mask=labels, mask_labels="emidec", lge_kind="psir")
     truth = sitk.GetArrayFromImage(sitk.ReadImage(str(labels)))
-    return replace(study, wall=None), np.array([0, Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR, Tissue.SCAR],
-                           np.uint8)[truth]
+    tissues = np.array([0, Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.SCAR, Tissue.SCAR], np.uint8)
+    # the labels tell the wall too, which a user does not know
+    return replace(study, wall=None), tissues[truth]
 
 
 def wall_of(labels: npt.NDArray) -> npt.NDArray[np.bool_]:
@@ -244,8 +245,8 @@ def report(options, names: list[str], rows: dict[str, list[Score]], seconds: flo
     ill = sum(s.ill for s in next(iter(rows.values())))
     print(f"{len(names)} patients of EMIDEC (CC BY-NC-SA 4.0), PSIR, {ill} with infarct; LGE "
           "alone, the LV mask from the experts' contours. Dice a volume, mean over patients (95 % "
-          "patient bootstrap); infarct and no-reflow together are scar. No fit uses truth, except "
-          "for the rows that are given the true wall. `± points` are 1.96 standard deviations of the "
+          "patient bootstrap); infarct and no-reflow together are scar. No fit uses truth, "
+          "except for the rows that are given the true wall. `± points` are 1.96 standard deviations of the "
           "extent's difference, extent in % of the wall. Thresholds know the experts' wall, and "
           f"their healthy wall as remote. {seconds:.0f} s in all.")
     print(machine(options.threads) + "\n")

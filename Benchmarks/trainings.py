@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from common import in_processes
 
+from deepgmm.model.architecture import INPUTS
+
 if TYPE_CHECKING:
     from other_phantom import OtherPatient
     from third_phantom import ThirdPatient
@@ -56,16 +58,17 @@ def prior_patient(seed: int) -> PhantomPatient:
     return make_patient(seed)
 
 
-def _examples_of(task: tuple[Callable[[int], Patient], int, bool]) -> dict[str, Any]:
+def _examples_of(task: tuple[Callable[[int], Patient], int, bool, int]) -> dict[str, Any]:
     from deepgmm.training.examples import make_examples
 
-    maker, seed, teach = task
+    maker, seed, teach, inputs = task
     patient = maker(seed)
-    return vars(make_examples([(patient.study, patient.truth)], teach=teach)[0])
+    return vars(make_examples([(patient.study, patient.truth)], teach=teach, inputs=inputs)[0])
 
 
 def examples_at(path: Path, maker: Callable[[int], Patient], seeds: range, *,
-                teach: bool = True, processes: int = 2) -> tuple[Examples, Tensor]:
+                teach: bool = True, inputs: int = INPUTS,
+                processes: int = 2) -> tuple[Examples, Tensor]:
     """Patients as slices, and (S,) which patient each is of; from `path` where it is there.
 
     Labels are the phantom's truth, the teacher is `map`; an objective says what is used.
@@ -76,7 +79,8 @@ def examples_at(path: Path, maker: Callable[[int], Patient], seeds: range, *,
     from deepgmm.model.learning import Examples
 
     if not path.exists():
-        found = in_processes(_examples_of, [(maker, seed, teach) for seed in seeds], processes)
+        found = in_processes(_examples_of, [(maker, seed, teach, inputs) for seed in seeds],
+                             processes)
         parts = [Examples(**part) for part in found]
         whole = Examples.joined(parts)
         counts = torch.tensor([len(part) for part in parts])

@@ -178,12 +178,13 @@ def train(
 
 def _architecture_of(network: str) -> dict[str, Any]:
     """The settings that make a network like a given one."""
+    from deepgmm.model.architecture import INPUTS_AROUND
     from deepgmm.weights.folder import load_network
     from deepgmm.weights.shelf import find
 
     a = load_network(find(network))[1].architecture
     return {"network": a.name, "filters": a.filters, "levels": a.levels,
-            "convolutions": a.convolutions}
+            "convolutions": a.convolutions, "around": a.inputs == INPUTS_AROUND}
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from deepgmm.methods.problem import Case, mean_strength
-from deepgmm.model.images import Images, Laid
+from deepgmm.model.architecture import INPUTS_AROUND
+from deepgmm.model.images import REACH, Images, Laid
 from deepgmm.study.words import FOUR_TISSUES, Role
 
 #: Pixel sizes that networks are trained for, mm; an image of others is brought to the middle.
 PIXEL_MM, MIDDLE_MM = (1.1, 1.8), 1.4
 
 
-def images_of(case: Case, dtype: torch.dtype = torch.float32) -> Images:
-    """The slices of a case on the canvas of its batch; tissues that it does not seek have gone."""
+def images_of(case: Case, dtype: torch.dtype = torch.float32, *, margin: int = 0) -> Images:
+    """The slices of a case on the canvas of its batch; tissues that it does not seek have gone.
+
+    Parameters
+    ----------
+    margin : rows and columns added on each side of the canvas, with `around` on it; 0 for neither.
+    """
     batch, contrast = case.batch, case.contrast
     slices, canvas, device = batch.slices, batch.shape, batch.values.device
     column = [list(Role).index(role) for role in case.study.roles]
@@ -37,11 +45,34 @@ def images_of(case: Case, dtype: torch.dtype = torch.float32) -> Images:
     present[:, column] = 1
     sought = torch.zeros((slices, len(FOUR_TISSUES)), dtype=dtype, device=device)
     sought[:, row] = 1
+    around = None
+    if margin:
+        around = torch.as_tensor(_around(case, column, margin), dtype=dtype, device=device)
+
+    def framed(grid: Tensor) -> Tensor:
+        return pad(grid, (margin,) * 4) if margin else grid
     return Images(
-        values, present, batch.grid(batch.valid[..., None]).to(dtype),
-        batch.grid(case.ventricle.depth[..., None]).to(dtype), sought,
+        framed(values), present, framed(batch.grid(batch.valid[..., None]).to(dtype)),
+        framed(batch.grid(case.ventricle.depth[..., None]).to(dtype)), sought,
         spread(contrast.means, 0.0), spread(contrast.deviations**2, 1.0),
-        spread(mean_strength(contrast), 1.0))
+        spread(mean_strength(contrast), 1.0), around)
+
+
+def _around(case: Case, column: list[int], margin: int) -> npt.NDArray[np.float32]:
+    """(S, 3 M, H, W) of `Images.around`: what lies beyond the image is its border's nearest."""
+    images, (height, width) = case.normalised[0], case.batch.shape
+    corner = case.batch.corner.tolist()
+    seen = np.zeros((len(images), 3, len(Role), height + 2 * margin, width + 2 * margin),
+                    np.float32)
+    for i, (row, first) in enumerate(corner):
+        rows, columns = (np.clip(np.arange(start - margin, start + side + margin), 0, most - 1)
+                         for start, side, most in ((row, height, images.shape[2]),
+                                                   (first, width, images.shape[3])))
+        for place, other in enumerate((i, i + 1, i - 1)):
+            beside = 0 <= other < len(images) and abs(case.slices[other] - case.slices[i]) <= 1
+            if beside:
+                seen[i, place, column] = images[other][:, rows[:, None], columns]
+    return seen.reshape(len(images), -1, *seen.shape[3:])
 
 
 def pixel_of(case: Case) -> float:
@@ -53,6 +84,26 @@ def scale_of(pixel: float) -> float:
     """By how much images of such pixels, mm, are scaled before a network sees them."""
     low, high = PIXEL_MM
     return 1.0 if low <= pixel <= high else pixel / MIDDLE_MM
+
+
+def margin_of(inputs: int, pixel: float) -> int:
+    """Rows and columns that a network with so many input channels sees around a canvas of such
+    pixels, mm."""
+    return math.ceil((REACH + 1) / scale_of(pixel)) if inputs == INPUTS_AROUND else 0
+
+
+def answer_of(network: nn.Module, inputs: int, case: Case, images: Images) -> Tensor:
+    """(S, K, H, W) what a network with so many input channels answers to a case, whose `images`
+    have none around."""
+    pixel = pixel_of(case)
+    margin = margin_of(inputs, pixel)
+    if not margin:
+        return logits_of(network, images, pixel)
+    logits = logits_of(network, images_of(case, images.values.dtype, margin=margin), pixel)
+    rows, columns = case.batch.shape
+    kept = logits[..., margin : margin + rows, margin : margin + columns]
+    height, width = images.canvas
+    return pad(kept, (0, width - columns, 0, height - rows))
 
 
 def logits_of(network: nn.Module, images: Images, pixel: float) -> Tensor:
@@ -70,7 +121,7 @@ def logits_of(network: nn.Module, images: Images, pixel: float) -> Tensor:
     assert isinstance(multiple, int)
     padded = seen.enlarged(multiple)
     channels = padded.channels().contiguous(memory_format=torch.channels_last)
-    logits = network(channels, padded.inside)[..., :rows, :columns]
+    logits = network(channels, padded.field)[..., :rows, :columns]
     if seen is images:
         return logits
     return interpolate(logits, (height, width), mode="bilinear", align_corners=False)
@@ -88,4 +139,5 @@ def resized(images: Laid, factor: float) -> Laid:
     inside = (share > 0.5).to(share.dtype)
     return replace(
         images, inside=inside, values=shrunk(images.values) / share.clamp_min(1e-3) * inside,
-        depth=shrunk(images.depth) / share.clamp_min(1e-3) * inside)
+        depth=shrunk(images.depth) / share.clamp_min(1e-3) * inside,
+        around=None if images.around is None else shrunk(images.around))

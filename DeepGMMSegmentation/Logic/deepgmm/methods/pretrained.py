@@ -20,9 +20,10 @@ from deepgmm.methods.anchored import (
     judged_diseases,
     tempered,
 )
-from deepgmm.methods.network_input import images_of, logits_of, pixel_of
+from deepgmm.methods.network_input import answer_of, images_of
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model.anchored import fit_anchored
+from deepgmm.model.architecture import INPUTS
 from deepgmm.model.devices import few_threads
 from deepgmm.model.endocardium import NEVER
 from deepgmm.model.fit import Fit
@@ -49,7 +50,8 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     network, card, shipped = _loaded(problem)
     with few_threads(problem.batch.valid.numel()):
         images = Images.joined([images_of(case) for case in problem.cases])
-        logits = _with_wall(problem, answers(network, problem, images))
+        logits = _with_wall(problem, answers(
+            network, problem, images, inputs=card.architecture.inputs))
         progress(0.5, "network")
         reading = read(images, logits, temperature=card.temperature)
         said = alarms(problem, images, reading, card)
@@ -126,13 +128,14 @@ def _with_wall(problem: Problem, logits: Tensor) -> Tensor:
     return kept
 
 
-def answers(network: nn.Module, problem: Problem, images: Images) -> Tensor:
+def answers(network: nn.Module, problem: Problem, images: Images, *,
+            inputs: int = INPUTS) -> Tensor:
     """(S, K, H, W) what the network says, study by study."""
     parts = []
     with torch.no_grad():
         for index, case in enumerate(problem.cases):
             rows = problem.slices_of([index])
-            parts.append(logits_of(network, images.select(rows), pixel_of(case)))
+            parts.append(answer_of(network, inputs, case, images.select(rows)))
     return torch.cat(parts)
 
 

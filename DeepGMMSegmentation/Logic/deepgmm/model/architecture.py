@@ -14,6 +14,10 @@ SIZED = ("unet", "modified-unet")
 #: Networks that can be asked for; those of MONAI need its package.
 NAMES = (*SIZED, "unet++", "unetr", "swinunetr")
 
+#: Input channels of a network that sees the mask alone, and of one that sees what lies around it
+#: and the slices beside, see `Images.channels`.
+INPUTS, INPUTS_AROUND = 8, 17
+
 #: More than anyone trains, so that a card from a stranger cannot ask for all the memory.
 _LARGEST = {"inputs": 64, "outputs": 64, "filters": 256, "levels": 6, "convolutions": 4}
 
@@ -35,7 +39,7 @@ class Architecture:
     """
 
     name: str = "unet"
-    inputs: int = 8
+    inputs: int = INPUTS
     outputs: int = 4
     filters: int = 16
     levels: int = 3

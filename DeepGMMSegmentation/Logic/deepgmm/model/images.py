@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import log_softmax, pad
+from torch.nn.functional import log_softmax, max_pool2d, pad
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.mixture import Mixture, Moments, log_density
@@ -19,6 +19,9 @@ from deepgmm.model.priors import ConjugatePrior
 
 #: Depths are given to networks in these units, mm.
 DEPTH_UNIT = 10.0
+
+#: So many pixels beyond the mask a network sees that is shown what lies around.
+REACH = 5
 
 Laid = TypeVar("Laid", bound="Images")
 
@@ -37,6 +40,9 @@ class Images:
     sought : (S, K) 1 where a tissue is sought.
     means, variances, trust : (S, K, M) contrast prior of each slice's study, normalised units:
         means, variances inside a tissue, and kappa of `ConjugatePrior`.
+    around : (S, 3 M, H, W) normalised intensities whatever the mask, of the slice, of the slice
+        after it and of the one before it, 0 where there is none; or none, for networks that see
+        the mask alone. The mask then lies `REACH` pixels and more from the canvas's border.
     """
 
     values: Tensor
@@ -47,6 +53,7 @@ class Images:
     means: Tensor
     variances: Tensor
     trust: Tensor
+    around: Tensor | None = None
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -56,9 +63,32 @@ class Images:
         return self.values.shape[2], self.values.shape[3]
 
     def channels(self) -> Tensor:
-        """(S, 8, H, W): the three sequences, which of them are there, the mask and the depth."""
-        there = self.present[:, :, None, None] * self.inside
-        return torch.cat([self.values, there, self.inside, self.depth / DEPTH_UNIT], dim=1)
+        """(S, 8, H, W): the three sequences, which of them are there, the mask and the depth.
+
+        (S, 17, H, W) with `around`: the three sequences of the slice, of the slices beside it, and
+        of the slice in units of its own mean and deviation in the mask, all within `field`; which
+        are there, the mask and the depth.
+        """
+        there, depth = self.present[:, :, None, None], self.depth / DEPTH_UNIT
+        if self.around is None:
+            return torch.cat([self.values, there * self.inside, self.inside, depth], dim=1)
+        field = self.field
+        count = self.inside.sum((2, 3), keepdim=True).clamp_min(1.0)
+        mean = self.values.sum((2, 3), keepdim=True) / count
+        spread = ((self.values - mean) * self.inside).square().sum((2, 3), keepdim=True) / count
+        own = self.around[:, : self.values.shape[1]]
+        alone = ((own - mean) / (spread + 1e-3).sqrt()).clamp(-4.0, 4.0) * there
+        return torch.cat([self.around * field, alone * field, there * field, self.inside, depth],
+                         dim=1)
+
+    @property
+    def field(self) -> Tensor:
+        """(S, 1, H, W) 1 where a network looks: in the mask, and `REACH` pixels around it where
+        that is to be seen."""
+        if self.around is None:
+            return self.inside
+        wide = max_pool2d(self.inside, (2 * REACH + 1, 1), 1, (REACH, 0))
+        return max_pool2d(wide, (1, 2 * REACH + 1), 1, (0, REACH))
 
     def select(self: Laid, index: Tensor | slice) -> Laid:
         return replace(self, **{name: value[index] for name, value in self._tensors().items()})

@@ -11,6 +11,9 @@ from deepgmm.model.atlas import RadialAtlas
 from deepgmm.model.deep import total_variation
 from deepgmm.model.images import Images, Reading, merged, read
 
+#: Pixels added to both sides of the soft Dice, so that a tissue that is not there has one.
+SMOOTH = 5.0
+
 
 @dataclass
 class Examples(Images):
@@ -44,6 +47,8 @@ class Objective:
     means : lambda of ||mu - mu_data||^2 (deepgmm-paper 4.2).
     variation : gamma, of the total variation of Pi (gmm-loss-brain-paper 3.4).
     atlas : of the divergence KL(Pi || A) from the radial atlas `expected`.
+    overlap : of 1 - soft Dice of each tissue that is sought, against the labels; a mean over
+        tissues (Milletari et al., V-Net, 2016). Small tissues count as much as large ones there.
     bare : of both cross entropies' network softmax beside the posterior, in [0, 1]: 1 trains the
         softmax alone, as plain cross entropy does; 0 the posterior alone.
     temperature : see `read`.
@@ -58,6 +63,7 @@ class Objective:
     bare: float = 0.0
     temperature: float = 2.0
     expected: RadialAtlas | None = None
+    overlap: float = 0.0
 
 
 def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Tensor, Reading]:
@@ -80,8 +86,10 @@ def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Te
         chosen = examples.labels.flatten(1)
         known = torch.nn.functional.one_hot(chosen.clamp_min(0), logits.shape[1])
         known = known.to(logits.dtype) * (chosen >= 0)[..., None]
-        total = total + o.labels * _entropy(
-            reading, merged(known.log(), examples.sought).exp(), examples, o.bare)
+        target = merged(known.log(), examples.sought).exp()
+        total = total + o.labels * _entropy(reading, target, examples, o.bare)
+        if o.overlap > 0:
+            total = total + o.overlap * _mismatch(reading, target, examples)
     if o.means > 0:
         away = (reading.mixture.means - examples.means) * examples.present[:, None]
         total = total + o.means * (away.square().sum(2) * examples.sought).sum(1)
@@ -112,3 +120,14 @@ def _entropy(reading: Reading, target: Tensor, examples: Images, bare: float) ->
         if share > 0:
             cost = cost - share * torch.where(target > 0, target * log_p.clamp_min(-30.0), 0.0)
     return cost.sum((1, 2)) / target.sum((1, 2)).clamp_min(1.0)
+
+
+def _mismatch(reading: Reading, target: Tensor, examples: Images) -> Tensor:
+    """(S,) 1 - soft Dice of Pi and (S, P, K) targets, over the pixels that have one, a mean over
+    the tissues that are sought."""
+    inside = examples.inside.flatten(1)[..., None]
+    target = target * inside
+    found = reading.log_weights.exp() * inside * target.sum(2, keepdim=True)
+    both = (found * target).sum(1)
+    dice = (2 * both + SMOOTH) / (found.sum(1) + target.sum(1) + SMOOTH)
+    return ((1 - dice) * examples.sought).sum(1) / examples.sought.sum(1)

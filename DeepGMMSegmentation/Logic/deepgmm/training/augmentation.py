@@ -41,7 +41,7 @@ class Augmentation:
 
     Attributes
     ----------
-    flip : probability that rows, and that columns, are mirrored.
+    flip : probability that rows, that columns, and that the order of slices is mirrored.
     rotation : degrees.
     zoom : a heart's size changes by a factor between 1 / (1 + zoom) and 1 + zoom, its depth with
         it; never beyond the canvas.
@@ -119,7 +119,7 @@ class Augmentation:
             varied, lost = moved(varied, self._motion(varied, drawn))
         if self.trabeculae > 0:
             varied = trabeculated(varied, *(drawn[name] for name in ("most", "width", "grain")))
-        varied = replace(varied, values=self._in_other_light(varied, drawn))
+        varied = replace(varied, **self._in_other_light(varied, drawn))
         return varied if lost is None else _where(lost, examples, varied)
 
     @property
@@ -160,6 +160,8 @@ class Augmentation:
             drawn["noise"] = rng.standard_normal((2, sequences, *canvas), dtype=np.float32)
         if self.trabeculae > 0 and rng.random() >= self.lined:
             drawn["most"] = np.zeros(())
+        # last, so that it moves no other's numbers
+        drawn["swapped"] = np.asarray(float(rng.random() < self.flip))
         return drawn
 
     def _with_fewer_sequences(self, examples: Examples, draw: Tensor) -> Examples:
@@ -180,7 +182,23 @@ class Augmentation:
             rim=math.ceil(furthest),
             **{name: drawn[name] for name in ("flips", "turn", "zoom", "bend", "shift")})
 
-    def _in_other_light(self, examples: Examples, drawn: dict[str, Tensor]) -> Tensor:
+    def _in_other_light(self, examples: Examples, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        """`values`, and `around` where there is one, in another light; the slices beside in the
+        same, and in either order."""
+        around, there = examples.around, examples.present[:, :, None, None]
+        if around is None:
+            seen = self._lit(examples.values, examples.inside, drawn)
+            return {"values": seen * examples.inside * there}
+        own, after, before = around.chunk(3, 1)
+        own, after, before = (self._lit(one, examples.inside, drawn, noisy=one is own) * there
+                              * (one != 0).any(3, keepdim=True).any(2, keepdim=True)
+                              for one in (own, after, before))
+        swapped = drawn["swapped"][:, None, None, None] > 0
+        beside = torch.where(swapped, before, after), torch.where(swapped, after, before)
+        return {"values": own * examples.inside, "around": torch.cat([own, *beside], 1)}
+
+    def _lit(self, values: Tensor, inside: Tensor, drawn: dict[str, Tensor], *,
+             noisy: bool = True) -> Tensor:
         """(S, M, H, W) values through another coil, another noise and another contrast.
 
         Noise as a magnitude image has it, sqrt((x + n)^2 + n'^2): Gudbjartsson and Patz, The
@@ -189,10 +207,10 @@ class Augmentation:
         zero, sigma, rician, gamma, gain, offset = (
             drawn[name][:, :, None, None]
             for name in ("zero", "sigma", "rician", "gamma", "gain", "offset"))
-        signal, values = examples.values - zero, examples.values
+        signal = values - zero
         if self.bias > 0:
-            signal = signal * _shades(examples.inside, drawn["shades"]).exp()
-        if self.noise > 0:
+            signal = signal * _shades(inside, drawn["shades"]).exp()
+        if self.noise > 0 and noisy:
             real, imaginary = (sigma * part for part in drawn["noise"].unbind(1))
             noisy = signal + real
             # what lies below the scanner's zero is no magnitude
@@ -203,7 +221,7 @@ class Augmentation:
             signal = torch.where(signal > 0, top * (signal.clamp_min(0) / top) ** gamma, signal)
         if self.bias > 0 or self.noise > 0 or self.gamma > 0:
             values = signal + zero
-        return (values * gain + offset) * examples.inside * examples.present[:, :, None, None]
+        return values * gain + offset
 
 
 def with_sequences(examples: Examples, present: Tensor) -> Examples:
@@ -214,6 +232,8 @@ def with_sequences(examples: Examples, present: Tensor) -> Examples:
     told = _told().to(examples.sought)[(present * bits).sum(1).long()]
     return replace(
         examples, present=present, values=examples.values * present[:, :, None, None],
+        around=(None if examples.around is None
+                else examples.around * present.repeat(1, 3)[:, :, None, None]),
         sought=torch.where(fewer, examples.sought * told, examples.sought))
 
 

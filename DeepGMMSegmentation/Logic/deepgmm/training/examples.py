@@ -11,7 +11,14 @@ import torch
 from torch.nn.functional import interpolate
 
 from deepgmm.methods import Case
-from deepgmm.methods.network_input import images_of, pixel_of, resized, scale_of
+from deepgmm.methods.network_input import (
+    images_of,
+    margin_of,
+    pixel_of,
+    resized,
+    scale_of,
+)
+from deepgmm.model.architecture import INPUTS
 from deepgmm.model.learning import Examples
 from deepgmm.progress import Progress, silent
 from deepgmm.segment import prepared, segment_many
@@ -23,7 +30,7 @@ Labelled = tuple[Study, npt.NDArray[np.uint8] | None]
 
 
 def make_examples(cases: Iterable[Labelled], settings: Settings | None = None, *,
-                  teach: bool = True,
+                  teach: bool = True, inputs: int = INPUTS,
                   progress: Progress = silent,
                   ) -> tuple[Examples, torch.Tensor]:
     """Every masked slice of some studies, normalised and laid out.
@@ -34,6 +41,8 @@ def make_examples(cases: Iterable[Labelled], settings: Settings | None = None, *
         LV mask, 0 and 255 say that a pixel is not labelled; microvascular obstruction is scar.
     settings : priors, and what the teacher is run with; its method is always `map`.
     teach : whether the teacher is asked; its answer to each study is then part of the examples.
+    inputs : channels of the network that is to learn from them: whether it sees what lies around
+        the mask.
 
     Returns
     -------
@@ -48,7 +57,7 @@ def make_examples(cases: Iterable[Labelled], settings: Settings | None = None, *
     owner: list[int] = []
     for number, (study, labels, taught) in enumerate(_taught(cases, settings, teach)):
         case = prepared(study, settings)
-        parts.append(_examples(case, labels, taught))
+        parts.append(_examples(case, labels, taught, inputs))
         owner += [number] * len(parts[-1])
         progress(0.0, f"teacher, study {number + 1}" if teach else f"study {number + 1}")
     return Examples.joined(parts), torch.tensor(owner)
@@ -73,8 +82,10 @@ def _taught(cases: Iterable[Labelled], settings: Settings,
         yield study, labels, full
 
 
-def _examples(case: Case, labels: npt.NDArray | None, taught: npt.NDArray | None) -> Examples:
-    images = images_of(case)
+def _examples(case: Case, labels: npt.NDArray | None, taught: npt.NDArray | None,
+              inputs: int) -> Examples:
+    margin = margin_of(inputs, pixel_of(case))
+    images = images_of(case, margin=margin)
     chosen, batch = list(case.slices), case.batch
     corner = batch.corner.tolist()
     height, width = batch.shape
@@ -85,7 +96,8 @@ def _examples(case: Case, labels: npt.NDArray | None, taught: npt.NDArray | None
         for i, (row, column) in enumerate(corner):
             part = grid[chosen[i]][..., row : row + height, column : column + width]
             out[i][..., : part.shape[-2], : part.shape[-1]] = part
-        return out
+        return np.pad(out, [(0, 0)] * (out.ndim - 2) + [(margin, margin)] * 2,
+                      constant_values=empty)
     inside = images.inside[:, 0] > 0
     wanted = torch.full(inside.shape, -1, dtype=torch.int64)
     if labels is not None:

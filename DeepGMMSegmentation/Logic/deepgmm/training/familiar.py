@@ -52,7 +52,7 @@ def _measures(network: nn.Module, images: Images, temperature: float) -> dict[st
     images = images.enlarged(multiple)
     with torch.no_grad():
         logits = network(images.channels().contiguous(memory_format=torch.channels_last),
-                         images.inside)
+                         images.field)
         return vars(strangeness(images, read(images, logits, temperature=temperature)))
 
 

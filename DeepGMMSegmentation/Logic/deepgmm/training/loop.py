@@ -233,7 +233,7 @@ class _Run:
             part = self.augment(part, [seed_of(s.seed, *place) for place in mine])
         self.network.train()
         logits = self.shared(part.channels().contiguous(memory_format=torch.channels_last),
-                             part.inside)
+                             part.field)
         loss, reading = losses(part, logits.to(part.values.dtype), self.objective)
         self.stepper.zero_grad(set_to_none=True)
         # processes average their gradients, whose sum is wanted

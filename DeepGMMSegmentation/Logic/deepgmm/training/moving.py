@@ -79,7 +79,7 @@ def moved(examples: Examples, motion: Motion) -> tuple[Examples, Tensor]:
     return replace(
         examples, inside=inside, depth=depth * whole * zoom[:, None, None, None], labels=labels,
         teacher=None if examples.teacher is None else teacher * whole,
-        values=_seen(examples, sequences, motion.rim) * inside), ~kept
+        **_seen(examples, sequences, motion.rim, inside)), ~kept
 
 
 def box(inside: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,11 +132,17 @@ def _turned(place: Tensor, angle: Tensor) -> Tensor:
     return torch.stack([cos * rows - sin * columns, sin * rows + cos * columns], -3)
 
 
-def _seen(examples: Examples, places: Tensor, rim: int) -> Tensor:
-    """(S, M, H, W) every sequence at its own places (S, M, 2, H, W)."""
-    values = _widened(examples.values, examples.inside, rim + 1)
-    return _resampled(values.flatten(0, 1)[:, None], places.flatten(0, 1), "bilinear",
-                      "border").reshape(values.shape)
+def _seen(examples: Examples, places: Tensor, rim: int, inside: Tensor) -> dict[str, Tensor]:
+    """`values`, and `around` where there is one: every sequence at its own places
+    (S, M, 2, H, W), values inside the new mask."""
+    def shown(images: Tensor, where: Tensor) -> Tensor:
+        return _resampled(images.flatten(0, 1)[:, None], where.flatten(0, 1), "bilinear",
+                          "border").reshape(images.shape)
+    if examples.around is None:
+        values = _widened(examples.values, examples.inside, rim + 1)
+        return {"values": shown(values, places) * inside}
+    around = shown(examples.around, places.repeat(1, 3, 1, 1, 1))
+    return {"around": around, "values": around[:, : places.shape[1]] * inside}
 
 
 def _widened(values: Tensor, inside: Tensor, rim: int) -> Tensor:

@@ -59,7 +59,7 @@ def _sums(network: nn.Module, examples: Examples, objective: Objective,
     with torch.no_grad():
         with fabric.autocast():
             logits = network(examples.channels().contiguous(memory_format=torch.channels_last),
-                             examples.inside)
+                             examples.field)
         loss, reading = losses(examples, logits.to(examples.values.dtype), objective)
     nll = reading.nll.cpu().double()
     return torch.cat([torch.stack([loss.cpu().double().sum(), nll.sum(), nll.square().sum()]),

@@ -38,8 +38,9 @@ class TrainingSettings:
     Attributes
     ----------
     network, filters, levels, convolutions : see `Architecture`.
+    around : whether the network sees what lies around the mask, and the slices beside.
     likelihood_weight, label_weight, teacher_weight, mean_weight, variation_weight,
-        atlas_weight, bare, temperature : see `Objective`.
+        atlas_weight, overlap_weight, bare, temperature : see `Objective`.
     steps : gradient steps.
     batch : slices a step, of all processes together.
     learning_rate : of AdamW at its peak; it rises over the first `warm_up` of the steps and
@@ -64,12 +65,14 @@ class TrainingSettings:
     filters: int = 16
     levels: int = 3
     convolutions: int = 2
+    around: bool = False
     likelihood_weight: float = 0.1
     label_weight: float = 1.0
     teacher_weight: float = 1.0
     mean_weight: float = 0.0
     variation_weight: float = 0.0
     atlas_weight: float = 0.0
+    overlap_weight: float = 0.0
     bare: float = 0.0
     temperature: float = 2.0
     steps: int = 1500
@@ -117,10 +120,11 @@ class TrainingSettings:
 
     @property
     def architecture(self) -> Architecture:
-        from deepgmm.model.architecture import Architecture
+        from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 
         return Architecture(name=self.network, filters=self.filters, levels=self.levels,
-                            convolutions=self.convolutions)
+                            convolutions=self.convolutions,
+                            inputs=INPUTS_AROUND if self.around else INPUTS)
 
     @property
     def objective(self) -> Objective:
@@ -130,7 +134,7 @@ class TrainingSettings:
         return Objective(
             self.likelihood_weight, self.label_weight, self.teacher_weight, self.mean_weight,
             self.variation_weight, self.atlas_weight, self.bare, self.temperature,
-            radial_atlas() if self.atlas_weight else None)
+            radial_atlas() if self.atlas_weight else None, self.overlap_weight)
 
     def go_on_from(self, then: TrainingSettings) -> None:
         """See that a training that began with other settings may go on with these.
@@ -173,7 +177,7 @@ _WHOLE = {
     "filters": 1, "levels": 1, "convolutions": 1, "steps": 1, "batch": 1, "validate_every": 1,
     "patience": 0, "checkpoint_every": 0, "seed": 0}
 _NUMBERS: tuple[tuple[tuple[str, ...], str, Callable[[float], bool]], ...] = (
-    ((*_TERMS, "mean_weight", "variation_weight", "atlas_weight",
+    ((*_TERMS, "mean_weight", "variation_weight", "atlas_weight", "overlap_weight",
       "weight_decay"), "from 0",
      lambda number: 0 <= number < float("inf")),
     (("temperature", "learning_rate", "clip"), "above 0",

@@ -48,8 +48,12 @@ def trabeculated(examples: Examples, most: Tensor, width: Tensor, density: Tenso
     share = (share * most[:, None, None, None] * 2 * grains).clamp(0, 1)
     muscle = ((examples.values * wall).sum((2, 3), keepdim=True)
               / wall.sum((2, 3), keepdim=True).clamp_min(1))
-    values = examples.values + share * (muscle - examples.values)
-    return replace(examples, values=values * examples.present[:, :, None, None])
+    mixed = share * (muscle - examples.values) * examples.present[:, :, None, None]
+    around = examples.around
+    if around is not None:
+        own = mixed.shape[1]
+        around = torch.cat([around[:, :own] + mixed, around[:, own:]], 1)
+    return replace(examples, values=examples.values + mixed, around=around)
 
 
 def _blood(examples: Examples) -> Tensor:

@@ -183,7 +183,8 @@ def _laid(groups: Sequence[Sequence[LabelledCase]], settings: TrainingSettings,
             laid.append(None)
             continue
         examples, owner = make_examples(read(cases), Settings(priors=settings.priors),
-                                        teach=settings.teacher_weight > 0)
+                                        teach=settings.teacher_weight > 0,
+                                        inputs=settings.architecture.inputs)
         laid.append(_Group(cases, with_fewer_labels(examples, owner, settings), owner))
     for warning, count in warnings.items():
         say(f"in {count} of {total} cases: {warning}")
