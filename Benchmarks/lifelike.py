@@ -1,10 +1,10 @@
 """Phantom patients whose LGE is what real LGE was measured to be, to train networks on.
 
 Hearts and lesions are those of `wide_hearts.py`; bSSFP and T2 those of `wide_scans.py`. LGE is
-drawn after figures measured on real patients (`calibrate_lge.py` prints them beside this phantom's), in
-units of blood less healthy wall: levels that drift from apex to base, shading around the slice,
-bright rims, scar as bright as blood, smooth noise, fat and right ventricle outside, and contours
-that lie half a pixel to two beside the borders, as people draw them.
+drawn after figures measured on real patients (`calibrate_lge.py` prints them beside this
+phantom's), in units of blood less healthy wall: levels that drift from apex to base, shading
+around the slice, bright rims, scar as bright as blood, smooth noise, fat and right ventricle
+outside, and contours that lie half a pixel to two beside the borders, as people draw them.
 """
 
 from __future__ import annotations

@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=380)
     parser.add_argument("--length", type=float, default=1.0, help="times the steps of STAGES")
     parser.add_argument("--widest", type=int, default=60, help="patients from wider ranges")
-    parser.add_argument("--lifelike", type=int, default=700, help="patients with lifelike LGE")
+    parser.add_argument("--lifelike", type=int, default=900, help="patients with lifelike LGE")
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

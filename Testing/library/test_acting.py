@@ -13,6 +13,7 @@ from deepgmm.methods import networks, paper
 from deepgmm.settings import Method, Settings
 from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
+from deepgmm.study.words import Role
 
 #: Another value of every setting in the table but `model`, which needs a second network.
 OTHER = {"preset": "paper", "seed": 7, "restarts": 1, "covariance": "full", "papillary": "wall",
@@ -20,7 +21,7 @@ OTHER = {"preset": "paper", "seed": 7, "restarts": 1, "covariance": "full", "pap
          "keep_mvo": True}
 
 #: The shipped network finds no obstruction in this patient that could be kept apart.
-UNSEEN = {"pretrained": {"keep_mvo"}}
+UNSEEN = {"pretrained": {"keep_mvo"}, "auto": {"keep_mvo"}}
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +74,22 @@ def test_so_it_is_where_not_all_tissues_are_sought(
 
 def test_a_network_that_was_named_is_what_automatic_runs() -> None:
     named = Settings(model="ours")
-    assert (method_run(Settings()), method_run(named)) == (Method.MAP, Method.PRETRAINED)
+    assert method_run(named, [Role.BSSFP]) == Method.PRETRAINED
     assert settings_read(named) == settings_read(Settings(method=Method.PRETRAINED))
     assert "model" not in settings_read(Settings()), "none was named"
+
+
+@pytest.mark.parametrize("roles, settings, method", [
+    ([Role.BSSFP], {}, Method.MAP), ([Role.BSSFP, Role.T2], {}, Method.MAP),
+    ([Role.LGE], {}, Method.PRETRAINED), (list(Role), {}, Method.PRETRAINED),
+    (list(Role), {"priors": "mine.json"}, Method.MAP),
+    (list(Role), {"papillary": "wall"}, Method.MAP),
+    (list(Role), {"tissues": ["blood", "myocardium"]}, Method.PRETRAINED),
+    (list(Role), {"tissues": ["myocardium", "scar"]}, Method.MAP),
+    ([Role.LGE], {"method": "map"}, Method.MAP)])
+def test_automatic_is_the_network_where_there_is_lge_and_nothing_it_does_not_heed(
+        roles: list[Role], settings: dict, method: Method) -> None:
+    assert method_run(Settings(**settings), roles) == method
 
 
 def test_the_table_speaks_of_settings_and_this_test_of_all_of_them() -> None:

@@ -16,8 +16,8 @@ from deepgmm.model.learning import Examples, Objective, losses
 from deepgmm.study.words import TISSUES_BY_ROLES, Role, Tissue
 
 ALL_TERMS = Objective(likelihood=0.3, labels=0.7, teacher=0.5, means=0.2, variation=0.1,
-                      atlas=0.6, bare=0.4, expected=radial_atlas())
-TERMS = ("likelihood", "labels", "teacher", "means", "variation", "atlas")
+                      atlas=0.6, bare=0.4, expected=radial_atlas(), overlap=0.8)
+TERMS = ("likelihood", "labels", "teacher", "means", "variation", "atlas", "overlap")
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_weight_of_zero_leaves_a_term_out(some_slices: Examples,
         whole = whole - losses(some_slices, an_answer, alone)[0]
     torch.testing.assert_close(whole, torch.zeros_like(whole), atol=1e-10, rtol=0)
     without = replace(some_slices, teacher=None, labels=None)
-    silent = replace(ALL_TERMS, labels=0.0, teacher=0.0)
+    silent = replace(ALL_TERMS, labels=0.0, teacher=0.0, overlap=0.0)
     assert torch.equal(losses(without, an_answer, ALL_TERMS)[0],
                        losses(some_slices, an_answer, silent)[0])
 
@@ -187,3 +187,21 @@ def test_examples_of_different_canvases_are_joined(some_slices: Examples) -> Non
     assert (joined.labels[:3, 16:] == -1).all()
     torch.testing.assert_close(joined.values[:3, :, :16, :16], some_slices.values)
     torch.testing.assert_close(joined.select(slice(3, 6)).depth, some_slices.enlarged(20).depth)
+
+
+def test_the_overlap_is_monais_dice_loss(some_slices: Examples, an_answer: torch.Tensor) -> None:
+    """Over the labelled pixels of the mask, all tissues sought; none of it without its weight."""
+    pytest.importorskip("monai")
+    from monai.losses import DiceLoss
+
+    assert some_slices.labels is not None
+    sought = replace(some_slices, sought=torch.ones_like(some_slices.sought))
+    plain, with_it = (losses(sought, an_answer, Objective(labels=1.0, overlap=weight))[0]
+                      for weight in (0.0, 1.0))
+    known = (sought.labels >= 0) & (sought.inside[:, 0] > 0)
+    found = an_answer.softmax(1) * known[:, None]
+    target = torch.nn.functional.one_hot(sought.labels.clamp_min(0), 4).movedim(3, 1)
+    theirs = DiceLoss(smooth_nr=5.0, smooth_dr=5.0, reduction="none")(
+        found, target.to(found.dtype) * known[:, None]).flatten(1).mean(1)
+
+    torch.testing.assert_close(with_it - plain, theirs)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from deepgmm.settings import Method, Preset, Settings
-from deepgmm.study.words import Tissue
+from collections.abc import Collection
+
+from deepgmm.settings import Method, Papillary, Preset, Settings
+from deepgmm.study.words import Role, Tissue
 
 _ANCHORED = (Method.AUTO, Method.MAP)
 _MIXTURES = (Method.GMM, Method.SVGMM)
@@ -20,7 +22,7 @@ ACTS_ON: dict[str, tuple[Method, ...]] = {
     "mean_weight": _NETWORKS,
     "total_variation": _NETWORKS,
     "model": (Method.AUTO, Method.PRETRAINED),
-    "adapt": (Method.PRETRAINED,),
+    "adapt": (Method.AUTO, Method.PRETRAINED),
     "papillary": (*_ANCHORED, *_NETWORKS),
     "keep_mvo": (*_ANCHORED, Method.PRETRAINED),
 }
@@ -36,17 +38,31 @@ NEEDS: dict[str, tuple[Tissue, Tissue]] = {
 }
 
 
-def method_run(settings: Settings) -> Method:
-    """What is run: `auto` is `map`, and `pretrained` where a network was named."""
+def method_run(settings: Settings, roles: Collection[Role] = (Role.LGE,)) -> Method:
+    """What is run on a study with such sequences.
+
+    `auto` is the network where there is LGE, which it reads better than `map` does on real
+    patients, and where a network was named. It is `map` on bSSFP and T2 alone, and where something
+    is asked for that `map` alone heeds: contrast priors of one's own, papillary muscle counted as
+    wall, tissues without blood or myocardium.
+    """
     if settings.method is not Method.AUTO:
         return settings.method
-    return Method.PRETRAINED if settings.model else Method.MAP
+    if settings.model:
+        return Method.PRETRAINED
+    sought = [Tissue.named(name) for name in settings.tissues] or list(Tissue)
+    heeded = (not settings.priors and settings.papillary is Papillary.POOL
+              and {Tissue.BLOOD, Tissue.MYOCARDIUM} <= set(sought))
+    return Method.PRETRAINED if heeded and Role.LGE in roles else Method.MAP
 
 
 def settings_read(settings: Settings) -> set[str]:
     """The settings of `ACTS_ON` that act on a run with these settings."""
     method = method_run(settings)
-    read = {name for name, methods in ACTS_ON.items() if method in methods}
+    asked = method if settings.model else settings.method
+    read = {name for name, methods in ACTS_ON.items() if asked in methods}
+    if asked is Method.AUTO:
+        read.discard("model")  # none was named
     if settings.preset is Preset.PAPER:
         read -= {name for name, methods in NOT_IN_PAPER.items() if method in methods}
     sought = [Tissue.named(name) for name in settings.tissues] or list(Tissue)

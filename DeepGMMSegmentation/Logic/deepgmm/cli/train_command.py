@@ -69,7 +69,8 @@ def train(
         rich_help_panel=_IN)] = None,
     start: Annotated[str | None, typer.Option(
         "--start", metavar="NAME|FOLDER", help="A network to go on from, by its name on the shelf "
-        "or its folder, for instance phantom-synthetic; its architecture is taken over.",
+        "or its folder, for instance phantom-synthetic; its architecture and temperature are taken "
+        "over.",
         rich_help_panel=_NET)] = None,
     network: Annotated[str | None, _setting(
         "network", "unet, modified-unet, unet++, unetr or swinunetr.", _NET,
@@ -79,6 +80,9 @@ def train(
     levels: Annotated[int | None, _setting("levels", "Downward steps.", _NET)] = None,
     convolutions: Annotated[int | None, _setting(
         "convolutions", "In each stage.", _NET)] = None,
+    around: Annotated[bool | None, typer.Option(
+        "--around", help="Show the network what lies around the mask, and the slices beside; as "
+        "--start has it where that is given.", rich_help_panel=_NET)] = None,
     likelihood_weight: Annotated[float | None, _setting(
         "likelihood_weight", "Of the mixture's negative log-likelihood.", _AIM)] = None,
     label_weight: Annotated[float | None, _setting(
@@ -91,6 +95,9 @@ def train(
         "variation_weight", "Of the total variation: smoothness.", _AIM)] = None,
     atlas_weight: Annotated[float | None, _setting(
         "atlas_weight", "Hold on the radial atlas: which tissue to expect how deep.",
+        _AIM)] = None,
+    overlap_weight: Annotated[float | None, _setting(
+        "overlap_weight", "Of 1 - soft Dice against the labels, added to their cross entropy.",
         _AIM)] = None,
     bare: Annotated[float | None, _setting(
         "bare", "Share of the cross entropies that the network's softmax has, the posterior "
@@ -177,13 +184,14 @@ def train(
 
 
 def _architecture_of(network: str) -> dict[str, Any]:
-    """The settings that make a network like a given one."""
+    """The settings that make a network like a given one, read as that one is."""
     from deepgmm.model.architecture import INPUTS_AROUND
     from deepgmm.weights.folder import load_network
     from deepgmm.weights.shelf import find
 
-    a = load_network(find(network))[1].architecture
-    return {"network": a.name, "filters": a.filters, "levels": a.levels,
+    card = load_network(find(network))[1]
+    a = card.architecture
+    return {"temperature": card.temperature, "network": a.name, "filters": a.filters, "levels": a.levels,
             "convolutions": a.convolutions, "around": a.inputs == INPUTS_AROUND}
 
 

@@ -36,7 +36,7 @@ def run_method(cases: Sequence[Case], progress: Progress) -> Iterator[Outcome]:
     Any shading is taken out of each first, where the settings ask for it. The fit is made at
     once; the outcomes, one a case, when they are asked for.
     """
-    name = method_run(cases[0].settings)
+    name = method_run(cases[0].settings, cases[0].study.roles)
     clear = [without_shading(case) for case in cases]
     problem = Problem(tuple(c.case for c in clear))
     fit = METHODS[name](problem, progress)

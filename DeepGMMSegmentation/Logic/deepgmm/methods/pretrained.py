@@ -7,12 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.identify.contrast import ContrastPrior, reanchored
+from deepgmm.identify.islands import SPOKEN_OF, Islands, judged
 from deepgmm.methods.anchored import (
     TEMPERATURE,
     Absent,
@@ -31,7 +33,7 @@ from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture, pixel_weights
 from deepgmm.progress import Progress
 from deepgmm.study.files import case_key, sha256
-from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Role, Tissue, named_slices
 
 if TYPE_CHECKING:
     from deepgmm.weights.card import Card
@@ -45,7 +47,8 @@ _STRANGE_IN = {"nll": "intensities fit its mixture worse",
 def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
     """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
 
-    A disease of which the network finds too little in a study is taken out.
+    A disease of which the network finds too little in a study is taken out. Of a network that sees
+    what lies around the mask, scar is judged by its islands instead, see `identify/islands.py`.
     """
     network, card, shipped = _loaded(problem)
     with few_threads(problem.batch.valid.numel()):
@@ -55,7 +58,9 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
         progress(0.5, "network")
         reading = read(images, logits, temperature=card.temperature)
         said = alarms(problem, images, reading, card)
-        absent = _absent(problem, _packed(problem, reading.log_posterior.exp()))
+        by_islands = card.architecture.sees_around and _has_wall(problem)
+        absent = _absent(problem, _packed(problem, reading.log_posterior.exp()),
+                         spared=(Tissue.SCAR,) if by_islands else ())
         for case, found in absent.items():
             rows = problem.slices_of([case])
             for tissue, why in found.items():
@@ -64,6 +69,8 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
         if absent:
             reading = read(images, logits, temperature=card.temperature)
         posterior = _packed(problem, reading.log_posterior.exp())
+        if by_islands:
+            posterior = _by_islands(problem, posterior, said)
         rounds = torch.zeros(len(images), dtype=torch.long)
         if problem.settings.adapt:
             posterior, rounds = adapted(problem, posterior, absent, progress)
@@ -147,14 +154,56 @@ def _packed(problem: Problem, values: Tensor) -> Tensor:
     return batch.pack(grid[:, columns].to(problem.dtype))
 
 
-def _absent(problem: Problem, posterior: Tensor) -> dict[int, Absent]:
-    """The diseases of each case of which the network finds too little."""
+def _has_wall(problem: Problem) -> bool:
+    """Whether blood and healthy wall are sought."""
+    return problem.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
+
+
+def _by_islands(problem: Problem, posterior: Tensor, said: dict[int, list[str]]) -> Tensor:
+    """(S, P, K) the posterior with scar's islands judged; what is to be said of them is added."""
+    if Tissue.SCAR not in problem.tissues:
+        return posterior
+    batch, scar = problem.batch, problem.tissues.index(Tissue.SCAR)
+    in_wall = 1 - posterior[..., 0]
+    others = (in_wall - posterior[..., scar]).clamp_min(0)
+    share = posterior[..., scar] / in_wall.clamp_min(1e-9)
+    grids = batch.grid(torch.stack([share, in_wall * batch.valid], -1)).cpu().numpy()
+    result = posterior.clone()
+    for index, case in enumerate(problem.cases):
+        rows = problem.slices_of([index]).cpu()
+        found = judged(grids[rows, 0], grids[rows, 1] > 0.5)
+        said.setdefault(index, []).extend(_said_of(found, case))
+        moved = batch.select(rows.to(posterior.device)).pack(
+            torch.as_tensor(found.scar[:, None], dtype=posterior.dtype, device=posterior.device))
+        new = moved[..., 0] * in_wall[rows]
+        kept = (in_wall[rows] - new).clamp_min(0) / others[rows].clamp_min(1e-9)
+        result[rows, :, 1:] = posterior[rows, :, 1:] * kept[..., None]
+        result[rows, :, scar] = new
+    return result
+
+
+def _said_of(found: Islands, case: Case) -> list[str]:
+    """What a user is told of scar that may be there and is not drawn."""
+    share = float(found.unsure.sum())
+    where = named_slices([case.slices[i] for i in np.flatnonzero(found.unsure > 0)])
+    if not found.drawn:
+        seen = f"; {share:.1%} of the wall may be scar, on {where}" if share else ""
+        return [f"no scar was found: nowhere is the network sure of it{seen}"]
+    if share < SPOKEN_OF:
+        return []
+    return [f"scar may be more than what is drawn: another {share:.1%} of the wall, on {where}, "
+            "looks like it without being sure anywhere; look at the probabilities"]
+
+
+def _absent(problem: Problem, posterior: Tensor,
+            spared: tuple[Tissue, ...] = ()) -> dict[int, Absent]:
+    """The diseases of each case, but for those spared, of which the network finds too little."""
     absent: dict[int, Absent] = {}
     if Tissue.MYOCARDIUM not in problem.tissues:
         return absent
     for case in range(len(problem.cases)):
         for tissue, found in judged_diseases(problem, posterior, case).items():
-            if not found.suffices(NETWORK_LEAST):
+            if tissue not in spared and not found.suffices(NETWORK_LEAST):
                 absent.setdefault(case, {})[tissue] = (found, NETWORK_LEAST)
     return absent
 
@@ -167,7 +216,7 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
     The contrast prior is moved to where the network finds this patient's blood and healthy wall;
     EM then runs at most `Settings.adapt` rounds of `map`'s objective, for the tissues found.
     """
-    if problem.tissues[:2] != (Tissue.BLOOD, Tissue.MYOCARDIUM):
+    if not _has_wall(problem):
         return posterior, torch.zeros(len(posterior), dtype=torch.long)
     mixed, rounds = posterior.clone(), torch.zeros(len(posterior), dtype=torch.long)
     for index in range(len(problem.cases)):

@@ -56,6 +56,11 @@ class Architecture:
         if self.name == "swinunetr" and self.filters % 12:
             raise InputError(f"filters of swinunetr is {self.filters}: give a multiple of 12")
 
+    @property
+    def sees_around(self) -> bool:
+        """Whether it is shown what lies around the mask."""
+        return self.inputs == INPUTS_AROUND
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)

@@ -82,12 +82,13 @@ def losses(examples: Examples, logits: Tensor, objective: Objective) -> tuple[Te
         taught = examples.teacher.flatten(2).transpose(1, 2)
         total = total + o.teacher * _entropy(
             reading, merged(taught.log(), examples.sought).exp(), examples, o.bare)
-    if o.labels > 0 and examples.labels is not None:
+    if max(o.labels, o.overlap) > 0 and examples.labels is not None:
         chosen = examples.labels.flatten(1)
         known = torch.nn.functional.one_hot(chosen.clamp_min(0), logits.shape[1])
         known = known.to(logits.dtype) * (chosen >= 0)[..., None]
         target = merged(known.log(), examples.sought).exp()
-        total = total + o.labels * _entropy(reading, target, examples, o.bare)
+        if o.labels > 0:
+            total = total + o.labels * _entropy(reading, target, examples, o.bare)
         if o.overlap > 0:
             total = total + o.overlap * _mismatch(reading, target, examples)
     if o.means > 0:

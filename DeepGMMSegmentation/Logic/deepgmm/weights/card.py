@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
-from deepgmm.model.architecture import Architecture
+from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
 NAME, FORMAT, VERSION = "card.json", "deepgmm network", 1
@@ -101,9 +101,11 @@ class Card:
             raise InputError(f"a network cannot be called {self.name!r}: use small letters, "
                              "digits, hyphens, dots and underscores, at most 64")
         a, usual = self.architecture, Architecture()
-        if (a.inputs, a.outputs) != (usual.inputs, usual.outputs) or self.tissues != FOUR_TISSUES:
+        known = a.inputs in (INPUTS, INPUTS_AROUND) and a.outputs == usual.outputs
+        if not known or self.tissues != FOUR_TISSUES:
             raise InputError(f"the network '{self.name}' has {a.inputs} inputs and {a.outputs} "
-                             f"outputs; this version reads those of {usual.inputs} and of "
+                             f"outputs; this version reads those of {INPUTS} or {INPUTS_AROUND} "
+                             "and of "
                              + ", ".join(tissue.name.lower() for tissue in FOUR_TISSUES))
         if self.normalisation_version != NORMALISATION[0]:
             raise InputError(f"the network '{self.name}' wants images normalised in another way "

@@ -1,0 +1,76 @@
+"""Scar goes as far as it is likely, from where it is sure: by islands, slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepgmm.identify.islands import LIKELY, SURE, judged
+
+UNSURE = (LIKELY + SURE) / 2
+
+
+def a_wall(slices: int = 2) -> np.ndarray:
+    wall = np.zeros((slices, 12, 12), bool)
+    wall[:, 1:11, 1:11] = True
+    return wall
+
+
+def test_an_island_goes_as_far_as_scar_is_likely_and_its_odds_move() -> None:
+    share = np.zeros((2, 12, 12))
+    share[0, 3:6, 3:8] = LIKELY + 0.05
+    share[0, 4, 4] = SURE + 0.1
+
+    found = judged(share, a_wall())
+
+    assert np.array_equal(found.scar > 0.5, share > LIKELY)
+    odds = found.scar[0, 4, 4] / (1 - found.scar[0, 4, 4])
+    assert np.isclose(odds, (SURE + 0.1) / (0.9 - SURE) * (1 - LIKELY) / LIKELY)
+    assert found.drawn == 15 / 200 and not found.unsure.any()
+
+
+def test_what_is_sure_nowhere_is_not_drawn_and_is_spoken_of() -> None:
+    share = np.zeros((2, 12, 12))
+    share[1, 3:6, 3:8] = UNSURE
+
+    found = judged(share, a_wall())
+
+    assert (found.scar < 0.5).all() and found.drawn == 0
+    assert np.allclose(found.unsure, [0, 15 / 200])
+    assert np.allclose(found.scar, np.minimum(share, 0.5)), "its probability is not taken away"
+
+
+def test_sure_pixels_of_one_slice_do_not_carry_another() -> None:
+    share = np.zeros((2, 12, 12))
+    share[0, 3:6, 3:8], share[1, 3:6, 3:8] = 0.9, UNSURE
+
+    found = judged(share, a_wall())
+
+    assert (found.scar[0] > 0.5).sum() == 15 and (found.scar[1] < 0.5).all()
+
+
+def test_islands_touch_by_corners_and_end_at_the_pool() -> None:
+    share = np.zeros((1, 12, 12))
+    share[0, 4, 4], share[0, 5, 5], share[0, 8, 8] = SURE, LIKELY + 0.01, LIKELY + 0.01
+    wall = a_wall(1)
+    wall[0, 6:8] = False  # what lies beyond the pool is another island
+    share[0, 6:8] = 0.9
+
+    found = judged(share, wall)
+
+    assert found.scar[0, 4, 4] > 0.5 and found.scar[0, 5, 5] > 0.5
+    assert found.scar[0, 8, 8] < 0.5 and np.isclose(found.drawn, 2 / wall.sum())
+
+
+def test_order_is_kept_and_a_slice_without_wall_is_left() -> None:
+    rng = np.random.default_rng(0)
+    share = rng.random((3, 12, 12))
+    wall = a_wall(3)
+    wall[1] = False
+
+    found = judged(share, wall)
+
+    assert ((found.scar >= 0) & (found.scar <= 1)).all()
+    drawn = wall & (found.scar > 0.5)
+    assert share[drawn].min() >= LIKELY and (found.scar[wall] >= np.minimum(share[wall], 0.5)
+                                             - 1e-9).all()
+    assert found.unsure[1] == 0
