@@ -88,7 +88,7 @@ STAGES = (
     Stage(1600, 3e-3, Augmentation(missing=0.25, zoom=0.35, trabeculae=1.0, lined=1.0)),
     Stage(400, 1.5e-3, Augmentation(missing=0.25, zoom=0.35, trabeculae=1.0, lined=0.3,
                                     bias=0.35, gamma=0.3), ("wide", "widest")),
-    Stage(3600, 3e-3, Augmentation(missing=0.15, zoom=0.25, trabeculae=1.0, lined=0.25, bias=0.25,
+    Stage(2600, 3e-3, Augmentation(missing=0.15, zoom=0.25, trabeculae=1.0, lined=0.25, bias=0.25,
                                    gamma=0.15, noise=0.12), ("wide", "widest", "lifelike"), True,
           {"likelihood_weight": 0.0, "bare": 1.0, "overlap_weight": 1.0,
            "temperature": BARE_TEMPERATURE}),
@@ -249,7 +249,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=380)
     parser.add_argument("--length", type=float, default=1.0, help="times the steps of STAGES")
     parser.add_argument("--widest", type=int, default=60, help="patients from wider ranges")
-    parser.add_argument("--lifelike", type=int, default=900, help="patients with lifelike LGE")
+    parser.add_argument("--lifelike", type=int, default=800, help="patients with lifelike LGE")
     parser.add_argument("--batch", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -129,6 +129,7 @@ def test_examples_for_such_a_network_vary_as_one(a_study: Study) -> None:
     pytest.importorskip("monai")
     from deepgmm.training.augmentation import Augmentation
 
+    still = Augmentation(**dict.fromkeys((f.name for f in fields(Augmentation)), 0.0))
     labels = np.where(a_study.mask, 1, 0).astype(np.uint8)
     examples, _ = make_examples([(a_study, labels)], teach=False, inputs=INPUTS_AROUND)
     turned = Augmentation(noise=0.0, missing=0.0).augmented(examples, [1, 2, 3])
@@ -138,7 +139,5 @@ def test_examples_for_such_a_network_vary_as_one(a_study: Study) -> None:
     assert torch.allclose(own * turned.inside, turned.values, atol=1e-6)
     none = Augmentation(missing=1.0).augmented(examples, [1, 2, 3])
     assert ((none.around[:, :3] != 0).any(3).any(2).sum(1) == 1).all(), "one sequence is left"
-    flipped = Augmentation(**{name: 0.0 for name in (
-        "rotation", "zoom", "shift", "elastic", "misalignment", "twist", "gain", "gamma", "offset",
-        "bias", "noise")}, flip=1.0).augmented(examples, [1, 2, 3])
+    flipped = replace(still, flip=1.0).augmented(examples, [1, 2, 3])
     assert not flipped.around[0, 3:6].any() and flipped.around[0, 6:].any(), "the order is turned"
