@@ -44,6 +44,17 @@ METHODS: dict[str, dict] = {
     "deepsvg": {"method": "deepsvg"}, "deepg": {"method": "deepg"},
     "svgmm": {"method": "svgmm"}, "gmm": {"method": "gmm"}}
 THRESHOLDS = ("5 SD", "2 SD", "FWHM", "Otsu", "mixture")
+#: What the default is to reach, by figure of `summary`: with the mask given, with the true wall.
+WANTED: dict[str, tuple[str, tuple[float, float | None]]] = {
+    "scar": ("at least", (0.60, 0.72)), "false": ("at most", (1.0, 1.5)),
+    "free": ("at least", (75.0, 70.0)), "missed": ("at most", (5.0, 5.0)),
+    "r": ("at least", (0.87, 0.89)), "limits": ("at most", (14.0, 13.0)),
+    "wall": ("at least", (0.935, None)), "blood": ("at least", (0.925, None)),
+    "covered": ("80 to 97", (80.0, 80.0))}
+NAMED = {"scar": "scar Dice", "false": "healthy hearts, false scar, % of the wall",
+         "free": "healthy hearts under 1 % false, %", "missed": "ill hearts called free, %",
+         "r": "extent, r", "limits": "extent, ± points", "wall": "wall Dice", "blood": "blood Dice",
+         "covered": "scar's 90 % interval holds, %"}
 #: A heart with less scar, % of its wall, counts as free of it.
 FREE = 1.0
 
@@ -194,6 +205,24 @@ def summary(scores: list[Score]) -> dict[str, float | None]:
         "covered": mean([100.0 * c for c in covered])}
 
 
+def checks(rows: dict[str, list[Score]]) -> list[tuple[str, str, str, bool | None]]:
+    """The default's bars."""
+    lines = []
+    for place, (words, called) in enumerate((("mask given", "auto"),
+                                             ("true wall given", "auto, true wall given"))):
+        found = summary(rows[called])
+        for key, (how, limits) in WANTED.items():
+            limit, value = limits[place], found[key]
+            if limit is None or (key == "covered" and value is None):
+                continue
+            held = None if value is None else bool(
+                value <= limit if how == "at most" else
+                value >= limit and (key != "covered" or value <= 97))
+            wanted = "80 to 97" if key == "covered" else f"{how} {limit:g}"
+            lines.append((f"real LGE, {words}: {NAMED[key]}", wanted, number(value, 3), held))
+    return lines
+
+
 HEADING = ("method", "scar Dice (ill)", "median", "healthy: false scar, % of the wall",
            f"under {FREE:g} %", "ill called free", "extent: r", "± points", "wall", "blood",
            "scar's interval holds, %")
@@ -251,6 +280,8 @@ def report(options, names: list[str], rows: dict[str, list[Score]], seconds: flo
           f"experts' wall, and their healthy wall as remote. {seconds:.0f} s in all.")
     print(machine(options.threads) + "\n")
     print(table(HEADING, [row(name, scores) for name, scores in rows.items()]))
+    if options.methods.split(",")[0] == "auto":
+        print(bars(checks(rows)))
     if options.per_patient:
         for name, scores in rows.items():
             print(f"\n{name}\n")

@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from deepgmm.methods.network_input import answer_of, images_of, margin_of
+from deepgmm.methods.network_input import (
+    answer_of,
+    images_of,
+    logits_of,
+    margin_of,
+    seen_from_all_sides,
+)
 from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 from deepgmm.model.architectures import build
 from deepgmm.model.images import REACH
@@ -106,6 +112,26 @@ def test_other_studies_and_canvases_change_nothing(a_study: Study) -> None:
 
     rows, columns = images.canvas
     assert torch.allclose(wider[..., :rows, :columns], alone, atol=1e-12)
+
+
+def test_a_heart_turned_has_the_same_answer_turned(a_study: Study) -> None:
+    """All looks together do not know apex from base, nor left from right; one alone does."""
+    images = images_of(prepared(a_study, Settings()), torch.float64, margin=REACH + 1)
+    own, after, before = images.around.chunk(3, 1)
+    turned = replace(images, values=images.values.flip(3), inside=images.inside.flip(3),
+                     depth=images.depth.flip(3),
+                     around=torch.cat([own, before, after], 1).flip(3))
+    across = torch.linspace(0, 1, images.canvas[1], dtype=torch.float64)
+
+    def a_network(channels: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
+        tilt = channels[:, 3:4] - 2 * channels[:, 6:7] + across
+        return torch.cat([tilt, -tilt, channels[:, :2]], 1)
+
+    one, other = (seen_from_all_sides(a_network, i, 1.4) for i in (images, turned))
+    alone = [logits_of(a_network, i, 1.4) for i in (images, turned)]
+    torch.testing.assert_close(one.flip(3), other)
+    assert (alone[0].flip(3) - alone[1]).abs().max() > 0.1
+    torch.testing.assert_close(one.exp().sum(1), torch.ones_like(one[:, 0]))
 
 
 @pytest.mark.parametrize("pixel", [0.7, 1.4, 2.2])

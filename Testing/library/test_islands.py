@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
 
 from deepgmm.identify.islands import LIKELY, SURE, judged
+from deepgmm.methods.pretrained import _by_islands
+from deepgmm.methods.problem import Problem
+from deepgmm.segment import prepared
+from deepgmm.settings import Settings
+from deepgmm.study.phantom import make_patient
+from deepgmm.study.words import Role, Tissue
 
 UNSURE = (LIKELY + SURE) / 2
 
@@ -74,3 +82,29 @@ def test_order_is_kept_and_a_slice_without_wall_is_left() -> None:
     assert share[drawn].min() >= LIKELY and (found.scar[wall] >= np.minimum(share[wall], 0.5)
                                              - 1e-9).all()
     assert found.unsure[1] == 0
+
+
+@pytest.mark.parametrize("scar, note", [
+    (0.9, None), (UNSURE, "no scar was found: nowhere is the network sure of it"),
+    (0.0, "no scar was found")])
+def test_the_posterior_follows_and_what_is_unsure_is_said(scar: float, note: str) -> None:
+    study = make_patient(3, slices=2).study
+    study.sequences = {Role.LGE: study.sequences[Role.LGE]}
+    problem = Problem((prepared(study, Settings()),))
+    batch, ventricle = problem.batch, problem.ventricle
+    posterior = torch.zeros((*batch.valid.shape, 3), dtype=torch.float64)
+    pool = (ventricle.depth > 10) * 1.0
+    ill = (ventricle.sector < 4) * (1 - pool) * scar
+    posterior[..., 0], posterior[..., 1], posterior[..., 2] = pool, 1 - pool - ill, ill
+    said: dict[int, list[str]] = {}
+
+    found = _by_islands(problem, posterior, said)
+
+    inside = batch.valid > 0
+    assert torch.allclose(found.sum(2)[inside], torch.ones(1, dtype=torch.float64))
+    assert torch.equal(found[..., 0], posterior[..., 0]), "the pool stays"
+    drawn = (found.argmax(2) == 2) & inside
+    assert torch.equal(drawn, (ill > 0) & inside & (scar > SURE))
+    assert Tissue.SCAR in problem.tissues and (note is None) == (not said[0])
+    if note:
+        assert said[0][0].startswith(note) and ("slices 0-1" in said[0][0]) == (scar > 0)

@@ -191,7 +191,8 @@ def _architecture_of(network: str) -> dict[str, Any]:
 
     card = load_network(find(network))[1]
     a = card.architecture
-    return {"temperature": card.temperature, "network": a.name, "filters": a.filters, "levels": a.levels,
+    return {"temperature": card.temperature, "network": a.name, "filters": a.filters,
+            "levels": a.levels,
             "convolutions": a.convolutions, "around": a.inputs == INPUTS_AROUND}
 
 

@@ -9,13 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import interpolate, pad, softmax
 
 from deepgmm.methods.problem import Case, mean_strength
 from deepgmm.model.architecture import INPUTS_AROUND
 from deepgmm.model.images import REACH, Images, Laid
 from deepgmm.study.words import FOUR_TISSUES, Role
 
+#: The axes along which images are mirrored, one set a look.
+MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
 #: Pixel sizes that networks are trained for, mm; an image of others is brought to the middle.
 PIXEL_MM, MIDDLE_MM = (1.1, 1.8), 1.4
 
@@ -99,11 +101,31 @@ def answer_of(network: nn.Module, inputs: int, case: Case, images: Images) -> Te
     margin = margin_of(inputs, pixel)
     if not margin:
         return logits_of(network, images, pixel)
-    logits = logits_of(network, images_of(case, images.values.dtype, margin=margin), pixel)
+    wider = images_of(case, images.values.dtype, margin=margin)
+    logits = seen_from_all_sides(network, wider, pixel)
     rows, columns = case.batch.shape
     kept = logits[..., margin : margin + rows, margin : margin + columns]
     height, width = images.canvas
     return pad(kept, (0, width - columns, 0, height - rows))
+
+
+def seen_from_all_sides(network: nn.Module, images: Images, pixel: float) -> Tensor:
+    """(S, K, H, W) log of the mean of what a network says of the images, seen from `MIRRORS`."""
+    total: Tensor | None = None
+    for axes in MIRRORS:
+        answer = softmax(logits_of(network, _mirrored(images, axes), pixel), dim=1).flip(axes)
+        total = answer if total is None else total + answer
+    assert total is not None
+    return (total / len(MIRRORS)).clamp_min(1e-12).log()
+
+
+def _mirrored(images: Images, axes: tuple[int, ...]) -> Images:
+    """Seen along one mirrored axis, the slices beside change sides too: it stays a heart turned."""
+    assert images.around is not None
+    own, after, before = images.around.chunk(3, 1)
+    beside = [before, after] if len(axes) % 2 else [after, before]
+    return replace(images, values=images.values.flip(axes), inside=images.inside.flip(axes),
+                   depth=images.depth.flip(axes), around=torch.cat([own, *beside], 1).flip(axes))
 
 
 def logits_of(network: nn.Module, images: Images, pixel: float) -> Tensor:
