@@ -7,6 +7,7 @@ import torch
 from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.atlas import RadialAtlas
 from deepgmm.model.endocardium import WallPrior
+from deepgmm.model.levels import LevelPrior
 from deepgmm.model.sectors import SectorPrior
 from deepgmm.study.words import Role, Tissue
 
@@ -37,14 +38,20 @@ GAPS = {(Tissue.SCAR, Role.LGE): 2.5, (Tissue.EDEMA, Role.T2): 1.25}
 #: wall of bSSFP pin the gain down; on LGE and T2 a slice of edema looks like a gain.
 GAINS = {Role.BSSFP: 0.3, Role.LGE: 0.0, Role.T2: 0.0}
 
+#: How far pool and wall of a slice lie from their study's (standard deviations, normalised units).
+#: On real LGE both drift from apex to base by a fifth of their contrast.
+LEVELS = {Role.BSSFP: (0.0, 0.0), Role.LGE: (0.20, 0.18), Role.T2: (0.0, 0.0)}
+
 
 def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], device: torch.device,
                      dtype: torch.dtype) -> AnchoredOptions:
     """The terms of the anchored fit for the tissues sought, blood and myocardium among them."""
     wall = tissues[1:]
     gain = torch.tensor([GAINS[role] for role in roles]).to(device, dtype)
+    spread = torch.tensor([LEVELS[role] for role in roles]).to(device, dtype)
+    levels = LevelPrior(*spread.unbind(1)) if spread.any() else None
     if len(wall) == 1:
-        return AnchoredOptions(gain=gain)
+        return AnchoredOptions(gain=gain, levels=levels)
     tables = []
     for name, (outer, inner) in STATES.items():
         if name == "edema" and Tissue.EDEMA not in wall:
@@ -58,7 +65,7 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     return AnchoredOptions(
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
         compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype),
-        gain=gain)
+        gain=gain, levels=levels)
 
 
 def radial_atlas() -> RadialAtlas:

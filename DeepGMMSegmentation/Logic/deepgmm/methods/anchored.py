@@ -48,6 +48,7 @@ class Terms:
     sectors : the states of the wall's sectors and their depth tables.
     field : the compatibility of neighbours.
     gain : a gain per slice.
+    levels : levels of pool and wall in every slice, tied over slices.
     blends : mixtures of blood and muscle in the pool.
     outlier : the outlier density.
     gaps : the least contrast of a disease.
@@ -59,6 +60,7 @@ class Terms:
     sectors: bool = True
     field: bool = True
     gain: bool = True
+    levels: bool = True
     blends: bool = True
     outlier: bool = True
     gaps: bool = True
@@ -75,7 +77,8 @@ class Terms:
         return replace(
             options, wall=wall, sectors=sectors,
             compatibility=options.compatibility if self.field else None,
-            gain=options.gain if self.gain else None, gaps=options.gaps if self.gaps else None,
+            gain=options.gain if self.gain else None,
+            levels=options.levels if self.levels else None, gaps=options.gaps if self.gaps else None,
             papillary=options.papillary if self.blends else 1e-6,
             outlier=options.outlier if self.outlier else 0.0)
 
