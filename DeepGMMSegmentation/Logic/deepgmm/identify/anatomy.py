@@ -8,6 +8,7 @@ from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.atlas import RadialAtlas
 from deepgmm.model.endocardium import WallPrior
 from deepgmm.model.levels import LevelPrior
+from deepgmm.model.rim import RimPrior
 from deepgmm.model.sectors import SectorPrior
 from deepgmm.study.words import Role, Tissue
 
@@ -51,7 +52,7 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     spread = torch.tensor([LEVELS[role] for role in roles]).to(device, dtype)
     levels = LevelPrior(*spread.unbind(1)) if spread.any() else None
     if len(wall) == 1:
-        return AnchoredOptions(gain=gain, levels=levels)
+        return AnchoredOptions(gain=gain, levels=levels, outer=RimPrior())
     tables = []
     for name, (outer, inner) in STATES.items():
         if name == "edema" and Tissue.EDEMA not in wall:
@@ -65,7 +66,7 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     return AnchoredOptions(
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
         compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype),
-        gain=gain, levels=levels)
+        gain=gain, levels=levels, outer=RimPrior())
 
 
 def radial_atlas() -> RadialAtlas:

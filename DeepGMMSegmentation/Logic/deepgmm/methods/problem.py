@@ -22,6 +22,7 @@ from deepgmm.settings import Covariance, Method, Settings
 from deepgmm.study.coordinates import VentricleCoordinates, ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
+from deepgmm.study.surroundings import surroundings
 from deepgmm.study.words import Role, Tissue
 
 #: Angular sectors around the ventricle, 15 degrees each.
@@ -91,10 +92,16 @@ class Case:
                                          dtype=self.dtype)
             return one.values[..., 0]
         wall = self.study.wall
-        return Ventricle.of(
+        ventricle = Ventricle.of(
             self.batch, packed(coordinates.depth), packed(coordinates.angle), sectors=SECTORS,
             wall=packed(None if wall is None else wall[list(self.slices)].astype(float)),
             relative=packed(coordinates.relative))
+        seen, rim = surroundings(self.normalised[0], self.mask)
+        around = PixelBatch.from_images(seen, self.mask, device=self.device, dtype=self.dtype)
+        near = packed(rim)
+        assert near is not None
+        return replace(ventricle, surroundings=around.values,
+                       rim=near.masked_fill(self.batch.valid == 0, torch.inf))
 
     def for_tissues(self, tissues: tuple[Tissue, ...]) -> Case:
         """The same case with fewer tissues, sharing what has been prepared."""

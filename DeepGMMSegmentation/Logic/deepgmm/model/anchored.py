@@ -27,11 +27,12 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import smoothed
 from deepgmm.model.fit import Fit
-from deepgmm.model.gain import gain_energy, slice_gain, without_gain
+from deepgmm.model.gain import gain_energy, slice_gain, surroundings_without_gain, without_gain
 from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
 from deepgmm.model.pool import blend_density, pool_density
 from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.rim import RimPrior, rim_density
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -62,6 +63,7 @@ class AnchoredOptions:
         part of the healthy wall.
     gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
     levels : how far pool and wall of a slice may lie from their study's; None switches it off.
+    outer : how sure the epicardium is; None for a mask that is true to the pixel.
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
@@ -78,6 +80,7 @@ class AnchoredOptions:
     gaps: Tensor | None = None
     gain: Tensor | None = None
     levels: LevelPrior | None = None
+    outer: RimPrior | None = None
     dark: float = -1.15
     iterations: int = 40
     tolerance: float = 1e-3
@@ -310,6 +313,7 @@ class _AnchoredFit:
         anywhere = torch.full_like(density[..., :1], _log_box(self.batch, self.options.outlier))
         inlier = torch.sigmoid(density - anywhere)
         density = torch.logaddexp(density, anywhere)
+        inlier, density = self._at_borders(mixture, inlier, density)
         if self.tables is None or self.beside is None:
             beside = self._log_weights(mixture)[:, None].expand(-1, density.shape[1], -1)
             log_tables = beside[:, :, None]
@@ -321,6 +325,28 @@ class _AnchoredFit:
         pool, parts = pool_density(density, torch.logaddexp(blends, anywhere),
                                    self.options.papillary)
         return _Evidence(inlier, tissue, torch.logsumexp(tissue, 3), pool, parts)
+
+    def _at_borders(self, mixture: Mixture, inlier: Tensor,
+                    density: Tensor) -> tuple[Tensor, Tensor]:
+        """(S, P, K) each, with the wall's pixels near the mask's border as blends, perhaps, with
+        what lies beyond; such blends inform no mean."""
+        rim, around = self.ventricle.rim, self.ventricle.surroundings
+        if self.options.outer is None or rim is None or around is None:
+            return inlier, density
+        place = rim.isfinite().nonzero(as_tuple=True)
+        log_shares = self.options.outer.log_shares(rim[place])
+        beyond, spread = surroundings_without_gain(around[place], self.gain[place[0]],
+                                         self.options.dark).chunk(2, 1)
+        wall = self.ventricle.study[place[0]]
+        blends = rim_density(self.batch.values[place], self._means(mixture)[place[0], 1:],
+                             mixture.covariances[wall, 1:], beyond, spread, log_shares[:, 1:])
+        pure = density[place][:, 1:] + log_shares[:, :1]
+        both = torch.logaddexp(pure, blends)
+        inlier, density = inlier.clone(), density.clone()
+        at = (place[0][:, None], place[1][:, None], torch.arange(1, density.shape[2])[None])
+        inlier[at] = inlier[at] * (pure - both).exp()
+        density[at] = both
+        return inlier, density
 
     def _energy(self, evidence: _Evidence, mixture: Mixture) -> Tensor:
         """(N,) F of every study a mask pixel."""
