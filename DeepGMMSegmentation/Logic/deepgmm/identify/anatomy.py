@@ -43,6 +43,10 @@ GAINS = {Role.BSSFP: 0.3, Role.LGE: 0.0, Role.T2: 0.0}
 #: On real LGE both drift from apex to base by a fifth of their contrast.
 LEVELS = {Role.BSSFP: (0.0, 0.0), Role.LGE: (0.20, 0.18), Role.T2: (0.0, 0.0)}
 
+#: Experts' contours are half to one and a half pixels off.
+OUTER = RimPrior()
+INNER = RimPrior()
+
 
 def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], device: torch.device,
                      dtype: torch.dtype) -> AnchoredOptions:
@@ -52,7 +56,7 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     spread = torch.tensor([LEVELS[role] for role in roles]).to(device, dtype)
     levels = LevelPrior(*spread.unbind(1)) if spread.any() else None
     if len(wall) == 1:
-        return AnchoredOptions(gain=gain, levels=levels, outer=RimPrior())
+        return AnchoredOptions(gain=gain, levels=levels, outer=OUTER, inner=INNER)
     tables = []
     for name, (outer, inner) in STATES.items():
         if name == "edema" and Tissue.EDEMA not in wall:
@@ -66,7 +70,8 @@ def anchored_options(tissues: tuple[Tissue, ...], roles: tuple[Role, ...], devic
     return AnchoredOptions(
         sectors=SectorPrior(torch.stack(tables).to(device, dtype)),
         compatibility=like.to(device, dtype), gaps=gaps.to(device, dtype),
-        gain=gain, levels=levels, outer=RimPrior())
+        gain=gain, levels=levels, outer=OUTER,
+        inner=INNER)
 
 
 def radial_atlas() -> RadialAtlas:

@@ -49,7 +49,8 @@ class Terms:
     field : the compatibility of neighbours.
     gain : a gain per slice.
     levels : levels of pool and wall in every slice, tied over slices.
-    outer : mixtures of wall and what lies outside the mask at its border.
+    outer, inner : mixtures of wall with what lies outside the mask, and with blood, at the
+        wall's borders.
     blends : mixtures of blood and muscle in the pool.
     outlier : the outlier density.
     gaps : the least contrast of a disease.
@@ -63,6 +64,7 @@ class Terms:
     gain: bool = True
     levels: bool = True
     outer: bool = True
+    inner: bool = True
     blends: bool = True
     outlier: bool = True
     gaps: bool = True
@@ -81,7 +83,8 @@ class Terms:
             compatibility=options.compatibility if self.field else None,
             gain=options.gain if self.gain else None,
             levels=options.levels if self.levels else None,
-            outer=options.outer if self.outer else None, gaps=options.gaps if self.gaps else None,
+            outer=options.outer if self.outer else None,
+            inner=options.inner if self.inner else None, gaps=options.gaps if self.gaps else None,
             papillary=options.papillary if self.blends else 1e-6,
             outlier=options.outlier if self.outlier else 0.0)
 

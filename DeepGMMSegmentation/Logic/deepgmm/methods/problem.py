@@ -96,7 +96,8 @@ class Case:
             self.batch, packed(coordinates.depth), packed(coordinates.angle), sectors=SECTORS,
             wall=packed(None if wall is None else wall[list(self.slices)].astype(float)),
             relative=packed(coordinates.relative))
-        seen, rim = surroundings(self.normalised[0], self.mask)
+        seen, rim = surroundings(self.normalised[0], self.mask,
+                                 float(np.mean(self.study.geometry.spacing[:2])))
         around = PixelBatch.from_images(seen, self.mask, device=self.device, dtype=self.dtype)
         near = packed(rim)
         assert near is not None

@@ -32,7 +32,7 @@ from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
 from deepgmm.model.pool import blend_density, pool_density
 from deepgmm.model.priors import ConjugatePrior
-from deepgmm.model.rim import RimPrior, rim_density
+from deepgmm.model.rim import REACH, RimPrior, rim_density
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -42,6 +42,7 @@ from deepgmm.progress import Progress, silent
 SETTLING_CHANGE, SETTLING_ROUNDS = 0.01, 15
 
 
+INNER=False
 @dataclass
 class AnchoredOptions:
     """The terms of the anchored fit. Component 0 is the pool's blood, 1 the healthy wall.
@@ -63,7 +64,7 @@ class AnchoredOptions:
         part of the healthy wall.
     gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
     levels : how far pool and wall of a slice may lie from their study's; None switches it off.
-    outer : how sure the epicardium is; None for a mask that is true to the pixel.
+    outer, inner : how sure epicardium and endocardium are; None for one true to the pixel.
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
@@ -81,6 +82,7 @@ class AnchoredOptions:
     gain: Tensor | None = None
     levels: LevelPrior | None = None
     outer: RimPrior | None = None
+    inner: RimPrior | None = None
     dark: float = -1.15
     iterations: int = 40
     tolerance: float = 1e-3
@@ -156,6 +158,7 @@ class _AnchoredFit:
         self.posterior: Tensor | None = None
         self.tables: Tensor | None = None
         self.beside: Tensor | None = None
+        self.inner: Tensor | None = None
         self._geometric_start()
 
     @property
@@ -221,15 +224,20 @@ class _AnchoredFit:
             return
         if self.ventricle.relative is not None:
             depth = self.ventricle.relative
+            inner = self.ventricle.depth * (1 / depth.clamp_min(1e-3) - 1)
+            inner = torch.where((depth > 0) & (self.ventricle.wall > 0), inner, torch.inf)
         else:
             thickness = self.ventricle.from_sector(self.wall.thickness.clamp_min(1.0)[..., None])
             depth = self.ventricle.depth / thickness[..., 0]
+            inner = (thickness[..., 0] - self.ventricle.depth).clamp_min(0) if INNER else torch.full_like(depth, torch.inf)
         tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)
         beside = torch.einsum("spz,spzk->spk", self._states(), tables).log()
         if self.tables is not None and self.beside is not None:
             kept = self.frozen[self.ventricle.study][:, None, None]
             tables = torch.where(kept[..., None], self.tables, tables)
             beside = torch.where(kept, self.beside, beside)
+            inner = torch.where(kept[..., 0], self.inner, inner)
+        self.inner = inner
         self.tables, self.beside = tables, beside
 
     def _m_step(self) -> _Evidence:
@@ -328,22 +336,35 @@ class _AnchoredFit:
 
     def _at_borders(self, mixture: Mixture, inlier: Tensor,
                     density: Tensor) -> tuple[Tensor, Tensor]:
-        """(S, P, K) each, with the wall's pixels near the mask's border as blends, perhaps, with
-        what lies beyond; such blends inform no mean."""
+        """(S, P, K) each, with the wall's pixels near its borders as blends, perhaps, with what
+        lies beyond; such blends inform no mean."""
         rim, around = self.ventricle.rim, self.ventricle.surroundings
-        if self.options.outer is None or rim is None or around is None:
-            return inlier, density
-        place = rim.isfinite().nonzero(as_tuple=True)
-        log_shares = self.options.outer.log_shares(rim[place])
-        beyond, spread = surroundings_without_gain(around[place], self.gain[place[0]],
-                                         self.options.dark).chunk(2, 1)
-        wall = self.ventricle.study[place[0]]
-        blends = rim_density(self.batch.values[place], self._means(mixture)[place[0], 1:],
-                             mixture.covariances[wall, 1:], beyond, spread, log_shares[:, 1:])
+        if self.options.outer is not None and rim is not None and around is not None:
+            place = rim.isfinite().nonzero(as_tuple=True)
+            beyond = surroundings_without_gain(around[place], self.gain[place[0]],
+                                               self.options.dark)
+            inlier, density = self._blended(mixture, inlier, density, place, beyond,
+                                            self.options.outer.log_shares(rim[place]))
+        if self.options.inner is not None and self.inner is not None:
+            place = ((self.inner < REACH) & (self.batch.valid > 0)).nonzero(as_tuple=True)
+            blood = torch.cat([self._means(mixture)[:, 0],
+                               mixture.covariances[self.ventricle.study, 0]], 1)[place[0]]
+            inlier, density = self._blended(mixture, inlier, density, place, blood,
+                                            self.options.inner.log_shares(self.inner[place]))
+        return inlier, density
+
+    def _blended(self, mixture: Mixture, inlier: Tensor, density: Tensor,
+                 place: tuple[Tensor, ...], beyond: Tensor,
+                 log_shares: Tensor) -> tuple[Tensor, Tensor]:
+        """The densities with those at some pixels as blends with (N, 2 M) what lies beyond."""
+        slices, study = place[0], self.ventricle.study[place[0]]
+        blends = rim_density(self.batch.values[place], self._means(mixture)[slices, 1:],
+                             mixture.covariances[study, 1:], *beyond.chunk(2, 1),
+                             log_shares[:, 1:])
         pure = density[place][:, 1:] + log_shares[:, :1]
         both = torch.logaddexp(pure, blends)
         inlier, density = inlier.clone(), density.clone()
-        at = (place[0][:, None], place[1][:, None], torch.arange(1, density.shape[2])[None])
+        at = (slices[:, None], place[1][:, None], torch.arange(1, density.shape[2])[None])
         inlier[at] = inlier[at] * (pure - both).exp()
         density[at] = both
         return inlier, density
@@ -404,10 +425,11 @@ class _AnchoredFit:
             setattr(part, name, getattr(self, name)[index])
         part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
         part.levels = None if self.levels is None else self.levels.select(index, part.ventricle)
-        part.sectors = part.tables = part.beside = None
+        part.sectors = part.tables = part.beside = part.inner = None
         if self.sectors is not None and self.tables is not None and self.beside is not None:
             part.sectors = self.sectors.select(index, part.ventricle)
             part.tables, part.beside = self.tables[index], self.beside[index]
+            part.inner = self.inner[index]
         return part
 
 

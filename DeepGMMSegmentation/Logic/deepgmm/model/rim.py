@@ -10,11 +10,13 @@ from torch import Tensor
 
 #: Shares of what lies beyond in a blend.
 SHARES = (0.25, 0.5, 0.75, 1.0)
+#: Farther than this from a border, mm, nothing lies beyond.
+REACH = 5.0
 
 
 @dataclass(frozen=True)
 class RimPrior:
-    """How sure a border is, in pixels.
+    """How sure a border is, mm.
 
     Attributes
     ----------
@@ -22,11 +24,11 @@ class RimPrior:
     blur : standard deviation of the image's point spread.
     """
 
-    off: float = 0.8
-    blur: float = 0.6
+    off: float = 1.2
+    blur: float = 0.9
 
     def log_shares(self, depth: Tensor) -> Tensor:
-        """(..., 1 + 4) log prior that a pixel `depth` pixels inside a border holds nothing of
+        """(..., 1 + 4) log prior that a pixel `depth` mm inside a border holds nothing of
         what lies beyond, or each of `SHARES` of it.
 
         A border off by e leaves the share Phi((e - depth) / blur) beyond, so a share between two

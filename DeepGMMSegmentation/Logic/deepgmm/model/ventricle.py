@@ -30,7 +30,7 @@ class Ventricle:
     relative : (S, P) depth in shares of the wall, 0 at the epicardium and 1 at the endocardium,
         where the wall was given; else None.
     surroundings : (S, P, 2 M) mean and variance of what lies beyond the epicardium near a pixel;
-        `rim` : (S, P) pixels to the mask's border, infinite where that is not seen or far.
+        `rim` : (S, P) mm to the mask's border, infinite where that is not seen or far.
     """
 
     depth: Tensor

@@ -16,17 +16,18 @@ BLUR, REACH = 1.5, 4.0
 
 
 def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
-                 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+                 pixel: float) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """What is seen beyond each pixel near the mask's border.
 
     Parameters
     ----------
     images : (slices, sequences, rows, columns); `mask` : (slices, rows, columns).
+    pixel : mm a side.
 
     Returns
     -------
     (slices, 2 sequences, rows, columns) local mean and variance of the band, 0 elsewhere, and
-    (slices, rows, columns) pixels to the mask's border; infinite where no surroundings are seen.
+    (slices, rows, columns) mm to the mask's border; infinite where no surroundings are seen.
     """
     from scipy import ndimage
 
@@ -49,7 +50,7 @@ def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
         near = whole[crop] & (inner < REACH) & (weight > 1e-3)
         seen[i][:, *crop] = np.where(near, np.concatenate(
             [mean, np.maximum(square - mean**2, 0.0)]), 0.0)
-        depth[i][crop] = np.where(near, inner, np.inf)
+        depth[i][crop] = np.where(near, inner * pixel, np.inf)
     return seen, depth
 
 
