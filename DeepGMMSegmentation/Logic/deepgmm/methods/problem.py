@@ -31,6 +31,10 @@ SECTORS = 24
 CORE_MM = 14.0
 RING_MM = (1.5, 5.5)
 
+#: nu of the anchored fit. Healthy wall that may be as uneven as it likes takes in a scar that
+#: covers half of it.
+ANCHORED_SPREAD = 1.0
+
 
 @dataclass
 class Case:
@@ -212,8 +216,9 @@ class Problem:
 
     def anchored_prior(self, anchored: Sequence[bool]) -> ConjugatePrior:
         """(N, K, M) a prior for each case: the table's, moved to the patient where `anchored`."""
-        return self.penalty([case.anchored_contrast if moved else case.contrast
+        prior = self.penalty([case.anchored_contrast if moved else case.contrast
                               for case, moved in zip(self.cases, anchored, strict=True)])
+        return replace(prior, variance_strength=ANCHORED_SPREAD)
 
     def penalty(self, priors: list[ContrastPrior], strength: float = 1.0) -> ConjugatePrior:
         """(N, K, M) contrast priors, one a case, as the M-step's penalty."""

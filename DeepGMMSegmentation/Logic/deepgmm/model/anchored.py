@@ -62,6 +62,8 @@ class AnchoredOptions:
     gaps : (K, M) how many standard deviations of healthy wall a tissue's mean must stand above
         the healthy mean; -inf for no demand. Without it a disease that is absent takes over
         part of the healthy wall.
+    reach : (K, M) of the way from healthy wall to blood that a tissue's mean must go at least;
+        -inf for no demand, None to switch it off.
     gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
     levels : how far pool and wall of a slice may lie from their study's; None switches it off.
     outer, inner : how sure epicardium and endocardium are; None for one true to the pixel.
@@ -79,6 +81,7 @@ class AnchoredOptions:
     papillary_in_wall: bool = False
     outlier: float = 0.02
     gaps: Tensor | None = None
+    reach: Tensor | None = None
     gain: Tensor | None = None
     levels: LevelPrior | None = None
     outer: RimPrior | None = None
@@ -306,8 +309,11 @@ class _AnchoredFit:
         if self.options.gaps is None:
             return mixture
         mean, spread = mixture.means[:, 1:2], mixture.covariances[:, 1:2].sqrt()
-        return replace(mixture, means=torch.maximum(mixture.means,
-                                                    mean + self.options.gaps * spread))
+        least = mean + self.options.gaps * spread
+        if self.options.reach is not None:
+            contrast = (mixture.means[:, :1] - mean).clamp_min(1e-9)  # never 0 times infinity
+            least = torch.maximum(least, mean + self.options.reach * contrast)
+        return replace(mixture, means=torch.maximum(mixture.means, least))
 
     def _responsibilities(self) -> Tensor:
         """(S, P, K) which Gaussian drew each pixel; blends and outliers count for none."""
