@@ -225,8 +225,9 @@ def absence_note(tissue: Tissue, found: Support, least: dict[str, float]) -> str
             f"{found.share:.1%} of the wall")
     if found.share < least["share"] or np.isnan(found.contrast):
         return f"{text} (asked: {least['share']:.0%})"
+    asked = max(least["contrast"], least.get("evidence", 0.0) / max(found.share, 1e-9))
     return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
-            f"without (asked: {least['contrast']:g}, or {least['plain']:.0%} of the wall); look "
+            f"without (asked: {asked:.1f}, or {least['plain']:.0%} of the wall); look "
             "for it yourself")
 
 
