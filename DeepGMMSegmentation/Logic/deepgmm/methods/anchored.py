@@ -53,7 +53,8 @@ class Terms:
         wall's borders.
     blends : mixtures of blood and muscle in the pool.
     outlier : the outlier density.
-    gaps : the least contrast of a disease.
+    gaps, reach : the least contrast of a disease, against healthy wall's spread and against blood.
+    even : healthy wall and the other tissues are about as uneven as the priors say.
     across : the tie of wall and sectors between slices.
     absence : the test whether a disease is there at all.
     """
@@ -68,6 +69,8 @@ class Terms:
     blends: bool = True
     outlier: bool = True
     gaps: bool = True
+    reach: bool = True
+    even: bool = True
     across: bool = True
     absence: bool = True
 
@@ -85,6 +88,7 @@ class Terms:
             levels=options.levels if self.levels else None,
             outer=options.outer if self.outer else None,
             inner=options.inner if self.inner else None, gaps=options.gaps if self.gaps else None,
+            reach=options.reach if self.reach else None,
             papillary=options.papillary if self.blends else 1e-6,
             outlier=options.outlier if self.outlier else 0.0)
 
@@ -171,9 +175,11 @@ def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool
     options = terms.applied(
         anchored_options(problem.tissues, problem.roles, problem.device, problem.dtype))
     options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
+    prior = problem.anchored_prior(anchored)
+    if not terms.even:
+        prior = replace(prior, variance_strength=problem.prior().variance_strength)
     with few_threads(problem.batch.valid.numel()):
-        return fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior(anchored),
-                            options, progress=progress)
+        return fit_anchored(problem.batch, problem.ventricle, prior, options, progress=progress)
 
 
 def _judgements(problem: Problem, fit: Fit, terms: Terms) -> list[Absent]:

@@ -17,7 +17,6 @@ count again as evidence for the states, and thin edema is lost.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -27,12 +26,12 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import smoothed
 from deepgmm.model.fit import Fit
-from deepgmm.model.gain import gain_energy, slice_gain, surroundings_without_gain, without_gain
+from deepgmm.model.gain import gain_energy, slice_gain, without_gain
 from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
-from deepgmm.model.pool import blend_density, pool_density
+from deepgmm.model.pool import blend_density, log_box, pool_density
 from deepgmm.model.priors import ConjugatePrior
-from deepgmm.model.rim import REACH, RimPrior, rim_density
+from deepgmm.model.rim import Borders, RimPrior
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -42,7 +41,6 @@ from deepgmm.progress import Progress, silent
 SETTLING_CHANGE, SETTLING_ROUNDS = 0.01, 15
 
 
-INNER=False
 @dataclass
 class AnchoredOptions:
     """The terms of the anchored fit. Component 0 is the pool's blood, 1 the healthy wall.
@@ -66,7 +64,8 @@ class AnchoredOptions:
         -inf for no demand, None to switch it off.
     gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
     levels : how far pool and wall of a slice may lie from their study's; None switches it off.
-    outer, inner : how sure epicardium and endocardium are; None for one true to the pixel.
+    outer, inner : how sure epicardium and endocardium are; None for one true to the pixel. The
+        endocardium only where the wall is given: otherwise the pool holds the blends.
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
@@ -157,11 +156,11 @@ class _AnchoredFit:
                         else SectorStates(ventricle, options.sectors, batch.values))
         self.levels = (None if options.levels is None
                        else SliceLevels(ventricle, options.levels))
+        self.borders = Borders(ventricle, options.outer, options.inner, options.dark)
         self.mixture = prior.mixture(ventricle.studies)
         self.posterior: Tensor | None = None
         self.tables: Tensor | None = None
         self.beside: Tensor | None = None
-        self.inner: Tensor | None = None
         self._geometric_start()
 
     @property
@@ -227,20 +226,15 @@ class _AnchoredFit:
             return
         if self.ventricle.relative is not None:
             depth = self.ventricle.relative
-            inner = self.ventricle.depth * (1 / depth.clamp_min(1e-3) - 1)
-            inner = torch.where((depth > 0) & (self.ventricle.wall > 0), inner, torch.inf)
         else:
             thickness = self.ventricle.from_sector(self.wall.thickness.clamp_min(1.0)[..., None])
             depth = self.ventricle.depth / thickness[..., 0]
-            inner = (thickness[..., 0] - self.ventricle.depth).clamp_min(0) if INNER else torch.full_like(depth, torch.inf)
         tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)
         beside = torch.einsum("spz,spzk->spk", self._states(), tables).log()
         if self.tables is not None and self.beside is not None:
             kept = self.frozen[self.ventricle.study][:, None, None]
             tables = torch.where(kept[..., None], self.tables, tables)
             beside = torch.where(kept, self.beside, beside)
-            inner = torch.where(kept[..., 0], self.inner, inner)
-        self.inner = inner
         self.tables, self.beside = tables, beside
 
     def _m_step(self) -> _Evidence:
@@ -324,10 +318,12 @@ class _AnchoredFit:
 
     def _evidence(self, mixture: Mixture) -> _Evidence:
         density = self._density(mixture)
-        anywhere = torch.full_like(density[..., :1], _log_box(self.batch, self.options.outlier))
+        anywhere = torch.full_like(density[..., :1], log_box(self.batch, self.options.outlier))
         inlier = torch.sigmoid(density - anywhere)
         density = torch.logaddexp(density, anywhere)
-        inlier, density = self._at_borders(mixture, inlier, density)
+        inlier, density = self.borders.blended(self.batch, self._means(mixture),
+                                               mixture.covariances[self.ventricle.study],
+                                               self.gain, inlier, density)
         if self.tables is None or self.beside is None:
             beside = self._log_weights(mixture)[:, None].expand(-1, density.shape[1], -1)
             log_tables = beside[:, :, None]
@@ -339,41 +335,6 @@ class _AnchoredFit:
         pool, parts = pool_density(density, torch.logaddexp(blends, anywhere),
                                    self.options.papillary)
         return _Evidence(inlier, tissue, torch.logsumexp(tissue, 3), pool, parts)
-
-    def _at_borders(self, mixture: Mixture, inlier: Tensor,
-                    density: Tensor) -> tuple[Tensor, Tensor]:
-        """(S, P, K) each, with the wall's pixels near its borders as blends, perhaps, with what
-        lies beyond; such blends inform no mean."""
-        rim, around = self.ventricle.rim, self.ventricle.surroundings
-        if self.options.outer is not None and rim is not None and around is not None:
-            place = rim.isfinite().nonzero(as_tuple=True)
-            beyond = surroundings_without_gain(around[place], self.gain[place[0]],
-                                               self.options.dark)
-            inlier, density = self._blended(mixture, inlier, density, place, beyond,
-                                            self.options.outer.log_shares(rim[place]))
-        if self.options.inner is not None and self.inner is not None:
-            place = ((self.inner < REACH) & (self.batch.valid > 0)).nonzero(as_tuple=True)
-            blood = torch.cat([self._means(mixture)[:, 0],
-                               mixture.covariances[self.ventricle.study, 0]], 1)[place[0]]
-            inlier, density = self._blended(mixture, inlier, density, place, blood,
-                                            self.options.inner.log_shares(self.inner[place]))
-        return inlier, density
-
-    def _blended(self, mixture: Mixture, inlier: Tensor, density: Tensor,
-                 place: tuple[Tensor, ...], beyond: Tensor,
-                 log_shares: Tensor) -> tuple[Tensor, Tensor]:
-        """The densities with those at some pixels as blends with (N, 2 M) what lies beyond."""
-        slices, study = place[0], self.ventricle.study[place[0]]
-        blends = rim_density(self.batch.values[place], self._means(mixture)[slices, 1:],
-                             mixture.covariances[study, 1:], *beyond.chunk(2, 1),
-                             log_shares[:, 1:])
-        pure = density[place][:, 1:] + log_shares[:, :1]
-        both = torch.logaddexp(pure, blends)
-        inlier, density = inlier.clone(), density.clone()
-        at = (slices[:, None], place[1][:, None], torch.arange(1, density.shape[2])[None])
-        inlier[at] = inlier[at] * (pure - both).exp()
-        density[at] = both
-        return inlier, density
 
     def _energy(self, evidence: _Evidence, mixture: Mixture) -> Tensor:
         """(N,) F of every study a mask pixel."""
@@ -430,17 +391,10 @@ class _AnchoredFit:
         for name in ("gain", "tissue", "inlier", "parts", "posterior"):
             setattr(part, name, getattr(self, name)[index])
         part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
+        part.borders = replace(self.borders, ventricle=part.ventricle)
         part.levels = None if self.levels is None else self.levels.select(index, part.ventricle)
-        part.sectors = part.tables = part.beside = part.inner = None
+        part.sectors = part.tables = part.beside = None
         if self.sectors is not None and self.tables is not None and self.beside is not None:
             part.sectors = self.sectors.select(index, part.ventricle)
             part.tables, part.beside = self.tables[index], self.beside[index]
-            part.inner = self.inner[index]
         return part
-
-
-def _log_box(batch: PixelBatch, share: float) -> float:
-    """log of `share` times the uniform density over the box of normalised intensities."""
-    if share == 0:
-        return -math.inf
-    return math.log(share) - batch.sequences * math.log(3.0)

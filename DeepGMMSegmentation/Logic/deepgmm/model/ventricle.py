@@ -99,6 +99,15 @@ class Ventricle:
         return int(self.study.max()) + 1
 
     @cached_property
+    def to_pool(self) -> Tensor | None:
+        """(S, P) mm from a pixel of the given wall to the pool, infinite elsewhere; None where no
+        wall was given."""
+        if self.wall is None or self.relative is None:
+            return None
+        left = self.depth * (1 / self.relative.clamp_min(1e-3) - 1)
+        return left.masked_fill((self.wall == 0) | (self.relative == 0), torch.inf)
+
+    @cached_property
     def follows(self) -> Tensor:
         """(S - 1,) whether slice s + 1 is of the same study as slice s."""
         return self.study[1:] == self.study[:-1]

@@ -38,7 +38,7 @@ def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
         crop = box_of(whole, around=int(BAND[1]) + 1)
         inside = ndimage.binary_fill_holes(whole[crop])
         away = ndimage.distance_transform_edt(~inside)
-        values = images[i][:, *crop]
+        values = images[i][:, crop[0], crop[1]]
         band = (away > BAND[0]) & (away <= BAND[1]) & np.isfinite(values).all(0)
         if not band.any():
             continue
@@ -48,7 +48,7 @@ def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
         square = np.stack([_blurred(v**2) for v in known]) / np.maximum(weight, 1e-9)
         inner = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1] - 0.5
         near = whole[crop] & (inner < REACH) & (weight > 1e-3)
-        seen[i][:, *crop] = np.where(near, np.concatenate(
+        seen[i][:, crop[0], crop[1]] = np.where(near, np.concatenate(
             [mean, np.maximum(square - mean**2, 0.0)]), 0.0)
         depth[i][crop] = np.where(near, inner * pixel, np.inf)
     return seen, depth
