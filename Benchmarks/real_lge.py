@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,9 @@ from common import (
     table,
 )
 
-from deepgmm import Settings, Tissue, segment
+from deepgmm import Method, Settings, Tissue, segment
+from deepgmm.methods import METHODS as FITS
+from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
 from deepgmm.study.reading import read_study
@@ -174,6 +177,9 @@ def mixture_border(values: npt.NDArray) -> float:
 def measured(task: tuple[Path, str, str, bool, dict]) -> Score:
     """One patient by one method or threshold."""
     folder, name, method, walled, more = task
+    more = dict(more)
+    terms = Terms(**dict.fromkeys(more.pop("without", ()), False))
+    FITS[Method.MAP] = partial(fit_map, terms=terms)
     study, truth = read_patient(folder, name)
     if method in THRESHOLDS:
         return score(name, by_threshold(method, study, truth), truth)
@@ -245,6 +251,9 @@ def main() -> None:
     parser.add_argument("--patients", type=int, help="only the first so many")
     parser.add_argument("--settings", type=json.loads, default={},
                         help="further settings of all methods, as JSON")
+    parser.add_argument("--without", action="append", default=[], metavar="TERM",
+                        choices=[f.name for f in fields(Terms)],
+                        help="a term of map to switch off; may be given several times")
     parser.add_argument("--no-thresholds", action="store_true")
     parser.add_argument("--per-patient", action="store_true")
     parser.add_argument("--json", type=Path, help="every patient's scores")
@@ -258,7 +267,8 @@ def main() -> None:
     jobs = [] if options.no_thresholds else [(rule, False) for rule in THRESHOLDS]
     jobs += [(m, walled) for m in options.methods.split(",") if m for walled in (False, True)]
     began = time.perf_counter()
-    tasks = [(options.data, name, method, walled, options.settings)
+    more = options.settings | ({"without": options.without} if options.without else {})
+    tasks = [(options.data, name, method, walled, more)
              for method, walled in jobs for name in names]
     found = in_processes(measured, tasks, options.threads)
     for i, (method, walled) in enumerate(jobs):

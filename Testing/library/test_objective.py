@@ -28,7 +28,8 @@ def a_case(study: Study) -> Case:
 
 
 @pytest.mark.parametrize("patient_set", ["typical", "atypical", "healthy"])
-@pytest.mark.parametrize("off", ["nothing", "sectors", "gain", "gaps", "papillary", "wall"])
+@pytest.mark.parametrize("off", ["nothing", "sectors", "gain", "gaps", "papillary", "wall",
+                                 "levels", "outer", "reach"])
 def test_the_objective_never_rises_once_the_geometry_is_settled(
         patient_set: str, off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """METHOD test 2, on noise far beyond a patient's, with each term in and out."""

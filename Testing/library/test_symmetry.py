@@ -60,7 +60,7 @@ def test_permuting_tissues_permutes_the_anchored_fit(a_problem: Problem) -> None
     wall = order[1:] - 1
     assert options.sectors is not None and options.compatibility is not None
     permuted_options = replace(
-        options, gaps=options.gaps[order],
+        options, gaps=options.gaps[order], reach=options.reach[order],
         sectors=replace(options.sectors, tables=options.sectors.tables[..., wall]),
         compatibility=options.compatibility[wall][:, wall])
     permuted_prior = replace(prior, means=prior.means[:, order],

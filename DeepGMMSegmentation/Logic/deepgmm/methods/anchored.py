@@ -48,9 +48,13 @@ class Terms:
     sectors : the states of the wall's sectors and their depth tables.
     field : the compatibility of neighbours.
     gain : a gain per slice.
+    levels : levels of pool and wall in every slice, tied over slices.
+    outer, inner : mixtures of wall with what lies outside the mask, and with blood, at the
+        wall's borders.
     blends : mixtures of blood and muscle in the pool.
     outlier : the outlier density.
-    gaps : the least contrast of a disease.
+    gaps, reach : the least contrast of a disease, against healthy wall's spread and against blood.
+    even : healthy wall and the other tissues are about as uneven as the priors say.
     across : the tie of wall and sectors between slices.
     absence : the test whether a disease is there at all.
     """
@@ -59,9 +63,14 @@ class Terms:
     sectors: bool = True
     field: bool = True
     gain: bool = True
+    levels: bool = True
+    outer: bool = True
+    inner: bool = True
     blends: bool = True
     outlier: bool = True
     gaps: bool = True
+    reach: bool = True
+    even: bool = True
     across: bool = True
     absence: bool = True
 
@@ -75,7 +84,11 @@ class Terms:
         return replace(
             options, wall=wall, sectors=sectors,
             compatibility=options.compatibility if self.field else None,
-            gain=options.gain if self.gain else None, gaps=options.gaps if self.gaps else None,
+            gain=options.gain if self.gain else None,
+            levels=options.levels if self.levels else None,
+            outer=options.outer if self.outer else None,
+            inner=options.inner if self.inner else None, gaps=options.gaps if self.gaps else None,
+            reach=options.reach if self.reach else None,
             papillary=options.papillary if self.blends else 1e-6,
             outlier=options.outlier if self.outlier else 0.0)
 
@@ -162,9 +175,11 @@ def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool
     options = terms.applied(
         anchored_options(problem.tissues, problem.roles, problem.device, problem.dtype))
     options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
+    prior = problem.anchored_prior(anchored)
+    if not terms.even:
+        prior = replace(prior, variance_strength=problem.prior().variance_strength)
     with few_threads(problem.batch.valid.numel()):
-        return fit_anchored(problem.batch, problem.ventricle, problem.anchored_prior(anchored),
-                            options, progress=progress)
+        return fit_anchored(problem.batch, problem.ventricle, prior, options, progress=progress)
 
 
 def _judgements(problem: Problem, fit: Fit, terms: Terms) -> list[Absent]:
@@ -216,8 +231,9 @@ def absence_note(tissue: Tissue, found: Support, least: dict[str, float]) -> str
             f"{found.share:.1%} of the wall")
     if found.share < least["share"] or np.isnan(found.contrast):
         return f"{text} (asked: {least['share']:.0%})"
+    asked = max(least["contrast"], least.get("evidence", 0.0) / max(found.share, 1e-9))
     return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
-            f"without (asked: {least['contrast']:g}, or {least['plain']:.0%} of the wall); look "
+            f"without (asked: {asked:.1f}, or {least['plain']:.0%} of the wall); look "
             "for it yourself")
 
 

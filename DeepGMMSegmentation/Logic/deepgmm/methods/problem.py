@@ -22,6 +22,7 @@ from deepgmm.settings import Covariance, Method, Settings
 from deepgmm.study.coordinates import VentricleCoordinates, ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
+from deepgmm.study.surroundings import surroundings
 from deepgmm.study.words import Role, Tissue
 
 #: Angular sectors around the ventricle, 15 degrees each.
@@ -29,6 +30,10 @@ SECTORS = 24
 #: Deeper than this lies the pool, in mm from the epicardium; between these, the outer wall.
 CORE_MM = 14.0
 RING_MM = (1.5, 5.5)
+
+#: nu of the anchored fit. Healthy wall that may be as uneven as it likes takes in a scar that
+#: covers half of it.
+ANCHORED_SPREAD = 1.0
 
 
 @dataclass
@@ -91,10 +96,17 @@ class Case:
                                          dtype=self.dtype)
             return one.values[..., 0]
         wall = self.study.wall
-        return Ventricle.of(
+        ventricle = Ventricle.of(
             self.batch, packed(coordinates.depth), packed(coordinates.angle), sectors=SECTORS,
             wall=packed(None if wall is None else wall[list(self.slices)].astype(float)),
             relative=packed(coordinates.relative))
+        seen, rim = surroundings(self.normalised[0], self.mask,
+                                 float(np.mean(self.study.geometry.spacing[:2])))
+        around = PixelBatch.from_images(seen, self.mask, device=self.device, dtype=self.dtype)
+        near = packed(rim)
+        assert near is not None
+        return replace(ventricle, surroundings=around.values,
+                       rim=near.masked_fill(self.batch.valid == 0, torch.inf))
 
     def for_tissues(self, tissues: tuple[Tissue, ...]) -> Case:
         """The same case with fewer tissues, sharing what has been prepared."""
@@ -204,8 +216,9 @@ class Problem:
 
     def anchored_prior(self, anchored: Sequence[bool]) -> ConjugatePrior:
         """(N, K, M) a prior for each case: the table's, moved to the patient where `anchored`."""
-        return self.penalty([case.anchored_contrast if moved else case.contrast
+        prior = self.penalty([case.anchored_contrast if moved else case.contrast
                               for case, moved in zip(self.cases, anchored, strict=True)])
+        return replace(prior, variance_strength=ANCHORED_SPREAD)
 
     def penalty(self, priors: list[ContrastPrior], strength: float = 1.0) -> ConjugatePrior:
         """(N, K, M) contrast priors, one a case, as the M-step's penalty."""

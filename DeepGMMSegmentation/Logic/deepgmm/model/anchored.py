@@ -17,7 +17,6 @@ count again as evidence for the states, and thin edema is lost.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -28,9 +27,11 @@ from deepgmm.model.endocardium import Endocardium, WallPrior
 from deepgmm.model.field import smoothed
 from deepgmm.model.fit import Fit
 from deepgmm.model.gain import gain_energy, slice_gain, without_gain
+from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
-from deepgmm.model.pool import blend_density, pool_density
+from deepgmm.model.pool import blend_density, log_box, pool_density
 from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.rim import Borders, RimPrior
 from deepgmm.model.sectors import SectorPrior, SectorStates
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -59,7 +60,12 @@ class AnchoredOptions:
     gaps : (K, M) how many standard deviations of healthy wall a tissue's mean must stand above
         the healthy mean; -inf for no demand. Without it a disease that is absent takes over
         part of the healthy wall.
+    reach : (K, M) of the way from healthy wall to blood that a tissue's mean must go at least;
+        -inf for no demand, None to switch it off.
     gain : (M,) standard deviation of a slice's log gain; 0 for the same gain everywhere.
+    levels : how far pool and wall of a slice may lie from their study's; None switches it off.
+    outer, inner : how sure epicardium and endocardium are; None for one true to the pixel. The
+        endocardium only where the wall is given: otherwise the pool holds the blends.
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
@@ -74,7 +80,11 @@ class AnchoredOptions:
     papillary_in_wall: bool = False
     outlier: float = 0.02
     gaps: Tensor | None = None
+    reach: Tensor | None = None
     gain: Tensor | None = None
+    levels: LevelPrior | None = None
+    outer: RimPrior | None = None
+    inner: RimPrior | None = None
     dark: float = -1.15
     iterations: int = 40
     tolerance: float = 1e-3
@@ -144,6 +154,9 @@ class _AnchoredFit:
         self.wall = Endocardium(ventricle, batch.valid, options.wall)
         self.sectors = (None if options.sectors is None
                         else SectorStates(ventricle, options.sectors, batch.values))
+        self.levels = (None if options.levels is None
+                       else SliceLevels(ventricle, options.levels))
+        self.borders = Borders(ventricle, options.outer, options.inner, options.dark)
         self.mixture = prior.mixture(ventricle.studies)
         self.posterior: Tensor | None = None
         self.tables: Tensor | None = None
@@ -164,8 +177,13 @@ class _AnchoredFit:
         self.parts = torch.stack([self.batch.valid, torch.zeros_like(self.batch.valid)], 2)
 
     def _density(self, mixture: Mixture) -> Tensor:
-        study = self.ventricle.study
-        return log_density(self.batch, mixture.means[study], mixture.covariances[study])
+        return log_density(self.batch, self._means(mixture),
+                           mixture.covariances[self.ventricle.study])
+
+    def _means(self, mixture: Mixture) -> Tensor:
+        """(S, K, M) every slice's means, its levels and all."""
+        means = mixture.means[self.ventricle.study]
+        return means if self.levels is None else means + self.levels.of_tissues(means.shape[1])
 
     def _log_weights(self, mixture: Mixture) -> Tensor:
         """(S, K - 1) log mixing weights within the wall."""
@@ -225,12 +243,14 @@ class _AnchoredFit:
         The conjugate mode is exact but for the pool's blends, the gaps and the gain, so once the
         geometry is settled a step that would raise F is halved, and at last not taken.
         """
-        before = self.mixture, self.gain
+        before = self._parameters()
         guarded = self.frozen if self.posterior is not None else torch.zeros_like(self.frozen)
         energy = (self._energy(self._evidence(self.mixture), self.mixture)
                   if guarded.any() else None)
         w = self._responsibilities()
         moments = Moments.of(self.batch, w)
+        if self.levels is not None:
+            moments = about_levels(moments, self.levels.of_tissues(w.shape[2]))
         total = Moments(*(self.ventricle.by_study(m) for m in
                           (moments.mass, moments.first, moments.second)))
         mixture = self._apart(self.prior.mode(total, self.counts))
@@ -239,6 +259,8 @@ class _AnchoredFit:
             gain = slice_gain(self.given, w, mixture, self.ventricle, gain, self.options.gain,
                               self.options.dark)
         self._adopt(mixture, gain)
+        if self.levels is not None:
+            self.levels.value = self.levels.fitted(self.batch, w, mixture)
         evidence = self._evidence(self.mixture)
         if energy is None:
             return evidence
@@ -246,7 +268,7 @@ class _AnchoredFit:
             worse = self._worse(guarded, self._energy(evidence, self.mixture), energy)
             if not worse.any():
                 break
-            self._adopt(*self._between(before, (self.mixture, self.gain), worse, share))
+            self._step_back(before, worse, share)
             evidence = self._evidence(self.mixture)
         return evidence
 
@@ -255,15 +277,21 @@ class _AnchoredFit:
         """(N,) the studies whose step is to be taken back."""
         return guarded & (found > energy)
 
-    def _between(self, old: tuple[Mixture, Tensor], new: tuple[Mixture, Tensor], rows: Tensor,
-                 share: float) -> tuple[Mixture, Tensor]:
-        """`share` of the way from old to new for some studies, all the way for the others."""
+    def _parameters(self) -> tuple[Mixture, Tensor, Tensor | None]:
+        return self.mixture, self.gain, None if self.levels is None else self.levels.value
+
+    def _step_back(self, old: tuple[Mixture, Tensor, Tensor | None], rows: Tensor,
+                   share: float) -> None:
+        """`share` of the way from old to now for some studies, all the way for the others."""
         def mean(a: Tensor, b: Tensor, where: Tensor) -> Tensor:
             where = where.reshape(-1, *(1,) * (a.ndim - 1))
             return torch.where(where, a + share * (b - a), b)
-        mixture = Mixture(*(mean(getattr(old[0], name), getattr(new[0], name), rows)
-                            for name in ("log_weights", "means", "covariances")))
-        return mixture, mean(old[1], new[1], rows[self.ventricle.study])
+        slices = rows[self.ventricle.study]
+        if self.levels is not None and old[2] is not None:
+            self.levels.value = mean(old[2], self.levels.value, slices)
+        self._adopt(Mixture(*(mean(getattr(old[0], name), getattr(self.mixture, name), rows)
+                              for name in ("log_weights", "means", "covariances"))),
+                    mean(old[1], self.gain, slices))
 
     def _adopt(self, mixture: Mixture, gain: Tensor) -> None:
         if gain is not self.gain:
@@ -275,8 +303,11 @@ class _AnchoredFit:
         if self.options.gaps is None:
             return mixture
         mean, spread = mixture.means[:, 1:2], mixture.covariances[:, 1:2].sqrt()
-        return replace(mixture, means=torch.maximum(mixture.means,
-                                                    mean + self.options.gaps * spread))
+        least = mean + self.options.gaps * spread
+        if self.options.reach is not None:
+            contrast = (mixture.means[:, :1] - mean).clamp_min(1e-9)  # never 0 times infinity
+            least = torch.maximum(least, mean + self.options.reach * contrast)
+        return replace(mixture, means=torch.maximum(mixture.means, least))
 
     def _responsibilities(self) -> Tensor:
         """(S, P, K) which Gaussian drew each pixel; blends and outliers count for none."""
@@ -287,18 +318,20 @@ class _AnchoredFit:
 
     def _evidence(self, mixture: Mixture) -> _Evidence:
         density = self._density(mixture)
-        anywhere = torch.full_like(density[..., :1], _log_box(self.batch, self.options.outlier))
+        anywhere = torch.full_like(density[..., :1], log_box(self.batch, self.options.outlier))
         inlier = torch.sigmoid(density - anywhere)
         density = torch.logaddexp(density, anywhere)
+        inlier, density = self.borders.blended(self.batch, self._means(mixture),
+                                               mixture.covariances[self.ventricle.study],
+                                               self.gain, inlier, density)
         if self.tables is None or self.beside is None:
             beside = self._log_weights(mixture)[:, None].expand(-1, density.shape[1], -1)
             log_tables = beside[:, :, None]
         else:
             beside, log_tables = self.beside, self.tables.log()
         tissue = density[:, :, None, 1:] + log_tables
-        study = self.ventricle.study
-        blends = blend_density(self.batch, mixture.means[study], mixture.covariances[study],
-                               beside)
+        blends = blend_density(self.batch, self._means(mixture),
+                               mixture.covariances[self.ventricle.study], beside)
         pool, parts = pool_density(density, torch.logaddexp(blends, anywhere),
                                    self.options.papillary)
         return _Evidence(inlier, tissue, torch.logsumexp(tissue, 3), pool, parts)
@@ -316,6 +349,8 @@ class _AnchoredFit:
             prior = replace(prior, weight_strength=0.0)  # the states stand in for the weights
         if self.options.gain is not None:
             energy = energy + gain_energy(self.batch, self.gain, self.options.gain)
+        if self.levels is not None:
+            energy = energy + self.levels.energy()
         return self.ventricle.by_study(energy) / self.counts + prior.penalty(mixture)
 
     def _posterior(self, tissue: Tensor) -> Tensor:
@@ -336,7 +371,7 @@ class _AnchoredFit:
         w, dark, study = self._posterior(tissue), self.options.dark, self.ventricle.study
         mass = w.sum(1)
         own = Mixture((mass / mass.sum(1, keepdim=True)).clamp_min(1e-12).log(),
-                      (self.mixture.means[study] - dark) * self.gain[:, None] + dark,
+                      (self._means(self.mixture) - dark) * self.gain[:, None] + dark,
                       self.mixture.covariances[study] * self.gain[:, None].square())
         traces = [list(self.traces[n]) for n in study.tolist()]
         rounds = torch.full((len(study),), len(self.traces[0]), device=w.device)
@@ -356,15 +391,10 @@ class _AnchoredFit:
         for name in ("gain", "tissue", "inlier", "parts", "posterior"):
             setattr(part, name, getattr(self, name)[index])
         part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
+        part.borders = replace(self.borders, ventricle=part.ventricle)
+        part.levels = None if self.levels is None else self.levels.select(index, part.ventricle)
         part.sectors = part.tables = part.beside = None
         if self.sectors is not None and self.tables is not None and self.beside is not None:
             part.sectors = self.sectors.select(index, part.ventricle)
             part.tables, part.beside = self.tables[index], self.beside[index]
         return part
-
-
-def _log_box(batch: PixelBatch, share: float) -> float:
-    """log of `share` times the uniform density over the box of normalised intensities."""
-    if share == 0:
-        return -math.inf
-    return math.log(share) - batch.sequences * math.log(3.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from deepgmm.model.batch import PixelBatch
@@ -46,6 +47,13 @@ def without_gain(batch: PixelBatch, gain: Tensor, dark: float) -> PixelBatch:
     """The batch as it would be at gain 1."""
     level = (batch.values - dark) / gain[:, None, :] + dark
     return replace(batch, values=level * batch.valid[..., None])
+
+
+def surroundings_without_gain(around: Tensor, gain: Tensor, dark: float) -> Tensor:
+    """(N, 2 M) means and variances of what lies around pixels, as they would be at gain 1;
+    `gain` is (N, M)."""
+    mean, variance = around.chunk(2, 1)
+    return torch.cat([(mean - dark) / gain + dark, variance / gain.square()], 1)
 
 
 def gain_energy(batch: PixelBatch, gain: Tensor, spread: Tensor) -> Tensor:

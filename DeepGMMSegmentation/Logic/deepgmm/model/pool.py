@@ -47,3 +47,10 @@ def blend_density(batch: PixelBatch, means: Tensor, covariances: Tensor,
         spread = 2 * (share**2 * covariances[:, :1] + (1 - share)**2 * covariances[:, 1:])
         densities.append(torch.logsumexp(log_density(batch, mean, spread) + log_beside, dim=2))
     return torch.stack(densities, dim=2)
+
+
+def log_box(batch: PixelBatch, share: float) -> float:
+    """log of `share` times the uniform density over the box of normalised intensities."""
+    if share == 0:
+        return -math.inf
+    return math.log(share) - batch.sequences * math.log(3.0)

@@ -29,6 +29,8 @@ class Ventricle:
     wall : (S, P) 1 in the wall, 0 in the pool, where they were given apart; else None.
     relative : (S, P) depth in shares of the wall, 0 at the epicardium and 1 at the endocardium,
         where the wall was given; else None.
+    surroundings : (S, P, 2 M) mean and variance of what lies beyond the epicardium near a pixel;
+        `rim` : (S, P) mm to the mask's border, infinite where that is not seen or far.
     """
 
     depth: Tensor
@@ -40,6 +42,8 @@ class Ventricle:
     study: Tensor
     wall: Tensor | None = None
     relative: Tensor | None = None
+    surroundings: Tensor | None = None
+    rim: Tensor | None = None
 
     @classmethod
     def of(cls, batch: PixelBatch, depth: Tensor, angle: Tensor, *, sectors: int,
@@ -75,6 +79,9 @@ class Ventricle:
         longer = {f.name: pad(getattr(self, f.name), (0, more)) for f in fields(self)
                   if f.name in ("depth", "sector", "dark", "wall", "relative")
                   and getattr(self, f.name) is not None}
+        if self.rim is not None and self.surroundings is not None:
+            longer["rim"] = pad(self.rim, (0, more), value=torch.inf)
+            longer["surroundings"] = pad(self.surroundings, (0, 0, 0, more))
         neighbours = own[:, None].expand(len(self.depth), -1, 4)
         return replace(self, **longer, study=self.study + first,
                        neighbours=torch.cat([self.neighbours, neighbours], 1),
@@ -90,6 +97,15 @@ class Ventricle:
     @cached_property
     def studies(self) -> int:
         return int(self.study.max()) + 1
+
+    @cached_property
+    def to_pool(self) -> Tensor | None:
+        """(S, P) mm from a pixel of the given wall to the pool, infinite elsewhere; None where no
+        wall was given."""
+        if self.wall is None or self.relative is None:
+            return None
+        left = self.depth * (1 / self.relative.clamp_min(1e-3) - 1)
+        return left.masked_fill((self.wall == 0) | (self.relative == 0), torch.inf)
 
     @cached_property
     def follows(self) -> Tensor:
