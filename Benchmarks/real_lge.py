@@ -256,8 +256,8 @@ def report(options, names: list[str], rows: dict[str, list[Score]], seconds: flo
           "alone, the LV mask from the experts' contours. Dice a volume, mean over patients (95 % "
           "patient bootstrap); infarct and no-reflow together are scar. No fit uses truth, except "
           "for the rows that are given the true wall. `± points` are 1.96 standard deviations of "
-          "the extent's difference, extent in % of the wall. Thresholds know the experts' wall, and "
-          f"their healthy wall as remote. {seconds:.0f} s in all.")
+          "the extent's difference, extent in % of the wall. Thresholds know the experts' wall, "
+          f"and their healthy wall as remote. {seconds:.0f} s in all.")
     print(machine(options.threads) + "\n")
     print(table(HEADING, [row(name, scores) for name, scores in rows.items()]))
     if options.per_patient:
