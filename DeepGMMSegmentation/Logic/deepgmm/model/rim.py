@@ -16,7 +16,7 @@ from deepgmm.model.ventricle import Ventricle
 #: Shares of what lies beyond in a blend.
 SHARES = (0.25, 0.5, 0.75, 1.0)
 #: Farther than this from a border, mm, nothing lies beyond.
-REACH = 4.0
+REACH = 3.0
 
 
 #: Slice and pixel of some pixels, and their log shares.
