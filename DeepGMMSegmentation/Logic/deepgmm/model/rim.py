@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,7 +16,11 @@ from deepgmm.model.ventricle import Ventricle
 #: Shares of what lies beyond in a blend.
 SHARES = (0.25, 0.5, 0.75, 1.0)
 #: Farther than this from a border, mm, nothing lies beyond.
-REACH = 5.0
+REACH = 3.0
+
+
+#: Slice and pixel of some pixels, and their log shares.
+Place = tuple[tuple[Tensor, ...], Tensor]
 
 
 @dataclass(frozen=True)
@@ -92,19 +97,32 @@ class Borders:
         batch : as at gain 1; `means`, `covariances` : (S, K, M); `gain` : (S, M).
         """
         found = inlier, density
-        rim, around = self.ventricle.rim, self.ventricle.surroundings
-        if self.outer is not None and rim is not None and around is not None:
-            at = rim.isfinite().nonzero(as_tuple=True)
-            beyond = surroundings_without_gain(around[at], gain[at[0]], self.dark)
-            found = _with_blends(batch, means, covariances, *found, at, beyond,
-                                 self.outer.log_shares(rim[at]))
-        pool = self.ventricle.to_pool
-        if self.inner is not None and pool is not None:
-            at = ((pool < REACH) & (batch.valid > 0)).nonzero(as_tuple=True)
+        if self._outside is not None and self.ventricle.surroundings is not None:
+            at, log_shares = self._outside
+            beyond = surroundings_without_gain(self.ventricle.surroundings[at], gain[at[0]],
+                                               self.dark)
+            found = _with_blends(batch, means, covariances, *found, at, beyond, log_shares)
+        if self._inside is not None:
+            at, log_shares = self._inside
             blood = torch.cat([means[:, 0], covariances[:, 0]], 1)[at[0]]
-            found = _with_blends(batch, means, covariances, *found, at, blood,
-                                 self.inner.log_shares(pool[at]))
+            found = _with_blends(batch, means, covariances, *found, at, blood, log_shares)
         return found
+
+    @cached_property
+    def _outside(self) -> Place | None:
+        return _near(self.ventricle.rim, self.outer)
+
+    @cached_property
+    def _inside(self) -> Place | None:
+        return _near(self.ventricle.to_pool, self.inner)
+
+
+def _near(depth: Tensor | None, prior: RimPrior | None) -> Place | None:
+    """The pixels near a border, and their (N, 5) log shares of what lies beyond."""
+    if depth is None or prior is None:
+        return None
+    at = (depth < REACH).nonzero(as_tuple=True)
+    return at, prior.log_shares(depth[at])
 
 
 def _with_blends(batch: PixelBatch, means: Tensor, covariances: Tensor, inlier: Tensor,
@@ -112,8 +130,9 @@ def _with_blends(batch: PixelBatch, means: Tensor, covariances: Tensor, inlier: 
                  log_shares: Tensor) -> tuple[Tensor, Tensor]:
     """The same with the pixels `at` as blends with (N, 2 M) what lies beyond."""
     slices = at[0]
+    mean, spread = beyond.chunk(2, 1)
     blends = rim_density(batch.values[at], means[slices, 1:], covariances[slices, 1:],
-                         *beyond.chunk(2, 1), log_shares[:, 1:])
+                         mean, spread, log_shares[:, 1:])
     pure = density[at][:, 1:] + log_shares[:, :1]
     both = torch.logaddexp(pure, blends)
     inlier, density = inlier.clone(), density.clone()
