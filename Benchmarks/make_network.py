@@ -45,8 +45,11 @@ VALIDATION = 40
 #: Rows and columns of the canvas, with room for hearts larger than these patients'; and of the
 #: canvas that shows what lies around.
 CANVAS, CANVAS_AROUND = 72, 80
-#: Stands for no temperature at all: labels are the network's own, and the mixture describes them.
+#: Stands for no temperature at all: what is trained is the network's own say.
 BARE_TEMPERATURE = 1e6
+#: At which the shipped network is read all the same: beside other sequences a pixel of its own adds
+#: a little, and on LGE alone it harms nothing.
+READ_TEMPERATURE = 10.0
 MAKERS: dict[str, tuple[Callable[[int], Any], int]] = {
     "wide": (wide_patient, FIRST_SEED), "widest": (widest_patient, FIRST_WIDEST_SEED),
     "lifelike": (training_patient, FIRST_LIFELIKE_SEED)}
@@ -202,7 +205,8 @@ def card_of(options: argparse.Namespace, trained: list[Trained],
         labelled_cases=LabelledCases(priors=10, loss=0 if taught else patients,
                                      tuning=0 if taught else VALIDATION),
         architecture=settings[-1].architecture, sequences=tuple(Role),
-        temperature=settings[-1].temperature, priors="shipped",
+        temperature=READ_TEMPERATURE if last.around else settings[-1].temperature,
+        priors="shipped",
         training={
             "patients": described(options, last),
             "learned_from": "the teacher `map`, no label" if taught else "the phantom's own labels",
@@ -265,7 +269,7 @@ def main() -> None:
               f"{len(pools.checked(stage)[0])} to check by: {time.perf_counter() - began:.0f} s")
     use_threads(options.threads)
     trained = trained_in_stages(options, pools, start)
-    temperature = settings_of(options, last).temperature
+    temperature = READ_TEMPERATURE if last.around else settings_of(options, last).temperature
     checked, owner = pools.checked(last)
     card = save_network(options.out, trained[-1].network, card_of(
         options, trained, Learning.PRIORS if options.teacher else Learning.SYNTHETIC,

@@ -21,7 +21,7 @@ from deepgmm.identify.islands import LIKELY, SURE, judged
 
 FOLDS = 5
 #: Pairs that are tried.
-LIKELIES, SURES = (0.1, 0.15, 0.2, 0.3, 0.4), (0.4, 0.5, 0.6, 0.7, 0.8)
+LIKELIES, SURES = (0.4, 0.5, 0.6), (0.6, 0.7, 0.8)
 Pair = tuple[float, float]
 
 
@@ -43,7 +43,7 @@ def at_every_pair(task: tuple[Path, str, str, list[Pair]]) -> dict[tuple[bool, P
         pretrained.judged = partial(judged, likely=pair[0], sure=pair[1])  # type: ignore[assignment]
         for walled in (False, True):
             settings = {"model": model} if model else {}
-            found[walled, pair] = measured((folder, name, "pretrained", walled, settings))
+            found[walled, pair] = measured((folder, name, "auto", walled, settings))
     pretrained.judged = judged  # type: ignore[assignment]
     return found
 

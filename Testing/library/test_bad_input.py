@@ -86,7 +86,8 @@ def test_a_constant_image(files, refused, role: str) -> None:
 def test_one_slice_is_enough(files, out: Path, capsys) -> None:
     for role, path in files.items():
         save(arrays()[role][:1], path)
-    assert main(["segment", *options(files), "--labelmap", str(out / "o.nrrd"), "-q"]) == 0
+    assert main(["segment", *options(files), "--method", "map", "--labelmap",
+                 str(out / "o.nrrd"), "-q"]) == 0
     found = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "o.nrrd")))[0]
     for tissue in (1, 2, 3, 4):
         a, b = found == tissue, TRUTH[0] == tissue
@@ -140,7 +141,7 @@ def test_names_with_accents_blanks_and_other_scripts(
     folder = tmp_path / "Müller, José 患者"
     paths = save_all(folder)
     output = folder / "résultat — 結果.seg.nrrd"
-    assert main(["segment", *options(paths), "-o", str(output), "-q"]) == 0
+    assert main(["segment", *options(paths), "--method", "map", "-o", str(output), "-q"]) == 0
     assert output.is_file() and capsys.readouterr().err == ""
     paths["lge"].unlink()
     assert main(["segment", *options(paths), "-o", str(output), "-q"]) == 2

@@ -162,14 +162,14 @@ def test_every_setting_has_an_option(capsys) -> None:
 
 
 def test_json_on_stdout_is_the_report(inputs, out: Path, capsys) -> None:
-    assert run("segment", *inputs, "--json", "--report", out / "o.json") == 0
+    assert run("segment", *inputs, "--method", "map", "--json", "--report", out / "o.json") == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed == json.loads((out / "o.json").read_text())
     assert printed["volumes_ml"]["Scar"] == pytest.approx((TRUTH == 4).sum() * 0.032, rel=0.2)
 
 
 def test_quiet_says_nothing(inputs, out: Path, capsys) -> None:
-    assert run("segment", *inputs, "-o", out / "o.seg.nrrd", "--quiet") == 0
+    assert run("segment", *inputs, "--method", "map", "-o", out / "o.seg.nrrd", "--quiet") == 0
     assert capsys.readouterr() == ("", "")
 
 

@@ -42,13 +42,12 @@ def test_everything_lies_where_it_lay(a_patient: PhantomPatient) -> None:
     assert examples.teacher is None
 
 
-def test_the_teacher_is_the_default_method(a_patient: PhantomPatient,
-                                           another_patient: PhantomPatient) -> None:
+def test_the_teacher_is_map(a_patient: PhantomPatient, another_patient: PhantomPatient) -> None:
     examples, owner = make_examples([(p.study, None) for p in (a_patient, another_patient)])
     assert owner.tolist() == [0, 0, 1]
     assert (examples.labels == -1).all()
     for patient, first in ((a_patient, 0), (another_patient, 2)):
-        result = segment(patient.study)
+        result = segment(patient.study, Settings(method="map"))
         for i, mask in enumerate(patient.study.mask):
             taught = examples.teacher[first + i].numpy()
             inside = examples.inside[first + i, 0].numpy() > 0

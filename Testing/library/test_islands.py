@@ -98,7 +98,7 @@ def test_the_posterior_follows_and_what_is_unsure_is_said(scar: float, note: str
     posterior[..., 0], posterior[..., 1], posterior[..., 2] = pool, 1 - pool - ill, ill
     said: dict[int, list[str]] = {}
 
-    found = _by_islands(problem, posterior, said)
+    found = _by_islands(problem, posterior, posterior, said)
 
     inside = batch.valid > 0
     assert torch.allclose(found.sum(2)[inside], torch.ones(1, dtype=torch.float64))

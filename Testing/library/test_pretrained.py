@@ -73,11 +73,13 @@ def know(monkeypatch: pytest.MonkeyPatch, patient: PhantomPatient, sure: float =
 
 
 def test_the_shipped_network_finds_the_tissues() -> None:
-    for seed, patient_set in ((103, "typical"), (104, "typical")):
-        patient = make_patient(seed, patient_set=patient_set)
+    scores = []
+    for seed in range(103, 107):
+        patient = make_patient(seed, patient_set="typical")
         result = segment(patient.study, using(""))
-        assert mean_dice(result.labels, patient.truth) > 0.8
+        scores.append(mean_dice(result.labels, patient.truth))
         assert result.provenance["network"]["sha256"]
+    assert np.mean(scores) > 0.86 and min(scores) > 0.75
     healthy = make_patient(101, patient_set="healthy", slices=3)
     result = segment(healthy.study, using(""))
     assert set(np.unique(result.labels)) == {0, Tissue.BLOOD, Tissue.MYOCARDIUM}
@@ -152,7 +154,7 @@ def test_adapting_mends_what_a_network_misses(a_patient: PhantomPatient,
     assert mean_dice(after.labels, a_patient.truth) > before
     assert all(2 <= fit.iterations <= 10 for fit in after.fits)
     settled = segment(a_patient.study, using("", adapt=1000))
-    assert all(10 <= fit.iterations < 1000 for fit in settled.fits), "what was run, not the most"
+    assert all(2 <= fit.iterations < 1000 for fit in settled.fits), "what was run, not the most"
 
 
 @pytest.mark.parametrize("roles", [{Role.BSSFP}, {Role.LGE}, {Role.BSSFP, Role.T2}])
@@ -271,4 +273,7 @@ def test_only_the_shipped_network_s_volumes_have_intervals(a_patient: PhantomPat
 def test_auto_uses_a_network_that_was_named(a_patient: PhantomPatient, a_network: str) -> None:
     named = segment(a_patient.study, Settings(model=a_network, device="cpu"))
     assert named.provenance["method"] == "pretrained"
-    assert segment(a_patient.study).provenance["method"] == "map"
+    assert segment(a_patient.study).provenance["method"] == "pretrained"
+    alone = replace(a_patient.study, sequences={
+        Role.BSSFP: a_patient.study.sequences[Role.BSSFP]})
+    assert segment(alone).provenance["method"] == "map"

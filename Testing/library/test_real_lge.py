@@ -30,7 +30,8 @@ def found() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     results = {}
     for name in PATIENTS:
         labels = FOLDER / f"{name}_labels.nii.gz"
-        study = read_study(lge=FOLDER / f"{name}_lge.nii.gz", mask=labels, lge_kind="psir")
+        study = read_study(lge=FOLDER / f"{name}_lge.nii.gz", mask=labels,
+                           mask_labels="emidec", lge_kind="psir")
         study.wall = None
         truth = sitk.GetArrayFromImage(sitk.ReadImage(str(labels)))
         results[name] = segment(study).labels, np.array([0, 1, 2, 4, 4])[truth]

@@ -75,8 +75,8 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     images["t2"][1] = np.random.default_rng(0).normal(100, 30, MASK.shape[1:])
     files = options({role: save(values, folder / f"{role}.nii.gz")
                      for role, values in images.items()})
-    hard = segmented(*files, "--slices", "0-1", "--bias-degree", 1, "--mvo", "--lge-kind", "psir",
-                     "--montage", folder / "o.png")
+    hard = segmented(*files, "--method", "map", "--slices", "0-1", "--bias-degree", 1, "--mvo",
+                     "--lge-kind", "psir", "--montage", folder / "o.png")
     learned = segmented(*files, "--method", "pretrained", "--adapt", 2)
 
     exam, patient = Examination(folder / "exam"), a_patient(105, slices=2, lge=Kind.LGE_PSIR)

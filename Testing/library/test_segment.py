@@ -108,7 +108,8 @@ def test_raw_nll_moves_by_the_logarithm_of_the_scale(a_patient: PhantomPatient,
 
 
 def test_one_wild_pixel_changes_hardly_any_other_label(a_patient: PhantomPatient) -> None:
-    """METHOD 7: winsorised, one 50-sigma pixel moves at most 0.1 % of the other labels."""
+    """METHOD 7: winsorised, one 50-sigma pixel moves at most 0.1 % of the other labels of `map`; a
+    network's field is wide, so of the default's at most 0.2 %."""
     place = tuple(np.argwhere(a_patient.study.mask)[500])
 
     def wild(role: Role, values: np.ndarray) -> np.ndarray:
@@ -116,10 +117,12 @@ def test_one_wild_pixel_changes_hardly_any_other_label(a_patient: PhantomPatient
         values[place] = values[a_patient.study.mask].mean() + 50 * values[
             a_patient.study.mask].std()
         return values
-    one, two = (segment(s).labels for s in (a_patient.study, with_values(a_patient.study, wild)))
-    differs = one != two
-    differs[place] = False
-    assert differs[a_patient.study.mask].mean() <= 0.001
+    for method, most in (("map", 0.001), ("auto", 0.002)):
+        one, two = (segment(s, Settings(method=method)).labels
+                    for s in (a_patient.study, with_values(a_patient.study, wild)))
+        differs = one != two
+        differs[place] = False
+        assert differs[a_patient.study.mask].mean() <= most
 
 
 def test_without_robust_handling_one_wild_pixel_takes_a_class(
@@ -307,13 +310,15 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
     assert np.isnan(baseline.volume_interval(Tissue.BLOOD)).all(), "its posterior is not calibrated"
 
 
-@pytest.mark.parametrize("term", [f.name for f in fields(Terms)])
+#: No phantom's scar fails what `reach` asks: `test_real_lge_terms.py` has values that do.
+@pytest.mark.parametrize("term", [f.name for f in fields(Terms) if f.name != "reach"])
 def test_every_term_has_a_switch_that_does_something(term: str) -> None:
     """On a heart with an infarct, a healthy one, or one in noise."""
     def moves(patient_set: str, seed: int, difficulty: float) -> bool:
-        study = make_patient(seed, patient_set=patient_set, slices=2, difficulty=difficulty).study
-        contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, TISSUES)
-        problem = Problem((Case(study, study.slices, TISSUES, contrast, Settings()),))
+        patient = make_patient(seed, patient_set=patient_set, slices=2, difficulty=difficulty)
+        study = replace(patient.study, wall=patient.wall if term == "inner" else None)
+        contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, study.tissues)
+        problem = Problem((Case(study, study.slices, study.tissues, contrast, Settings()),))
         whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))
                        for on in (True, False))
         assert np.isfinite(less.posterior.numpy()).all()

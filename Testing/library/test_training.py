@@ -114,7 +114,7 @@ def test_networks_by_name(tmp_path: Path, network: str) -> None:
 def test_a_canvas_that_the_network_cannot_halve_is_enlarged(tmp_path: Path) -> None:
     odd = some_examples(4)
     odd = replace(odd, **{name: value[..., 1:] for name, value in vars(odd).items()
-                          if value.shape[-1] == SIDE})
+                          if value is not None and value.shape[-1] == SIDE})
     assert train_network(odd, odd, small(steps=2, levels=2), tmp_path).scores["loss"] > 0
 
 

@@ -96,7 +96,7 @@ def test_synthetic_labels_are_not_forgotten(cases: Path, tmp_path: Path) -> None
     settings = {name: value for name, value in shipped.architecture.as_dict().items()
                 if name in ("filters", "levels", "convolutions")}
     card = made(find_labelled(cases)[2:3], tmp_path / "mine", start="phantom-synthetic",
-                teacher_weight=0.0, **settings).card
+                around=shipped.architecture.sees_around, teacher_weight=0.0, **settings).card
     assert card.learning is Learning.SYNTHETIC
     assert card.labelled_cases == shipped.labelled_cases
 

@@ -22,7 +22,7 @@ ACTS_ON: dict[str, tuple[Method, ...]] = {
     "mean_weight": _NETWORKS,
     "total_variation": _NETWORKS,
     "model": (Method.AUTO, Method.PRETRAINED),
-    "adapt": (Method.AUTO, Method.PRETRAINED),
+    "adapt": (Method.PRETRAINED,),
     "papillary": (*_ANCHORED, *_NETWORKS),
     "keep_mvo": (*_ANCHORED, Method.PRETRAINED),
 }

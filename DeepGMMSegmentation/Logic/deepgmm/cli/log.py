@@ -38,7 +38,7 @@ _WORDS = frozenset((
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
-                    "--no-augmentation", "--quick", "--quiet", "-q", "--json", "--yes",
+                    "--no-augmentation", "--around", "--quick", "--quiet", "-q", "--json", "--yes",
                     "--help", "-h", "--version"))
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 #: The share of scar among the wall's tissues from which a pixel may be scar, and which one pixel of
 #: its island must reach.
-LIKELY, SURE = 0.15, 0.6
+LIKELY, SURE = 0.6, 0.8
 #: What was not drawn is spoken of from this share of the wall.
 SPOKEN_OF = 0.01
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from deepgmm.methods.anchored import fit_map
+from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.memory import within_memory
 from deepgmm.methods.paper import fit_paper
 from deepgmm.methods.problem import Problem
@@ -58,6 +58,10 @@ PLANS = {
     Preset.ACCURATE: Plan(ACCURATE_SHAPE, 6e-2, 20, ((3, 60), (5, 60), (20, 40)), 200),
 }
 
+#: The networks' densities know no levels of slices, nor what lies beyond a border: a start that has
+#: such terms they only leave.
+START = Terms(levels=False, outer=False, inner=False, reach=False, even=False)
+
 
 def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     """Algorithm 3. Outside the `paper` preset the network corrects the `map` solution, so that
@@ -66,7 +70,7 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     if s.preset is Preset.PAPER:
         return fit_paper(problem, progress, spatial=spatial)
     plan = PLANS[s.preset]
-    warm = fit_map(problem, share_of(progress, 0.0, 0.3))
+    warm = fit_map(problem, share_of(progress, 0.0, 0.3), terms=START)
     options = DeepOptions(
         spatial=spatial, shape=plan.shape, learning_rate=plan.learning_rate,
         patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation)

@@ -32,12 +32,15 @@ from deepgmm.model.fit import Fit
 from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture, pixel_weights
 from deepgmm.progress import Progress
+from deepgmm.settings import Method, Settings
 from deepgmm.study.files import case_key, sha256
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue, named_slices
 
 if TYPE_CHECKING:
     from deepgmm.weights.card import Card
 
+#: Rounds of anchored EM that `auto` adds: more changed nothing on tuning patients.
+AUTO_ROUNDS = 12
 #: How many standard deviations from the training studies' mean a study may lie before an alarm.
 STRANGE = 4.0
 _STRANGE_IN = {"nll": "intensities fit its mixture worse",
@@ -69,11 +72,11 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
         if absent:
             reading = read(images, logits, temperature=card.temperature)
         posterior = _packed(problem, reading.log_posterior.exp())
-        if by_islands:
-            posterior = _by_islands(problem, posterior, said)
-        rounds = torch.zeros(len(images), dtype=torch.long)
-        if problem.settings.adapt:
-            posterior, rounds = adapted(problem, posterior, absent, progress)
+        mixed, rounds = posterior, torch.zeros(len(images), dtype=torch.long)
+        wanted = rounds_asked(problem.settings)
+        if wanted:
+            mixed, rounds = adapted(problem, posterior, absent, wanted, progress)
+        posterior = _by_islands(problem, posterior, mixed, said) if by_islands else mixed
         return replace(_fit(problem, reading, posterior, rounds, said),
                        network=_told(card, shipped))
 
@@ -159,26 +162,39 @@ def _has_wall(problem: Problem) -> bool:
     return problem.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
 
 
-def _by_islands(problem: Problem, posterior: Tensor, said: dict[int, list[str]]) -> Tensor:
-    """(S, P, K) the posterior with scar's islands judged; what is to be said of them is added."""
+def _by_islands(problem: Problem, network: Tensor, mixed: Tensor,
+                said: dict[int, list[str]]) -> Tensor:
+    """(S, P, K) the mixed posterior with scar judged by the network's islands; what is to be said
+    of them is added.
+
+    The ring of the ventricle draws pool and wall better than the network does, and scar is the
+    network's to judge: it keeps the share of the wall that the network gave it, less where that
+    saw blood.
+    """
     if Tissue.SCAR not in problem.tissues:
-        return posterior
+        return mixed
     batch, scar = problem.batch, problem.tissues.index(Tissue.SCAR)
-    in_wall = 1 - posterior[..., 0]
-    others = (in_wall - posterior[..., scar]).clamp_min(0)
-    share = posterior[..., scar] / in_wall.clamp_min(1e-9)
-    grids = batch.grid(torch.stack([share, in_wall * batch.valid], -1)).cpu().numpy()
-    result = posterior.clone()
+    seen = 1 - network[..., 0]
+    share = network[..., scar] / seen.clamp_min(1e-9) * (2 * seen).clamp_max(1.0)
+    wall = 1 - mixed[..., 0]
+    grids = batch.grid(torch.stack([share, wall * batch.valid], -1)).cpu().numpy()
+    result = mixed.clone()
     for index, case in enumerate(problem.cases):
-        rows = problem.slices_of([index]).cpu()
-        found = judged(grids[rows, 0], grids[rows, 1] > 0.5)
+        rows = problem.slices_of([index])
+        own = grids[rows.cpu().numpy()]
+        found = judged(own[:, 0], own[:, 1] > 0.5)
         said.setdefault(index, []).extend(_said_of(found, case))
-        moved = batch.select(rows.to(posterior.device)).pack(
-            torch.as_tensor(found.scar[:, None], dtype=posterior.dtype, device=posterior.device))
-        new = moved[..., 0] * in_wall[rows]
-        kept = (in_wall[rows] - new).clamp_min(0) / others[rows].clamp_min(1e-9)
-        result[rows, :, 1:] = posterior[rows, :, 1:] * kept[..., None]
-        result[rows, :, scar] = new
+        judged_share = batch.select(rows).pack(
+            torch.as_tensor(found.scar[:, None], dtype=mixed.dtype, device=mixed.device))[..., 0]
+        new = judged_share * wall[rows]
+        others = wall[rows] - mixed[rows][..., scar]
+        kept = (wall[rows] - new).clamp_min(0) / others.clamp_min(1e-9)
+        part = mixed[rows] * torch.cat([torch.ones_like(kept)[..., None],
+                                        kept[..., None].expand(-1, -1, mixed.shape[2] - 1)], 2)
+        part[..., scar] = new
+        # where the mixture was all scar, what is not the network's scar is healthy wall
+        part[..., 1] += (1 - part.sum(2)).clamp_min(0) * batch.valid[rows]
+        result[rows] = part / part.sum(2, keepdim=True).clamp_min(1e-9)
     return result
 
 
@@ -208,13 +224,19 @@ def _absent(problem: Problem, posterior: Tensor,
     return absent
 
 
-def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
+def rounds_asked(settings: Settings) -> int:
+    """Rounds of anchored EM after the network, at most: as asked, or those of `auto`."""
+    chosen = settings.method is Method.AUTO and not settings.model
+    return AUTO_ROUNDS if chosen else settings.adapt
+
+
+def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent], rounds_at_most: int,
             progress: Progress) -> tuple[Tensor, Tensor]:
     """(S, P, K) the mean of the network's posterior and that of the anchored EM started from it,
     and (S,) the rounds that EM took.
 
     The contrast prior is moved to where the network finds this patient's blood and healthy wall;
-    EM then runs at most `Settings.adapt` rounds of `map`'s objective, for the tissues found.
+    EM then runs so many rounds of `map`'s objective at most, for the tissues found.
     """
     if not _has_wall(problem):
         return posterior, torch.zeros(len(posterior), dtype=torch.long)
@@ -226,7 +248,7 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent],
         one = problem.select([index]).for_tissues(sought)
         prior = _moved(one.cases[0], one, posterior[rows][..., columns])
         options = anchored_options(sought, problem.roles, problem.device, problem.dtype)
-        options.iterations = problem.settings.adapt
+        options.iterations = rounds_at_most
         fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)
         own = torch.zeros_like(mixed[rows])
         own[..., columns] = tempered(fit.posterior, TEMPERATURE)

@@ -155,9 +155,11 @@ def _beginning(settings: TrainingSettings) -> tuple[nn.Module | None, Card | Non
     if card.architecture != settings.architecture:
         a = card.architecture
         sizes = (f"network {a.name}, filters {a.filters}, levels {a.levels}, "
-                 f"convolutions {a.convolutions}")
+                 f"convolutions {a.convolutions}, "
+                 f"{'with' if a.sees_around else 'without'} around")
         raise InputError(f"the network '{card.name}' to begin with is of another architecture: "
-                         f"it has {sizes}; leave network, filters, levels and convolutions out")
+                         f"it has {sizes}; leave network, filters, levels, convolutions and around "
+                         "out")
     return network, card
 
 
