@@ -33,7 +33,8 @@ class Command:
 
 
 COMMANDS = (
-    Command("real_lge", "Accuracy on real LGE", quick=("--patients", "1", "--methods", "auto")),
+    Command("real_lge", "Accuracy on real LGE", words=("--methods", "auto,pretrained,map"),
+            quick=("--patients", "1", "--methods", "auto")),
     Command("real_lge_folds", "What was chosen on real patients, scored on others",
             quick=("--patients", "6", "--short")),
     Command("calibrate_lge", "Is the phantom's LGE like real LGE?", quick=("--patients", "2")),
