@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 from wide_hearts import Lesion, bounds_of, draw_heart, draw_lesions, one_of, thinning_of
-from wide_phantoms import KINDS, WidePatient
+from wide_phantoms import KINDS, WidePatient, drawn_labels
 from wide_scans import scanned
 
 from deepgmm.study.phantom.anatomy import (
@@ -29,7 +29,7 @@ from deepgmm.study.phantom.anatomy import (
 )
 from deepgmm.study.phantom.anatomy import Material as M
 from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
+from deepgmm.study.words import Kind, Role
 
 #: Seeds of training patients begin here.
 FIRST_SEED = 30_000
@@ -76,7 +76,7 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     kinds = {role: one_of(rng, shares) for role, shares in KINDS.items()}
     if bright_blood or kinds[Role.LGE] is not Kind.LGE_DARK_BLOOD:
         kinds[Role.LGE] = Kind.LGE_PSIR if rng.random() < 0.6 else Kind.LGE_MAGNITUDE
-    truth = labels_of(painted(contours), grid, rng.uniform(0.35, 0.6))
+    truth = drawn_labels(painted(contours), grid, rng.uniform(0.35, 0.6))
     old = any(lesion.age == "old" for lesion in lesions)
     sequences = {}
     for role in Role:
@@ -213,20 +213,6 @@ class Around:
                 rim = (r < (outer[i, k] + thick[i, k])[turn]) & (part != M.RV_BLOOD)
                 part[rim] = M.FAT
         return labels
-
-
-_TISSUES = {Tissue.BLOOD: (M.BLOOD, M.PAPILLARY), Tissue.MYOCARDIUM: (M.MYOCARDIUM,),
-            Tissue.EDEMA: (M.EDEMA,), Tissue.SCAR: (M.SCAR, M.MVO)}
-
-
-def labels_of(materials: npt.NDArray[np.uint8], grid: Grid,
-              least: float) -> npt.NDArray[np.uint8]:
-    """What a reader's contours hold, per pixel."""
-    shares = np.stack([grid.average(np.isin(np.arange(len(M)), held)[materials]
-                                    .astype(np.float32)) for held in _TISSUES.values()])
-    labels = np.array(FOUR_TISSUES, np.uint8)[shares.argmax(0)]
-    labels[shares.sum(0) < least] = Tissue.BACKGROUND
-    return labels
 
 
 def late_enhancement(rng: np.random.Generator, materials: npt.NDArray[np.uint8], grid: Grid,

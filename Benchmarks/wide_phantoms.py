@@ -82,7 +82,7 @@ def widest_patient(seed: int) -> WidePatient:
         return paint_heart(surroundings(heart, at, grid), heart, at, grid,
                            bounds_of(lesions, heart, flat),
                            thinning_of(lesions, heart, flat, thinning), pose)
-    truth = _truth(painted(Pose()), grid, rng.uniform(0.35, 0.65))
+    truth = drawn_labels(painted(Pose()), grid, rng.uniform(0.35, 0.65))
     old = any(lesion.age == "old" for lesion in lesions)
     sequences = {}
     for role, kind in kinds.items():
@@ -92,7 +92,7 @@ def widest_patient(seed: int) -> WidePatient:
     return WidePatient(Study(sequences, truth > 0, Geometry((pixel, pixel, float(gap)))), truth)
 
 
-def _truth(materials: npt.NDArray[np.uint8], grid: Grid, least: float) -> npt.NDArray[np.uint8]:
+def drawn_labels(materials: npt.NDArray[np.uint8], grid: Grid, least: float) -> npt.NDArray[np.uint8]:
     """Pixels of which at least so much is the left ventricle, and what most of that is: readers
     draw the epicardium now inside and now outside of its middle."""
     shares = np.stack([grid.average(np.isin(np.arange(len(Material)), held)[materials]
