@@ -92,7 +92,8 @@ def widest_patient(seed: int) -> WidePatient:
     return WidePatient(Study(sequences, truth > 0, Geometry((pixel, pixel, float(gap)))), truth)
 
 
-def drawn_labels(materials: npt.NDArray[np.uint8], grid: Grid, least: float) -> npt.NDArray[np.uint8]:
+def drawn_labels(materials: npt.NDArray[np.uint8], grid: Grid,
+                 least: float) -> npt.NDArray[np.uint8]:
     """Pixels of which at least so much is the left ventricle, and what most of that is: readers
     draw the epicardium now inside and now outside of its middle."""
     shares = np.stack([grid.average(np.isin(np.arange(len(Material)), held)[materials]
