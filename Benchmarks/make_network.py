@@ -214,7 +214,8 @@ def card_of(options: argparse.Namespace, trained: list[Trained],
             "looked_at": LOOKED_AT,
             "command": " ".join(
                 ["python Benchmarks/make_network.py", options.out.name, "--threads",
-                 str(options.threads), *(["--teacher", "map"] if taught else [])]),
+                 str(options.threads), *(["--teacher", "map"] if taught else []),
+                 *(["--start", "FOLDER"] if options.start else [])]),
             "stages": [{
                 "settings": one.as_dict() | {"priors": "shipped"},
                 "augmentation": dataclasses.asdict(stage.augmentation),

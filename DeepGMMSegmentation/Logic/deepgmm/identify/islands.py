@@ -1,7 +1,7 @@
 """How far a scar goes, and whether it is one: islands of what may be scar around a sure core.
 
-A network is sure of the middle of a scar and unsure of its border, where readers still draw it; of
-a bright rim it is unsure throughout. So a scar begins where the network is sure, and goes as far as
+A network is sure of the middle of a scar and less so of its border; of a bright rim it is unsure
+throughout. So a scar begins where the network is sure, and goes as far as
 scar is likelier than `LIKELY`: hysteresis (Canny, A computational approach to edge detection,
 1986), slice by slice.
 """
