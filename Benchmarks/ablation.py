@@ -28,8 +28,8 @@ from phantom_accuracy import score
 from deepgmm import Method, Settings, Tissue, segment
 from deepgmm.methods import METHODS
 from deepgmm.methods.anchored import Terms, fit_map
+from deepgmm.phantom import make_patient
 from deepgmm.review.metrics import dice, mean_of
-from deepgmm.study.phantom import make_patient
 
 #: The default method's bars: mean Dice, edema and scar of typical four-tissue slices; mean Dice of
 #: atypical patients; share of healthy hearts with under 1 % false disease.

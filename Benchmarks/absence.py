@@ -25,7 +25,7 @@ from common import (
 from deepgmm import Tissue, segment
 from deepgmm.identify.absence import EDEMA_ALONE_LEAST, EDEMA_LEAST, SCAR_LEAST
 from deepgmm.methods.anchored import Terms, fit_map, judged_diseases
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 TUNING_SEED = 100
 DISEASES = (Tissue.EDEMA, Tissue.SCAR)

@@ -28,9 +28,9 @@ from common import (
 )
 
 from deepgmm import segment
+from deepgmm.phantom import make_patient
 from deepgmm.review.metrics import dice, mean_of
 from deepgmm.study.alignment import Move, aligned, find_alignment
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role, Tissue
 

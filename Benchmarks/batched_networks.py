@@ -34,8 +34,8 @@ from deepgmm.methods.networks import FAST_SHAPE
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.devices import few_threads
 from deepgmm.model.unet import SliceConv, SliceUNet
+from deepgmm.phantom import make_patient
 from deepgmm.study.normalisation import normalise
-from deepgmm.study.phantom import make_patient
 
 TISSUES = 4
 #: Largest difference between the ways, of logits and of gradients, as a share of the largest.

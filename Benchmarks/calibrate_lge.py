@@ -18,7 +18,7 @@ from lifelike import lifelike_patient
 from real_lge import DATA, patients_in, read_patient
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role, Tissue
 

@@ -24,7 +24,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "DeepGMMSegmentation" / "Logic"))
 
-from deepgmm.study.phantom import PatientSet, PhantomPatient, make_patient  # noqa: E402
+from deepgmm.phantom import PatientSet, PhantomPatient, make_patient  # noqa: E402
 from deepgmm.study.words import FOUR_TISSUES  # noqa: E402
 
 REFERENCE = np.array([0.75, 0.73, 0.13, 0.38])

@@ -21,7 +21,7 @@ from deepgmm.study.words import Kind  # noqa: E402
 if TYPE_CHECKING:
     import numpy as np
 
-    from deepgmm.study.phantom import PhantomPatient
+    from deepgmm.phantom import PhantomPatient
 
 #: Seeds of the patients that figures are reported on; the methods' constants were chosen on
 #: others.
@@ -167,7 +167,7 @@ def reference_mixture(images: np.ndarray, mask: np.ndarray, components: int,
 
 def patients_of(patient_set: str, count: int, first: int = REPORTED_SEED) -> list[PhantomPatient]:
     """Calibrated phantom patients of five slices, from consecutive seeds."""
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     return [make_patient(seed, patient_set=patient_set) for seed in range(first, first + count)]
 

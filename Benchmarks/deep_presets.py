@@ -33,10 +33,10 @@ from common import (
 
 from deepgmm import Method
 from deepgmm.methods import METHODS
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.review.metrics import dice
 from deepgmm.review.ordering import ordered_by_truth
 from deepgmm.settings import Preset
-from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.words import FOUR_TISSUES, Tissue
 
 #: How much less time; how much worse NLL (nats a pixel) and Dice may be.

@@ -29,8 +29,8 @@ from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
 from deepgmm.model.mixture import Mixture, m_step
 from deepgmm.model.starts import spread_centres
+from deepgmm.phantom import make_patient
 from deepgmm.study.normalisation import normalise
-from deepgmm.study.phantom import make_patient
 
 TISSUES, FLOOR, TOLERANCE, ITERATIONS = 4, 1e-6, 1e-4, 200
 #: How many times faster than scikit-learn EM must be on so many slices.

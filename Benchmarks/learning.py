@@ -90,7 +90,7 @@ def scores_of(task: Task) -> list[Scores]:
     from third_phantom import make_third_patient
 
     from deepgmm import Settings, segment
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     make = {"own": make_patient, "other": make_other_patient, "third": make_third_patient}
     patient = make[task.make](task.seed, patient_set=task.patient_set)

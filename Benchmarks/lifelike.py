@@ -18,7 +18,7 @@ from wide_hearts import Lesion, bounds_of, draw_heart, draw_lesions, one_of, thi
 from wide_phantoms import KINDS, WidePatient, drawn_labels
 from wide_scans import scanned
 
-from deepgmm.study.phantom.anatomy import (
+from deepgmm.phantom.anatomy import (
     ANGLES,
     FloatArray,
     Grid,
@@ -27,7 +27,7 @@ from deepgmm.study.phantom.anatomy import (
     Waves,
     paint_heart,
 )
-from deepgmm.study.phantom.anatomy import Material as M
+from deepgmm.phantom.anatomy import Material as M
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role
 

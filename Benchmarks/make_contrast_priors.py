@@ -22,7 +22,7 @@ import numpy as np
 
 from deepgmm.identify.contrast import SHIPPED
 from deepgmm.identify.estimate import Contrast, contrasts, entry, rounded, summary
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 
 SEEDS = range(9000, 9010)

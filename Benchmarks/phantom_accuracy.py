@@ -36,10 +36,10 @@ from common import (
 from deepgmm import Method, segment
 from deepgmm.methods import METHODS
 from deepgmm.methods.mixtures import fit_plain_map
+from deepgmm.phantom import PhantomPatient
 from deepgmm.review.metrics import dice, mean_of
 from deepgmm.review.ordering import ordered_by_truth
 from deepgmm.study.normalisation import normalise
-from deepgmm.study.phantom import PhantomPatient
 from deepgmm.study.words import FOUR_TISSUES, Tissue
 
 REFERENCE_SEEDS = 5

@@ -52,7 +52,7 @@ def main() -> None:
           "slices.")
     print(machine(options.threads) + "\n")
     from deepgmm import Settings, segment
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     patient = make_patient(REPORTED_SEED)
     rows = [("loading the network", number(median(loading), 3))]
@@ -84,7 +84,7 @@ def training_step(device: str, runs: int) -> float:
     """Seconds of a step, the median."""
     import tempfile
 
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
     from deepgmm.training.augmentation import Augmentation
     from deepgmm.training.examples import make_examples
     from deepgmm.training.loop import train_network

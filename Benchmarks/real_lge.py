@@ -34,9 +34,9 @@ from common import (
 from deepgmm import Method, Settings, Tissue, segment
 from deepgmm.methods import METHODS as FITS
 from deepgmm.methods.anchored import Terms, fit_map
+from deepgmm.reading.studies.from_files import read_study
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
-from deepgmm.study.reading import read_study
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 

@@ -76,7 +76,7 @@ def in_children(options: argparse.Namespace) -> dict[int, list[dict[str, float]]
 def make(folder: Path) -> None:
     import numpy as np
 
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     for number in range(DIFFERENT):
         study = make_patient(REPORTED_SEED + number, slices=SLICES).study
@@ -88,7 +88,7 @@ def studies(folder: Path, slices: int) -> Iterator[Study]:
     """So many slices, five a study, each study read when its turn comes."""
     import numpy as np
 
-    from deepgmm.study.phantom import DEFAULT_KINDS
+    from deepgmm.phantom import DEFAULT_KINDS
     from deepgmm.study.study import Geometry, Sequence, Study
     from deepgmm.study.words import Role
 

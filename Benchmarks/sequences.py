@@ -27,9 +27,9 @@ from common import (
 )
 
 from deepgmm import segment
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.review.metrics import dice, mean_of
 from deepgmm.study.coordinates import ventricle_coordinates
-from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role, Tissue
 

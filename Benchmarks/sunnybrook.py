@@ -25,8 +25,8 @@ from common import (
 )
 
 from deepgmm import Settings, Tissue, segment
+from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.metrics import dice
-from deepgmm.study.reading import read_study
 from deepgmm.study.study import Study
 
 TISSUES = (Tissue.BLOOD, Tissue.MYOCARDIUM)

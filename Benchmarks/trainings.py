@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from deepgmm.model.learning import Examples
-    from deepgmm.study.phantom import PhantomPatient
+    from deepgmm.phantom import PhantomPatient
     from deepgmm.training.augmentation import Augmentation
     from deepgmm.training.settings import TrainingSettings
     from deepgmm.weights.card import Card
@@ -32,7 +32,7 @@ COHORT_SETS = ("typical", "atypical", "typical", "atypical", "healthy")
 
 def cohort_patient(seed: int) -> PhantomPatient:
     """A calibrated patient of the cohort."""
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     return make_patient(seed, patient_set=COHORT_SETS[seed % len(COHORT_SETS)])
 
@@ -53,7 +53,7 @@ def third_patient(seed: int) -> ThirdPatient:
 
 def prior_patient(seed: int) -> PhantomPatient:
     """One of the labelled patients behind the shipped contrast priors."""
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     return make_patient(seed)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from deepgmm.study.phantom.anatomy import ANGLES, THETA, FloatArray, Heart, Material, Waves
+from deepgmm.phantom.anatomy import ANGLES, THETA, FloatArray, Heart, Material, Waves
 
 #: How many lesions a heart has, and how probable that is.
 LESIONS = {0: 0.17, 1: 0.53, 2: 0.2, 3: 0.1}

@@ -14,8 +14,8 @@ import numpy.typing as npt
 from wide_hearts import bounds_of, draw_heart, draw_lesions, one_of, thinning_of
 from wide_scans import scanned
 
-from deepgmm.study.phantom import PhantomPatient, make_patient
-from deepgmm.study.phantom.anatomy import Grid, Material, Pose, paint_heart, surroundings
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.phantom.anatomy import Grid, Material, Pose, paint_heart, surroundings
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import gaussian_filter
 
-from deepgmm.study.phantom.anatomy import FloatArray, Grid
-from deepgmm.study.phantom.anatomy import Material as M
+from deepgmm.phantom.anatomy import FloatArray, Grid
+from deepgmm.phantom.anatomy import Material as M
 from deepgmm.study.words import Kind, Role
 
 _POOL, _WALL = (M.BLOOD, M.RV_BLOOD), (M.MYOCARDIUM, M.EDEMA, M.SCAR, M.MVO, M.PAPILLARY)

@@ -115,7 +115,7 @@ WANTED = {COLD: 5.0, WARM: 2.0, CANCEL: 1.0, KILL: 1.0, CRASH: 2.0, READY: 6.0, 
 def measured(command: list[str], runs: int) -> dict[str, list[float]]:
     """Seconds of each."""
     from deepgmm.jobs.client import Failed, Progress, Ready, Worker
-    from deepgmm.study.phantom import make_patient
+    from deepgmm.phantom import make_patient
 
     study = make_patient(REPORTED_SEED).study
     times: dict[str, list[float]] = {one: [] for one in WANTED}

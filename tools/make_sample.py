@@ -24,9 +24,9 @@ from PIL import Image, ImageChops, ImageFilter
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "DeepGMMSegmentation/Logic"))
 
-from deepgmm.study.grids import image_of  # noqa: E402
-from deepgmm.study.phantom import make_patient  # noqa: E402
-from deepgmm.study.seg_nrrd import MASK_TERMINOLOGY, seg_nrrd_image  # noqa: E402
+from deepgmm.phantom import make_patient  # noqa: E402
+from deepgmm.reading.images.grids import image_of  # noqa: E402
+from deepgmm.reading.masks.seg_nrrd import MASK_TERMINOLOGY, seg_nrrd_image  # noqa: E402
 from deepgmm.study.words import Role  # noqa: E402
 
 if TYPE_CHECKING:

@@ -220,7 +220,7 @@ class SelfTest:
 
     def compare(self, labels) -> None:
         """Hold labels to the truth, which the phantom makes again."""
-        from deepgmm.study.phantom import make_patient
+        from deepgmm.phantom import make_patient
 
         truth = make_patient(1).truth
         for value, (name, least) in enumerate(LEAST_DICE.items(), 1):

@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from dicom_files import Examination
 
-    from deepgmm.study.phantom import PhantomPatient
+    from deepgmm.phantom import PhantomPatient
 
 
 @pytest.fixture

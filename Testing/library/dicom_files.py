@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from deepgmm.cli.main import main
-from deepgmm.study.dicom.examination import read_examination
-from deepgmm.study.phantom import PhantomPatient, make_patient
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.reading.dicom.examination import read_examination
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Kind, Role
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from deepgmm.study.myops_layout import write_patient
-from deepgmm.study.phantom import PhantomPatient, make_patient
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.phantom.myops_files import write_patient
 from deepgmm.training.paper_images import Cohort, Patient
 
 

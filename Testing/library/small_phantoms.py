@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from scipy import ndimage
 
-from deepgmm.study.phantom import DEFAULT_KINDS, PhantomPatient, make_patient
+from deepgmm.phantom import DEFAULT_KINDS, PhantomPatient, make_patient
 from deepgmm.study.words import Kind, Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR

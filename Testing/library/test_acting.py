@@ -10,8 +10,8 @@ import pytest
 from deepgmm import segment
 from deepgmm.acting import ACTS_ON, NOT_IN_PAPER, method_run, settings_read
 from deepgmm.methods import networks, paper
+from deepgmm.phantom import make_patient
 from deepgmm.settings import Method, Settings
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 

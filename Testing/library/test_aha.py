@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
+from deepgmm.phantom import make_patient
 from deepgmm.result import Result
 from deepgmm.review.aha import SEGMENTS, aha_rows, aha_segments
 from deepgmm.review.locked import keep_locked
 from deepgmm.review.report import report
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 

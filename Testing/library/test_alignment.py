@@ -13,12 +13,12 @@ import pytest
 import SimpleITK as sitk
 
 from deepgmm.errors import InputError
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.phantom.anatomy import Pose
+from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.alignment_picture import alignment_gif, alignment_png
 from deepgmm.study.alignment import aligned, alignment_rows, find_alignment, with_alignment
 from deepgmm.study.alignment.slice_matching import peak
-from deepgmm.study.phantom import PhantomPatient, make_patient
-from deepgmm.study.phantom.anatomy import Pose
-from deepgmm.study.reading import read_study
 from deepgmm.study.study import Study
 from deepgmm.study.words import Align, Kind, Role
 

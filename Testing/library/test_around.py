@@ -18,9 +18,9 @@ from deepgmm.methods.network_input import (
 from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 from deepgmm.model.architectures import build
 from deepgmm.model.images import REACH
+from deepgmm.phantom import make_patient
 from deepgmm.segment import prepared
 from deepgmm.settings import Settings
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Sequence, Study
 from deepgmm.study.words import Role
 from deepgmm.training.examples import make_examples

@@ -73,8 +73,8 @@ def test_real_patients_score_as_published_without_us() -> None:
     """The rows that none of our code makes, on all three patients."""
     import sunnybrook
 
+    from deepgmm.reading.studies.from_files import read_study
     from deepgmm.review.metrics import dice
-    from deepgmm.study.reading import read_study
 
     means = []
     for file in sorted(SUNNYBROOK.glob("*_ED.nii.gz")):

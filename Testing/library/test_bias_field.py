@@ -16,8 +16,8 @@ from deepgmm.model.bias_field import FieldFit, FieldOptions, fit_bias_field, leg
 from deepgmm.model.mixture import Mixture, log_joint
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.starts import several_starts
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.review.metrics import evaluate
-from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.words import FOUR_TISSUES
 
 LEVELS = np.array([0.35, 0.65, 1.0])

@@ -10,9 +10,9 @@ import pytest
 from study_files import MASK, POOL, RADIUS, SHAPE, WALL, arrays
 
 from deepgmm.errors import InputError
+from deepgmm.phantom import make_patient
 from deepgmm.study.checks import check_study, parse_slices
 from deepgmm.study.kinds import guess_kind
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role
 

@@ -28,9 +28,9 @@ from deepgmm.cli.main import _command, main
 from deepgmm.cli.phantom_command import phantom
 from deepgmm.cli.segment_command import segment
 from deepgmm.errors import InputError
+from deepgmm.phantom import make_patient, write_patient
+from deepgmm.reading.masks.labelmap import read_labels
 from deepgmm.settings import Settings
-from deepgmm.study.labelmap import read_labels
-from deepgmm.study.phantom import make_patient, write_patient
 from deepgmm.study.words import Tissue
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")

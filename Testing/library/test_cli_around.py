@@ -74,7 +74,6 @@ def test_phantoms_do_not_mix_with_what_a_folder_holds(tmp_path: Path, capsys) ->
 
 
 def test_phantom_in_the_layout_of_myops(tmp_path: Path) -> None:
-    pytest.importorskip("deepgmm.study.myops_layout", reason="the layout is not written yet")
     assert run("phantom", "--slices", 2, "--layout", "myops", "-o", tmp_path, "-q") == 0
     assert len(list(tmp_path.rglob("*.nii.gz"))) >= 4
 

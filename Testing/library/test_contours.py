@@ -30,8 +30,8 @@ from contour_files import (
 from study_files import SHAPE, SPACING, arrays, save
 
 from deepgmm import InputError, read_study
-from deepgmm.study.contours.polygons import Contour, Part, filled, is_open, rasterise
-from deepgmm.study.masks import MaskAndWall, read_mask
+from deepgmm.reading.contours.polygons import Contour, Part, filled, is_open, rasterise
+from deepgmm.reading.masks.lv_mask import MaskAndWall, read_mask
 
 INSIDE, POOL = beyond(EPI) < 0, beyond(ENDO) < 0
 

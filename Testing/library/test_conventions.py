@@ -13,11 +13,11 @@ from study_files import MASK, ORIGIN, POOL, RADIUS, SCAR, TRUTH, WALL, X, an_ima
 
 from deepgmm import InputError, read_study
 from deepgmm.cli.main import main
-from deepgmm.study.conventions import CONVENTIONS, parse_convention, parts_of
-from deepgmm.study.grids import geometry_of
-from deepgmm.study.masks import read_mask
-from deepgmm.study.phantom import PhantomPatient, make_patient
-from deepgmm.study.seg_nrrd import seg_nrrd_image
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.reading.conventions import CONVENTIONS, parse_convention, parts_of
+from deepgmm.reading.images.grids import geometry_of
+from deepgmm.reading.masks.lv_mask import read_mask
+from deepgmm.reading.masks.seg_nrrd import seg_nrrd_image
 from deepgmm.study.words import Tissue
 
 #: Right ventricle, blood, myocardium, edema, scar, obstruction, as each data set's paper has it;

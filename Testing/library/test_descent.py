@@ -15,8 +15,8 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep, objective
 from deepgmm.model.descent import Descent, Networks, Patience
 from deepgmm.model.unet import SliceUNet
+from deepgmm.phantom import make_patient
 from deepgmm.settings import Preset
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 
 #: With these, four slices of `a_picture` stop at four different steps.
@@ -115,7 +115,7 @@ def test_no_compiler_is_loaded_for_it() -> None:
     code = """
 import sys
 from deepgmm import Settings, segment
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 result = segment(make_patient(3, slices=1, shape=(96, 96)).study, Settings(method="deepg"))
 assert result.fits[0].iterations > 11
 print("torch._dynamo" in sys.modules)

@@ -12,9 +12,9 @@ from dicom_files import CINE, PSIR, Examination, a_cine, a_patient, whole
 
 from deepgmm import InputError, Kind, Role, read_study
 from deepgmm.cli.main import main
-from deepgmm.study.grids import image_of
-from deepgmm.study.phantom import PhantomPatient
-from deepgmm.study.phases import best_fit, edge_scores, nearest_in_time, parse_phase
+from deepgmm.phantom import PhantomPatient
+from deepgmm.reading.images.grids import image_of
+from deepgmm.reading.images.phases import best_fit, edge_scores, nearest_in_time, parse_phase
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data" / "sunnybrook"
 

@@ -23,7 +23,7 @@ from dicom_files import (
 )
 
 from deepgmm import InputError, Kind, Role
-from deepgmm.study.dicom.examination import read_examination
+from deepgmm.reading.dicom.examination import read_examination
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 

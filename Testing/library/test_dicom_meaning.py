@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepgmm.study.dicom.frames import Component, Frame, Variation, component_of
-from deepgmm.study.dicom.meaning import Type, meaning_of
-from deepgmm.study.dicom.stack import Stack
-from deepgmm.study.dicom.view import View, turn_from_short_axis, view_of
+from deepgmm.reading.dicom.frames import Component, Frame, Variation, component_of
+from deepgmm.reading.dicom.meaning import Type, meaning_of
+from deepgmm.reading.dicom.stack import Stack
+from deepgmm.reading.dicom.view import View, turn_from_short_axis, view_of
 from deepgmm.study.kinds import Guess, agreed, guess_from_header
 from deepgmm.study.words import Kind, Role
 

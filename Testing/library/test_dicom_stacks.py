@@ -9,11 +9,11 @@ import pytest
 from dicom_files import CINE, LGE, PSIR, STIR, Examination, a_cine
 
 from deepgmm import InputError
-from deepgmm.study.dicom.frames import Variation
-from deepgmm.study.dicom.headers import scan
-from deepgmm.study.dicom.pixels import volume_of
-from deepgmm.study.dicom.stack import Stack
-from deepgmm.study.dicom.stacks import stacks_of
+from deepgmm.reading.dicom.frames import Variation
+from deepgmm.reading.dicom.headers import scan
+from deepgmm.reading.dicom.pixels import volume_of
+from deepgmm.reading.dicom.stack import Stack
+from deepgmm.reading.dicom.stacks import stacks_of
 from deepgmm.study.study import Geometry
 
 #: Oblique, so that no axis of the patient is an axis of the image.

@@ -12,9 +12,9 @@ from dicom_files import CINE, LGE, PSIR, STIR, Examination, a_cine, a_patient, w
 
 from deepgmm import Geometry, InputError, Kind, Role, Study, read_study
 from deepgmm.cli.main import main
-from deepgmm.study.grids import image_of
-from deepgmm.study.phantom import PhantomPatient
-from deepgmm.study.study_folder import read_study_folder
+from deepgmm.phantom import PhantomPatient
+from deepgmm.reading.images.grids import image_of
+from deepgmm.reading.studies.study_folder import read_study_folder
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 

@@ -13,7 +13,7 @@ import pytest
 from deepgmm import InputError, Kind, Role, Study, Tissue
 from deepgmm.identify.contrast import SHIPPED, contrast_prior
 from deepgmm.identify.estimate import contrasts, estimate
-from deepgmm.study.labelmap import UNLABELLED
+from deepgmm.reading.masks.labelmap import UNLABELLED
 from deepgmm.study.study import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from deepgmm import InputError, segment
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.segment import prepared
 from deepgmm.settings import Settings
-from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Kind, Role, Tissue
 from deepgmm.training.examples import make_examples

@@ -81,7 +81,7 @@ def test_a_full_disk(refused, monkeypatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("deepgmm.study.files.os.fsync", full)
+    monkeypatch.setattr("deepgmm.files.os.fsync", full)
     assert "the disk is full" in refused()
 
 

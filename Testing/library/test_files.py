@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deepgmm.errors import ComputationError, InputError
-from deepgmm.study.files import sha256, suffix_of, together
+from deepgmm.files import sha256, suffix_of, together
 
 as_root = pytest.mark.skipif(
     hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write to any folder")
@@ -157,7 +157,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     program = """
 import resource, sys
 from deepgmm.errors import InputError
-from deepgmm.study.files import together
+from deepgmm.files import together
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     with together() as outputs:

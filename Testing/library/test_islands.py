@@ -9,9 +9,9 @@ import torch
 from deepgmm.identify.islands import LIKELY, SURE, judged
 from deepgmm.methods.pretrained import _by_islands
 from deepgmm.methods.problem import Problem
+from deepgmm.phantom import make_patient
 from deepgmm.segment import prepared
 from deepgmm.settings import Settings
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.words import Role, Tissue
 
 UNSURE = (LIKELY + SURE) / 2

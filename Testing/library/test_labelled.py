@@ -16,19 +16,19 @@ from study_files import MASK, SHAPE, SPACING, TRUTH, an_image, arrays, save
 
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
-from deepgmm.study.case_folders import Layout
-from deepgmm.study.grids import geometry_of
-from deepgmm.study.labelled import (
+from deepgmm.phantom import make_patient
+from deepgmm.phantom.myops_files import write_patient as write_myops
+from deepgmm.reading.images.grids import geometry_of
+from deepgmm.reading.masks.labelmap import UNLABELLED
+from deepgmm.reading.masks.seg_nrrd import seg_nrrd_image
+from deepgmm.reading.studies.case_folders import Layout
+from deepgmm.reading.studies.labelled import (
     LabelledCase,
     case_key,
     choose_labelled,
     described,
     find_labelled,
 )
-from deepgmm.study.labelmap import UNLABELLED
-from deepgmm.study.myops_layout import write_patient as write_myops
-from deepgmm.study.phantom import make_patient
-from deepgmm.study.seg_nrrd import seg_nrrd_image
 from deepgmm.study.words import Kind, Role, Tissue
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")

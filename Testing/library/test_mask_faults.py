@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from deepgmm.phantom import make_patient
 from deepgmm.study.mask_faults import find_mask_faults, undrawn_slices
-from deepgmm.study.phantom import make_patient
 
 SUNNYBROOK = Path(__file__).resolve().parents[2].parent / "shared/data/sunnybrook"
 

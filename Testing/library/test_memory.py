@@ -10,7 +10,7 @@ import deepgmm.methods.networks as networks
 from deepgmm import Method, Settings, segment
 from deepgmm.methods.memory import within_memory
 from deepgmm.model.batch import PixelBatch
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 
 def test_halves_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ import pytest
 import SimpleITK as sitk
 
 from deepgmm.errors import InputError
-from deepgmm.study.myops_layout import MyopsCase, case_files, coded, read_case, write_patient
-from deepgmm.study.phantom import PhantomPatient, make_patient
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.phantom.myops_files import write_patient
+from deepgmm.reading.studies.myops_layout import MyopsCase, case_files, coded, read_case
 from deepgmm.study.words import Kind, Role
 
 

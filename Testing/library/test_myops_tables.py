@@ -18,9 +18,9 @@ from deepgmm.cli.main import main
 from deepgmm.errors import Cancelled
 from deepgmm.model.images import read
 from deepgmm.model.learning import Objective, losses
+from deepgmm.phantom import make_patient, write_patient
 from deepgmm.settings import Device
-from deepgmm.study.files import case_key
-from deepgmm.study.phantom import make_patient, write_patient
+from deepgmm.study.study import case_key
 from deepgmm.study.words import FOUR_TISSUES
 from deepgmm.training.paper_fits import Components, fit_mixtures, named, rearranged
 from deepgmm.training.paper_images import PaperImage, known_means

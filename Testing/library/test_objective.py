@@ -18,8 +18,8 @@ from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model import anchored
 from deepgmm.model.anchored import fit_anchored
+from deepgmm.phantom import make_patient
 from deepgmm.settings import Method, Papillary
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 

@@ -81,7 +81,7 @@ def test_it_is_the_same_in_another_process_and_never_loads_the_first_phantom() -
             "p = make_other_patient(7, slices=2); "
             "print(hashlib.sha256(b''.join(s.values.tobytes() "
             "for s in p.study.sequences.values()) + p.truth.tobytes()).hexdigest(), "
-            "any(name.startswith('deepgmm.study.phantom') for name in sys.modules))")
+            "any(name.startswith('deepgmm.phantom') for name in sys.modules))")
     paths = os.pathsep.join([str(ROOT / "DeepGMMSegmentation" / "Logic"), str(BENCHMARKS)])
     prints = {subprocess.run([sys.executable, "-c", code], text=True, check=True,
                              capture_output=True,

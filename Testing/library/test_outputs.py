@@ -17,9 +17,9 @@ import SimpleITK as sitk
 from small_results import OBLIQUE, a_result_of
 
 from deepgmm.errors import InputError
+from deepgmm.reading.masks.labelmap import read_labels
 from deepgmm.review.outputs import write_outputs
 from deepgmm.review.report import report
-from deepgmm.study.labelmap import read_labels
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Role, Tissue
 

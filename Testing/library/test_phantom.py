@@ -22,7 +22,7 @@ from small_phantoms import (
 )
 
 from deepgmm.errors import InputError
-from deepgmm.study.phantom import PhantomPatient, make_patient, write_patient
+from deepgmm.phantom import PhantomPatient, make_patient, write_patient
 from deepgmm.study.words import Kind, Role
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process() -> None:
-    code = ("import hashlib; from deepgmm.study.phantom import make_patient; "
+    code = ("import hashlib; from deepgmm.phantom import make_patient; "
             "p = make_patient(7, slices=2); "
             "print(hashlib.sha256(b''.join(s.values.tobytes() "
             "for s in p.study.sequences.values()) + p.truth.tobytes()).hexdigest())")

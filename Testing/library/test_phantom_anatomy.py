@@ -15,7 +15,7 @@ from small_phantoms import (
     typical_values,
 )
 
-from deepgmm.study.phantom import PATTERNS, PatientSet, PhantomPatient, make_patient
+from deepgmm.phantom import PATTERNS, PatientSet, PhantomPatient, make_patient
 from deepgmm.study.words import Role, Tissue
 
 # Anatomy

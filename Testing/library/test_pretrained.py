@@ -12,14 +12,14 @@ from small_networks import SMALL, a_card, save_small
 from torch import nn
 
 from deepgmm import InputError, Settings, segment
+from deepgmm.files import sha256
 from deepgmm.methods import Problem, pretrained
 from deepgmm.methods.network_input import images_of, logits_of
 from deepgmm.model.architectures import build
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.review.metrics import dice, mean_of
 from deepgmm.segment import prepared, segment_many
-from deepgmm.study.files import case_key, sha256
-from deepgmm.study.phantom import PhantomPatient, make_patient
-from deepgmm.study.study import Geometry, Study
+from deepgmm.study.study import Geometry, Study, case_key
 from deepgmm.study.words import FOUR_TISSUES, Kind, Role, Tissue
 from deepgmm.weights.folder import load_network, save_network
 from deepgmm.weights.shelf import find

@@ -11,7 +11,7 @@ from study_files import MASK, SHAPE, TRUTH, arrays, options, save, save_all
 
 from deepgmm.cli.main import main
 from deepgmm.identify.contrast import contrast_prior
-from deepgmm.study.labelled import find_labelled
+from deepgmm.reading.studies.labelled import find_labelled
 from deepgmm.study.words import Kind, Role, Tissue
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")

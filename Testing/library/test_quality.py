@@ -14,8 +14,8 @@ from study_files import options, save_all
 
 from deepgmm import read_study, segment
 from deepgmm.cli.main import main
+from deepgmm.phantom import make_patient
 from deepgmm.study.coordinates import ventricle_coordinates
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.quality import Finding, find_faults, proposals
 from deepgmm.study.study import Sequence, Study
 from deepgmm.study.words import Role

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from deepgmm import Tissue, segment
+from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.metrics import dice
-from deepgmm.study.reading import read_study
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared/data/emidec"
 #: Every third patient; none was chosen for how it does.

@@ -17,9 +17,9 @@ from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Moments
 from deepgmm.model.rim import SHARES, RimPrior, rim_density
+from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
 from deepgmm.settings import Settings
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.surroundings import surroundings
 from deepgmm.study.words import Role, Tissue

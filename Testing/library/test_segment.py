@@ -13,9 +13,9 @@ from deepgmm import InputError, Kind, Method, Role, Settings, Study, Tissue, seg
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.problem import Case, Problem
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.review.metrics import dice
 from deepgmm.settings import Covariance, Papillary, Preset
-from deepgmm.study.phantom import PhantomPatient, make_patient
 from deepgmm.study.study import Sequence
 
 METHODS = [m for m in Method if m is not Method.AUTO]
@@ -358,7 +358,7 @@ def test_tissues_that_cannot_be_sought(a_patient: PhantomPatient, tissues: list[
 
 def test_a_fit_reaches_neither_metrics_nor_scikit_learn_nor_monai() -> None:
     """No import path of inference takes a truth, and the default path stays light."""
-    code = ("import sys, deepgmm; from deepgmm.study.phantom import make_patient; "
+    code = ("import sys, deepgmm; from deepgmm.phantom import make_patient; "
             "deepgmm.segment(make_patient(1, slices=1).study); "
             "print(sorted(m for m in sys.modules if m.startswith('deepgmm.review') "
             "or m.split('.')[0] in ('sklearn', 'monai')))")

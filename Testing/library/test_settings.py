@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deepgmm import Covariance, InputError, Method, Papillary, Settings, Tissue, segment
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 
 def test_words_become_what_they_name() -> None:

@@ -105,8 +105,8 @@ def test_a_damaged_network_is_not_imported(a_shelf: Path, a_folder: Path) -> Non
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")],
                          ids=["interrupted", "full disk"])
-@pytest.mark.parametrize("where", ["deepgmm.study.files.os.fsync",
-                                   "deepgmm.study.files.os.replace",
+@pytest.mark.parametrize("where", ["deepgmm.files.os.fsync",
+                                   "deepgmm.files.os.replace",
                                    "deepgmm.weights.shelf.os.rename"])
 def test_an_import_that_fails_leaves_nothing(a_shelf: Path, a_folder: Path, where: str,
                                              stop: BaseException,

@@ -10,10 +10,10 @@ from small_results import a_result_of
 
 from deepgmm import Settings, segment
 from deepgmm.errors import InputError
+from deepgmm.phantom import make_patient
 from deepgmm.review.locked import keep_locked
 from deepgmm.review.report import report
 from deepgmm.review.slices import levels, slice_rows, slices_named
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Sequence, Study
 from deepgmm.study.words import Role, Tissue
 

@@ -17,9 +17,9 @@ from deepgmm.model.deep import DeepOptions, fit_deep
 from deepgmm.model.em import fit_em
 from deepgmm.model.starts import several_starts
 from deepgmm.model.unet import UNetShape
+from deepgmm.phantom import make_patient
 from deepgmm.settings import Settings
 from deepgmm.study.normalisation import normalise
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 
 

@@ -13,7 +13,7 @@ from deepgmm.model.em import fit_em
 from deepgmm.model.mixture import m_step
 from deepgmm.model.starts import spread_centres
 from deepgmm.model.tails import Tails
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from deepgmm import Settings, segment
 from deepgmm.errors import Cancelled, InputError
 from deepgmm.jobs.protocol import pieces, read_message
 from deepgmm.jobs.tasks import TASKS, Segmented, segment_request, segmented
+from deepgmm.phantom import make_patient
 from deepgmm.review.report import report
 from deepgmm.review.slices import slice_rows
 from deepgmm.study.alignment import with_alignment
-from deepgmm.study.phantom import make_patient
 from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role
 

@@ -62,7 +62,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
 def test_it_loads_neither_of_the_other_phantoms() -> None:
     code = ("import sys; from third_phantom import make_third_patient; "
             "make_third_patient(7, slices=1); print([name for name in sys.modules if "
-            "name.startswith(('deepgmm.study.phantom', 'other_phantom', 'wide_'))])")
+            "name.startswith(('deepgmm.phantom', 'other_phantom', 'wide_'))])")
     paths = os.pathsep.join([str(ROOT / "DeepGMMSegmentation" / "Logic"), str(BENCHMARKS)])
     said = subprocess.run([sys.executable, "-c", code], text=True, check=True, capture_output=True,
                           env={**os.environ, "PYTHONPATH": paths}).stdout

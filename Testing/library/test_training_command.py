@@ -22,8 +22,8 @@ from deepgmm.cli.main import main
 from deepgmm.errors import InputError
 from deepgmm.model.architectures import build
 from deepgmm.model.learning import Examples
-from deepgmm.study.case_folders import Layout
-from deepgmm.study.labelled import LabelledCase, find_labelled
+from deepgmm.reading.studies.case_folders import Layout
+from deepgmm.reading.studies.labelled import LabelledCase, find_labelled
 from deepgmm.training.augmentation import Augmentation
 from deepgmm.training.examples import make_examples
 from deepgmm.training.familiar import LEAST_SD, familiar_of

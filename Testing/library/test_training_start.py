@@ -14,7 +14,7 @@ from study_files import save_cases
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
 from deepgmm.model.architectures import build
-from deepgmm.study.labelled import LabelledCase, find_labelled
+from deepgmm.reading.studies.labelled import LabelledCase, find_labelled
 from deepgmm.training.train import Made, train
 from deepgmm.weights.card import Learning, read_card
 from deepgmm.weights.folder import load_network

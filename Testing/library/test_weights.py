@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_and_loses_nothing(tmp_path: Path, older: bool,
 
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    monkeypatch.setattr("deepgmm.study.files.os.fsync", full)
+    monkeypatch.setattr("deepgmm.files.os.fsync", full)
     with pytest.raises(InputError, match="network cannot be written: the disk is full"):
         save_network(tmp_path / "n", a_network(seed=9), a_card())
     assert contents(tmp_path) == before

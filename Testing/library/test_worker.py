@@ -19,7 +19,7 @@ import deepgmm
 from deepgmm.jobs import client
 from deepgmm.jobs.client import Cancelled, Done, Failed, Progress, Ready, Said, State, Worker
 from deepgmm.jobs.protocol import ProtocolError
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 
 @pytest.fixture(scope="module", params=STARTED)

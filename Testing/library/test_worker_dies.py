@@ -19,7 +19,7 @@ from workers import LIMIT, ODD, STARTED, do, polled, the, until, until_said
 from deepgmm import Settings, segment
 from deepgmm.jobs.client import MOST_DEATHS, Cancelled, Done, Failed, Progress, Ready, State, Worker
 from deepgmm.jobs.tasks import segment_request, segmented
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 
 pytestmark = needs_proc
 
@@ -165,7 +165,7 @@ def test_where_its_owner_is_killed_the_worker_ends(started: str, task: str) -> N
 def test_where_its_owner_is_killed_amid_a_fit_the_worker_ends(started: str) -> None:
     assert_it_follows(STARTED[started], """
 from deepgmm.jobs.tasks import segment_request
-from deepgmm.study.phantom import make_patient
+from deepgmm.phantom import make_patient
 from deepgmm import Settings
 worker.submit("segment", *segment_request(make_patient(1001, slices=1).study,
                                           Settings(method="deepg", preset="accurate")))""")

@@ -19,7 +19,7 @@ from standins.application import (
 from standins.main_window import qSlicerMainWindow
 from standins.session import settle, wait_until
 
-from deepgmm.study.phantom.patient import PhantomPatient, make_patient
+from deepgmm.phantom.patient import PhantomPatient, make_patient
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULE = ROOT / "DeepGMMSegmentation" / "DeepGMMSegmentation.py"

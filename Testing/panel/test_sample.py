@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from builds import MODULE, ROOT
 
-from deepgmm.study.phantom import PhantomPatient, make_patient
-from deepgmm.study.reading import read_study
-from deepgmm.study.seg_nrrd import MASK_TERMINOLOGY, OWN_CONTEXT
+from deepgmm.phantom import PhantomPatient, make_patient
+from deepgmm.reading.masks.seg_nrrd import MASK_TERMINOLOGY, OWN_CONTEXT
+from deepgmm.reading.studies.from_files import read_study
 from deepgmm.study.words import Role
 
 FOLDER = MODULE / "Resources/SampleData"

@@ -14,10 +14,10 @@ from scenes import HERE, a_result_of, add_segment
 from test_seg_nrrd_in_slicer import GRIDS
 
 from deepgmm.errors import InputError
+from deepgmm.reading.masks.seg_nrrd import terminology_entry
 from deepgmm.scene.inputs import guess_of, study_from_nodes
 from deepgmm.scene.places import as_array, as_vtk
 from deepgmm.study.checks import check_study
-from deepgmm.study.seg_nrrd import terminology_entry
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Kind, Role, Tissue
 

@@ -9,10 +9,10 @@ from scenes import HERE, Scene, a_result_of, scene_ids
 from test_seg_nrrd_in_slicer import turned
 
 from deepgmm.errors import InputError
+from deepgmm.reading.images.grids import image_of
 from deepgmm.scene.inputs import study_from_nodes
 from deepgmm.scene.outputs import write_result
 from deepgmm.scene.segments import our_segments
-from deepgmm.study.grids import image_of
 from deepgmm.study.study import Geometry, Study
 from deepgmm.study.words import Role
 

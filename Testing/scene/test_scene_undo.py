@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scenes import HERE, a_result_of, numpy_support, scene_ids, slicer, state_of
 
+from deepgmm.reading.masks.seg_nrrd import terminology_entry
 from deepgmm.scene.outputs import undo, write_result
 from deepgmm.scene.segments import our_segments
 from deepgmm.scene.undo import restore, snapshot
-from deepgmm.study.seg_nrrd import terminology_entry
 from deepgmm.study.words import Role, Tissue
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from deepgmm.study.labelmap import read_labels, write_image
-from deepgmm.study.seg_nrrd import OWN_CONTEXT, seg_nrrd_image, terminology_entry
+from deepgmm.reading.masks.labelmap import read_labels, write_image
+from deepgmm.reading.masks.seg_nrrd import OWN_CONTEXT, seg_nrrd_image, terminology_entry
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Tissue
 

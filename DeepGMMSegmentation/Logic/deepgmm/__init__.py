@@ -31,17 +31,17 @@ _HOMES = {
     "Role": "study.words",
     "Kind": "study.words",
     "Tissue": "study.words",
-    "read_study": "study.reading",
+    "read_study": "reading.studies.from_files",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
+    from deepgmm.reading.studies.from_files import read_study
     from deepgmm.result import Result
     from deepgmm.segment import segment, segment_many
     from deepgmm.settings import Covariance, Method, Papillary, Preset, Settings
-    from deepgmm.study.reading import read_study
     from deepgmm.study.study import Geometry, Sequence, Study
     from deepgmm.study.words import Kind, Role, Tissue
 

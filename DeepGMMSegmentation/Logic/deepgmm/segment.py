@@ -51,7 +51,7 @@ def segment(study: Study, settings: Settings | None = None, *,
     Examples
     --------
     >>> from deepgmm import segment
-    >>> from deepgmm.study.phantom import make_patient
+    >>> from deepgmm.phantom import make_patient
     >>> result = segment(make_patient(seed=1, slices=1).study)
     >>> [t.title for t in result.tissues]
     ['Blood', 'Myocardium', 'Edema', 'Scar']

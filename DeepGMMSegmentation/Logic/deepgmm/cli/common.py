@@ -39,8 +39,8 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
         A wrong ending, a folder that is not there or cannot be written to, one file asked for
         twice, or an output that is an input.
     """
+    from deepgmm.files import Outputs, suffix_of
     from deepgmm.review.outputs import SUFFIXES
-    from deepgmm.study.files import Outputs, suffix_of
 
     suffixes = SUFFIXES | _SUFFIXES
     sources = {os.path.realpath(path): name for name, path in inputs.items() if path is not None}
@@ -64,7 +64,7 @@ def check_places(outputs: Mapping[str, Path | None], inputs: Mapping[str, Path |
 
 
 def _hint(what: str, path: Path) -> str:
-    from deepgmm.study.files import IMAGE_SUFFIXES, suffix_of
+    from deepgmm.files import IMAGE_SUFFIXES, suffix_of
 
     if what == "segmentation" and suffix_of(path) in IMAGE_SUFFIXES:
         return "; use --labelmap for a plain label image"

@@ -33,7 +33,7 @@ def demo(
         deepgmm demo --output demo-output
     """
     from deepgmm.cli.segment_command import Job, existing, run, written
-    from deepgmm.study.phantom import make_patient, write_patient
+    from deepgmm.phantom import make_patient, write_patient
 
     make_folder(output / "input", "output")
     paths = write_patient(make_patient(patient), output / "input")
@@ -53,8 +53,8 @@ def demo(
 
 
 def _comparison(result: Result, truth: Path) -> str:
+    from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.review.metrics import evaluate
-    from deepgmm.study.labelmap import read_labels
 
     scores = evaluate(result.labels, read_labels(truth, "truth").values, result.study.geometry,
                       result.tissues)

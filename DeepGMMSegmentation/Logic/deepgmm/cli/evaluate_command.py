@@ -136,8 +136,8 @@ def _score(case: str, prediction: Path, truth: Path,
     """Scores, and the slices on which the truth holds something and the prediction nothing."""
     import numpy as np
 
+    from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.review.metrics import evaluate as compare
-    from deepgmm.study.labelmap import read_labels
     from deepgmm.study.words import FOUR_TISSUES, Tissue
 
     try:

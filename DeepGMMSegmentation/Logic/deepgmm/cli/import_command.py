@@ -14,8 +14,8 @@ from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 
 if TYPE_CHECKING:
-    from deepgmm.study.dicom.choice import Entry
-    from deepgmm.study.dicom.examination import Examination
+    from deepgmm.reading.dicom.choice import Entry
+    from deepgmm.reading.dicom.examination import Examination
 
 _SERIES = "take this series, or none"
 
@@ -59,8 +59,8 @@ def import_folder(
         deepgmm import dicom -o patient
         deepgmm segment --study patient --mask lv.nii.gz -o out.seg.nrrd
     """
-    from deepgmm.study.dicom.examination import read_examination
-    from deepgmm.study.phases import parse_phase
+    from deepgmm.reading.dicom.examination import read_examination
+    from deepgmm.reading.images.phases import parse_phase
     from deepgmm.study.words import Role
 
     parse_phase(phase)
@@ -95,7 +95,7 @@ def _refuse_to_mix(output: Path) -> None:
 
 def _write(found: Examination, output: Path, phase: str | None, identified: bool,
            progress: Any) -> dict[str, Any]:
-    from deepgmm.study.dicom.writing import write_study_folder
+    from deepgmm.reading.studies.imported import write_study_folder
 
     make_folder(output, "study")
     if any(output.glob("mask.*")):

@@ -111,7 +111,7 @@ def myops(
 
 
 def _write(path: Path, content: dict[str, Any], quiet: bool) -> None:
-    from deepgmm.study.files import together
+    from deepgmm.files import together
 
     with together() as outputs:
         outputs.path(path, "report").write_text(

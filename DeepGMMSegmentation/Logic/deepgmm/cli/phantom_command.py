@@ -17,7 +17,7 @@ from deepgmm.errors import InputError
 from deepgmm.study.words import PatientSet
 
 if TYPE_CHECKING:
-    from deepgmm.study.phantom import PhantomPatient
+    from deepgmm.phantom import PhantomPatient
     from deepgmm.study.words import Kind, Role
 
 
@@ -68,7 +68,7 @@ def phantom(
     if not force:
         _refuse_to_mix(output)
     with progress_bar(quiet) as progress:
-        from deepgmm.study.phantom import make_patient
+        from deepgmm.phantom import make_patient
 
         for number in range(patients):
             progress(number / patients, f"patient {number + 1} of {patients}")
@@ -91,8 +91,8 @@ def _refuse_to_mix(output: Path) -> None:
 
 
 def _kinds(sequences: str, lge_kind: str, t2_kind: str) -> dict[Role, Kind]:
+    from deepgmm.phantom import DEFAULT_KINDS
     from deepgmm.study.kinds import parse_kind
-    from deepgmm.study.phantom import DEFAULT_KINDS
     from deepgmm.study.words import Role
 
     said = {Role.LGE: lge_kind, Role.T2: t2_kind}
@@ -114,11 +114,11 @@ def _publish(patient: PhantomPatient, output: Path, layout: Layout) -> None:
                          "choose another") from error
     try:
         if layout is Layout.MYOPS:
-            from deepgmm.study.myops_layout import write_patient as write_myops
+            from deepgmm.phantom.myops_files import write_patient as write_myops
 
             write_myops(patient, beside)
         else:
-            from deepgmm.study.phantom import write_patient
+            from deepgmm.phantom import write_patient
 
             folder = beside / f"phantom-{patient.seed:04d}"
             write_patient(patient, folder)

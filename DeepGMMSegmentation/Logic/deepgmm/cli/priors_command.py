@@ -51,7 +51,7 @@ def priors(
         deepgmm priors train -o mu_data.json --cases 10
     """
     from deepgmm.identify.estimate import priors_of_cases, write_priors
-    from deepgmm.study.labelled import choose_labelled, described, find_labelled
+    from deepgmm.reading.studies.labelled import choose_labelled, described, find_labelled
 
     kinds = kinds_said(lge_kind, t2_kind)
     check_places({"contrast priors": output}, _descriptions(folder, output))

@@ -297,8 +297,8 @@ def _aligned(study: Study, job: Job) -> Study:
 
 def _write(result: Result, came: Study, job: Job) -> None:
     """All files, or none; `came` is the study before it was aligned."""
+    from deepgmm.files import together
     from deepgmm.review.outputs import write_outputs
-    from deepgmm.study.files import together
 
     with together() as outputs:
         if job.align_picture is not None:
@@ -317,12 +317,12 @@ def _read(job: Job) -> Study:
         "mask_labels": job.mask_labels, "mask_dicom": job.mask_dicom, "slices": job.slices,
         "phase": job.phase}
     if job.study is None:
-        from deepgmm.study.reading import read_study
+        from deepgmm.reading.studies.from_files import read_study
 
         return read_study(**given, resample=job.resample)
     if any(given.pop(name) for name in ("bssfp", "lge", "t2")):
         raise InputError("--study and single images were both given: give one or the other")
-    from deepgmm.study.study_folder import read_study_folder
+    from deepgmm.reading.studies.study_folder import read_study_folder
 
     return read_study_folder(job.study, **given)
 

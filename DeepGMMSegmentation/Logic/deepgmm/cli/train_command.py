@@ -26,7 +26,7 @@ from deepgmm.settings import Device
 from deepgmm.training.settings import LabelledBy, Precision, TrainingSettings
 
 if TYPE_CHECKING:
-    from deepgmm.study.labelled import LabelledCase
+    from deepgmm.reading.studies.labelled import LabelledCase
     from deepgmm.study.words import Kind, Role
     from deepgmm.training.checkpoints import Checkpoint
     from deepgmm.training.train import Made
@@ -244,7 +244,7 @@ def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
 
 def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None,
              say: Callable[[str], None], *, quiet: bool, shown: bool) -> Made | None:
-    from deepgmm.study.labelled import described, find_labelled
+    from deepgmm.reading.studies.labelled import described, find_labelled
     from deepgmm.training import checkpoints
     from deepgmm.training.machines import leading
     from deepgmm.training.train import train as train_cases

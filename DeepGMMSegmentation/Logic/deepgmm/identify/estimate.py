@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.files import write_whole
 from deepgmm.identify.contrast import FIELDS, prior_name, shipped_prior
 from deepgmm.progress import Progress, silent
-from deepgmm.study.files import write_whole
-from deepgmm.study.labelled import LabelledCase
+from deepgmm.reading.studies.labelled import LabelledCase
 from deepgmm.study.normalisation import normalise
 from deepgmm.study.study import Study
 from deepgmm.study.words import FOUR_TISSUES, Tissue

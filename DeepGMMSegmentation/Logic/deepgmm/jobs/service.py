@@ -118,10 +118,10 @@ def serve(incoming: FileIO, outgoing: FileIO) -> None:
 
 def _warm(orders: Orders) -> None:
     """Load what a fit needs, and run a small one unless somebody waits already."""
+    from deepgmm.phantom import make_patient
     from deepgmm.review.slices import slice_rows
     from deepgmm.segment import segment
     from deepgmm.settings import Method, Settings
-    from deepgmm.study.phantom import make_patient
 
     def unless_somebody_waits(fraction: float, stage: str) -> None:
         if orders.waiting:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepgmm.files import sha256
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.identify.contrast import ContrastPrior, reanchored
@@ -33,7 +34,7 @@ from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture, pixel_weights
 from deepgmm.progress import Progress
 from deepgmm.settings import Method, Settings
-from deepgmm.study.files import case_key, sha256
+from deepgmm.study.study import case_key
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue, named_slices
 
 if TYPE_CHECKING:

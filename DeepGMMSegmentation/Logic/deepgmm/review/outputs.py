@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from deepgmm.errors import InputError
+from deepgmm.files import IMAGE_SUFFIXES, suffix_of, together, unwritable
 from deepgmm.result import Result
 from deepgmm.review.report import report_text
-from deepgmm.study.files import IMAGE_SUFFIXES, suffix_of, together, unwritable
 
 Where = str | os.PathLike[str] | None
 
@@ -77,22 +77,22 @@ def write_outputs(
 
 
 def _write_segmentation(result: Result, path: Path) -> None:
-    from deepgmm.study.labelmap import write_image
-    from deepgmm.study.seg_nrrd import seg_nrrd_image
+    from deepgmm.reading.masks.labelmap import write_image
+    from deepgmm.reading.masks.seg_nrrd import seg_nrrd_image
 
     write_image(seg_nrrd_image(result.labels, result.study.geometry, result.present_tissues),
                 path, "segmentation")
 
 
 def _write_labelmap(result: Result, path: Path) -> None:
-    from deepgmm.study.grids import image_of
-    from deepgmm.study.labelmap import write_image
+    from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.masks.labelmap import write_image
 
     write_image(image_of(result.labels.astype(np.uint8), result.study.geometry), path, "labelmap")
 
 
 def _write_probabilities(result: Result, path: Path) -> None:
-    from deepgmm.study.labelmap import probability_image, write_image
+    from deepgmm.reading.masks.labelmap import probability_image, write_image
 
     write_image(probability_image(result.posterior, result.study.geometry, result.tissues),
                 path, "probabilities")

@@ -15,9 +15,9 @@ import numpy as np
 
 import deepgmm
 from deepgmm.errors import InputError
+from deepgmm.files import sha256
 from deepgmm.result import Result, SliceFit
 from deepgmm.review.aha import aha_rows
-from deepgmm.study.files import sha256
 from deepgmm.study.words import WALL_TISSUES
 
 NOTICE = "Research software, not for diagnosis."

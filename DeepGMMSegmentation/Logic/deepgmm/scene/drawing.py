@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from deepgmm.reading.contours.parts import Part
+from deepgmm.reading.masks.seg_nrrd import MASK_TERMINOLOGY
 from deepgmm.scene.hierarchy import file_beside
 from deepgmm.scene.inputs import frame_of, grid_of
 from deepgmm.scene.masks import part_of, read_mask, terminology_of
 from deepgmm.scene.undo import batch
-from deepgmm.study.contours.parts import Part
 from deepgmm.study.mask_faults import MaskFault, find_mask_faults
-from deepgmm.study.seg_nrrd import MASK_TERMINOLOGY
 
 if TYPE_CHECKING:
     import slicer

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.scene.places import Place
-from deepgmm.scene.stacks import Stack
-from deepgmm.study.grids import (
+from deepgmm.reading.images.grids import (
     difference,
     image_of,
     on_grid_of,
     overlap_warnings,
     same_voxels,
 )
+from deepgmm.scene.places import Place
+from deepgmm.scene.stacks import Stack
 from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import BoolArray, FloatArray
 

@@ -7,6 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.errors import InputError
+from deepgmm.reading.images.cine import still_of
+from deepgmm.reading.images.phases import Phase, parse_phase
+from deepgmm.reading.masks.lv_mask import MaskAndWall
 from deepgmm.scene.grids import Grid, mask_image, volume_on
 from deepgmm.scene.insertions import Insertions, insertion_points
 from deepgmm.scene.masks import read_mask
@@ -14,10 +17,7 @@ from deepgmm.scene.places import is_bending
 from deepgmm.scene.stacks import Stack, digest, read_stack, shown_frame
 from deepgmm.study import study as data
 from deepgmm.study.checks import check_study
-from deepgmm.study.cine import still_of
 from deepgmm.study.kinds import exchange_warning, kind_from_description, parse_kind
-from deepgmm.study.masks import MaskAndWall
-from deepgmm.study.phases import Phase, parse_phase
 from deepgmm.study.slice_positions import leave_out_unreached
 from deepgmm.study.words import Kind, Role, grid_role
 
@@ -54,7 +54,7 @@ def study_from_nodes(
     mask : the LV mask, blood and wall together: a segmentation or a volume of labels.
     segments : IDs of the segments that together are the left ventricle; where blood and wall are
         apart among them, the wall is kept.
-    mask_labels : what the values of a volume of labels mean (`deepgmm.study.conventions`).
+    mask_labels : what the values of a volume of labels mean (`deepgmm.reading.conventions`).
     kinds : how a sequence was acquired; guessed where not said.
     phase : the frame of a bSSFP cine, counted from 0, or "match"; by default that nearest to
         `lge_time`, where the cine says its times, else as "match".

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.errors import InputError
+from deepgmm.reading.contours.parts import Part
+from deepgmm.reading.conventions import parse_convention, parts_of
+from deepgmm.reading.images.grids import image_of
+from deepgmm.reading.masks.lv_mask import MaskAndWall
+from deepgmm.reading.masks.seg_nrrd import Segment
 from deepgmm.scene.grids import Grid, mask_on
 from deepgmm.scene.places import Place
 from deepgmm.scene.stacks import Stack, array_of, labelmap_place, read_stack
-from deepgmm.study.contours.parts import Part
-from deepgmm.study.conventions import parse_convention, parts_of
-from deepgmm.study.grids import image_of
-from deepgmm.study.masks import MaskAndWall
-from deepgmm.study.seg_nrrd import Segment
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import Tissue, named_slices
 
@@ -50,7 +50,7 @@ def read_mask(node: slicer.vtkMRMLNode, grid: Grid, *, segments: Sequence[str] =
     segments : IDs of the segments that together are the left ventricle; may be left out where
         there is only one. Where their terminology or names tell blood from wall, and the two do
         not overlap, or what lies inside the epicardium from either, the wall is kept.
-    labels : what the values of a volume mean (`deepgmm.study.conventions`).
+    labels : what the values of a volume mean (`deepgmm.reading.conventions`).
     frame : a transform that is not to be applied, because the grid is under it as well.
 
     Raises

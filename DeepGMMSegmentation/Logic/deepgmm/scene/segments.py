@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import ComputationError, InputError
+from deepgmm.reading.masks.seg_nrrd import tags_of
 from deepgmm.scene.places import Matrix, as_vtk
-from deepgmm.study.seg_nrrd import tags_of
 from deepgmm.study.words import COLOURS, Tissue
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.reading.images.cine import Cine
+from deepgmm.reading.images.grids import image_of
 from deepgmm.scene.places import Place, as_array, ijk_to_ras, place_of
-from deepgmm.study.cine import Cine
-from deepgmm.study.grids import image_of
 
 if TYPE_CHECKING:
     import SimpleITK

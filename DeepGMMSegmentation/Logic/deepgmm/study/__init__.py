@@ -1,1 +1,1 @@
-"""Data only: sequences, LV mask, geometry, files and the phantom. Knows no torch."""
+"""What a study is, and what is wrong with it: sequences, LV mask, geometry. No files, no torch."""

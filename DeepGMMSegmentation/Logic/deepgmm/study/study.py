@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,3 +130,17 @@ class Study:
         """Indices of the slices that are fitted: masked and not excluded."""
         return tuple(i for i in range(self.mask.shape[0])
                      if self.mask[i].any() and i not in self.excluded)
+
+
+def case_key(hashes: Mapping[str, str]) -> str:
+    """A short name of a case that says nothing of the patient: 16 hexadecimal digits.
+
+    It follows from the bytes of the image files alone, so the same images have it under any name
+    and with any mask and labels.
+
+    Parameters
+    ----------
+    hashes : role to SHA-256, as `Study.hashes`.
+    """
+    own = [f"{role.value} {hashes[role.value]}\n" for role in Role if role.value in hashes]
+    return hashlib.sha256("".join(own).encode()).hexdigest()[:16]

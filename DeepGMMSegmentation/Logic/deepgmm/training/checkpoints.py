@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from deepgmm.errors import InputError
-from deepgmm.study.files import unwritable, write_whole
+from deepgmm.files import unwritable, write_whole
 
 #: Of the checkpoints' format.
 VERSION = 1

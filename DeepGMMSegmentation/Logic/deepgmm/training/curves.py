@@ -6,7 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
-from deepgmm.study.files import write_whole
+from deepgmm.files import write_whole
 from deepgmm.study.words import COLOURS, Tissue
 from deepgmm.training.diary import Row
 

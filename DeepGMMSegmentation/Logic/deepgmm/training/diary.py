@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from deepgmm.study.files import unwritable, write_whole
+from deepgmm.files import unwritable, write_whole
 
 TRACE = "trace.jsonl"
 EVENTS = "tensorboard"

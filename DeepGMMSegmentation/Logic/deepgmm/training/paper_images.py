@@ -19,7 +19,7 @@ from deepgmm.errors import InputError
 from deepgmm.identify.contrast import ContrastPrior, contrast_prior
 from deepgmm.model.batch import PixelBatch
 from deepgmm.progress import Progress, silent
-from deepgmm.study.labelled import LabelledCase, find_labelled
+from deepgmm.reading.studies.labelled import LabelledCase, find_labelled
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
 from deepgmm.study.words import FOUR_TISSUES, Role

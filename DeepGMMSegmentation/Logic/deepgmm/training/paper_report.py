@@ -16,7 +16,7 @@ def report(cohort: Cohort, protocol: Protocol, first: Sequence[Published | Row] 
            second: Sequence[Published | Row] | None, parting: Parting | None) -> dict[str, Any]:
     """Protocol, images and all rows of the tables that were run.
 
-    Cases are named by their keys: see `deepgmm.study.files.case_key`.
+    Cases are named by their keys: see `deepgmm.files.case_key`.
     """
     tables: dict[str, Any] = {}
     if first is not None:

@@ -10,7 +10,7 @@ import torch
 
 from deepgmm.errors import InputError
 from deepgmm.model.learning import Examples
-from deepgmm.study.labelled import LabelledCase
+from deepgmm.reading.studies.labelled import LabelledCase
 from deepgmm.training.settings import LabelledBy, TrainingSettings
 
 

@@ -12,12 +12,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepgmm.errors import InputError
+from deepgmm.files import sha256
 from deepgmm.model.learning import Examples
 from deepgmm.progress import Progress, share_of, silent
+from deepgmm.reading.studies.case_folders import PHANTOM
+from deepgmm.reading.studies.labelled import LabelledCase
 from deepgmm.settings import Settings
-from deepgmm.study.case_folders import PHANTOM
-from deepgmm.study.files import sha256
-from deepgmm.study.labelled import LabelledCase
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 from deepgmm.training import checkpoints

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from deepgmm import __version__
 from deepgmm.errors import ComputationError, InputError
+from deepgmm.files import IMAGE_SUFFIXES, together, unwritable
 from deepgmm.model.architectures import build
-from deepgmm.study.files import IMAGE_SUFFIXES, together, unwritable
 from deepgmm.weights import card as cards
 from deepgmm.weights.card import Card, read_card
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deepgmm.errors import InputError
-from deepgmm.study.files import unwritable
+from deepgmm.files import unwritable
 from deepgmm.user_folders import Purpose, user_folder
 from deepgmm.weights.card import NAME, Card, is_name, read_card
 

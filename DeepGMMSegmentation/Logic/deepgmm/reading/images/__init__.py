@@ -1,0 +1,1 @@
+"""Image files and their grids; a cine's frames."""

@@ -1,0 +1,1 @@
+"""LV masks and labels, from whatever they were drawn in."""

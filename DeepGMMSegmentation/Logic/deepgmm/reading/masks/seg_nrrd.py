@@ -1,0 +1,244 @@
+"""The `.seg.nrrd` of 3D Slicer, written and read with SimpleITK alone.
+
+Such a file is an NRRD label image whose header says, in `SegmentN_...` fields, which label
+value is which segment, with its name, colour and terminology, and, in `Segmentation_...`
+fields, on which grid the segmentation was made. The fields are those that Slicer's own
+vtkMRMLSegmentationStorageNode writes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.reading.images.grids import image_of
+from deepgmm.study.study import Geometry
+from deepgmm.study.words import COLOURS, Tissue
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+#: Terminology contexts: the one that every Slicer has, and the one in `data/terminology`.
+DICOM_CONTEXT = "Segmentation category and type - DICOM master list"
+OWN_CONTEXT = "Segmentation category and type - DeepGMM left ventricle"
+REGION_CONTEXT = "Anatomic codes - DICOM master list"
+
+_TISSUE = "SCT^85756007^Tissue"
+_ALTERED = "SCT^49755003^Morphologically Altered Structure"
+
+#: Context, category and type of every tissue. Myocardium is in none of Slicer's own lists, and
+#: microvascular obstruction has no code in DICOM: its scheme is a private one ("99...").
+TERMS: dict[Tissue, tuple[str, str, str]] = {
+    Tissue.BLOOD: (DICOM_CONTEXT, _TISSUE, "SCT^87612001^Blood"),
+    Tissue.MYOCARDIUM: (OWN_CONTEXT, _TISSUE, "SCT^74281007^Myocardium"),
+    Tissue.EDEMA: (DICOM_CONTEXT, _ALTERED, "SCT^79654002^Edema"),
+    Tissue.SCAR: (DICOM_CONTEXT, _TISSUE, "SCT^12402003^Scar tissue"),
+    Tissue.MVO: (OWN_CONTEXT, _ALTERED, "99DEEPGMM^MVO^Microvascular obstruction"),
+}
+_REGION = "SCT^87878005^Left Ventricle"
+
+#: Slicer's text form for the LV mask: the left ventricle as a whole, as a type and so without a
+#: region. Slicer's own lists have it too; under our context it stands beside its tissues.
+MASK_TERMINOLOGY = "~".join([OWN_CONTEXT, "SCT^123037004^Anatomical Structure", _REGION, "^^",
+                             REGION_CONTEXT, "^^", "^^"])
+
+#: What an export to DICOM SEG asks of a segment, as tags; without them it counts as drawn by hand.
+ALGORITHM = {"DICOM.SegmentAlgorithmType": "SEMIAUTOMATIC",
+             "DICOM.SegmentAlgorithmName": "DeepGMM"}
+
+#: Further names under which people know the tissues, lower case.
+_OTHER_NAMES = {
+    "blood pool": Tissue.BLOOD, "lv blood pool": Tissue.BLOOD,
+    "normal myocardium": Tissue.MYOCARDIUM, "healthy myocardium": Tissue.MYOCARDIUM,
+    "oedema": Tissue.EDEMA, "scar tissue": Tissue.SCAR, "mvo": Tissue.MVO,
+}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One segment of a file's header.
+
+    Attributes
+    ----------
+    name, terminology : as the file gives them; either may be empty.
+    value : its label in its layer.
+    layer : which of the image's components holds it; overlapping segments need several.
+    """
+
+    name: str
+    value: int
+    layer: int
+    terminology: str
+
+    @property
+    def tissue(self) -> Tissue | None:
+        """The tissue that the terminology's codes or else the name say."""
+        for tissue, (_, category, kind) in TERMS.items():
+            fields = self.terminology.split("~")
+            if len(fields) > 2 and _code(fields[1]) == _code(category) \
+                    and _code(fields[2]) == _code(kind):
+                return tissue
+        name = self.name.strip().lower()
+        return next((t for t in TERMS if t.title.lower() == name), _OTHER_NAMES.get(name))
+
+
+def terminology_entry(tissue: Tissue) -> str:
+    """Slicer's text form: context~category~type~modifier~region context~region~modifier."""
+    return "~".join([*TERMS[tissue], "^^", REGION_CONTEXT, _REGION, "^^"])
+
+
+def tags_of(tissue: Tissue) -> dict[str, str]:
+    """What Slicer keeps with a segment of a tissue."""
+    return {"TerminologyEntry": terminology_entry(tissue), **ALGORITHM}
+
+
+def seg_nrrd_image(
+    labels: npt.NDArray[np.uint8], geometry: Geometry, tissues: tuple[Tissue, ...]
+) -> SimpleITK.Image:
+    """A label image whose header makes it a Slicer segmentation once written as NRRD.
+
+    Parameters
+    ----------
+    labels : (slices, rows, columns), values of `Tissue`.
+    tissues : each becomes a segment, also where no voxel has it.
+    """
+    image = image_of(labels.astype(np.uint8), geometry)
+    for key, value in _header(labels, geometry, tissues).items():
+        image.SetMetaData(key, value)
+    return image
+
+
+def _header(labels: npt.NDArray[np.uint8], geometry: Geometry,
+            tissues: tuple[Tissue, ...]) -> dict[str, str]:
+    header = {
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_ConversionParameters": _conversion_parameters(labels.shape, geometry),
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        # Slicer renamed the former to the latter; readers of either age find theirs.
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_SourceRepresentation": "Binary labelmap",
+    }
+    extent = _extent(labels)
+    for number, tissue in enumerate(tissues):
+        header |= {f"Segment{number}_{key}": value for key, value in {
+            "ID": tissue.name.lower(),
+            "Name": tissue.title,
+            "NameAutoGenerated": "0",
+            "Color": " ".join(f"{channel / 255:.6g}" for channel in COLOURS[tissue]),
+            "ColorAutoGenerated": "0",
+            "Extent": extent,
+            "LabelValue": str(int(tissue)),
+            "Layer": "0",
+            "Tags": "".join(f"{tag}:{value}|" for tag, value in sorted(tags_of(tissue).items())),
+        }.items()}
+    return header
+
+
+def _extent(labels: npt.NDArray[np.uint8]) -> str:
+    """First and last column, row and slice with any label: one extent for all segments that
+    share an image, as Slicer writes it; nothing at all is the extent that Slicer calls empty."""
+    if not labels.any():
+        return "0 -1 0 -1 0 -1"
+    ends = []
+    for axis in (2, 1, 0):
+        found = np.flatnonzero(labels.any(axis=tuple(a for a in range(3) if a != axis)))
+        ends += [int(found[0]), int(found[-1])]
+    return " ".join(map(str, ends))
+
+
+def _conversion_parameters(shape: tuple[int, ...], geometry: Geometry) -> str:
+    """The grid in Slicer's words: IJK to RAS row by row, then the extent.
+
+    Only this parameter is given: Slicer has its own defaults for the others.
+    """
+    to_ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ geometry.index_to_world()
+    numbers = [repr(float(v)) if v else "0" for v in to_ras.ravel()]
+    slices, rows, columns = shape
+    numbers += [str(n) for n in (0, columns - 1, 0, rows - 1, 0, slices - 1)]
+    return ("Reference image geometry|" + ";".join(numbers)
+            + ";|Grid of the image that the segmentation was made on&")
+
+
+def read_segments(image: SimpleITK.Image) -> list[Segment]:
+    """The segments that an image's header names; none for an ordinary label image.
+
+    Raises
+    ------
+    InputError
+        A damaged header.
+    """
+    segments = []
+    keys = set(image.GetMetaDataKeys())
+    for number in range(len(keys)):
+        prefix = f"Segment{number}_"
+        if f"{prefix}ID" not in keys:
+            break
+
+        def field(name: str, absent: str, prefix: str = prefix) -> str:
+            return image.GetMetaData(prefix + name) if prefix + name in keys else absent
+
+        try:
+            segments.append(Segment(
+                name=field("Name", field("ID", "")),
+                value=int(field("LabelValue", "1")),
+                layer=int(field("Layer", "0")),
+                terminology=_tag(field("Tags", ""), "TerminologyEntry"),
+            ))
+        except ValueError as error:
+            raise InputError(f"the header of segment {number} is damaged: its label value and "
+                             "layer must be whole numbers; save the file again") from error
+    return segments
+
+
+def labels_of_segments(
+    values: npt.NDArray[Any], segments: list[Segment]
+) -> npt.NDArray[np.uint8]:
+    """Labels of the house from a segmentation's values.
+
+    Where segments overlap the later tissue wins (scar over edema over myocardium over blood),
+    for edema is counted without scar.
+
+    Parameters
+    ----------
+    values : (slices, rows, columns) or (slices, rows, columns, layers).
+
+    Raises
+    ------
+    InputError
+        A segment with voxels whose tissue cannot be told.
+    """
+    layers = values[..., None] if values.ndim == 3 else values
+    labels = np.zeros(layers.shape[:3], np.uint8)
+    found: list[tuple[Tissue, npt.NDArray[np.bool_]]] = []
+    for segment in segments:
+        if segment.layer >= layers.shape[3]:
+            raise InputError(f"the segmentation's header speaks of layer {segment.layer}, its "
+                             f"image has {layers.shape[3]}: the file is damaged, save it again")
+        where = layers[..., segment.layer] == segment.value
+        if not where.any():
+            continue
+        if segment.tissue is None:
+            wanted = ", ".join(t.title for t in TERMS)
+            raise InputError("the segmentation has a segment that is no tissue of ours: name "
+                             f"each of them one of {wanted}, or delete it")
+        found.append((segment.tissue, where))
+    for tissue, where in sorted(found, key=lambda pair: pair[0]):
+        labels[where] = tissue
+    return labels
+
+
+def _tag(tags: str, name: str) -> str:
+    for tag in tags.split("|"):
+        key, _, value = tag.partition(":")
+        if key == name:
+            return value
+    return ""
+
+
+def _code(term: str) -> tuple[str, ...]:
+    """Scheme and code of scheme^code^meaning: meanings are spelt in many ways."""
+    return tuple(term.split("^")[:2])

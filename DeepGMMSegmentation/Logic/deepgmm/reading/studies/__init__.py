@@ -1,0 +1,1 @@
+"""Whole studies: from files, from an imported folder, from folders of cases."""

@@ -1,0 +1,230 @@
+"""A study folder: an image a sequence, and study.json, which says what each is and where from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.files import IMAGE_SUFFIXES, sha256
+from deepgmm.reading.images.cine import ImageInMemory, read_cine, still_of
+from deepgmm.reading.images.grids import difference, geometry_of, image_of
+from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.lv_mask import draw_mask
+from deepgmm.reading.studies.from_files import read_study
+from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, short_name
+from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
+from deepgmm.study.study import Study
+from deepgmm.study.words import GRID_ORDER, Kind, Role
+
+if TYPE_CHECKING:
+    import SimpleITK
+
+    PathLike = str | os.PathLike[str]
+
+NAME, FORMAT, VERSION = "study.json", "deepgmm study", 1
+
+#: How import's warning begins that is of the folder's own mask.
+_OF_OWN_MASK = "the study folder has a mask already"
+
+
+@dataclass
+class _Stack:
+    """A sequence as it lies in the folder.
+
+    Attributes
+    ----------
+    places : where each slice was acquired, mm along the normal from the origin; NaN for those
+        that were not.
+    """
+
+    role: Role
+    image: SimpleITK.Image
+    places: npt.NDArray[np.float64]
+    hash: str
+
+
+def is_study_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder was written by `write_study_folder`."""
+    return (Path(path) / NAME).is_file()
+
+
+def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What study.json says.
+
+    Raises
+    ------
+    InputError
+        No such file, or one that is damaged or of a later version.
+    """
+    try:
+        said = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
+        right = said["format"] == FORMAT and len(dict(said["sequences"])) > 0
+    except FileNotFoundError:
+        raise InputError(f"the study folder has no {NAME}: give a folder made by "
+                         "deepgmm import") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        right, said = False, {}
+    if not right:
+        raise InputError(f"the study folder's {NAME} is damaged: import the examination again")
+    if said.get("version", 0) > VERSION:
+        raise InputError("the study folder was made by a later version: update deepgmm, or "
+                         "import the examination again")
+    return dict(said)
+
+
+def read_study_folder(
+    folder: PathLike, *,
+    mask: PathLike | None = None,
+    phase: int | str | None = None,
+    mask_labels: str | None = None,
+    mask_dicom: PathLike | None = None,
+    **others: Any,
+) -> Study:
+    """Read a study folder as a study, checked: slices matched by position, not by number.
+
+    Everything is brought onto LGE's slices (without LGE: bSSFP's, then T2's): for each of them
+    the nearest slice of each other sequence, by where it was acquired and not by where an even
+    grid has it (`deepgmm.study.slice_positions`). A slice that a sequence lacks is left out. Of
+    a cine the frame chosen at import is taken, unless `phase` says otherwise; where none was
+    chosen, that which fits the mask.
+
+    Parameters
+    ----------
+    mask : the LV mask; by default the folder's own file called mask, of any image format.
+    phase, mask_labels, mask_dicom, others : as `deepgmm.reading.studies.from_files.read_study`.
+
+    Raises
+    ------
+    InputError
+        As `read_study`, and a folder that is none or is damaged.
+
+    Examples
+    --------
+    >>> study = read_study_folder("patient", mask="lv.nii.gz")             # doctest: +SKIP
+    """
+    source, said = Path(folder), read_description(folder)
+    told = [str(w) for w in said.get("warnings", [])
+            if mask is None or not str(w).startswith(_OF_OWN_MASK)]
+    mask = _own_mask(source) if mask is None else mask
+    provenance: dict[str, Any] = {"import": _provenance(said)}
+
+    def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
+        drawn = draw_mask(mask, image, convention=mask_labels,
+                          dicom=[] if mask_dicom is None else [mask_dicom])
+        return drawn.mask, drawn.wall
+
+    stacks = []
+    for role in Role:
+        own = said["sequences"].get(role.value)
+        if own:
+            lge_time = said["sequences"].get("lge", {}).get("trigger_ms")
+            image, digest, chosen = _image(source, role, own, phase, draw, lge_time)
+            stacks.append(_stack(role, own, image, digest))
+            if chosen:
+                provenance["bssfp_phase"] = chosen
+    grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
+    warnings: list[str] = []
+    images = {s.role.value: _matched(s, grid, warnings) for s in stacks}
+    kinds = {r: _kind(r, said["sequences"][r], others.pop(f"{r}_kind", None)) for r in images}
+    study = read_study(
+        **images, **{f"{role}_kind": kind for role, kind in kinds.items()},  # type: ignore[arg-type]
+        mask=mask, mask_labels=mask_labels, mask_dicom=mask_dicom, resample=True, **others)
+    study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings,
+                                      *_second_thoughts(study, said)])]
+    study.provenance |= provenance
+    return study
+
+
+def _own_mask(folder: Path) -> Path:
+    for suffix in (".seg.nrrd", *IMAGE_SUFFIXES):
+        if (folder / f"mask{suffix}").is_file():
+            return folder / f"mask{suffix}"
+    raise InputError("no LV mask given, and the study folder has no file called mask: draw the "
+                     "left ventricle on LGE and give it with --mask")
+
+
+def _provenance(said: dict[str, Any]) -> dict[str, Any]:
+    """What of study.json goes into a report: no identity, whoever asked for it in the folder."""
+    kept = ("kind", "kind_confidence", "is", "why", "series", "slices")
+    return {role: {key: own[key] for key in kept if key in own}
+            for role, own in said["sequences"].items()}
+
+
+def _image(source: Path, role: Role, own: dict[str, Any], phase: int | str | None, draw: Any,
+           lge_time: float | None) -> tuple[SimpleITK.Image, str, dict[str, Any] | None]:
+    """A sequence's image, its file's hash, and of a cine the frame that was taken."""
+    if own.get("cine") and (phase is not None or not own.get("file")):
+        cine = read_cine(source / own["cine"])
+        if cine is None:
+            raise InputError("the study folder's cine is missing or damaged: import the "
+                             "examination again")
+        cine.times = [math.nan if t is None else t for t in own["times_ms"]]
+        cine.interval = own.get("interval_ms")
+        still, chosen = still_of(cine, phase, draw, lge_time)
+        return still.image, still.hash, chosen.as_dict()
+    path = source / str(own.get("file"))
+    image, _, _ = read_image(path, role.title)
+    return image, sha256(path), own.get("phase")
+
+
+def _stack(role: Role, own: dict[str, Any], image: SimpleITK.Image, digest: str) -> _Stack:
+    import SimpleITK as sitk
+
+    places = np.full(image.GetSize()[2], np.nan)
+    try:
+        for one in own["slices"]:
+            places[int(one["layer"])] = float(one["along_mm"])
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise InputError(f"the study folder's {NAME} and its {role.title} do not belong "
+                         "together: import the examination again") from None
+    if np.isnan(places).any():  # what was not acquired is no dark slice
+        values = sitk.GetArrayFromImage(image).astype(np.float32)
+        values[np.isnan(places)] = np.nan
+        image = image_of(values, geometry_of(image))
+    return _Stack(role, image, places, digest)
+
+
+def _kind(role: str, own: dict[str, Any], said: Kind | str | None) -> Kind | str | None:
+    """The kind that the user said, else that of the header where it is sure enough."""
+    if said not in (None, "auto"):
+        return said
+    known = own.get("kind") in {k.value for k in Kind if k is not Kind.UNKNOWN}
+    return own["kind"] if known and own.get("kind_confidence", 0) >= LEAST_CONFIDENCE else None
+
+
+def _matched(part: _Stack, grid: _Stack, warnings: list[str]) -> ImageInMemory:
+    """A sequence on the slices of another."""
+    image = part.image
+    same = not difference(grid.image, image) and same_places(part.places, grid.places)
+    if part is not grid and not same:
+        found = at_positions(image, grid.image, places=part.places, grid_places=grid.places)
+        if found is not None:
+            image, distance = found
+            warnings.append(distance_warning(part.role.title, grid.role.title, distance))
+    return ImageInMemory(image, part.hash)
+
+
+def _second_thoughts(study: Study, said: dict[str, Any]) -> list[str]:
+    """Where header and image disagree on a kind, and the image seems surer."""
+    found = []
+    fitted = study.mask.copy()
+    fitted[list(study.excluded)] = False  # a slice that is not there is no dark one
+    for role, sequence in study.sequences.items():
+        own = said["sequences"][role.value]
+        if role is Role.BSSFP or sequence.kind.value != own["kind"]:
+            continue
+        header = Guess(sequence.kind, float(own["kind_confidence"]), "by its header")
+        kind, confidence = guess_kind(role, sequence.values, fitted)
+        both = agreed(header, Guess(kind, confidence, "by its looks"))
+        if both.kind is not sequence.kind:
+            found.append(f"{role.title} is {short_name(sequence.kind)} by its header, but looks "
+                         f"like {short_name(kind)}: say --{role.value}-kind if that is so")
+    return found
