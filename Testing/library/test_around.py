@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import binary_dilation
 
 from deepgmm.methods.network_input import (
     answer_of,
@@ -19,10 +20,12 @@ from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 from deepgmm.model.architectures import build
 from deepgmm.model.images import REACH
 from deepgmm.phantom import make_patient
-from deepgmm.segment import prepared
+from deepgmm.segment import prepared, segment
 from deepgmm.settings import Settings
+from deepgmm.study.checks import check_study
 from deepgmm.study.study import Sequence, Study
-from deepgmm.study.words import Role
+from deepgmm.study.surroundings import seen_beyond
+from deepgmm.study.words import Role, Tissue
 from deepgmm.training.examples import make_examples
 
 AROUND = Architecture(inputs=INPUTS_AROUND, filters=4, levels=2)
@@ -167,3 +170,25 @@ def test_examples_for_such_a_network_vary_as_one(a_study: Study) -> None:
     assert ((none.around[:, :3] != 0).any(3).any(2).sum(1) == 1).all(), "one sequence is left"
     flipped = replace(still, flip=1.0).augmented(examples, [1, 2, 3])
     assert not flipped.around[0, 3:6].any() and flipped.around[0, 6:].any(), "the order is turned"
+
+
+@pytest.mark.parametrize("margin", [0, 2, 4])
+def test_an_image_cut_out_along_a_mask_is_not_seen_as_dark_tissue(
+        a_study: Study, margin: int) -> None:
+    wide = np.stack([binary_dilation(m, iterations=margin) if margin else m
+                     for m in a_study.mask])
+    lge = a_study.sequences[Role.LGE]
+    cut = replace(a_study, warnings=[], sequences={
+        Role.LGE: replace(lge, values=np.where(wide, lge.values, 0.0).astype(np.float32))})
+    whole = replace(a_study, sequences={Role.LGE: lge})
+    images = cut.images
+    filled = seen_beyond(images, cut.mask)
+    assert np.array_equal(filled[:, 0][wide], images[:, 0][wide])
+    assert (filled[:, 0][~wide] > 0).mean() > 0.9  # what was 0 is tissue's now
+    assert np.array_equal(seen_beyond(whole.images, whole.mask), whole.images)
+    check_study(cut)
+    assert any("LGE is blank around the LV mask" in w for w in cut.warnings)
+    check_study(whole)
+    assert not any("blank around" in w for w in whole.warnings)
+    seen, blanked = (segment(s).labels == Tissue.SCAR for s in (whole, cut))
+    assert abs(int(seen.sum()) - int(blanked.sum())) < 0.25 * int(seen.sum())

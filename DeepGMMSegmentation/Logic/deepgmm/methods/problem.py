@@ -22,7 +22,7 @@ from deepgmm.settings import Covariance, Method, Settings
 from deepgmm.study.coordinates import VentricleCoordinates, ventricle_coordinates
 from deepgmm.study.normalisation import Scale, normalise
 from deepgmm.study.study import Study
-from deepgmm.study.surroundings import surroundings
+from deepgmm.study.surroundings import seen_beyond, surroundings
 from deepgmm.study.words import Role, Tissue
 
 #: Angular sectors around the ventricle, 15 degrees each.
@@ -52,7 +52,8 @@ class Case:
 
     @cached_property
     def normalised(self) -> tuple[npt.NDArray[np.float64], Scale]:
-        return normalise(self.study, self.slices)
+        images, scale = normalise(self.study, self.slices)
+        return seen_beyond(images, self.mask), scale
 
     @cached_property
     def mask(self) -> npt.NDArray[np.bool_]:

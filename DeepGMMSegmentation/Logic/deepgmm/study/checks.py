@@ -20,6 +20,7 @@ from deepgmm.study.kinds import (
 from deepgmm.study.mask_faults import undrawn_slices
 from deepgmm.study.slice_positions import grid_first
 from deepgmm.study.study import BoolArray, FloatArray, Sequence, Study
+from deepgmm.study.surroundings import blank_beyond
 from deepgmm.study.words import Kind, Role, named_slices
 
 #: A slice with fewer mask pixels per tissue than this is not fitted.
@@ -93,6 +94,7 @@ def check_study(study: Study, *, guess: Iterable[Role] = (), tissues: int | None
     for role in guess:
         _guess(study, role, looks[role])
     _warn(study, *kind_warnings(study, looks))
+    _warn_of_blank(study)
 
 
 def _fitted(study: Study) -> BoolArray:
@@ -100,6 +102,18 @@ def _fitted(study: Study) -> BoolArray:
     fitted = np.zeros_like(study.mask)
     fitted[list(study.slices)] = study.mask[list(study.slices)]
     return fitted
+
+
+def _warn_of_blank(study: Study) -> None:
+    chosen = list(study.slices)
+    if not chosen:
+        return
+    blank = np.isfinite(blank_beyond(study.images[chosen], study.mask[chosen]))
+    for m, role in enumerate(study.roles):
+        where = [chosen[i] for i in np.flatnonzero(blank[:, m])]
+        if where:
+            _warn(study, f"{role.title} is blank around the LV mask on {named_slices(where)}: what "
+                         "lies beside the wall cannot be told from it there; give the whole image")
 
 
 def _warn(study: Study, *texts: str) -> None:

@@ -13,6 +13,9 @@ BAND = (1.2, 3.5)
 #: Pixels over which the surroundings are averaged (standard deviation), and how far inside the mask
 #: they matter.
 BLUR, REACH = 1.5, 4.0
+#: Where more than this share of the pixels so near to the mask has one value, nothing is seen:
+#: the image was cut out along a mask.
+BLANK, NEAR = 0.4, 8
 
 
 def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
@@ -52,6 +55,51 @@ def surroundings(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_],
             [mean, np.maximum(square - mean**2, 0.0)]), 0.0)
         depth[i][crop] = np.where(near, inner * pixel, np.inf)
     return seen, depth
+
+
+def blank_beyond(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]
+                 ) -> npt.NDArray[np.floating]:
+    """(slices, sequences) the value that stands for nothing around the mask; NaN where all is seen.
+
+    Parameters
+    ----------
+    images : (slices, sequences, rows, columns); `mask` : (slices, rows, columns).
+    """
+    from scipy import ndimage
+
+    blank = np.full(images.shape[:2], np.nan)
+    for i, whole in enumerate(mask):
+        rows, columns = box_of(whole, around=NEAR + 1)
+        inside = whole[rows, columns]
+        near = ndimage.binary_dilation(inside, iterations=NEAR) & ~inside
+        for m in range(images.shape[1]) if near.any() else ():
+            values, counts = np.unique(images[i, m, rows, columns][near], return_counts=True)
+            if counts.max() > BLANK * near.sum():
+                blank[i, m] = values[counts.argmax()]
+    return blank
+
+
+def seen_beyond(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]
+                ) -> npt.NDArray[np.floating]:
+    """The images, of which what is blank around the mask has the value of the nearest pixel seen.
+
+    A blank is no tissue: taken as seen, it makes the wall beside it bright.
+
+    Parameters
+    ----------
+    images, mask : as in `blank_beyond`.
+    """
+    from scipy import ndimage
+
+    blank = blank_beyond(images, mask)
+    if np.isnan(blank).all():
+        return images
+    filled = images.copy()
+    for i, m in np.argwhere(np.isfinite(blank)):
+        unseen = ~mask[i] & (images[i, m] == blank[i, m])
+        place = ndimage.distance_transform_edt(unseen, return_distances=False, return_indices=True)
+        filled[i, m] = images[i, m][tuple(place)]
+    return filled
 
 
 def _blurred(image: npt.NDArray) -> npt.NDArray:
