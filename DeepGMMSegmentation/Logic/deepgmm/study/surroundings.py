@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.study.coordinates import box_of
+
+_Float = TypeVar("_Float", bound=np.floating)
 
 #: Between these, in pixels from the mask, lies what the pixels at its border are mixed with; nearer
 #: ones hold wall themselves.
@@ -79,8 +83,7 @@ def blank_beyond(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]
     return blank
 
 
-def seen_beyond(images: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_]
-                ) -> npt.NDArray[np.floating]:
+def seen_beyond(images: npt.NDArray[_Float], mask: npt.NDArray[np.bool_]) -> npt.NDArray[_Float]:
     """The images, of which what is blank around the mask has the value of the nearest pixel seen.
 
     A blank is no tissue: taken as seen, it makes the wall beside it bright.
