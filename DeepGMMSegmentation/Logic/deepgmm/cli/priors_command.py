@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from deepgmm.cli.common import (
+    LabelsOf,
     Log,
     Quiet,
     check_places,
@@ -36,6 +37,7 @@ def priors(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
         "unknown.")] = "auto",
+    labels: LabelsOf = None,
     identified: Annotated[bool, typer.Option(
         "--identified", help="Put the cases' names into the file, beside their keys.")] = False,
     quiet: Quiet = False,
@@ -57,7 +59,7 @@ def priors(
     check_places({"contrast priors": output}, _descriptions(folder, output))
     with progress_bar(quiet) as progress:
         found = find_labelled(
-            folder, kinds=kinds, around=hushed, progress=share_of(progress, 0, 0.6))
+            folder, kinds=kinds, labels=labels, around=hushed, progress=share_of(progress, 0, 0.6))
         chosen = choose_labelled(found, cases, seed)
         content, remarks = priors_of_cases(
             chosen, identified=identified, progress=share_of(progress, 0.6, 0.4))

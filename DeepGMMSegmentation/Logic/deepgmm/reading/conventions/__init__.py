@@ -7,9 +7,13 @@ from deepgmm.reading.conventions.codes import (
     PLAIN,
     Convention,
     Parts,
+    listed,
     parse_convention,
     parts_of,
+    present_in,
+    tissues_of,
+    whole_numbers,
 )
 
-__all__ = ["CONVENTIONS", "MYOPS_CODES", "MYOPS_RV", "PLAIN", "Convention", "Parts",
-           "parse_convention", "parts_of"]
+__all__ = ["CONVENTIONS", "MYOPS_CODES", "MYOPS_RV", "PLAIN", "Convention", "Parts", "listed",
+           "parse_convention", "parts_of", "present_in", "tissues_of", "whole_numbers"]

@@ -239,9 +239,6 @@ def meaning_of_codes(kind: str, regions: Iterable[str] = (), name: str = "") -> 
         return by_kind if by_name in (None, Meaning.OTHER) else by_name
     if by_name is Meaning.OTHER and not sided:
         return Meaning.OTHER
-    # A code of the wall as a whole may be refined: "infarct" under the code of myocardium.
-    if by_kind is Meaning.MYOCARDIUM and by_name in (Meaning.EDEMA, Meaning.SCAR, Meaning.MVO):
-        return by_name
     return by_kind
 
 
