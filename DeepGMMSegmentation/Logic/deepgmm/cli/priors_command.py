@@ -53,7 +53,12 @@ def priors(
         deepgmm priors train -o mu_data.json --cases 10
     """
     from deepgmm.identify.estimate import priors_of_cases, write_priors
-    from deepgmm.reading.studies.labelled import choose_labelled, described, find_labelled
+    from deepgmm.reading.studies.labelled import (
+        choose_labelled,
+        described,
+        find_labelled,
+        label_warnings,
+    )
 
     kinds = kinds_said(lge_kind, t2_kind)
     check_places({"contrast priors": output}, _descriptions(folder, output))
@@ -70,7 +75,7 @@ def priors(
         print(shown(content))
         print(f"contrast priors of {len(chosen)} labelled cases: {output}"
               f"{' (replaced)' if older else ''}")
-    warn(remarks)
+    warn([*label_warnings(chosen, labels), *remarks])
 
 
 def _descriptions(folder: Path, output: Path) -> dict[str, Path | None]:

@@ -251,7 +251,7 @@ def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
 
 def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None,
              say: Callable[[str], None], *, quiet: bool, shown: bool) -> Made | None:
-    from deepgmm.reading.studies.labelled import described, find_labelled
+    from deepgmm.reading.studies.labelled import described, find_labelled, label_warnings
     from deepgmm.training import checkpoints
     from deepgmm.training.machines import leading
     from deepgmm.training.train import train as train_cases
@@ -262,6 +262,8 @@ def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None
                                  progress=lambda _, stage: progress(0.0, stage))
         cases = found(job.folder)
         apart = found(job.validation_folder) if job.validation_folder else None
+        for text in label_warnings([*cases, *(apart or [])], job.labels):
+            say(text)
         if checkpoint is None and leading():
             checkpoints.remove(job.output)
         made = train_cases(cases, settings, job.output, validation=apart, progress=progress,

@@ -49,6 +49,11 @@ class Convention:
     tissues: dict[int, Tissue] = field(default_factory=dict, compare=False)
 
     @property
+    def wall_is_whole(self) -> bool:
+        """Whether the wall is not split, so that its myocardium may hold an infarct."""
+        return len(self.wall) == 1
+
+    @property
     def known(self) -> frozenset[int]:
         """Every value that a labelmap of this convention may hold."""
         return self.blood | self.wall | self.other | {0}

@@ -213,6 +213,27 @@ def described(cases: Sequence[LabelledCase]) -> str:
             + (f", as {' and '.join(others)} codes them" if others else ""))
 
 
+def label_warnings(cases: Sequence[LabelledCase], said: str | None) -> list[str]:
+    """What a user must know of labels that are somebody else's.
+
+    Parameters
+    ----------
+    said : the convention that the user named for all cases, if any.
+    """
+    warnings = []
+    used = {case.labels_as for case in cases if case.labels_as not in ("", "deepgmm")}
+    for convention in (CONVENTIONS[name] for name in sorted(used)):
+        count = sum(case.labels_as == convention.name for case in cases)
+        if not parse_convention(said):
+            warnings.append(f"the labels of {count} case{'s' if count != 1 else ''} were read as "
+                            f"those of {convention.title}, by values and shapes: say --labels if "
+                            "that is wrong")
+        if convention.wall_is_whole:
+            warnings.append(f"what {convention.title} calls myocardium is the whole wall: where it "
+                            "holds scar or edema, these are learned as myocardium")
+    return warnings
+
+
 def _examined(files: CaseFiles, labels: str) -> tuple[LabelledCase, Study | None, list[Fault]]:
     """A case, its study where nothing is wrong with it, else everything that is."""
     labels = labels if LABELS in files.files else ""
