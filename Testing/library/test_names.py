@@ -36,7 +36,8 @@ NAMES: dict[Meaning | None, str] = {
         cicatriz; litteken; rehaussement tardif""",
     Meaning.MVO: """MVO; no-reflow; No reflow; NoReflow; microvascular obstruction;
         Mikrovaskuläre Obstruktion; obstruction microvasculaire""",
-    Meaning.OTHER: """Ventricle_R; R_ventricle; R-epi; R.V.; RV; RVendo; RV_epi; rv-myo; RVOT; MYO_R;
+    Meaning.OTHER: """Ventricle_R; R_ventricle; R-epi; R.V.; RV; RVendo; RV_epi; rv-myo; RVOT;
+        MYO_R;
         Right ventricle; RightVentricle; ventricle right; sarvendocardialContour; RV myocardium;
         Right ventricular wall; right ventricular blood pool; RV insertion point; epi_right;
         heart_ventricle_right; rechter Ventrikel; Rechte Herzkammer; Ventricule droit; VD endo;
