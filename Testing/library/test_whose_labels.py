@@ -95,8 +95,9 @@ def test_infarct_is_never_learned_as_edema(tmp_path: Path, capsys, roles, no_ref
     words = ["priors", str(tmp_path / "cases"), "-o", str(tmp_path / "p.json")]
     assert main(words) == 2
     assert "--labels" in capsys.readouterr().err and not (tmp_path / "p.json").exists()
-    assert main(["train", str(tmp_path / "cases"), "-o", str(tmp_path / "network")]) == 2
-    assert "--labels" in capsys.readouterr().err and not (tmp_path / "network").exists()
+    if no_reflow and len(roles) == 1:  # the same door; it takes longer to open
+        assert main(["train", str(tmp_path / "cases"), "-o", str(tmp_path / "network")]) == 2
+        assert "--labels" in capsys.readouterr().err and not (tmp_path / "network").exists()
     case, _ = find_labelled(tmp_path / "cases", labels="emidec")
     _, labels = case.read()
     np.testing.assert_array_equal(labels == Tissue.SCAR, INFARCT)
