@@ -24,11 +24,13 @@ NAMES: dict[Meaning | None, str] = {
     Meaning.POOL: """LV endo; LV_endo; endo; LVendo; saendocardialContour; Blood; blood pool; LVBP;
         LV cavity; LV lumen; LV-BloodPool; Blutpool; Endokard; endocarde; cavité VG; sang;
         cavidad del ventriculo izquierdo; cavità ventricolo sinistro; sangue; bloed;
-        heart_ventricle_left; LV endo excl. papillary muscles; V.G. endo""",
+        heart_ventricle_left; LV endo excl. papillary muscles; V.G. endo;
+        LV chamber; LV inner contour""",
     Meaning.MYOCARDIUM: """Myocardium; LV myocardium; LVM; MYO; LV_Myo; LVMyo; LV wall; wall;
         Left_Ventricle_Wall; LV mass; Normal myocardium; myocardium without scar; heart_myocardium;
         Myokard; Herzmuskel; linksventrikuläres Myokard; Wand des linken Ventrikels; myocarde;
-        paroi VG; miocardio; pared del VI; parete ventricolo sx; miocárdio; parede; hartspier""",
+        paroi VG; miocardio; pared del VI; parete ventricolo sx; miocárdio; parede; hartspier;
+        heart muscle; LV basal anterior segment; lateral wall""",
     Meaning.EDEMA: """Edema; Oedema; myocardial edema; area at risk; Ödem; Myokardödem; œdème;
         edème; Oedeem; LV edema""",
     Meaning.SCAR: """Scar; scar tissue; LV scar; Infarct; Subendocardial infarct; fibrosis;
@@ -52,9 +54,13 @@ NAMES: dict[Meaning | None, str] = {
         Epicardial fat; epikardiales Fett; graisse épicardique; grasa epicárdica; gordura; Heart;
         Herz; Cœur; corazón; cuore; papillary muscle; LV papillary muscles; LVOT;
         left_ventricular_outflow_tract; Left lateral ventricle; ventricle_frontal_horn_left; Liver;
-        GreatVes; Left anterior descending; Background""",
+        Chestwall_L; Cavity_Oral; Bauchwand; Rectal wall; skeletal_muscle; Musc_Constrict; LV lead;
+        LVAD; Ventricle_Lateral_L; pleural cavity; aorta_true_lumen; GreatVes;
+        Left anterior descending; Background""",
     None: """PTV 3; A; Structure1; Segment_1; left; LV and RV; LVendo_r; Ventricles; endo-epi;
-        Mitral valve; LV thrombus; Peri-infarct zone; scan""",
+        Mitral valve; LV thrombus; Peri-infarct zone; scan;
+        LV apex; LV axis; mass; muscle; necrotic core; peritumoral edema; enhancing tumor;
+        anterior chamber""",
 }
 
 

@@ -170,7 +170,9 @@ def _score(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ...]
             true, predicted, said = _read_both(prediction, truth, labels, prediction_labels)
             found = predicted.on(true.geometry, true.values.shape)
     except InputError as error:
-        raise InputError(f"case {case}: {error}" if case else str(error)) from error
+        told = InputError(f"case {case}: {error}" if case else str(error))
+        told.private = error.private
+        raise told from error
     present = set(np.unique(found)) | set(np.unique(true.values))
     if Tissue.MVO in present:
         present.add(Tissue.SCAR)

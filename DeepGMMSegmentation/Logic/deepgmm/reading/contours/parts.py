@@ -74,8 +74,10 @@ def choose(names: Sequence[str], what: str, item: str,
     if len(names) == 1 and strange and says_nothing(names[0]):
         return [Part.VENTRICLE], [f"the {what}'s only {item} does not say what it is and was "
                                   "taken for the whole left ventricle, blood and wall together"]
-    raise InputError(f"no {item} of the {what} is the left ventricle by its name "
-                     f"({listed_names(names)}): name them for instance {EXAMPLES}")
+    error = InputError(f"no {item} of the {what} is the left ventricle by its name "
+                       f"({listed_names(names)}): name them for instance {EXAMPLES}")
+    error.private = (*names, *(name[:21] for name in names))  # they may name a patient
+    raise error
 
 
 def combine(parts: dict[Part, BoolArray]) -> Parts:

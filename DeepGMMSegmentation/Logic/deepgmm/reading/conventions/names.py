@@ -78,23 +78,35 @@ _ELSEWHERE = "|".join((
     r"|spine|spinal\w*|vertebra\w*|wirbel\w*|ribs?|rippen?|skin|haut|body|external|korper|bones?"
     r"|sternum|thorax|chest|brust\w*|breasts?|esophag\w*|oesoph\w*|trachea|bronch\w*"
     r"|mediast\w*|diaphragm\w*|thymus|thyroid\w*|brain\w*|cereb\w*|hirn\w*|third|fourth|horn"
-    r"|trigone|air|luft|background|hintergrund|achtergrond|fond|fondo|fundo|hintergr\w*",
+    r"|trigone|air\w*|luft\w*|background|hintergrund|achtergrond|fond|fondo|fundo|eyes?|lens",
+    r"chestwall\w*|thora\w*|abdom\w*|bauch\w*|darm\w*|magen\w*|rect\w*|bladder|blase|vessie|bowel"
+    r"|colon|duoden\w*|oral|nasal|pleur\w*|pelvi\w*|femur|skelet\w*|gluteus|iliopsoas|autochthon"
+    r"|prostat\w*|uter\w*|pancrea\w*|parotid\w*|larynx|musc",
+    r"leads?|electrodes?|elektroden?|pacemaker|icd|device|stents?|cathet\w*|lvad|wire|artefa[ck]t\w*"
+    r"|artifact\w*",
 ))
 #: Of the heart, but neither the ventricle nor all of what it is made of: not understood.
 _UNCLEAR = (r"\w*valv\w*|\w*klapp?e?n?|cusps?|leaflets?|annulus|thromb\w*|clots?|ventricles"
-            r"|ventricules|ventriculos|ventricoli|chordae?|apex|calci\w*|tumou?r\w*")
+            r"|ventricules|ventriculos|ventricoli|chordae?|apex|spitze|base|aneurysm\w*|calci\w*"
+            r"|\w*tumou?r\w*|\w*trabecul\w*|ax[ei]s|cent(er|re|roid)|line|plane|points?|landmarks?"
+            r"|ring|defect|ischa?emi\w*")
 
 _HEART = r"hearts?|herz|coeur|cuore|corazon|coracao|hart|cor"
-_POOL = (r"\w*endo([ck]ard\w*|contour)?\d*|\w*blood\w*|\w*pool\w*|\w*cavit\w*|\w*cavidad\w*|cav"
+_POOL = (r"\w*endo([ck]ard\w*|contour)?|\w*blood\w*|\w*pool\w*|\w*cavit\w*|\w*cavidad\w*|cav"
          r"|\w*lumen\w*|blut\w*|sangu?e|sang|sangre|bloed\w*|\w*hohle|cavum|kavum|holte|lvbp|bp"
-         r"|chamber|sanguin\w*")
+         r"|sanguin\w*")
 _WALL = (r"\w*myo([ck]ard\w*|contour)?|\w*mio[ck]ard\w*|\w*walls?|\w*wand|paroi|pared|parete|parede"
-         r"|lvm|\w*mass|muscles?|\w*muskel\w*|muscul\w*|muscol\w*|\w*spier|\w*sept(um|al|o)|remote")
+         r"|lvm|lvmass|herzmuskel\w*|hartspier\w*|\w*sept(um|al|o)")
+#: These are of the left ventricle only beside its name, or the heart's.
+_INNER, _MASS = r"chamber|inner|inside|innen|intern\w*", r"mass|masse|masa|massa"
+_MUSCLE, _CARDIAC = r"muscles?|muskel|muscul\w*|muscol\w*|spier", r"cardia\w*|hearts?"
+_LEVEL = r"basal|mid|midventricular|apical"
+_SEGMENT = r"(antero|infero)?(anterior|inferior|septal|lateral)"
 _EDEMA = r"\w*[eo]dem\w*|aar|\w*oedeem\w*"
 _SCAR = (r"\w*scars?|\w*scarred|narb\w*|\w*narben?|cicatri\w*|litteken\w*|\w*fibros\w*"
-         r"|\w*infar[ck]?t\w*|\w*enhanc\w*|\w*rehauss\w*|realce|ne[ck]ro\w*")
+         r"|\w*infar[ck]?t\w*|\w*enhanc\w*|\w*rehauss\w*|realce")
 _MVO = r"mvo|noreflow|\w*obstru[ck]\w*|\w*ostru\w*"
-_EPI = r"\w*epi([ck]ard\w*|contour)?\d*"
+_EPI = r"\w*epi([ck]ard\w*|contour)?"
 _NOT = r"no|non|not|without|ohne|sans|sem|senza|sin|zonder|kein\w*|free|peri"
 
 #: What is said of the pool or the wall, not what is drawn: "LV endo excl. papillary muscles".
@@ -134,9 +146,12 @@ def meaning_of_name(name: str) -> Meaning | None:
     joined = " ".join(words)
     if has(_MVO) or re.search(r"\bno ?(re ?flow)", joined):
         return Meaning.MVO
-    pool, wall, epi = has(_POOL), has(_WALL), has(_EPI)
+    ours = has(_LV) or (ventricle and left)
+    pool, epi = has(_POOL) or (ours and has(_INNER)), has(_EPI)
+    wall = has(_WALL) or (ours and has(_MASS)) or (has(_MUSCLE) and has(_CARDIAC)) or (
+        has(_LEVEL) and has(_SEGMENT))
     negated = has(_NOT)
-    if has(_SCAR) or re.search(r"late gadolinium", joined):
+    if has(_SCAR) or "late gadolinium" in joined or (wall and has(r"ne[ck]ro\w*")):
         return (Meaning.MYOCARDIUM if wall else None) if negated else Meaning.SCAR
     if has(_EDEMA) or "area at risk" in joined:
         return (Meaning.MYOCARDIUM if wall else None) if negated else Meaning.EDEMA
@@ -146,7 +161,7 @@ def meaning_of_name(name: str) -> Meaning | None:
         return Meaning.POOL
     if wall:
         return Meaning.MYOCARDIUM
-    if epi or has(_LV) or (ventricle and left):
+    if epi or ours:
         return Meaning.VENTRICLE
     return Meaning.OTHER if has(_HEART) else None
 
@@ -154,7 +169,7 @@ def meaning_of_name(name: str) -> Meaning | None:
 def says_nothing(name: str) -> bool:
     """Whether a name has no word that is known here: "Structure1" is one such, "LV and RV" not."""
     known = "|".join((_LV, _RV, _VENTRICLE, _ELSEWHERE, _UNCLEAR, _HEART, _POOL, _WALL, _EDEMA,
-                      _SCAR, _MVO, _EPI))
+                      _SCAR, _MVO, _EPI, _INNER, _MASS, _MUSCLE))
     return not any(re.fullmatch(known, word) for word in _words(name))
 
 
@@ -172,8 +187,9 @@ def _is_elsewhere(name: str, words: list[str]) -> bool:
     joined = " ".join(words)
     if re.match(r"[AV]_[A-Za-z]{2}", name):
         return True  # TG-263's arteries and veins: A_LAD, V_Venacava_S
-    if re.search(r"\blateral ventri[ck]|\banterior descending|\bgreat ves", joined):
-        return True  # the first are the brain's
+    if re.search(r"\blateral ventri[ck]|\bventri[ck]\w+ lateral"  # of the brain
+                 r"|\banterior descending|\bgreat ves", joined):
+        return True
     drawn = r"\bla( (endo|epi|myo|wall|blood|pool|cav|vol|body)\w*)?$"
     if "ra" in words or re.search(rf"(?<!\bde )(?<!\ba )(?<!\bdell ){drawn}", joined):
         return True

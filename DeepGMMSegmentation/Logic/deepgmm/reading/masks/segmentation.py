@@ -299,9 +299,11 @@ def label_segments(
             found[meaning] = found[meaning] | where if meaning in found else where
     warnings = []
     if strange:
-        raise InputError("the segmentation has a segment that is no tissue of ours "
-                         f"({listed_names(strange)}): name each of them one of {_TISSUE_NAMES}, or "
-                         "delete it")
+        error = InputError("the segmentation has a segment that is no tissue of ours "
+                           f"({listed_names(strange)}): name each of them one of {_TISSUE_NAMES}, "
+                           "or delete it")
+        error.private = (*strange, *(name[:21] for name in strange))  # they may name a patient
+        raise error
     if found.pop(Meaning.OTHER, None) is not None:
         warnings.append("segments that are no left ventricle by their names were left out")
     whole = found.pop(Meaning.VENTRICLE, None)
