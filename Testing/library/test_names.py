@@ -114,6 +114,15 @@ def test_codes_go_before_names(code, regions, name, meaning) -> None:
     assert meaning_of_codes(code, regions, name) is meaning
 
 
+@pytest.mark.parametrize("kind", ["21814001", "T-32400"])
+def test_a_modifier_may_say_the_side(kind: str) -> None:
+    assert meaning_of_codes(kind, (), "ventricle") is None
+    for left, right in (("7771000", "24028007"), ("G-A101", "G-A100")):
+        assert meaning_of_codes(kind, (), "ventricle", [left]) is Meaning.VENTRICLE
+        assert meaning_of_codes(kind, (), "ventricle", [right]) is Meaning.OTHER
+    assert meaning_of_codes("74281007", (), "Myocardium", ["24028007"]) is Meaning.OTHER
+
+
 def test_codes_of_both_generations_are_those_of_dicom() -> None:
     """pydicom's table of SNOMED CT to SNOMED-RT, which is DICOM's."""
     mapping = pytest.importorskip("pydicom.sr._snomed_dict").mapping["SCT"]

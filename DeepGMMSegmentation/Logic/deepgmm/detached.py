@@ -55,7 +55,8 @@ def _named(path: Path, lines: list[str], field: re.Pattern[str]) -> list[Path]:
             return []
         match = field.fullmatch(line.strip())
         if match:
-            return [path.parent / name for name in _listed(match[1].strip(), lines[number + 1:])]
+            return [path.parent / name for name in _listed(match[1].strip(), lines[number + 1:])
+                    if "\0" not in name]
     return []
 
 
@@ -68,7 +69,7 @@ def _listed(value: str, rest: list[str]) -> list[str]:
         return [line.strip() for line in rest if line.strip()]
     if "%" in first and len(more) >= 3 and all(re.fullmatch(r"-?\d+", m) for m in more[:3]):
         start, stop, step = map(int, more[:3])
-        if step and re.fullmatch(r"[^%]*%0?\d*d[^%]*", first):
+        if step and re.fullmatch(r"[^%]*%0?\d{0,2}d[^%]*", first):
             numbers = range(start, stop + (1 if step > 0 else -1), step)
             return [first % number for number in islice(numbers, 100_000)]
     return [value]

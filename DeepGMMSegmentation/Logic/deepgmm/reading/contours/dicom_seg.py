@@ -118,13 +118,20 @@ def _segments(dataset: Any) -> tuple[list[int], list[str], list[Meaning | None]]
 
 
 def _meaning(item: Any, name: str) -> Meaning | None:
-    def coded(keyword: str) -> list[Any]:
-        return list(item.get(keyword) or [])
+    def coded(owner: Any, keyword: str) -> list[Any]:
+        return list(owner.get(keyword) or [])
 
-    kinds = coded("SegmentedPropertyTypeCodeSequence")
-    regions = coded("AnatomicRegionSequence") + coded("PrimaryAnatomicStructureSequence")
-    kind = str(kinds[0].get("CodeValue", "")) if kinds else ""
-    found = meaning_of_codes(kind, [str(r.get("CodeValue", "")) for r in regions], name)
+    def values(items: list[Any]) -> list[str]:
+        return [str(one.get("CodeValue", "")) for one in items]
+
+    kinds = coded(item, "SegmentedPropertyTypeCodeSequence")
+    regions = (coded(item, "AnatomicRegionSequence")
+               + coded(item, "PrimaryAnatomicStructureSequence"))
+    modifiers = [one for owner in (*kinds, *regions) for keyword in (
+        "SegmentedPropertyTypeModifierCodeSequence", "AnatomicRegionModifierSequence",
+        "PrimaryAnatomicStructureModifierSequence") for one in coded(owner, keyword)]
+    kind = "".join(values(kinds)[:1])
+    found = meaning_of_codes(kind, values(regions), name, values(modifiers))
     if found is not None or not kinds:
         return found
     # A code that is not known here may still have a telling meaning.

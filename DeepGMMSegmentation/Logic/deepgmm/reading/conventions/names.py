@@ -228,9 +228,12 @@ _CODES |= dict.fromkeys((
     "35918002", "10200004", "T-62000", "360066001", "8629005", "113273001", "43863001",
     "51249003"), Meaning.OTHER)
 _SIDED = {"87878005", "T-32600", "49848007"}
+_VENTRICLES, _LEFT_CODES, _RIGHT_CODES = (
+    {"21814001", "T-32400"}, {"7771000", "G-A101"}, {"24028007", "G-A100"})
 
 
-def meaning_of_codes(kind: str, regions: Iterable[str] = (), name: str = "") -> Meaning | None:
+def meaning_of_codes(kind: str, regions: Iterable[str] = (), name: str = "",
+                     modifiers: Iterable[str] = ()) -> Meaning | None:
     """What a segment is by the code of its type, that of its region, and then its name.
 
     A code goes before the name. The left ventricle's code leaves to the name which part of it is
@@ -240,11 +243,17 @@ def meaning_of_codes(kind: str, regions: Iterable[str] = (), name: str = "") -> 
     ----------
     kind : SNOMED CT or SNOMED-RT code of the type; "" where there is none.
     regions : those of the anatomic region.
+    modifiers : of either: a ventricle may be the left or the right by them alone.
     """
+    regions, sides = set(regions), set(modifiers)
+    if _VENTRICLES & {kind, *regions} and sides & _LEFT_CODES:
+        regions.add("87878005")
     by_name = meaning_of_name(name)
     by_kind = None if kind in _GENERAL else _CODES.get(kind)
     places = {_CODES[region] for region in regions if region in _CODES}
     sided = bool(_SIDED & {kind, *regions})
+    if sides & _RIGHT_CODES and not sided:
+        return Meaning.OTHER
     if by_kind is Meaning.OTHER or (Meaning.OTHER in places and kind not in _SIDED):
         return Meaning.OTHER
     if by_kind is None and Meaning.VENTRICLE in places:

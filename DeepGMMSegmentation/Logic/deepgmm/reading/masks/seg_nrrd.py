@@ -73,7 +73,8 @@ class Segment:
         if len(fields) > 2 and fields[2] == _code(TERMS[Tissue.MVO][2]):
             return Meaning.MVO
         codes = [field[1] if len(field) > 1 else "" for field in fields]
-        return meaning_of_codes(codes[2] if len(codes) > 2 else "", codes[5:6], self.name)
+        return meaning_of_codes(codes[2] if len(codes) > 2 else "", codes[5:6], self.name,
+                                [*codes[3:4], *codes[6:7]])
 
     @property
     def tissue(self) -> Tissue | None:
