@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepgmm.detached import data_files
 from deepgmm.errors import ComputationError, InputError
 
 #: Formats that hold a volume and its place in one file.
@@ -33,6 +34,8 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
 def sha256(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, or of a folder's files in the order of their names.
 
+    An image whose header names other files (`.mhd`, `.nhdr`, `.hdr`) is its header and these.
+
     Raises
     ------
     InputError
@@ -41,7 +44,8 @@ def sha256(path: str | os.PathLike[str]) -> str:
     source = Path(path)
     digest = hashlib.sha256()
     try:
-        files = sorted(p for p in source.iterdir() if p.is_file()) if source.is_dir() else [source]
+        files = sorted(p for p in source.iterdir() if p.is_file()) if source.is_dir() else \
+            [source, *data_files(source)]
         for file in files:
             with file.open("rb") as stream:
                 while block := stream.read(1 << 20):

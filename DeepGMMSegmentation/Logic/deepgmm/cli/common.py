@@ -23,6 +23,11 @@ Log = Annotated[Path | None, typer.Option(
     "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
     "the user's state folder. Holds no paths of your files.")]
 
+#: For commands that learn from labels.
+LabelsOf = Annotated[str | None, typer.Option(
+    "--labels", metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, "
+    "emidec, acdc, mnms or myops. By default their values, shapes and images must tell.")]
+
 #: How the file name of an output may end that `review.outputs` does not know.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "alignment picture": (".png", ".gif"),

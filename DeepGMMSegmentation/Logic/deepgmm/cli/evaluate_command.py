@@ -13,10 +13,11 @@ from deepgmm.cli.common import Log, Quiet, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
+    from deepgmm.reading.masks.labelmap import Labels
     from deepgmm.review.metrics import Scores
     from deepgmm.study.words import Tissue
 
-_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")
+_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 #: Files named like these are called by the folder that they are in.
 _GENERIC = {"truth", "labelmap", "segmentation", "labels", "prediction", "label", "seg"}
@@ -30,6 +31,12 @@ def evaluate(
     tissues: Annotated[str | None, typer.Option(
         metavar="LIST", help="blood,myocardium,edema,scar,mvo; by default the first four, as far "
         "as prediction or truth hold them.")] = None,
+    labels: Annotated[str | None, typer.Option(
+        metavar="CONVENTION", help="What the truth's values mean, and the prediction's where they "
+        "could mean that: deepgmm, emidec, acdc, mnms or myops. By default values and shapes must "
+        "tell.")] = None,
+    prediction_labels: Annotated[str | None, typer.Option(
+        metavar="CONVENTION", help="What the prediction's values mean.")] = None,
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
     log: Log = None,
@@ -54,15 +61,32 @@ def evaluate(
         for number, (case, files) in enumerate(pairs.items()):
             progress(number / len(pairs), f"case {number + 1} of {len(pairs)}")
             name = case if len(pairs) > 1 else ""
-            scores[case], blank = _score(name, *files, wanted)
+            scores[case], blank, said = _score(name, *files, wanted, labels, prediction_labels)
+            notes += [f"case {name}: {text}" if name else text for text in said
+                      if not (json and text == _AS_OURS)]
             if blank:
                 notes.append(_blank_note(name, blank))
     if json:
         sys.stdout.write(_json(scores, single=prediction.is_file()))
     else:
         print(_one(next(iter(scores.values()))) if len(scores) == 1 else _many(scores))
-    for note in notes:
+    for note in _brief(notes):
         print(f"note: {note}", file=sys.stderr if json else sys.stdout)
+
+
+#: Said where 3 and 4 could be EMIDEC's as well, and nothing else speaks for that.
+_AS_OURS = ("labels 3 and 4 were taken for edema and scar; say --labels emidec if they are infarct "
+            "and no-reflow")
+
+#: So many notes are printed one by one.
+_MOST_NOTES = 12
+
+
+def _brief(notes: list[str]) -> list[str]:
+    """Notes, not hundreds of them."""
+    if len(notes) <= _MOST_NOTES:
+        return notes
+    return [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more notes of other cases"]
 
 
 def _blank_note(case: str, slices: list[int]) -> str:
@@ -131,21 +155,24 @@ def _tissues(text: str | None) -> tuple[Tissue, ...] | None:
                          "blood,myocardium,edema,scar,mvo") from None
 
 
-def _score(case: str, prediction: Path, truth: Path,
-           tissues: tuple[Tissue, ...] | None) -> tuple[Scores, list[int]]:
-    """Scores, and the slices on which the truth holds something and the prediction nothing."""
+def _score(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ...] | None,
+           labels: str | None, prediction_labels: str | None
+           ) -> tuple[Scores, list[int], list[str]]:
+    """Scores, the slices on which the truth holds something and the prediction nothing, and how
+    the labels were read."""
     import numpy as np
 
-    from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.review.metrics import evaluate as compare
     from deepgmm.study.words import FOUR_TISSUES, Tissue
 
     try:
         with hushed():
-            true = read_labels(truth, "truth")
-            found = read_labels(prediction, "prediction").on(true.geometry, true.values.shape)
+            true, predicted, said = _read_both(prediction, truth, labels, prediction_labels)
+            found = predicted.on(true.geometry, true.values.shape)
     except InputError as error:
-        raise InputError(f"case {case}: {error}" if case else str(error)) from error
+        told = InputError(f"case {case}: {error}" if case else str(error))
+        told.private = error.private
+        raise told from error
     present = set(np.unique(found)) | set(np.unique(true.values))
     if Tissue.MVO in present:
         present.add(Tissue.SCAR)
@@ -155,7 +182,35 @@ def _score(case: str, prediction: Path, truth: Path,
                          "files were given")
     blank = np.flatnonzero(true.values.any((1, 2)) & ~found.any((1, 2))).tolist()
     return (compare(found, true.values, true.geometry, chosen),
-            blank if len(blank) < len(found) and found.any() else [])
+            blank if len(blank) < len(found) and found.any() else [], said)
+
+
+def _read_both(prediction: Path, truth: Path, labels: str | None,
+               prediction_labels: str | None) -> tuple[Labels, Labels, list[str]]:
+    """Truth and prediction, and what is to be said of their labels.
+
+    Raises
+    ------
+    InputError
+        Labels that could mean several things: a truth that may be EMIDEC's beside a prediction
+        that is not, or the other way round.
+    """
+    from deepgmm.reading.conventions import parse_convention
+    from deepgmm.reading.masks.labelmap import read_labels
+
+    named = parse_convention(labels)
+    true = read_labels(truth, "truth", convention=named)
+    found = read_labels(prediction, "prediction", convention=prediction_labels,
+                        decide=lambda _, names: named if named in names else None,
+                        option="--prediction-labels")
+    said = [*true.warnings, *found.warnings]
+    if true.alike and (found.ours or not found.convention):
+        raise InputError("the truth's labels 3 and 4 may be edema and scar, or infarct and "
+                         "no-reflow: say --labels deepgmm or emidec")
+    if found.alike and true.convention not in ("", "deepgmm"):
+        raise InputError("the prediction's labels 3 and 4 may be edema and scar, or infarct and "
+                         "no-reflow: say --prediction-labels deepgmm or emidec")
+    return true, found, said + ([_AS_OURS] if true.alike or found.alike else [])
 
 
 def _json(scores: dict[str, Scores], *, single: bool) -> str:

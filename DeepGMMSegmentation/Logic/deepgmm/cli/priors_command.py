@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from deepgmm.cli.common import (
+    LabelsOf,
     Log,
     Quiet,
     check_places,
@@ -36,6 +37,7 @@ def priors(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
         "unknown.")] = "auto",
+    labels: LabelsOf = None,
     identified: Annotated[bool, typer.Option(
         "--identified", help="Put the cases' names into the file, beside their keys.")] = False,
     quiet: Quiet = False,
@@ -51,13 +53,18 @@ def priors(
         deepgmm priors train -o mu_data.json --cases 10
     """
     from deepgmm.identify.estimate import priors_of_cases, write_priors
-    from deepgmm.reading.studies.labelled import choose_labelled, described, find_labelled
+    from deepgmm.reading.studies.labelled import (
+        choose_labelled,
+        described,
+        find_labelled,
+        label_warnings,
+    )
 
     kinds = kinds_said(lge_kind, t2_kind)
     check_places({"contrast priors": output}, _descriptions(folder, output))
     with progress_bar(quiet) as progress:
         found = find_labelled(
-            folder, kinds=kinds, around=hushed, progress=share_of(progress, 0, 0.6))
+            folder, kinds=kinds, labels=labels, around=hushed, progress=share_of(progress, 0, 0.6))
         chosen = choose_labelled(found, cases, seed)
         content, remarks = priors_of_cases(
             chosen, identified=identified, progress=share_of(progress, 0.6, 0.4))
@@ -68,7 +75,7 @@ def priors(
         print(shown(content))
         print(f"contrast priors of {len(chosen)} labelled cases: {output}"
               f"{' (replaced)' if older else ''}")
-    warn(remarks)
+    warn([*label_warnings(chosen, labels), *remarks])
 
 
 def _descriptions(folder: Path, output: Path) -> dict[str, Path | None]:

@@ -55,6 +55,10 @@ def train(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
         "unknown.", rich_help_panel=_IN)] = "auto",
+    labels: Annotated[str | None, typer.Option(
+        metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, emidec, "
+        "acdc, mnms or myops. By default their values, shapes and images must tell.",
+        rich_help_panel=_IN)] = None,
     validation: Annotated[float | None, _setting(
         "validation", "Share of the cases that only choose the best network.", _IN)] = None,
     validation_folder: Annotated[Path | None, typer.Option(
@@ -164,7 +168,8 @@ def train(
 
     require_extra()
     first = leading()
-    job = Job(folder, validation_folder, output, kinds_said(lge_kind, t2_kind), said, resume, force)
+    job = Job(folder, validation_folder, output, kinds_said(lge_kind, t2_kind), said, resume, force,
+              labels)
     try:
         made = _made(job, quiet=quiet or not first, shown=first and not (quiet or json))
     except Exception:
@@ -203,6 +208,7 @@ class Job:
     Attributes
     ----------
     said : the settings that the user gave, by name.
+    labels : what the labels' values mean, where the user says so.
     """
 
     folder: Path
@@ -212,6 +218,7 @@ class Job:
     said: dict[str, Any]
     resume: bool
     force: bool
+    labels: str | None = None
 
 
 def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
@@ -244,17 +251,19 @@ def _made(job: Job, *, quiet: bool, shown: bool) -> Made | None:
 
 def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None,
              say: Callable[[str], None], *, quiet: bool, shown: bool) -> Made | None:
-    from deepgmm.reading.studies.labelled import described, find_labelled
+    from deepgmm.reading.studies.labelled import described, find_labelled, label_warnings
     from deepgmm.training import checkpoints
     from deepgmm.training.machines import leading
     from deepgmm.training.train import train as train_cases
 
     with progress_bar(quiet) as progress:
         def found(folder: Path) -> list[LabelledCase]:
-            return find_labelled(folder, kinds=job.kinds, around=hushed,
+            return find_labelled(folder, kinds=job.kinds, labels=job.labels, around=hushed,
                                  progress=lambda _, stage: progress(0.0, stage))
         cases = found(job.folder)
         apart = found(job.validation_folder) if job.validation_folder else None
+        for text in label_warnings([*cases, *(apart or [])], job.labels):
+            say(text)
         if checkpoint is None and leading():
             checkpoints.remove(job.output)
         made = train_cases(cases, settings, job.output, validation=apart, progress=progress,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, together, unwritable
 from deepgmm.reading.images.grids import image_of
-from deepgmm.reading.masks.labelmap import write_image
+from deepgmm.reading.masks.labelmap import OWN_NOTE, write_image
 from deepgmm.study.study import Geometry
 
 if TYPE_CHECKING:
@@ -31,7 +31,10 @@ def write_volumes(volumes: dict[Path, npt.NDArray[np.generic]], geometry: Geomet
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise unwritable(error, "phantom") from error
-            write_image(image_of(values, geometry), outputs.path(path, path.name), path.name)
+            image = image_of(values, geometry)
+            if path.name.startswith("truth."):
+                image.SetMetaData("ITK_FileNotes", OWN_NOTE)
+            write_image(image, outputs.path(path, path.name), path.name)
 
 
 def write_patient(patient: PhantomPatient, folder: str | Path, *,

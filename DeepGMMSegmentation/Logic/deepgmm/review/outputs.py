@@ -86,9 +86,11 @@ def _write_segmentation(result: Result, path: Path) -> None:
 
 def _write_labelmap(result: Result, path: Path) -> None:
     from deepgmm.reading.images.grids import image_of
-    from deepgmm.reading.masks.labelmap import write_image
+    from deepgmm.reading.masks.labelmap import OWN_NOTE, write_image
 
-    write_image(image_of(result.labels.astype(np.uint8), result.study.geometry), path, "labelmap")
+    image = image_of(result.labels.astype(np.uint8), result.study.geometry)
+    image.SetMetaData("ITK_FileNotes", OWN_NOTE)  # whose labels these are, for whoever reads them
+    write_image(image, path, "labelmap")
 
 
 def _write_probabilities(result: Result, path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from enum import Enum
 
 import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.reading.conventions import Parts
+from deepgmm.reading.conventions.names import Meaning, listed_names, meaning_of_name, says_nothing
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import named_slices
 
@@ -28,21 +29,55 @@ class Part(Enum):
         return {"ventricle": "epicardium", "pool": "endocardium", "wall": "wall"}[self.value]
 
 
-#: The first pattern that a name holds decides; None for what is no left ventricle.
-_PATTERNS: tuple[tuple[str, Part | None], ...] = (
-    (r"\br\.?v\b|(?<![a-z])rv|right|atri|aort|papil|background", None),
-    (r"endo|blood|pool|cavity|lumen", Part.POOL),
-    (r"myo|wall|scar|fibros|infarct|o?edema|enhance|\bmvo\b|reflow|obstruct", Part.WALL),
-    (r"epi|(?<![a-z])lv|left|ventric", Part.VENTRICLE),
-)
+    @classmethod
+    def meant(cls, meaning: Meaning | None) -> Part | None:
+        """The part that something is; None for what is no left ventricle or not understood."""
+        if meaning in (None, Meaning.OTHER):
+            return None
+        return {Meaning.VENTRICLE: cls.VENTRICLE, Meaning.POOL: cls.POOL}.get(meaning, cls.WALL)
+
+
+#: How regions and segments may be called, for messages.
+EXAMPLES = ("'LV epicardium' and 'LV endocardium', or 'LV myocardium' and 'LV blood pool'")
 
 
 def part_of_name(name: str) -> tuple[bool, Part | None]:
     """Whether a segment's or region's name is understood, and which part it means if any."""
-    for pattern, part in _PATTERNS:
-        if re.search(pattern, name.lower()):
-            return True, part
-    return False, None
+    meaning = meaning_of_name(name)
+    return meaning is not None, Part.meant(meaning)
+
+
+def choose(names: Sequence[str], what: str, item: str,
+           meanings: Sequence[Meaning | None] | None = None
+           ) -> tuple[list[Part | None], list[str]]:
+    """The part that each named region or segment is, and what a user must know.
+
+    One alone whose name says nothing is taken for the whole left ventricle.
+
+    Parameters
+    ----------
+    what, item : "structure set" and "region", for messages.
+    meanings : of each, where more than its name says it.
+
+    Raises
+    ------
+    InputError
+        None of several is understood.
+    """
+    meanings = [meaning_of_name(name) for name in names] if meanings is None else meanings
+    parts = [Part.meant(meaning) for meaning in meanings]
+    strange = [name for name, meaning in zip(names, meanings) if meaning is None]
+    if any(part is not None for part in parts):
+        return parts, [f"{len(strange)} {item}s of the {what} have names that say no part of the "
+                       f"left ventricle ({listed_names(strange)}); left out: if they are of it, "
+                       f"name them for instance {EXAMPLES}"] if strange else []
+    if len(names) == 1 and strange and says_nothing(names[0]):
+        return [Part.VENTRICLE], [f"the {what}'s only {item} does not say what it is and was "
+                                  "taken for the whole left ventricle, blood and wall together"]
+    error = InputError(f"no {item} of the {what} is the left ventricle by its name "
+                       f"({listed_names(names)}): name them for instance {EXAMPLES}")
+    error.private = (*names, *(name[:21] for name in names))  # they may name a patient
+    raise error
 
 
 def combine(parts: dict[Part, BoolArray]) -> Parts:

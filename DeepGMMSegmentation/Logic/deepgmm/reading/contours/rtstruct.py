@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.reading.contours.parts import Part, part_of_name
+from deepgmm.reading.contours.parts import choose
 from deepgmm.reading.contours.polygons import Contour
 from deepgmm.reading.dicom.headers import the_reader
 
@@ -32,51 +32,38 @@ def read_rtstruct(path: Path) -> tuple[list[Contour], list[str]]:
 
 
 def _contours(dataset: Any) -> tuple[list[Contour], list[str]]:
-    names = {int(roi.ROINumber): str(roi.get("ROIName", ""))
+    names = {int(roi.ROINumber): str(roi.get("ROIName", "") or "")
              for roi in dataset.get("StructureSetROISequence") or []}
-    regions = [(names.get(int(item.ReferencedROINumber), ""), list(item.get("ContourSequence")
-                                                                    or []))
-               for item in dataset.get("ROIContourSequence") or []]
-    drawn = [(name, lines) for name, lines in regions if lines]
-    if not drawn:
+    regions: dict[int, list[Any]] = {}
+    for item in dataset.get("ROIContourSequence") or []:
+        # A region without contours may have no sequence, or an empty one.
+        lines = [line for line in item.get("ContourSequence") or [] if line.get("ContourData")]
+        if lines:
+            regions.setdefault(int(item.ReferencedROINumber), []).extend(lines)
+    if not regions:
         raise InputError("the structure set holds no contour: export it again")
-    chosen, warnings = choose([name for name, _ in drawn], "structure set", "region")
-    contours, opened = [], 0
-    for number, ((_, lines), part) in enumerate(zip(drawn, chosen)):
-        if part is None:
-            continue
-        for line in lines:
+    chosen, warnings = choose([names.get(number, "") for number in regions], "structure set",
+                              "region")
+    contours, opened, twice = [], 0, 0
+    for (number, lines), part in zip(regions.items(), chosen):
+        seen: set[bytes] = set()
+        for line in lines if part is not None else ():
             if "CLOSED" not in str(line.get("ContourGeometricType", "")):
                 opened += 1
                 continue
             points = np.asarray(line.ContourData, dtype=np.float64).reshape(-1, 3)
+            # A line in a line is a hole; the same line again would be a hole as large as it.
+            if points.tobytes() in seen:
+                twice += 1
+                continue
+            seen.add(points.tobytes())
+            assert part is not None
             contours.append(Contour(part, points, region=str(number)))
     if not contours:
         raise InputError("no contour of the structure set closes: close them and export again")
     if opened:
         warnings.append(f"{opened} contours of the structure set do not close; left out")
+    if twice:
+        warnings.append(f"{twice} contours stand twice in one region of the structure set; taken "
+                        "once")
     return contours, warnings
-
-
-def choose(names: list[str], what: str, item: str) -> tuple[list[Part | None], list[str]]:
-    """The part that each named region or segment is, and what a user must know.
-
-    One alone whose name says nothing is taken for the whole left ventricle.
-
-    Raises
-    ------
-    InputError
-        None of several is understood.
-    """
-    understood = [part_of_name(name) for name in names]
-    parts = [part for _, part in understood]
-    if any(part is not None for part in parts):
-        strange = sum(not known for known, _ in understood)
-        return parts, [f"{strange} {item}s of the {what} have names that say no part of the left "
-                       "ventricle; left out"] if strange else []
-    if len(names) == 1 and not understood[0][0]:
-        return [Part.VENTRICLE], [f"the {what}'s only {item} does not say what it is and was "
-                                  "taken for the whole left ventricle, blood and wall together"]
-    raise InputError(f"no {item} of the {what} is the left ventricle by its name: name them for "
-                     "instance 'LV epicardium' and 'LV endocardium', or 'LV myocardium' and "
-                     "'LV blood pool'")

@@ -95,6 +95,9 @@ def _unreadable(name: str, reason: str) -> str:
     if "Unable to determine ImageIO" in reason:
         return (f"the {name} file is in no known format: give NIfTI, NRRD or MetaImage, "
                 "or a folder with one DICOM series")
+    if "bzip2" in reason:
+        return (f"the {name} file is an NRRD compressed with bzip2, which is not read here: save "
+                "it again compressed with gzip, for instance in 3D Slicer")
     return f"the {name} file is truncated or damaged: copy or export it again"
 
 

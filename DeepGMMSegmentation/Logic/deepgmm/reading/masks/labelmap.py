@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
-from deepgmm.reading.conventions import MYOPS_CODES, MYOPS_RV
+from deepgmm.reading.conventions import (
+    CONVENTIONS,
+    PLAIN,
+    Convention,
+    listed,
+    parse_convention,
+    present_in,
+    tissues_of,
+    whole_numbers,
+)
+from deepgmm.reading.conventions.whose import agreed, candidates, fits, of_file
 from deepgmm.reading.images.grids import geometry_of, image_of
 from deepgmm.reading.images.image import read_image
-from deepgmm.reading.masks.seg_nrrd import labels_of_segments, read_segments
+from deepgmm.reading.masks.segmentation import label_segments, read_segmentation
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
 
 if TYPE_CHECKING:
     import SimpleITK
 
-#: The truth of MyoPS 2020 as our labels: what is not ours is background.
-_MYOPS = {0: 0, MYOPS_RV: 0, **{code: tissue for tissue, code in MYOPS_CODES.items()}}
+#: What labelmaps of the house say of themselves in their headers.
+OWN_NOTE = "DeepGMM labels"
 
 #: In a file of labels to learn from: nobody has labelled this voxel.
 UNLABELLED = 255
@@ -35,10 +47,18 @@ class Labels:
     Attributes
     ----------
     values : (slices, rows, columns) uint8, values of `Tissue`.
+    convention : whose labels the file has (`CONVENTIONS`); empty where segments have names.
+    alike : further conventions that the labels may as well follow, with other tissues.
+    ours : whether no convention but the house's has such labels, or the file says that they are.
+    warnings : how the labels were read, where nobody said it.
     """
 
     values: npt.NDArray[np.uint8]
     geometry: Geometry
+    convention: str = ""
+    alike: tuple[str, ...] = ()
+    ours: bool = False
+    warnings: list[str] = field(default_factory=list)
 
     def on(self, geometry: Geometry, shape: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
         """The same labels on a larger or smaller piece of the same grid.
@@ -114,23 +134,34 @@ def write_image(image: SimpleITK.Image, path: str | os.PathLike[str], what: str)
                          "the folder may be written to, or choose another folder")
 
 
-def read_labels(path: str | os.PathLike[str], role: str = "labels", *,
-                partly: bool = False) -> Labels:
+#: Of the values of a labelmap and the names of the conventions that they may follow: which it is.
+Decide = Callable[[npt.NDArray[Any], list[str]], "str | None"]
+
+
+def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: bool = False,
+                convention: str | None = None, decide: Decide | None = None,
+                option: str = "--labels") -> Labels:
     """Read a labelmap or a segmentation, whoever wrote it.
 
-    `.seg.nrrd` is read by its segments' terminology or names, whatever their label values;
-    other formats hold the house's labels (0 background, 1 blood, 2 myocardium, 3 edema,
-    4 scar, 5 microvascular obstruction) or those of MyoPS 2020.
+    A segmentation of Slicer is read by its segments' terminology or names, whatever their label
+    values. A labelmap holds the house's labels (0 background, 1 blood, 2 myocardium, 3 edema,
+    4 scar, 5 microvascular obstruction) or those of a convention that is named, or that file
+    name, values and shapes tell. Where 3 and 4 could be edema and scar here, or infarct and
+    no-reflow of EMIDEC, they are taken for the house's, and `Labels.alike` names the other.
 
     Parameters
     ----------
     role : what to call it in messages ("prediction", "truth").
     partly : whether voxels may be `UNLABELLED`; they stay so.
+    convention : whose labels it holds (`deepgmm.reading.conventions`).
+    decide : asked where several conventions would do; None leaves it open.
+    option : the command's option for `convention`, for messages.
 
     Raises
     ------
     InputError
-        A file that cannot be read, is not 3D, or holds values that are no tissue.
+        A file that cannot be read, is not 3D, or holds values that are no tissue, that the
+        convention named does not have, or that could mean several things.
 
     Examples
     --------
@@ -138,31 +169,78 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *,
     """
     import SimpleITK as sitk
 
-    image, _, _ = read_image(path, role)
+    convention = parse_convention(convention)
+    if convention == PLAIN:
+        raise InputError(f"{option} {PLAIN} says nothing of tissues: name one of "
+                         + ", ".join(CONVENTIONS))
+    segmentation = read_segmentation(path, role)
+    if segmentation is not None and segmentation.segments:
+        labels, warnings = label_segments(segmentation.values, segmentation.segments)
+        return Labels(labels, geometry_of(segmentation.image),
+                      warnings=segmentation.warnings + warnings)
+    image, warnings, _ = read_image(path, role)
     values = sitk.GetArrayFromImage(image)
-    segments = read_segments(image)
-    if segments:
-        return Labels(labels_of_segments(values, segments), geometry_of(image))
     if values.ndim != 3:
         raise InputError(f"the {role} has {values.shape[3]} components a voxel, wanted 1")
     if suffix_of(path) == ".seg.nrrd" and values.any():
         raise InputError(f"the {role} is called .seg.nrrd but its header names no segment: "
                          "save it again from Slicer, or as .nrrd")
+    values = whole_numbers(values)
     unlabelled = (values == UNLABELLED) & partly
-    labels = _known_labels(np.where(unlabelled, 0, values), role)
-    return Labels(np.where(unlabelled, np.uint8(UNLABELLED), labels), geometry_of(image))
+    values = np.where(unlabelled, 0, values)
+    whose, alike, said = _whose(values, Path(path), image, role, convention, decide, option)
+    labels = np.where(unlabelled, np.uint8(UNLABELLED), tissues_of(values, whose))
+    ours = whose.name == "deepgmm" and not alike and (
+        convention is not None or _is_ours(image) or not agreed(present_in(values)))
+    return Labels(labels, geometry_of(image), whose.name, alike, ours, warnings + said)
 
 
-def _known_labels(values: npt.NDArray[np.generic], role: str) -> npt.NDArray[np.uint8]:
-    present = np.unique(values)
-    if np.isin(present, [int(t) for t in Tissue]).all():
-        return values.astype(np.uint8)
-    if np.isin(present, list(_MYOPS)).all():
-        labels = np.zeros(values.shape, np.uint8)
-        for code, tissue in _MYOPS.items():
-            labels[values == code] = tissue
-        return labels
-    strange = ", ".join(f"{v:g}" for v in present if v not in [int(t) for t in Tissue])
-    raise InputError(f"the {role} holds values that are no tissue ({strange[:60]}): wanted "
-                     "0 background, 1 blood, 2 myocardium, 3 edema, 4 scar, 5 microvascular "
-                     "obstruction")
+def _whose(values: npt.NDArray[Any], path: Path, image: SimpleITK.Image, role: str,
+           convention: str | None, decide: Decide | None,
+           option: str) -> tuple[Convention, tuple[str, ...], list[str]]:
+    """The convention of a labelmap, those that it could be as well, and what is to be said."""
+    present = set(present_in(values))
+    if convention is not None:
+        named = CONVENTIONS[convention]
+        strange = sorted(present - named.known)
+        if strange:
+            raise InputError(f"the {role} holds labels that {named.title} does not have "
+                             f"({listed(strange)}): see whether {option} {convention} is right")
+        return named, (), []
+    if _is_ours(image) and fits(CONVENTIONS["deepgmm"], present):
+        return CONVENTIONS["deepgmm"], (), []
+    by_file = of_file(path)
+    if by_file is not None and fits(CONVENTIONS[by_file], present):
+        return CONVENTIONS[by_file], (), _said(CONVENTIONS[by_file], role, "by its name", option)
+    found = candidates(values)
+    if not found:
+        ours = CONVENTIONS["deepgmm"].known
+        strange = [v for v in present_in(values) if v not in ours]
+        raise InputError(f"the {role} holds values that are no tissue ({listed(strange)}): wanted "
+                         "0 background, 1 blood, 2 myocardium, 3 edema, 4 scar, 5 microvascular "
+                         f"obstruction, or the labels of a data set that {option} names")
+    names = [c.name for c in found]
+    chosen = decide(values, names) if decide is not None and len(found) > 1 else None
+    if chosen in names:
+        return CONVENTIONS[chosen], (), _said(CONVENTIONS[chosen], role, "too", option)
+    if len(found) == 1:
+        return found[0], (), _said(found[0], role, "by values and shapes", option)
+    if found[0].name == "deepgmm" and {3, 4} <= present:
+        return found[0], tuple(names[1:]), []
+    raise InputError(f"the {role} holds the labels {listed(sorted(present))}, which mean "
+                     f"different things to different people: say {option} "
+                     + " or ".join(names))
+
+
+def _said(convention: Convention, role: str, why: str, option: str) -> list[str]:
+    """That a labelmap was read as somebody else's."""
+    if convention.name == "deepgmm":
+        return []
+    return [f"the {role} was read as labels of {convention.title} {why}: say {option} if that is "
+            "wrong"]
+
+
+def _is_ours(image: SimpleITK.Image) -> bool:
+    """Whether a labelmap says that we wrote it."""
+    return any(image.HasMetaDataKey(key) and image.GetMetaData(key).strip() == OWN_NOTE
+               for key in ("ITK_FileNotes", "descrip", "Comment"))

@@ -12,7 +12,7 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
-from deepgmm.reading.conventions import PLAIN, Parts, parse_convention, parts_of
+from deepgmm.reading.conventions import PLAIN, parse_convention, parts_of
 from deepgmm.reading.dicom.headers import the_reader
 from deepgmm.reading.images.grids import (
     difference,
@@ -22,14 +22,17 @@ from deepgmm.reading.images.grids import (
     same_voxels,
 )
 from deepgmm.reading.images.image import read_image
-from deepgmm.reading.masks.seg_nrrd import labels_of_segments, read_segments
+from deepgmm.reading.masks.segmentation import parts_of_segments, read_segmentation
 from deepgmm.study.study import BoolArray
 
 if TYPE_CHECKING:
     import SimpleITK
 
+    from deepgmm.reading.masks.segmentation import Segmentation
+
     PathLike = str | os.PathLike[str]
 
+#: SEG, LABELMAP SEG, RTSTRUCT.
 _DICOM = {"1.2.840.10008.5.1.4.1.1.66.4": "seg", "1.2.840.10008.5.1.4.1.1.481.3": "rtstruct",
           "1.2.840.10008.5.1.4.1.1.66.7": "seg"}
 
@@ -101,10 +104,12 @@ def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
     source = _single(Path(path))
     kind = _kind(source)
     if kind == "image":
-        drawn = _from_image(source, convention, name)
-        if suffix_of(source) == ".seg.nrrd":
-            drawn.mask = place(drawn.mask, grid)
-            drawn.wall = None if drawn.wall is None else place(drawn.wall, grid)
+        segmentation = read_segmentation(source, name)
+        if segmentation is None:
+            return _from_image(source, convention, name)
+        drawn = _from_segments(segmentation, convention, name)
+        drawn.mask = place(drawn.mask, grid)
+        drawn.wall = None if drawn.wall is None else place(drawn.wall, grid)
         return drawn
     if convention not in (None, PLAIN):
         raise InputError(f"--mask-labels {convention} is for labelmaps, and the {name} says "
@@ -160,30 +165,26 @@ def _from_image(path: Path, convention: str | None, name: str) -> Drawn:
     values = sitk.GetArrayFromImage(image)
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         raise InputError(f"the {name} holds NaN or infinite values: save it as whole numbers")
-    if suffix_of(path) == ".seg.nrrd":
-        parts = _from_segments(values, image, convention, name)
-    elif values.ndim == 4:
+    if values.ndim == 4 and suffix_of(path) == ".seg.nrrd" and convention in (None, PLAIN):
+        values = (values != 0).any(axis=3)  # overlapping segments without names
+    if values.ndim == 4:
         raise InputError(f"the {name} has {values.shape[3]} values a voxel, wanted 1")
-    else:
-        parts = parts_of(values, convention, name)
+    if suffix_of(path) == ".seg.nrrd" and convention not in (None, PLAIN):
+        raise InputError(f"the {name} is called .seg.nrrd but names no segment: save it again "
+                         "from Slicer, or as .nrrd, or leave --mask-labels out")
+    parts = parts_of(values, convention, name)
     return Drawn(_like(parts.mask, image), None if parts.wall is None else _like(parts.wall, image),
                  warnings + parts.warnings)
 
 
-def _from_segments(values: np.ndarray, image: SimpleITK.Image, convention: str | None,
-                   name: str) -> Parts:
-    """A Slicer segmentation: every segment is inside, or is what its name says."""
-    if convention in (None, PLAIN):
-        inside = values != 0
-        return Parts(inside.any(axis=3) if inside.ndim == 4 else inside)
-    if convention != "deepgmm":
+def _from_segments(segmentation: Segmentation, convention: str | None, name: str) -> Drawn:
+    if convention not in (None, PLAIN, "deepgmm"):
         raise InputError(f"the {name} is a Slicer segmentation, which says itself what its "
                          "segments are: say --mask-labels deepgmm to take them by their names")
-    segments = read_segments(image)
-    if not segments:
-        raise InputError(f"the {name} names no segment: save it again from Slicer, or leave "
-                         "--mask-labels out")
-    return parts_of(labels_of_segments(values, segments), convention, name)
+    parts = parts_of_segments(segmentation, convention, name)
+    like = segmentation.image
+    return Drawn(_like(parts.mask, like), None if parts.wall is None else _like(parts.wall, like),
+                 segmentation.warnings + parts.warnings)
 
 
 def _from_seg(path: Path, grid: SimpleITK.Image, name: str) -> Drawn:

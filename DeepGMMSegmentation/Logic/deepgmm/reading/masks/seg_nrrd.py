@@ -1,4 +1,4 @@
-"""The `.seg.nrrd` of 3D Slicer, written and read with SimpleITK alone.
+"""The `.seg.nrrd` of 3D Slicer: its fields, and how it is written.
 
 Such a file is an NRRD label image whose header says, in `SegmentN_...` fields, which label
 value is which segment, with its name, colour and terminology, and, in `Segmentation_...`
@@ -9,12 +9,12 @@ vtkMRMLSegmentationStorageNode writes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.errors import InputError
+from deepgmm.reading.conventions.names import Meaning, meaning_of_codes
 from deepgmm.reading.images.grids import image_of
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Tissue
@@ -50,14 +50,6 @@ MASK_TERMINOLOGY = "~".join([OWN_CONTEXT, "SCT^123037004^Anatomical Structure", 
 ALGORITHM = {"DICOM.SegmentAlgorithmType": "SEMIAUTOMATIC",
              "DICOM.SegmentAlgorithmName": "DeepGMM"}
 
-#: Further names under which people know the tissues, lower case.
-_OTHER_NAMES = {
-    "blood pool": Tissue.BLOOD, "lv blood pool": Tissue.BLOOD,
-    "normal myocardium": Tissue.MYOCARDIUM, "healthy myocardium": Tissue.MYOCARDIUM,
-    "oedema": Tissue.EDEMA, "scar tissue": Tissue.SCAR, "mvo": Tissue.MVO,
-}
-
-
 @dataclass(frozen=True)
 class Segment:
     """One segment of a file's header.
@@ -75,15 +67,19 @@ class Segment:
     terminology: str
 
     @property
+    def meaning(self) -> Meaning | None:
+        """What the terminology's codes or else the name say; None where they say nothing."""
+        fields = [_code(field) for field in self.terminology.split("~")]
+        if len(fields) > 2 and fields[2] == _code(TERMS[Tissue.MVO][2]):
+            return Meaning.MVO
+        codes = [field[1] if len(field) > 1 else "" for field in fields]
+        return meaning_of_codes(codes[2] if len(codes) > 2 else "", codes[5:6], self.name,
+                                [*codes[3:4], *codes[6:7]])
+
+    @property
     def tissue(self) -> Tissue | None:
         """The tissue that the terminology's codes or else the name say."""
-        for tissue, (_, category, kind) in TERMS.items():
-            fields = self.terminology.split("~")
-            if len(fields) > 2 and _code(fields[1]) == _code(category) \
-                    and _code(fields[2]) == _code(kind):
-                return tissue
-        name = self.name.strip().lower()
-        return next((t for t in TERMS if t.title.lower() == name), _OTHER_NAMES.get(name))
+        return self.meaning.tissue if self.meaning else None
 
 
 def terminology_entry(tissue: Tissue) -> str:
@@ -163,75 +159,8 @@ def _conversion_parameters(shape: tuple[int, ...], geometry: Geometry) -> str:
             + ";|Grid of the image that the segmentation was made on&")
 
 
-def read_segments(image: SimpleITK.Image) -> list[Segment]:
-    """The segments that an image's header names; none for an ordinary label image.
-
-    Raises
-    ------
-    InputError
-        A damaged header.
-    """
-    segments = []
-    keys = set(image.GetMetaDataKeys())
-    for number in range(len(keys)):
-        prefix = f"Segment{number}_"
-        if f"{prefix}ID" not in keys:
-            break
-
-        def field(name: str, absent: str, prefix: str = prefix) -> str:
-            return image.GetMetaData(prefix + name) if prefix + name in keys else absent
-
-        try:
-            segments.append(Segment(
-                name=field("Name", field("ID", "")),
-                value=int(field("LabelValue", "1")),
-                layer=int(field("Layer", "0")),
-                terminology=_tag(field("Tags", ""), "TerminologyEntry"),
-            ))
-        except ValueError as error:
-            raise InputError(f"the header of segment {number} is damaged: its label value and "
-                             "layer must be whole numbers; save the file again") from error
-    return segments
-
-
-def labels_of_segments(
-    values: npt.NDArray[Any], segments: list[Segment]
-) -> npt.NDArray[np.uint8]:
-    """Labels of the house from a segmentation's values.
-
-    Where segments overlap the later tissue wins (scar over edema over myocardium over blood),
-    for edema is counted without scar.
-
-    Parameters
-    ----------
-    values : (slices, rows, columns) or (slices, rows, columns, layers).
-
-    Raises
-    ------
-    InputError
-        A segment with voxels whose tissue cannot be told.
-    """
-    layers = values[..., None] if values.ndim == 3 else values
-    labels = np.zeros(layers.shape[:3], np.uint8)
-    found: list[tuple[Tissue, npt.NDArray[np.bool_]]] = []
-    for segment in segments:
-        if segment.layer >= layers.shape[3]:
-            raise InputError(f"the segmentation's header speaks of layer {segment.layer}, its "
-                             f"image has {layers.shape[3]}: the file is damaged, save it again")
-        where = layers[..., segment.layer] == segment.value
-        if not where.any():
-            continue
-        if segment.tissue is None:
-            wanted = ", ".join(t.title for t in TERMS)
-            raise InputError("the segmentation has a segment that is no tissue of ours: name "
-                             f"each of them one of {wanted}, or delete it")
-        found.append((segment.tissue, where))
-    for tissue, where in sorted(found, key=lambda pair: pair[0]):
-        labels[where] = tissue
-    return labels
-
-
-def _tag(tags: str, name: str) -> str:
+def tag_of(tags: str, name: str) -> str:
+    """The value of one of a segment's tags; empty where it has none of that name."""
     for tag in tags.split("|"):
         key, _, value = tag.partition(":")
         if key == name:

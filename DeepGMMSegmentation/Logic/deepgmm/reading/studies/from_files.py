@@ -135,6 +135,9 @@ def read_study(
         if images[one].hash == images[other].hash:
             raise InputError(f"{one.title} and {other.title} are the same file: "
                              "give each sequence its own")
+        if _same_voxels(images[one], images[other]):
+            raise InputError(f"{one.title} and {other.title} hold the same voxels: "
+                             "give each sequence its own image")
     grid = images[grid_role(images)]
     masks = _masks(mask, wall, grid, mask_labels, folders)
 
@@ -234,6 +237,16 @@ def _inside(part: _Input) -> BoolArray:
     import SimpleITK as sitk
 
     return np.asarray(sitk.GetArrayFromImage(part.image) > 0)
+
+
+def _same_voxels(one: _Input, other: _Input) -> bool:
+    """Whether two files are one image, whatever format each is in."""
+    import SimpleITK as sitk
+
+    if one.image.GetSize() != other.image.GetSize():
+        return False
+    a, b = (sitk.GetArrayViewFromImage(part.image) for part in (one, other))
+    return bool(a.min() < a.max()) and np.array_equal(a, b)  # that an image is blank is said later
 
 
 def _values(part: _Input) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.progress import Progress, silent
+from deepgmm.reading.conventions import CONVENTIONS, parse_convention
 from deepgmm.reading.images.grids import LEAST_KEPT, WELL_KEPT, difference, image_of, place
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.masks.labelmap import UNLABELLED, read_labels
@@ -22,6 +23,7 @@ from deepgmm.reading.studies.case_folders import LABELS, MASK, CaseFiles, Fault,
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.reading.studies.myops_layout import MyopsCase, read_case
 from deepgmm.reading.studies.study_folder import read_study_folder
+from deepgmm.reading.studies.whose_labels import by_contents, check_contents
 from deepgmm.study.study import Study, case_key
 from deepgmm.study.words import GRID_ORDER, Kind, Role, Tissue
 
@@ -47,6 +49,8 @@ class LabelledCase:
     files : "bssfp", "lge", "t2", "mask" and "labels" to the file, as far as there is one; the
         mask of MyoPS 2020 is the truth's outline.
     kinds : of its sequences, as far as its files or the user say them.
+    labels_as : the convention of its labels (`deepgmm.reading.conventions`), as the user says it
+        or as it was found; empty where it has none, or its segments have names.
     """
 
     name: str
@@ -55,6 +59,7 @@ class LabelledCase:
     files: dict[str, Path] = field(repr=False)
     kinds: dict[Role, Kind] = field(default_factory=dict)
     folder: Path | None = field(default=None, repr=False)
+    labels_as: str = ""
 
     @property
     def labelled(self) -> bool:
@@ -93,11 +98,11 @@ class LabelledCase:
         else:
             images = {role.value: self.files[role.value] for role in self.roles}
             study = read_study(**images, mask=self.files[MASK], **kinds)  # type: ignore[arg-type]
-        return study, _labels(self.files[LABELS], study) if self.labelled else None
+        return study, _labels(self.files[LABELS], study, self.labels_as) if self.labelled else None
 
 
 def find_labelled(folder: str | Path, *, kinds: Mapping[Role, Kind] | None = None,
-                  progress: Progress = silent,
+                  labels: str | None = None, progress: Progress = silent,
                   around: Callable[[], AbstractContextManager[None]] = nullcontext
                   ) -> list[LabelledCase]:
     """The cases of a folder, every one of them read and checked.
@@ -110,6 +115,9 @@ def find_labelled(folder: str | Path, *, kinds: Mapping[Role, Kind] | None = Non
         it, with mask and labels put into it. Images are NIfTI, NRRD or MetaImage, mask and labels
         also `.seg.nrrd`.
     kinds : how sequences were acquired, where the user says so for all cases.
+    labels : what the labels' values mean, where the user says so for all cases
+        (`deepgmm.reading.conventions`); else their values, their shapes and what they hold on LGE
+        must tell.
     progress : called with the share done and words.
     around : entered around the reading of each case; a door may keep off its terminal what image
         libraries print themselves on a bad file.
@@ -130,6 +138,10 @@ def find_labelled(folder: str | Path, *, kinds: Mapping[Role, Kind] | None = Non
     >>> cases = find_labelled("phantoms")                                  # doctest: +SKIP
     >>> study, labels = cases[0].read()                                    # doctest: +SKIP
     """
+    said = parse_convention(labels) or ""
+    if said and said not in CONVENTIONS:
+        raise InputError(f"--labels {said} says nothing of tissues: name one of "
+                         + ", ".join(CONVENTIONS))
     listed = list_cases(folder)
     faults: list[tuple[str, Fault]] = []
     cases: list[LabelledCase] = []
@@ -139,7 +151,7 @@ def find_labelled(folder: str | Path, *, kinds: Mapping[Role, Kind] | None = Non
         files.kinds |= {role: kind for role, kind in (kinds or {}).items()
                         if role.value in files.files}
         with around():
-            case, study, wrong = _examined(files)
+            case, study, wrong = _examined(files, said)
         if study is not None:
             cases.append(case)
             wrong = _repeated(case.name, study, seen)
@@ -194,18 +206,48 @@ def described(cases: Sequence[LabelledCase]) -> str:
         by_roles[case.roles] = by_roles.get(case.roles, 0) + 1
     have = "; ".join(f"{count} with {', '.join(role.title for role in roles)}"
                      for roles, count in sorted(by_roles.items(), key=lambda item: -item[1]))
+    others = sorted({CONVENTIONS[case.labels_as].title for case in cases
+                     if case.labels_as not in ("", "deepgmm")})
     return (f"{len(cases)} case{'s' if len(cases) != 1 else ''}: {have}; "
-            f"{sum(case.labelled for case in cases)} labelled")
+            f"{sum(case.labelled for case in cases)} labelled"
+            + (f", as {' and '.join(others)} codes them" if others else ""))
 
 
-def _examined(files: CaseFiles) -> tuple[LabelledCase, Study | None, list[Fault]]:
+def label_warnings(cases: Sequence[LabelledCase], said: str | None) -> list[str]:
+    """What a user must know of labels that are somebody else's.
+
+    Parameters
+    ----------
+    said : the convention that the user named for all cases, if any.
+    """
+    warnings = []
+    used = {case.labels_as for case in cases if case.labels_as not in ("", "deepgmm")}
+    for convention in (CONVENTIONS[name] for name in sorted(used)):
+        count = sum(case.labels_as == convention.name for case in cases)
+        if not parse_convention(said):
+            warnings.append(f"the labels of {count} case{'s' if count != 1 else ''} were read as "
+                            f"those of {convention.title}, by values and shapes: say --labels if "
+                            "that is wrong")
+        if convention.wall_is_whole:
+            warnings.append(f"what {convention.title} calls myocardium is the whole wall: where it "
+                            "holds scar or edema, these are learned as myocardium")
+    return warnings
+
+
+def _examined(files: CaseFiles, labels: str) -> tuple[LabelledCase, Study | None, list[Fault]]:
     """A case, its study where nothing is wrong with it, else everything that is."""
-    case = LabelledCase(files.name, "", files.layout, files.files, files.kinds, files.folder)
+    labels = labels if LABELS in files.files else ""
+    case = LabelledCase(files.name, "", files.layout, files.files, files.kinds, files.folder,
+                        labels)
     wrong = list(files.faults)
+    if files.layout is Layout.MYOPS and labels not in ("", "myops"):
+        wrong.append((f"lies as MyoPS 2020 does, whose labels are not --labels {labels}: leave it "
+                      "out", ""))
     if not wrong:
         try:
             study, _ = case.read()
-            return replace(case, key=case_key(study.hashes)), study, []
+            return replace(case, key=case_key(study.hashes),
+                           labels_as=study.provenance.pop("labels_as", labels)), study, []
         except InputError as error:
             wrong = _file_faults(case) or [(str(error), "")]
             return case, None, wrong
@@ -221,7 +263,8 @@ def _file_faults(case: LabelledCase) -> list[Fault]:
         try:
             images[what] = read_image(path, titles[what])[0]
             if what == LABELS:
-                read_labels(path, titles[what], partly=True)
+                read_labels(path, titles[what], partly=True, convention=case.labels_as or None,
+                            decide=lambda _, names: names[0])  # what they are is said elsewhere
         except InputError as error:
             faults.append((str(error), ""))
     # in a study folder each sequence keeps the scanner's grid
@@ -244,9 +287,11 @@ def _apart(grid: SimpleITK.Image, image: SimpleITK.Image, path: Path) -> str:
     return difference(grid, image)
 
 
-def _labels(path: Path, study: Study) -> Labels:
+def _labels(path: Path, study: Study, convention: str) -> Labels:
     """Labels on the study's grid, as `LabelledCase.read` gives them."""
-    found = read_labels(path, "labelmap", partly=True)
+    found = read_labels(path, "labelmap", partly=True, convention=convention or None,
+                        decide=by_contents(study))
+    study.provenance["labels_as"] = found.convention
     values = found.values
     what = difference(image_of(study.mask.astype(np.uint8), study.geometry),
                       image_of(values, found.geometry))
@@ -254,6 +299,8 @@ def _labels(path: Path, study: Study) -> Labels:
         values = found.on(study.geometry, study.mask.shape)  # type: ignore[arg-type]
     elif what:
         raise InputError(f"labelmap and LV mask lie on different grids ({what})")
+    if not convention and found.convention:  # names of segments speak for themselves
+        check_contents(study, values)
     known = (values > 0) & (values != UNLABELLED)
     if not known.any():
         raise InputError("the labels name no tissue: label some of it, or take the file away")

@@ -122,7 +122,7 @@ def read_case(case: MyopsCase) -> tuple[Study, npt.NDArray[np.uint8]]:
         if what:
             raise InputError(f"MyoPS case {case.case}: {name} and LGE lie on different grids "
                              f"({what}): unpack the data set again")
-    truth = read_labels(case.truth, f"truth of case {case.case}").values
+    truth = read_labels(case.truth, f"truth of case {case.case}", convention="myops").values
     study = Study(
         {role: Sequence(role, sitk.GetArrayFromImage(images[role.title]).astype(np.float32),
                         KINDS[role]) for role in case.sequences},

@@ -6,6 +6,7 @@ MyoPS 2020 (Zhuang and Li), M&Ms (Campello et al., 2021) and M&Ms-2 (Martín-Isl
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,10 @@ from deepgmm.study.words import Tissue
 #: at most that; basal slices are open, and outlines cross by a pixel.
 _POOL_ENCLOSED, _OTHER_ENCLOSED = 0.5, 0.2
 
+#: How far a label may be off a whole number: of a value, and of what it is large (single
+#: precision, and slopes that a file is scaled by).
+_OFF, _OFF_SHARE = 0.01, 1e-5
+
 #: How far the wall reaches from the pool, over the radius of both: 0.2 to 0.4 in phantoms and
 #: real hearts, 0.7 and more where a right ventricle is taken for wall.
 _MOST_REACH = 0.55
@@ -33,6 +38,7 @@ class Convention:
     ----------
     blood, wall : the left ventricle's pool; myocardium with whatever lies in it.
     other : known, but no part of the left ventricle (the right ventricle's blood).
+    tissues : every value but 0 to the tissue that it is; those of `other` are background.
     """
 
     name: str
@@ -40,6 +46,12 @@ class Convention:
     blood: frozenset[int]
     wall: frozenset[int]
     other: frozenset[int] = frozenset()
+    tissues: dict[int, Tissue] = field(default_factory=dict, compare=False)
+
+    @property
+    def wall_is_whole(self) -> bool:
+        """Whether the wall is not split, so that its myocardium may hold an infarct."""
+        return len(self.wall) == 1
 
     @property
     def known(self) -> frozenset[int]:
@@ -47,25 +59,30 @@ class Convention:
         return self.blood | self.wall | self.other | {0}
 
 
-def _convention(name: str, title: str, blood: set[int], wall: set[int],
-                other: set[int] | None = None) -> Convention:
-    return Convention(name, title, frozenset(blood), frozenset(wall), frozenset(other or ()))
+def _convention(name: str, title: str, tissues: Mapping[int, Tissue]) -> Convention:
+    by_tissue = {code for code, tissue in tissues.items() if tissue == Tissue.BLOOD}
+    other = {code for code, tissue in tissues.items() if tissue == Tissue.BACKGROUND}
+    return Convention(name, title, frozenset(by_tissue),
+                      frozenset(tissues.keys() - by_tissue - other), frozenset(other),
+                      dict(tissues))
 
 
-_WALL = {Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR}
+_RV = Tissue.BACKGROUND
 
 #: How MyoPS 2020 codes the tissues; the right ventricle's blood is none of ours.
 MYOPS_CODES = {Tissue.MYOCARDIUM: 200, Tissue.BLOOD: 500, Tissue.EDEMA: 1220, Tissue.SCAR: 2221}
 MYOPS_RV = 600
 
-#: By the name that `--mask-labels` takes.
+#: By the name that `--mask-labels` and `--labels` take. What ACDC and M&Ms call myocardium is the
+#: whole wall, infarcts too.
 CONVENTIONS: dict[str, Convention] = {c.name: c for c in (
-    _convention("deepgmm", "DeepGMM", {Tissue.BLOOD}, _WALL | {Tissue.MVO}),
-    _convention("emidec", "EMIDEC", {1}, {2, 3, 4}),
-    _convention("acdc", "ACDC", {3}, {2}, {1}),
-    _convention("mnms", "M&Ms", {1}, {2}, {3}),
-    _convention("myops", "MyoPS 2020", {MYOPS_CODES[Tissue.BLOOD]},
-                {MYOPS_CODES[tissue] for tissue in _WALL}, {MYOPS_RV}),
+    _convention("deepgmm", "DeepGMM", {int(t): t for t in Tissue if t}),
+    _convention("emidec", "EMIDEC", {1: Tissue.BLOOD, 2: Tissue.MYOCARDIUM, 3: Tissue.SCAR,
+                                     4: Tissue.MVO}),
+    _convention("acdc", "ACDC", {1: _RV, 2: Tissue.MYOCARDIUM, 3: Tissue.BLOOD}),
+    _convention("mnms", "M&Ms", {1: Tissue.BLOOD, 2: Tissue.MYOCARDIUM, 3: _RV}),
+    _convention("myops", "MyoPS 2020", {**{code: tissue for tissue, code in MYOPS_CODES.items()},
+                                        MYOPS_RV: _RV}),
 )}
 
 #: Every value but 0 is inside, and blood and wall are not told apart.
@@ -89,6 +106,28 @@ class Parts:
     mask: BoolArray
     wall: BoolArray | None = None
     warnings: list[str] = field(default_factory=list)
+
+
+def whole_numbers(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels that are a hair off whole numbers as those; any others unchanged.
+
+    Files that were scaled, or saved in single precision by a program that resamples, hold 1.0004
+    for 1. Nothing is rounded away: where all would become 0, the values stay as they are.
+    """
+    if values.dtype.kind != "f" or not np.isfinite(values).all():
+        return values
+    near = np.rint(values)
+    if (np.abs(values - near) > _OFF + _OFF_SHARE * np.abs(near)).any():
+        return values
+    return near if near.any() else values
+
+
+def tissues_of(values: npt.NDArray[Any], convention: Convention) -> npt.NDArray[np.uint8]:
+    """Labels of the house from another's: values of `Tissue`; what is not ours is background."""
+    labels = np.zeros(values.shape, np.uint8)
+    for code, tissue in convention.tissues.items():
+        labels[values == code] = tissue
+    return labels
 
 
 def parse_convention(name: str | None) -> str | None:
@@ -132,18 +171,19 @@ def parts_of(values: npt.NDArray[Any], convention: str | None = None,
         that are no heart as it reads them but are as another does, or labels that could mean
         several things.
     """
+    values = whole_numbers(values)
     if convention == PLAIN:
         return Parts(values != 0)
     if convention is not None:
         return _told(values, CONVENTIONS[convention], name)
-    present = _present(values)
+    present = present_in(values)
     if len(present) <= 1:
         return Parts(values != 0)
     fitting = [c for c in CONVENTIONS.values() if set(present) <= c.known]
     if not fitting:
         return Parts(values != 0, None, [
             f"the {name} holds {len(present)} values that no label convention knows "
-            f"({_listed(present)}); every value but 0 was taken as inside: "
+            f"({listed(present)}); every value but 0 was taken as inside: "
             "say which mask labels these are if they mean something"])
     if not any(c.other & set(present) for c in fitting):
         return Parts(values != 0, None, _wall_unused(values, fitting, name))
@@ -151,17 +191,17 @@ def parts_of(values: npt.NDArray[Any], convention: str | None = None,
 
 
 def _told(values: npt.NDArray[Any], convention: Convention, name: str) -> Parts:
-    present = _present(values)
+    present = present_in(values)
     strange = [v for v in present if v not in convention.known]
     if strange:
         raise InputError(f"the {name} holds labels that {convention.title} does not have "
-                         f"({_listed(strange)}): see whether --mask-labels {convention.name} "
+                         f"({listed(strange)}): see whether --mask-labels {convention.name} "
                          "is right")
     wall = np.isin(values, sorted(convention.wall))
     blood = np.isin(values, sorted(convention.blood))
     if present and not (wall.any() and blood.any()):
         lacking = "wall" if blood.any() else "blood pool"
-        raise InputError(f"the {name} has no {lacking} among its labels ({_listed(present)}) as "
+        raise InputError(f"the {name} has no {lacking} among its labels ({listed(present)}) as "
                          f"{convention.title} means them: see whether --mask-labels "
                          f"{convention.name} is right, or say --mask-labels {PLAIN}")
     return Parts(wall | blood, wall, _doubts(values, convention, name) if present else [])
@@ -169,8 +209,8 @@ def _told(values: npt.NDArray[Any], convention: Convention, name: str) -> Parts:
 
 def _doubts(values: npt.NDArray[Any], convention: Convention, name: str) -> list[str]:
     """Whether the shapes speak for the convention that was named, or for another."""
-    present = set(_present(values))
-    hearts = [c for c in CONVENTIONS.values() if present <= c.known and _is_heart(values, c)]
+    present = set(present_in(values))
+    hearts = [c for c in CONVENTIONS.values() if present <= c.known and is_heart(values, c)]
     if convention not in hearts:
         if hearts:
             raise InputError(f"read as {convention.title} the {name} is no heart: it looks like "
@@ -180,7 +220,7 @@ def _doubts(values: npt.NDArray[Any], convention: Convention, name: str) -> list
                 f"inside a wall: see whether --mask-labels {convention.name} is right"]
     dropped = convention.other & present
     others = [c for c in hearts if dropped & (c.wall | c.blood)]
-    return [f"read as {convention.title} the {name} loses the label {_listed(sorted(dropped))} "
+    return [f"read as {convention.title} the {name} loses the label {listed(sorted(dropped))} "
             f"as the right ventricle, but it may be {others[0].title} "
             f"(--mask-labels {others[0].name}), where it is the left's: see which is right"
             ] if others else []
@@ -188,7 +228,7 @@ def _doubts(values: npt.NDArray[Any], convention: Convention, name: str) -> list
 
 def _wall_unused(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> list[str]:
     """That the labels tell a wall, where every convention that makes a heart of them agrees."""
-    hearts = [c for c in fitting if _is_heart(values, c)]
+    hearts = [c for c in fitting if is_heart(values, c)]
     if len({np.packbits(np.isin(values, sorted(c.wall))).tobytes() for c in hearts}) != 1:
         return []
     return [f"the {name}'s labels look like those of {' or '.join(c.title for c in hearts)}: "
@@ -198,26 +238,26 @@ def _wall_unused(values: npt.NDArray[Any], fitting: list[Convention], name: str)
 def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> Parts:
     """The one reading whose shapes are those of a heart."""
     readings: dict[bytes, tuple[BoolArray, list[Convention]]] = {}
-    for convention in (c for c in fitting if _is_heart(values, c)):
+    for convention in (c for c in fitting if is_heart(values, c)):
         mask = np.isin(values, sorted(convention.wall | convention.blood))
         readings.setdefault(np.packbits(mask).tobytes(), (mask, []))[1].append(convention)
     if len(readings) != 1:
         names = " or ".join(c.name for c in fitting)
-        raise InputError(f"the {name} holds the labels {_listed(_present(values))}, which mean "
+        raise InputError(f"the {name} holds the labels {listed(present_in(values))}, which mean "
                          "different things to different people: say which mask labels "
                          f"these are, {names}")
     mask, conventions = next(iter(readings.values()))
-    dropped = sorted(conventions[0].other & set(_present(values)))
+    dropped = sorted(conventions[0].other & set(present_in(values)))
     if not dropped:
         return Parts(mask, None, _wall_unused(values, conventions, name))
     return Parts(mask, None, [
         f"the {name}'s labels look like those of {conventions[0].title}: "
-        f"{_listed(dropped)} was taken for the right ventricle and left out; say mask "
+        f"{listed(dropped)} was taken for the right ventricle and left out; say mask "
         f"labels {conventions[0].name} if that is right, which would use its wall too, or others"])
 
 
-def _is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:
-    """Whether the pool lies inside a wall that is nowhere too thick, and what is no left
+def is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:
+    """Whether, read so, the pool lies inside a wall that is nowhere too thick, and what is no left
     ventricle does not."""
     from scipy.ndimage import binary_fill_holes
 
@@ -241,10 +281,12 @@ def _reach(wall: BoolArray, blood: BoolArray) -> float:
     return float(np.percentile(distance_transform_edt(~blood)[wall], 98) / radius)
 
 
-def _present(values: npt.NDArray[Any]) -> list[float]:
+def present_in(values: npt.NDArray[Any]) -> list[float]:
+    """Every value but 0, ascending."""
     return [float(v) for v in np.unique(values) if v != 0]
 
 
-def _listed(values: list[Any]) -> str:
+def listed(values: Sequence[Any]) -> str:
+    """Values for a message."""
     text = ", ".join(f"{v:g}" for v in values[:6])
     return text + (" and more" if len(values) > 6 else "")
