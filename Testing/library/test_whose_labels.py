@@ -78,7 +78,7 @@ def test_infarct_that_could_be_edema_is_asked_about(tmp_path: Path) -> None:
         read_labels(path)
     assert (read_labels(path, convention="emidec").values == Tissue.SCAR).sum() == INFARCT.sum()
     assert (read_labels(path, convention="deepgmm").values == Tissue.EDEMA).sum() == INFARCT.sum()
-    with pytest.raises(InputError, match="EMIDEC does not have .5."):
+    with pytest.raises(InputError, match="no tissue in the labels of EMIDEC .5."):
         read_labels(save(TRUTH + 1, tmp_path / "b.nii.gz"), convention="emidec")
     with pytest.raises(InputError, match="plain says nothing of tissues"):
         read_labels(path, convention="plain")

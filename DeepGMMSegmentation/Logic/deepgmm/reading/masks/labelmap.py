@@ -204,8 +204,9 @@ def _whose(values: npt.NDArray[Any], path: Path, image: SimpleITK.Image, role: s
         named = CONVENTIONS[convention]
         strange = sorted(present - named.known)
         if strange:
-            raise InputError(f"the {role} holds labels that {named.title} does not have "
-                             f"({listed(strange)}): see whether {option} {convention} is right")
+            raise InputError(f"the {role} holds values that are no tissue in the labels of "
+                             f"{named.title} ({listed(strange)}): see whether {option} "
+                             f"{convention} is right")
         return named, (), []
     if _is_ours(image) and fits(CONVENTIONS["deepgmm"], present):
         return CONVENTIONS["deepgmm"], (), []
