@@ -16,6 +16,7 @@ from deepgmm.errors import InputError, how_to_install
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.elements import WANTED, Header
 from deepgmm.reading.dicom.frames import Frame, component_of, place_trouble
+from deepgmm.reading.dicom.values import philips_scale, scale_of, scale_trouble
 
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -153,7 +154,7 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
         found.left["truncated or damaged"] += 1
         return
     for frame in frames:
-        trouble = place_trouble(frame)
+        trouble = place_trouble(frame) or scale_trouble(frame)
         if trouble:
             found.damaged[frame.number, trouble] += 1
         else:
@@ -169,6 +170,9 @@ def _not_an_image(header: Header) -> str:
     if "Rows" not in header:
         return "DICOM without an image"
     if (header.number("SamplesPerPixel") or 1) != 1:
+        return "a colour picture"
+    shown = header.text("PhotometricInterpretation")
+    if shown and not shown.startswith("MONOCHROME"):
         return "a colour picture"
     return ""
 
@@ -210,6 +214,8 @@ def _frames(header: Header, file: Path) -> list[Frame]:
 
 def _classic(header: Header, file: Path) -> Frame:
     image_type = tuple(w.upper() for w in header.words("ImageType"))
+    scale = scale_of(_rescale(header, "RescaleSlope"), _rescale(header, "RescaleIntercept"),
+                     header.items("RealWorldValueMappingSequence"))
     return Frame(
         file=file, index=0, uid=header.text("SOPInstanceUID"),
         study=header.text("StudyInstanceUID"), series=header.text("SeriesInstanceUID"),
@@ -231,9 +237,22 @@ def _classic(header: Header, file: Path) -> Frame:
         scanning=frozenset(header.words("ScanningSequence")),
         variant=frozenset(header.words("SequenceVariant")),
         velocity="VelocityEncodingDirection" in header,
-        slope=header.number("RescaleSlope") or 1.0,
-        intercept=header.number("RescaleIntercept") or 0.0,
-        reference=header.text("FrameOfReferenceUID"))
+        slope=scale.slope, intercept=scale.intercept,
+        reference=header.text("FrameOfReferenceUID"),
+        philips=philips_scale(header.data), lookup="ModalityLUTSequence" in header,
+        doubt=scale.doubt or _inverted(header))
+
+
+def _rescale(header: Header, keyword: str) -> float | None:
+    """NaN where the header says something that is no number."""
+    number = header.number(keyword)
+    return math.nan if number is None and header.text(keyword) else number
+
+
+def _inverted(header: Header) -> str:
+    return ("its images are meant to be shown inverted (MONOCHROME1); values are those stored: "
+            "see whether blood is bright where it should be"
+            if header.text("PhotometricInterpretation") == "MONOCHROME1" else "")
 
 
 def _acquired(header: Header) -> str:
