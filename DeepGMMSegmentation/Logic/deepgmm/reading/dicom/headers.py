@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepgmm.errors import InputError, how_to_install
+from deepgmm.errors import InputError, MissingPackages, how_to_install
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.elements import WANTED, Header
 from deepgmm.reading.dicom.frames import Frame, component_of, place_trouble
 from deepgmm.reading.dicom.values import philips_scale, scale_of, scale_trouble
+
+_PYDICOM = "pydicom>=2.4"
 
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -57,14 +59,15 @@ def the_reader() -> Any:
     try:
         import pydicom
     except ModuleNotFoundError as missing:
-        raise InputError("reading a DICOM examination needs pydicom: "
-                         + how_to_install("pydicom>=2.4")) from missing
+        # A required package, so the installation is not whole.
+        raise MissingPackages("pydicom, which reads DICOM, is missing: "
+                              f"{how_to_install(_PYDICOM)}", (_PYDICOM,)) from missing
     return pydicom
 
 
 def scan(folder: str | os.PathLike[str],
          progress: Progress = silent) -> Scan:
-    """Read the headers of a folder and of all folders in it.
+    """Read the headers of a folder and of all folders in it, or of one DICOM file.
 
     Files need no extension. What is no DICOM image is counted; a DICOMDIR is ignored.
 
@@ -90,7 +93,18 @@ def scan(folder: str | os.PathLike[str],
     return found
 
 
+def is_dicom(file: Path) -> bool:
+    """Whether a file begins as DICOM files with a preamble do."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def _files(folder: Path) -> list[Path]:
+    if folder.is_file() and is_dicom(folder):
+        return [folder]
     if folder.is_file():
         raise InputError("the examination is a file: give the folder that holds the DICOM files "
                          "(unpack an archive first)")
