@@ -42,7 +42,7 @@ class Undecodable(Exception):
 
 
 def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
-                  ) -> tuple[npt.NDArray[Any], bool]:
+                  ) -> npt.NDArray[Any]:
     """The values of a file as the scanner stored them.
 
     Parameters
@@ -54,7 +54,6 @@ def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
     Returns
     -------
     values : (frames, rows, columns).
-    dirty : whether bits above those that the header calls used held something.
 
     Raises
     ------
@@ -80,7 +79,7 @@ def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
             if lookup:
                 values = np.asarray(_lookup(pydicom)(values, data))
             elif values.dtype.kind in "iu":
-                values, dirty = _used_bits(values, data)
+                values = _used_bits(values, data)
         except Exception as error:
             if syntax in _DECODERS and "12" in _DECODERS[syntax][0] and isinstance(
                     error, (RuntimeError, NotImplementedError)):
@@ -90,7 +89,7 @@ def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
         values = values[None]
     if values.ndim != 3 or len(values) < frames:
         raise Undecodable("frames are missing")
-    return values, not lookup and values.dtype.kind in "iu" and dirty
+    return values
 
 
 def missing(number: int, syntax: str) -> MissingPackages:
@@ -134,22 +133,12 @@ def _lookup(pydicom: Any) -> Any:
     return apply_modality_lut
 
 
-def _used_bits(values: npt.NDArray[Any], data: Any) -> tuple[npt.NDArray[Any], bool]:
-    """Values without what lies beside their bits (PS3.5 8.1.1): overlays of old, or rubbish."""
-    stored = int(data.BitsStored)
-    high = int(data.get("HighBit", stored - 1))
-    signed = int(data.get("PixelRepresentation", 0)) == 1
-    width = values.dtype.itemsize * 8
-    shift = high + 1 - stored
-    if not 0 < stored <= width or shift < 0 or high >= width:
-        raise ValueError("bits")
-    if stored == width:
-        return values, False
-    bits = values.view(f"{values.dtype.byteorder}u{values.dtype.itemsize}")
-    if signed:
-        # The sign bit is brought to the top and back, so that it fills what lies above.
-        up = np.left_shift(bits, width - 1 - high).view(values.dtype.str.replace("u", "i"))
-        clean = np.right_shift(up, width - stored)
-    else:
-        clean = np.right_shift(bits, shift) & np.array((1 << stored) - 1, bits.dtype)
-    return clean, bool(shift == 0 and (clean != values).any())
+def _used_bits(values: npt.NDArray[Any], data: Any) -> npt.NDArray[Any]:
+    """Values without what lies above their bits (PS3.5 8.1.1): overlays of old, or rubbish.
+
+    pydicom takes it off itself since its version 3.
+    """
+    unused = values.dtype.itemsize * 8 - int(data.BitsStored)
+    if unused <= 0:
+        return values
+    return np.right_shift(np.left_shift(values, unused), unused)  # the sign, where there is one

@@ -173,12 +173,12 @@ def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Pla
         files[frame.file].append(frame)
     factor = dict(zip(((f.file, f.index) for f in frames), factors(frames, said)))
     found: Planes = {}
-    dirty = lost = 0
+    lost = 0
     for file, own in files.items():
         number = own[0].number
         try:
-            stored, unclean = stored_values(file, number, max(f.index for f in own) + 1,
-                                            lookup=own[0].lookup)
+            stored = stored_values(file, number, max(f.index for f in own) + 1,
+                                   lookup=own[0].lookup)
         except Undecodable as reason:
             lost += len(own)
             if whole or lost > len(frames) / 2:
@@ -187,7 +187,6 @@ def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Pla
                     "damaged, or compressed in an uncommon way; export the examination again, "
                     "uncompressed") from None
             continue
-        dirty += unclean
         for frame in own:
             key = frame.file, frame.index
             plane = stored[frame.index]
@@ -201,9 +200,6 @@ def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Pla
     if lost:
         said.append(f"{lost} image{'s are' if lost > 1 else ' is'} damaged and left out: "
                     "export the examination again")
-    if dirty:
-        said.append("pixels hold something in bits that the header calls unused (an overlay?); "
-                    "it was taken off")
     said += sorted({f.doubt for f in frames} - {""})
     return found
 
