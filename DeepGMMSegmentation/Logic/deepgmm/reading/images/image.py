@@ -63,6 +63,9 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
                                  "that holds the series")
             image = sitk.ReadImage(os.fspath(source))
     except RuntimeError as error:
+        if wild is not None and "ImageIO" in str(error):
+            raise InputError(f"the {name} file is of a NIfTI version that is not read here: save "
+                             "it as NIfTI-1, NRRD or MetaImage") from error
         raise InputError(_unreadable(name, str(error))) from error
     image = _three_axes(image, name)
     if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:

@@ -106,7 +106,7 @@ def _scan(stream: IO[bytes], header: _Header) -> npt.NDArray[np.int64] | None:
 
 @dataclass(frozen=True)
 class Forms:
-    """What a NIfTI-1 or NIfTI-2 header says of its place; matrices from indices to mm, RAS.
+    """What a NIfTI-1 header says of its place; matrices from indices to mm, RAS.
 
     Attributes
     ----------
@@ -124,7 +124,7 @@ class Forms:
 
 
 def read_forms(path: Path) -> Forms | None:
-    """The forms of a `.nii`, `.nii.gz` or `.hdr` file; None where it is no NIfTI file.
+    """The forms of a `.nii`, `.nii.gz` or `.hdr` file; None where it is no NIfTI-1 file.
 
     Lengths said to be metres or micrometres become millimetres.
 
@@ -138,27 +138,18 @@ def read_forms(path: Path) -> Forms | None:
     unpacked: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]
     try:
         with unpacked as stream:
-            head = stream.read(540)
+            head = stream.read(348)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return None
     for order in "<>":
-        if len(head) >= 348 and struct.unpack(f"{order}i", head[:4])[0] == 348:
-            if head[344:347] not in (b"n+1", b"ni1"):
-                return None
-            size = struct.unpack(f"{order}8h", head[40:56])
-            pixdim = struct.unpack(f"{order}8f", head[76:108])
-            codes = struct.unpack(f"{order}2h", head[252:256])
-            numbers = struct.unpack(f"{order}18f", head[256:328])
-            units = head[123]
-        elif len(head) == 540 and struct.unpack(f"{order}i", head[:4])[0] == 540:
-            size = struct.unpack(f"{order}8q", head[16:80])
-            pixdim = struct.unpack(f"{order}8d", head[104:168])
-            codes = struct.unpack(f"{order}2i", head[344:352])
-            numbers = struct.unpack(f"{order}18d", head[352:496])
-            units = struct.unpack(f"{order}i", head[500:504])[0]
-        else:
+        if len(head) < 348 or struct.unpack(f"{order}i", head[:4])[0] != 348:
             continue
-        return _forms(size, np.array(pixdim, float), codes, np.array(numbers, float), units & 7)
+        if head[344:347] not in (b"n+1", b"ni1"):
+            return None
+        return _forms(struct.unpack(f"{order}8h", head[40:56]),
+                      np.array(struct.unpack(f"{order}8f", head[76:108]), float),
+                      struct.unpack(f"{order}2h", head[252:256]),
+                      np.array(struct.unpack(f"{order}18f", head[256:328]), float), head[123] & 7)
     return None
 
 
@@ -173,7 +164,7 @@ def _forms(size: tuple[int, ...], pixdim: npt.NDArray[np.float64], codes: tuple[
         sform = scale @ np.vstack([numbers[6:].reshape(3, 4), [0, 0, 0, 1]])
     turned = _turned(numbers[:3])
     qform = None
-    if turned is not None:
+    if turned is not None and np.isfinite(edges).all():
         qform = np.eye(4)
         qform[:3, :3] = turned * np.abs(edges)
         qform[:3, 2] *= -1.0 if pixdim[0] < 0 else 1.0

@@ -65,7 +65,11 @@ def place_said(path: Path, name: str) -> Said:
     suffix = suffix_of(path)
     if suffix in (".nii", ".nii.gz", ".hdr"):
         forms = read_forms(path)
-        return Said() if forms is None else _of_nifti(forms, name)
+        if forms is None:
+            return Said()
+        said = _of_nifti(forms, name)
+        _check_angles(said.affine, name)  # ITK would say less
+        return said
     if suffix in (".mha", ".mhd", ".nrrd", ".nhdr", ".seg.nrrd"):
         _check_text(path, name)
     return Said()
@@ -75,11 +79,11 @@ def _of_nifti(forms: Forms, name: str) -> Said:
     said: list[str] = []
     size = forms.size
     if forms.sform is not None and not _usable(forms.sform):
-        if forms.qform is None or not _usable(forms.qform):
+        if forms.qform is None or not _usable(forms.qform) or not forms.qform_known:
             if np.isfinite(forms.sform).all():
                 raise _no_size(name)
             raise InputError(_NO_PLACE.format(name) + _AGAIN)
-        said.append(f"{name}: its sform is no place; its qform was used")
+        said.append(f"{name}: its sform says no place; its qform was used")
         return Said(_lps(forms.qform), said)
     if forms.sform is not None:
         # The sform comes first, as nibabel and most programs have it.
@@ -98,9 +102,17 @@ def _of_nifti(forms: Forms, name: str) -> Said:
         said.append(f"{name}: its header says a negative voxel size; it was taken without sign")
     if (forms.pixdim == 0).any():
         said.append(f"{name}: its only slice has no thickness; 1 mm was taken")
-        qform = qform.copy()
-        qform[:3, :3] += np.outer(*_unit(qform)) if (qform[:3, :3] == 0).any() else 0
+        qform = qform + np.pad(np.outer(*_unit(qform)), (0, 1))
     return Said(_lps(qform), said)
+
+
+def _check_angles(affine: npt.NDArray[np.float64] | None, name: str) -> None:
+    if affine is None:
+        return
+    cosines = affine[:3, :3] / _edges(affine)
+    if np.abs(cosines.T @ cosines - np.eye(3)).max() > _RIGHT_ANGLES:
+        raise InputError(f"the {name} file's axes are not at right angles: resample it onto a "
+                         "straight grid, for instance in 3D Slicer, mask and images alike")
 
 
 def _unit(affine: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
@@ -170,13 +182,11 @@ def settled(image: SimpleITK.Image, said: Said, name: str
     edges = _edges(affine)
     if not (edges > 0).all():
         raise _no_size(name)
+    _check_angles(affine, name)
     cosines = affine[:3, :3] / edges
-    if np.abs(cosines.T @ cosines - np.eye(3)).max() > _RIGHT_ANGLES:
-        raise InputError(f"the {name} file's axes are not at right angles: resample it onto a "
-                         "straight grid, for instance in 3D Slicer, mask and images alike")
     # Where ITK read the same, its digits stay.
-    if said.affine is not None and (
-            _far(affine, _affine(image), image.GetSize()[:3]) > _SAME * edges.min()):
+    if said.affine is not None and not (
+            _far(affine, _affine(image), image.GetSize()[:3]) <= _SAME * edges.min()):
         u, _, v = np.linalg.svd(cosines)
         direction = np.eye(axes)
         direction[:3, :3] = u @ v
