@@ -238,12 +238,12 @@ def test_philips_scale_counts_where_slices_differ(exam, private, enhanced) -> No
 def test_a_scale_that_is_none_is_refused(exam, slope) -> None:
     paths = exam.add(3, "lge_sa", some(), GRID, tags=LGE, slopes=[1.0] * 3)
     for path in paths:
-        old, new = (b"(\x00\x53\x10DS\x02\x00" + b"1 ", b"(\x00\x53\x10DS")
+        tag = b"(\x00\x53\x10DS"
         data = path.read_bytes()
-        at = data.index(b"(\x00\x53\x10DS")
+        at = data.index(tag)
         length = int.from_bytes(data[at + 6:at + 8], "little")
         value = slope.encode() + b" " * (len(slope) % 2)
-        path.write_bytes(data[:at] + new + len(value).to_bytes(2, "little") + value
+        path.write_bytes(data[:at] + tag + len(value).to_bytes(2, "little") + value
                          + data[at + 8 + length:])
     with pytest.raises(InputError, match="rescale slope"):
         read_image(exam.folder, "LGE")
@@ -279,7 +279,8 @@ def test_a_missing_decoder_is_named_and_can_be_offered(exam) -> None:
         "except MissingPackages as error:\n"
         "    print(error.requirements, error)\n")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("('python-gdcm>=3.0.24',) series 31 is compressed (JPEG lossless)")
+    assert done.stdout.startswith(
+        "('python-gdcm>=3.0.24',) series 31 is compressed (JPEG lossless)")
     assert "-m pip install 'python-gdcm>=3.0.24'" in done.stdout and len(done.stdout) < 330
 
 

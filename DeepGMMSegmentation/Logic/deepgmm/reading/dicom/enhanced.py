@@ -75,7 +75,7 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
     component = component_of(image_type, said)
     heart, echo = "CardiacSynchronizationSequence", groups.number("MREchoSequence",
                                                                   "EffectiveEchoTime")
-    scale = groups.scale()
+    scale = groups.scale() or Scale(frame.slope, frame.intercept)
     return replace(
         frame,
         image_type=image_type,
@@ -93,8 +93,7 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
         velocity=frame.velocity or groups.get(
             "MRVelocityEncodingSequence", "VelocityEncodingMaximumValue") is not None,
         philips=groups.philips() or frame.philips,
-        **({} if scale is None else {"slope": scale.slope, "intercept": scale.intercept,
-                                     "doubt": scale.doubt or frame.doubt}))
+        slope=scale.slope, intercept=scale.intercept, doubt=scale.doubt or frame.doubt)
 
 
 def _scanning(header: pydicom.Dataset) -> frozenset[str]:

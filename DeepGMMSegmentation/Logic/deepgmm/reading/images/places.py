@@ -137,7 +137,8 @@ def _edges(affine: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(np.linalg.norm(affine[:3, :3], axis=0))
 
 
-def _far(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64], size: tuple[int, ...]) -> float:
+def _far(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64],
+         size: tuple[int, ...]) -> float:
     """The most that a corner is moved from one place to another, mm."""
     corners = np.array(np.meshgrid(*[(0, s - 1) for s in size], [1])).reshape(4, -1)
     return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
