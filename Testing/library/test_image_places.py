@@ -60,6 +60,27 @@ def test_the_form_used_is_nibabels_and_disagreement_is_said(tmp_path, codes, for
     assert word in " ".join(warnings) if word else not warnings
 
 
+def test_forms_that_disagree_are_named_where_a_mask_lies_elsewhere(tmp_path) -> None:
+    lge = nifti(tmp_path / "lge.nii", q=1, qform=OTHER)
+    mask = nifti(tmp_path / "mask.nii", s=0, qform=OTHER)
+    with pytest.raises(InputError, match="different grids: origin.*its sform and qform disagree"):
+        read_study(lge=lge, mask=mask)
+
+
+def test_a_header_without_forms_is_said(tmp_path) -> None:
+    assert "neither sform nor qform" in placed(nifti(tmp_path / "a.nii", s=0, q=0))[1][0]
+
+
+def test_a_single_slice_without_thickness_is_one_of_a_millimetre(tmp_path) -> None:
+    path = nifti(tmp_path / "a.nii", s=0, pixdim={3: 0.0})
+    raw = bytearray(path.read_bytes())
+    raw[46:48] = np.int16(1).tobytes()
+    path.write_bytes(raw[:352 + 24 * 20 * 4])
+    affine, warnings = placed(path)
+    np.testing.assert_allclose(affine, RIGHT @ np.diag([1, 1, 1 / 8, 1]), atol=1e-4)
+    assert "1 mm was taken" in warnings[0]
+
+
 @pytest.mark.parametrize("size", [0.0, -1.5, np.nan, np.inf])
 @pytest.mark.parametrize("axis", [1, 3])
 def test_a_voxel_size_that_is_none_matters_only_without_sform(tmp_path, axis, size):

@@ -65,10 +65,7 @@ class Cine:
 
 
 def read_cine(path: str | os.PathLike[str]) -> Cine | None:
-    """The cine in a 4D file or a folder with one DICOM cine; None where there is no such thing.
-
-    A folder needs pydicom; without it, None.
-    """
+    """The cine in a 4D file or a folder with one DICOM cine; None where there is no such thing."""
     if holds_dicom(path):
         return _from_dicom(Path(path))
     return _from_file(Path(path)) if os.path.isfile(path) else None

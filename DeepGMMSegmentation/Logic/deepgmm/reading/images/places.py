@@ -98,6 +98,9 @@ def _of_nifti(forms: Forms, name: str) -> Said:
     if forms.qform is None or not np.isfinite(forms.qform).all():
         raise InputError(_NO_PLACE.format(name) + _AGAIN)
     qform = forms.qform
+    if not forms.qform_known:
+        said.append(f"{name}: its header has neither sform nor qform, so nobody knows where it "
+                    "lies; it was placed as 3D Slicer does")
     if (forms.pixdim < 0).any():
         said.append(f"{name}: its header says a negative voxel size; it was taken without sign")
     if (forms.pixdim == 0).any():

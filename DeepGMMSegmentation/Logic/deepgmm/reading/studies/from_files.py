@@ -239,8 +239,10 @@ def _check_one_grid(reference: _Input, parts: list[_Input]) -> None:
     for part in parts:
         what = difference(reference.image, part.image)
         if what:
-            raise InputError(f"{part.name} and {reference.name} lie on different grids: {what}; "
-                             "give them on one grid, or add --resample")
+            why = [w for w in {*part.warnings, *reference.warnings} if "qform" in w][:1]
+            raise InputError("; ".join([
+                f"{part.name} and {reference.name} lie on different grids: {what}", *why,
+                "give them on one grid, or add --resample"]))
 
 
 def _inside(part: _Input) -> BoolArray:
