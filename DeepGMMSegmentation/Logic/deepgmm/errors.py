@@ -49,6 +49,19 @@ class InputError(DeepGMMError, ValueError):
     exit_status = 2
 
 
+class MissingPackages(InputError):
+    """Packages that this input needs are not installed.
+
+    Attributes
+    ----------
+    requirements : what pip must be asked for; a door that can install offers it.
+    """
+
+    def __init__(self, message: str, requirements: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.requirements = requirements
+
+
 class ComputationError(DeepGMMError, RuntimeError):
     """The computation failed (exit status 3)."""
 

@@ -39,9 +39,10 @@ def write_outputs(
     Parameters
     ----------
     segmentation : `.seg.nrrd` for 3D Slicer: names, colours, terminology, reference grid.
-    labelmap : NIfTI, NRRD or MetaImage, uint8, values of `Tissue`.
-    probabilities : NIfTI, float32, axes columns, rows, slices, tissues; the order of the
-        tissues is in the report and in the file's description.
+    labelmap : NIfTI, NRRD or MetaImage, uint8, values of `Tissue`; its axes in the order of the
+        mask's file.
+    probabilities : NIfTI, float32, axes columns, rows, slices (in that order too), tissues; the
+        order of the tissues is in the report and in the file's description.
     montage : PNG.
     report : JSON. The times of a result that has any say how long the other files took, too.
 
@@ -86,18 +87,21 @@ def _write_segmentation(result: Result, path: Path) -> None:
 
 def _write_labelmap(result: Result, path: Path) -> None:
     from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.images.places import in_order_of_file
     from deepgmm.reading.masks.labelmap import OWN_NOTE, write_image
 
-    image = image_of(result.labels.astype(np.uint8), result.study.geometry)
-    image.SetMetaData("ITK_FileNotes", OWN_NOTE)  # whose labels these are, for whoever reads them
-    write_image(image, path, "labelmap")
+    labels = in_order_of_file(image_of(result.labels.astype(np.uint8), result.study.geometry),
+                              result.study.file_axes)
+    labels.SetMetaData("ITK_FileNotes", OWN_NOTE)  # whose labels these are, for whoever reads them
+    write_image(labels, path, "labelmap")
 
 
 def _write_probabilities(result: Result, path: Path) -> None:
+    from deepgmm.reading.images.places import in_order_of_file
     from deepgmm.reading.masks.labelmap import probability_image, write_image
 
-    write_image(probability_image(result.posterior, result.study.geometry, result.tissues),
-                path, "probabilities")
+    image = probability_image(result.posterior, result.study.geometry, result.tissues)
+    write_image(in_order_of_file(image, result.study.file_axes), path, "probabilities")
 
 
 def _write_montage(result: Result, path: Path) -> None:

@@ -81,6 +81,8 @@ class Study:
     warnings : what a user must see about the input.
     hashes : input role ("bssfp", "mask", ...) to the SHA-256 of the file's bytes.
     provenance : what was chosen or done on the way in, for the report: JSON values.
+    file_axes : which axes of the mask's file are columns, rows and slices, for images that are
+        written back in its order; 0, 1, 2 where the file counts slices last, as most do.
     """
 
     sequences: dict[Role, Sequence]
@@ -92,6 +94,7 @@ class Study:
     warnings: list[str] = field(default_factory=list)
     hashes: dict[str, str] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    file_axes: tuple[int, int, int] = (0, 1, 2)
 
     def __post_init__(self) -> None:
         if not self.sequences:

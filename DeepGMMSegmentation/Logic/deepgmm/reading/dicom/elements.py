@@ -10,6 +10,8 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any
 
+from deepgmm.reading.dicom.values import PHILIPS_SCALE
+
 if TYPE_CHECKING:
     import pydicom
 
@@ -33,9 +35,12 @@ _TAGS = {
     "ImageOrientationPatient": 0x00200037, "FrameOfReferenceUID": 0x00200052,
     "SamplesPerPixel": 0x00280002, "NumberOfFrames": 0x00280008, "Rows": 0x00280010,
     "Columns": 0x00280011, "PixelSpacing": 0x00280030, "BitsAllocated": 0x00280100,
+    "PhotometricInterpretation": 0x00280004, "ModalityLUTSequence": 0x00283000,
+    "RealWorldValueMappingSequence": 0x00409096,
     "RescaleIntercept": 0x00281052, "RescaleSlope": 0x00281053,
     # GE's number for the part of the complex signal.
     "RawDataType": 0x0043102F,
+    "PhilipsScale": PHILIPS_SCALE,
     "SharedFunctionalGroupsSequence": 0x52009229,
     "PerFrameFunctionalGroupsSequence": 0x52009230,
 }
@@ -84,6 +89,10 @@ class Header:
         if isinstance(value, str):
             return [word.strip(" \0") for word in value.split("\\")]
         return [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+
+    def items(self, keyword: str) -> Any:
+        """The items of a sequence; None where there are none."""
+        return self.data[_TAGS[keyword]].value if keyword in self else None
 
     def text(self, keyword: str) -> str:
         return "\\".join(self.words(keyword))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.reading.dicom.frames import Component, Frame, component_of
+from deepgmm.reading.dicom.values import PHILIPS_FRAME, Scale, philips_scale, scale_of
 
 if TYPE_CHECKING:
     import pydicom
@@ -49,6 +50,23 @@ class _Groups:
         value = self.get(group, keyword)
         return None if value is None else tuple(float(v) for v in value)
 
+    def scale(self) -> Scale | None:
+        """The frame's own scale; None where that of the file holds."""
+        rescale = "PixelValueTransformationSequence"
+        slope, intercept = (self.number(rescale, k) for k in ("RescaleSlope", "RescaleIntercept"))
+        mapping = next((items for where in (self.own, self.shared) if (items := getattr(
+            where, "RealWorldValueMappingSequence", None))), None)
+        if slope is None and intercept is None and not mapping:
+            return None
+        return scale_of(slope, intercept, mapping)
+
+    def philips(self) -> float | None:
+        """Philips's private scale slope of the frame."""
+        for where in (self.own, self.shared):
+            if where is not None and PHILIPS_FRAME in where and where[PHILIPS_FRAME].value:
+                return philips_scale(where[PHILIPS_FRAME].value[0])
+        return None
+
 
 def _one(groups: _Groups, frame: Frame) -> Frame:
     image_type = tuple(str(w).upper() for w in
@@ -57,8 +75,7 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
     component = component_of(image_type, said)
     heart, echo = "CardiacSynchronizationSequence", groups.number("MREchoSequence",
                                                                   "EffectiveEchoTime")
-    slope = groups.number("PixelValueTransformationSequence", "RescaleSlope")
-    intercept = groups.number("PixelValueTransformationSequence", "RescaleIntercept")
+    scale = groups.scale() or Scale(frame.slope, frame.intercept)
     return replace(
         frame,
         image_type=image_type,
@@ -75,8 +92,8 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
                      or frame.acquired),
         velocity=frame.velocity or groups.get(
             "MRVelocityEncodingSequence", "VelocityEncodingMaximumValue") is not None,
-        slope=frame.slope if slope is None else slope,
-        intercept=frame.intercept if intercept is None else intercept)
+        philips=groups.philips() or frame.philips,
+        slope=scale.slope, intercept=scale.intercept, doubt=scale.doubt or frame.doubt)
 
 
 def _scanning(header: pydicom.Dataset) -> frozenset[str]:

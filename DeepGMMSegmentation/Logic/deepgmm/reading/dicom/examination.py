@@ -51,7 +51,7 @@ def read_examination(
     Raises
     ------
     InputError
-        No DICOM image, several patients or examinations, pydicom not installed, or a series
+        No DICOM image, several patients or examinations, or a series
         number that is not there.
     """
     found = scan(folder, progress)

@@ -49,7 +49,9 @@ class Frame:
     acquired : "YYYYMMDDhhmmss.ffffff" or the part of it that is known; sorts by time.
     scanning, variant : ScanningSequence and SequenceVariant.
     velocity : encoded velocities, so flow.
-    slope, intercept : stored value to signal.
+    slope, intercept : stored value to signal (`deepgmm.reading.dicom.values`).
+    philips : Philips's private scale slope; lookup : a table stands in for slope and intercept.
+    doubt : what a user must know about the values.
     """
 
     file: Path
@@ -81,6 +83,9 @@ class Frame:
     slope: float
     intercept: float
     reference: str
+    philips: float | None = None
+    lookup: bool = False
+    doubt: str = ""
 
     @property
     def axes(self) -> npt.NDArray[np.float64]:

@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from deepgmm.errors import InputError, how_to_install
+from deepgmm.errors import InputError, MissingPackages, how_to_install
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.elements import WANTED, Header
 from deepgmm.reading.dicom.frames import Frame, component_of, place_trouble
+from deepgmm.reading.dicom.values import philips_scale, scale_of, scale_trouble
+
+_PYDICOM = "pydicom>=2.4"
 
 _UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -56,14 +59,15 @@ def the_reader() -> Any:
     try:
         import pydicom
     except ModuleNotFoundError as missing:
-        raise InputError("reading a DICOM examination needs pydicom: "
-                         + how_to_install("pydicom>=2.4")) from missing
+        # A required package, so the installation is not whole.
+        raise MissingPackages("pydicom, which reads DICOM, is missing: "
+                              f"{how_to_install(_PYDICOM)}", (_PYDICOM,)) from missing
     return pydicom
 
 
 def scan(folder: str | os.PathLike[str],
          progress: Progress = silent) -> Scan:
-    """Read the headers of a folder and of all folders in it.
+    """Read the headers of a folder and of all folders in it, or of one DICOM file.
 
     Files need no extension. What is no DICOM image is counted; a DICOMDIR is ignored.
 
@@ -89,7 +93,18 @@ def scan(folder: str | os.PathLike[str],
     return found
 
 
+def is_dicom(file: Path) -> bool:
+    """Whether a file begins as DICOM files with a preamble do."""
+    try:
+        with file.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def _files(folder: Path) -> list[Path]:
+    if folder.is_file() and is_dicom(folder):
+        return [folder]
     if folder.is_file():
         raise InputError("the examination is a file: give the folder that holds the DICOM files "
                          "(unpack an archive first)")
@@ -153,7 +168,7 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
         found.left["truncated or damaged"] += 1
         return
     for frame in frames:
-        trouble = place_trouble(frame)
+        trouble = place_trouble(frame) or scale_trouble(frame)
         if trouble:
             found.damaged[frame.number, trouble] += 1
         else:
@@ -169,6 +184,9 @@ def _not_an_image(header: Header) -> str:
     if "Rows" not in header:
         return "DICOM without an image"
     if (header.number("SamplesPerPixel") or 1) != 1:
+        return "a colour picture"
+    shown = header.text("PhotometricInterpretation")
+    if shown and not shown.startswith("MONOCHROME"):
         return "a colour picture"
     return ""
 
@@ -210,6 +228,8 @@ def _frames(header: Header, file: Path) -> list[Frame]:
 
 def _classic(header: Header, file: Path) -> Frame:
     image_type = tuple(w.upper() for w in header.words("ImageType"))
+    scale = scale_of(_rescale(header, "RescaleSlope"), _rescale(header, "RescaleIntercept"),
+                     header.items("RealWorldValueMappingSequence"))
     return Frame(
         file=file, index=0, uid=header.text("SOPInstanceUID"),
         study=header.text("StudyInstanceUID"), series=header.text("SeriesInstanceUID"),
@@ -231,9 +251,22 @@ def _classic(header: Header, file: Path) -> Frame:
         scanning=frozenset(header.words("ScanningSequence")),
         variant=frozenset(header.words("SequenceVariant")),
         velocity="VelocityEncodingDirection" in header,
-        slope=header.number("RescaleSlope") or 1.0,
-        intercept=header.number("RescaleIntercept") or 0.0,
-        reference=header.text("FrameOfReferenceUID"))
+        slope=scale.slope, intercept=scale.intercept,
+        reference=header.text("FrameOfReferenceUID"),
+        philips=philips_scale(header.data), lookup="ModalityLUTSequence" in header,
+        doubt=scale.doubt or _inverted(header))
+
+
+def _rescale(header: Header, keyword: str) -> float | None:
+    """NaN where the header says something that is no number."""
+    number = header.number(keyword)
+    return math.nan if number is None and header.text(keyword) else number
+
+
+def _inverted(header: Header) -> str:
+    return ("its images are meant to be shown inverted (MONOCHROME1); values are those stored: "
+            "see whether blood is bright where it should be"
+            if header.text("PhotometricInterpretation") == "MONOCHROME1" else "")
 
 
 def _acquired(header: Header) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.reading.dicom.decode import Undecodable, stored_values
 from deepgmm.reading.dicom.frames import Frame
-from deepgmm.reading.dicom.headers import the_reader
 from deepgmm.reading.dicom.stack import Stack
+from deepgmm.reading.dicom.values import factors
 from deepgmm.study.study import Geometry
 
 #: Slices may lie this far from an even grid, of their distance, before a user is told.
@@ -23,6 +22,9 @@ _UNEVEN = 0.01
 
 #: In-plane displacements below this many pixels are left alone.
 _STRAIGHT = 0.02
+
+#: Slices turned by less than this against each other are parallel, degrees.
+_PARALLEL = 0.3
 
 
 @dataclass
@@ -49,8 +51,12 @@ class Volume:
     warnings: list[str] = field(default_factory=list)
 
 
-def volume_of(stack: Stack) -> Volume:
+def volume_of(stack: Stack, *, whole: bool = True) -> Volume:
     """Read a stack's pixels: rescaled, on an even grid, each slice at its place in the plane.
+
+    Parameters
+    ----------
+    whole : refuse damaged images; otherwise they are left out and told, if they are the fewer.
 
     Raises
     ------
@@ -58,9 +64,13 @@ def volume_of(stack: Stack) -> Volume:
         An image that cannot be decoded.
     """
     said: list[str] = []
+    values_said: list[str] = []
+    images = rescaled(stack.frames, values_said, whole=whole)
+    if len(images) < len(stack.frames):
+        stack = replace(stack, slices=[left for one in stack.slices if (
+            left := [f for f in one if (f.file, f.index) in images])])
     layers, gap, start = _layers(stack, said)
     shifts = _shifts(stack)
-    images = _decoded(stack)
     first, count = stack.first, stack.phases
     values = np.zeros((count, layers[-1] + 1, first.rows, first.columns), np.float32)
     if any(len(one) != count for one in stack.slices):
@@ -77,6 +87,11 @@ def volume_of(stack: Stack) -> Volume:
         far = float(np.linalg.norm(shifts, axis=1).max())
         said.append(f"the slices do not lie straight above each other (up to {far:.1f} mm); "
                         "each was moved in its plane to where it was acquired (linear)")
+    turned = _turned(stack)
+    if turned > _PARALLEL:
+        said.append(f"the slices are turned by up to {turned:.1f} degrees against each other; "
+                    "they were taken for parallel")
+    said += values_said
     axes = first.axes
     origin = np.asarray(first.position) + axes[:, 2] * start
     rows, columns = first.spacing or (1.0, 1.0)
@@ -124,49 +139,69 @@ def _shifts(stack: Stack) -> npt.NDArray[np.float64]:
     return apart @ stack.first.axes[:, [1, 0]]
 
 
+def _turned(stack: Stack) -> float:
+    """The largest angle between a slice's axes and the first's, degrees."""
+    cosines = [float(np.einsum("ij,ij->j", f.axes, stack.first.axes).min())
+               for f in stack.slices_first()]
+    return float(np.rad2deg(np.arccos(np.clip(min(cosines), -1, 1))))
+
+
 def _moved(image: npt.NDArray[np.float32], shift: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
     from scipy.ndimage import shift as move
 
     return move(image, shift, order=1, mode="nearest")
 
 
-def _decoded(stack: Stack) -> dict[tuple[Path, int], npt.NDArray[np.float32]]:
-    """Every frame's rescaled values by file and index; each file is read once."""
+Planes = dict[tuple[Path, int], npt.NDArray[np.float32]]
+
+
+def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Planes:
+    """Every frame's values by file and index; each file is read once.
+
+    Parameters
+    ----------
+    said : is told what a user must know.
+    whole : refuse a damaged image; otherwise it is left out and told.
+
+    Raises
+    ------
+    InputError
+        An image that cannot be decoded.
+    """
     files: dict[Path, list[Frame]] = defaultdict(list)
-    for frame in stack.frames:
+    for frame in frames:
         files[frame.file].append(frame)
-    found = {}
-    for file, frames in files.items():
-        stored, rescaled = _stored(file, frames[0])
-        if stored.ndim == 2:
-            stored = stored[None]
-        for frame in frames:
-            plane = stored[frame.index].astype(np.float32)
-            if not rescaled:
-                plane = plane * np.float32(frame.slope) + np.float32(frame.intercept)
-            found[file, frame.index] = plane
+    factor = dict(zip(((f.file, f.index) for f in frames), factors(frames, said)))
+    found: Planes = {}
+    lost = 0
+    for file, own in files.items():
+        number = own[0].number
+        try:
+            stored = stored_values(file, number, max(f.index for f in own) + 1,
+                                   lookup=own[0].lookup)
+        except Undecodable as reason:
+            lost += len(own)
+            if whole or lost > len(frames) / 2:
+                raise InputError(
+                    f"series {number} has an image that cannot be decoded ({reason}): it is "
+                    "damaged, or compressed in an uncommon way; export the examination again, "
+                    "uncompressed") from None
+            continue
+        for frame in own:
+            key = frame.file, frame.index
+            plane = stored[frame.index]
+            scale = factor[key]
+            slope, intercept = frame.slope * scale, frame.intercept * scale
+            if frame.lookup:
+                slope, intercept = scale, 0.0
+            if (slope, intercept) != (1.0, 0.0):
+                plane = plane * slope + intercept  # in double precision, as others do
+            found[key] = plane.astype(np.float32)
+    if lost:
+        said.append(f"{lost} image{'s are' if lost > 1 else ' is'} damaged and left out: "
+                    "export the examination again")
+    said += sorted({f.doubt for f in frames} - {""})
     return found
-
-
-def _stored(file: Path, frame: Frame) -> tuple[npt.NDArray[Any], bool]:
-    """A file's values, and whether they are rescaled already."""
-    pydicom = the_reader()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is wrong is found by decoding
-            return pydicom.dcmread(file, force=True).pixel_array, False
-    except Exception as error:
-        reason = f"{type(error).__name__}"
-    # Compressed images need decoders that pydicom may lack and ITK brings.
-    import SimpleITK as sitk
-
-    try:
-        values = sitk.GetArrayFromImage(sitk.ReadImage(os.fspath(file)))
-    except RuntimeError:
-        raise InputError(f"series {frame.number} has an image that cannot be decoded ({reason}): "
-                         "it is damaged, or compressed in an uncommon way; export the "
-                         "examination again, uncompressed") from None
-    return values, True
 
 
 def _small(values: npt.NDArray[np.float32]) -> npt.NDArray[Any]:

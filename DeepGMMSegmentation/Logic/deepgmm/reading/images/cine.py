@@ -14,8 +14,10 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.files import sha256
+from deepgmm.reading.images.dicom import holds_dicom
 from deepgmm.reading.images.grids import geometry_of, image_of, on_grid_of
 from deepgmm.reading.images.phases import Phase, asked_for, best_fit, nearest_in_time, parse_phase
+from deepgmm.reading.images.places import place_said, settled
 from deepgmm.study.study import BoolArray, Geometry
 
 if TYPE_CHECKING:
@@ -63,11 +65,8 @@ class Cine:
 
 
 def read_cine(path: str | os.PathLike[str]) -> Cine | None:
-    """The cine in a 4D file or a folder with one DICOM cine; None where there is no such thing.
-
-    A folder needs pydicom; without it, None.
-    """
-    if os.path.isdir(path):
+    """The cine in a 4D file or a folder with one DICOM cine; None where there is no such thing."""
+    if holds_dicom(path):
         return _from_dicom(Path(path))
     return _from_file(Path(path)) if os.path.isfile(path) else None
 
@@ -84,8 +83,10 @@ def _from_file(path: Path) -> Cine | None:
         image = reader.Execute()
     except RuntimeError:  # whoever reads it as one image says what is wrong
         return None
+    image, warnings = settled(image, place_said(path, "bSSFP"), "bSSFP")
     values = sitk.GetArrayFromImage(image)
-    return Cine(values, geometry_of(image[..., 0]), sha256(path), [math.nan] * len(values))
+    return Cine(values, geometry_of(image[..., 0]), sha256(path), [math.nan] * len(values),
+                warnings=warnings)
 
 
 def _from_dicom(folder: Path) -> Cine | None:
@@ -114,7 +115,7 @@ def _only_stack(folder: Path) -> Any:
 def trigger_time(path: Any) -> float | None:
     """When in the heartbeat the DICOM series of a folder was acquired, ms; None if not said."""
     stack = _only_stack(Path(path)) if isinstance(path, (str, os.PathLike)) \
-        and os.path.isdir(path) else None
+        and holds_dicom(path) else None
     return median_trigger(stack) if stack is not None else None
 
 

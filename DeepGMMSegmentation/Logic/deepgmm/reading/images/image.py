@@ -12,16 +12,12 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
+from deepgmm.reading.images.dicom import holds_dicom, read_dicom
 from deepgmm.reading.images.nifti import wild_voxels
+from deepgmm.reading.images.places import place_said, settled
 
 if TYPE_CHECKING:
     import SimpleITK
-
-#: Slice gaps may differ by this share before a user is told.
-GAP_TOLERANCE = 0.01
-
-#: What a DICOM series says about how it was made; never about whom.
-_TELLING_TAGS = ("0008|103e", "0018|1030", "0018|0024", "0008|0008")
 
 
 def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image, list[str], str]:
@@ -29,12 +25,12 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
 
     Parameters
     ----------
-    path : a NIfTI, NRRD or MetaImage file, or a folder holding one DICOM series.
+    path : a NIfTI, NRRD or MetaImage file, or a folder holding one DICOM series, or a DICOM file.
     name : what to call it in messages ("LGE", "LV mask"); paths may name a patient.
 
     Returns
     -------
-    image : three axes; a 2D file becomes one slice.
+    image : three axes, slices last whatever the file's order; a 2D file becomes one slice.
     warnings : what a user must know about it.
     description : what the DICOM header says about the acquisition; empty for other formats.
 
@@ -48,31 +44,38 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
     source = Path(path)
     wild = None
     try:
-        if source.is_dir():
-            with _quiet():
-                return _read_series(source, name)
+        if holds_dicom(source):
+            return read_dicom(source, name)
         if not source.is_file():
             raise InputError(f"the {name} file does not exist: check the path that was given")
         if suffix_of(source) in (".nii", ".nii.gz"):
             wild = wild_voxels(source)
             if wild is None:
                 raise InputError(_unreadable(name, ""))
+        place = place_said(source, name)
     except OSError as error:
         raise InputError(f"the {name} file cannot be read ({error.strerror}): check its path "
                          "and its permissions") from error
     try:
         with _quiet():
+            if sitk.ImageFileReader.GetImageIOFromFileName(os.fspath(source)) == "GDCMImageIO":
+                raise InputError(f"the {name} file is DICOM without its preamble: give the folder "
+                                 "that holds the series")
             image = sitk.ReadImage(os.fspath(source))
     except RuntimeError as error:
+        if wild is not None and "ImageIO" in str(error):
+            raise InputError(f"the {name} file is of a NIfTI version that is not read here: save "
+                             "it as NIfTI-1, NRRD or MetaImage") from error
         raise InputError(_unreadable(name, str(error))) from error
     image = _three_axes(image, name)
     if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:
         values = sitk.GetArrayFromImage(image)
-        values.reshape(-1)[wild] = np.nan
+        values.reshape(-1)[wild] = np.nan  # as the file counts them: before any axis is turned
         mended = sitk.GetImageFromArray(values)
         mended.CopyInformation(image)
         image = mended
-    return image, [], _description(image)
+    image, said = settled(image, place, name)
+    return image, said, ""
 
 
 @contextmanager
@@ -89,9 +92,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _unreadable(name: str, reason: str) -> str:
-    if "orthonormal" in reason:
-        return (f"the {name} file's axes are not at right angles: resample it, "
-                "for instance in 3D Slicer")
+    if "spacing" in reason.lower() or "determinant" in reason.lower():
+        return (f"the {name} file does not say how large a voxel is, or which way it lies: convert "
+                "or export it again")
     if "Unable to determine ImageIO" in reason:
         return (f"the {name} file is in no known format: give NIfTI, NRRD or MetaImage, "
                 "or a folder with one DICOM series")
@@ -115,68 +118,3 @@ def _three_axes(image: SimpleITK.Image, name: str) -> SimpleITK.Image:
     if axes != 3:
         raise InputError(f"the {name} file has {axes} axes, wanted 3: columns, rows, slices")
     return image
-
-
-def _description(image: SimpleITK.Image) -> str:
-    keys = set(image.GetMetaDataKeys())
-    return " ".join(image.GetMetaData(tag).strip() for tag in _TELLING_TAGS if tag in keys)
-
-
-def _read_series(folder: Path, name: str) -> tuple[SimpleITK.Image, list[str], str]:
-    """Read the one DICOM series of a folder, its slices sorted by position."""
-    import SimpleITK as sitk
-
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(os.fspath(folder))
-    if not series:
-        raise InputError(f"the {name} folder holds no DICOM series: give a folder with one, "
-                         "or a NIfTI, NRRD or MetaImage file")
-    if len(series) > 1:
-        raise InputError(f"the {name} folder holds {len(series)} DICOM series: "
-                         "give a folder with only one")
-    files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(os.fspath(folder), series[0])
-    try:
-        if len(files) == 1:
-            image = _three_axes(sitk.ReadImage(files[0]), name)
-            return image, [], _description(image)
-        warnings = _check_positions(files, name)
-        reader = sitk.ImageSeriesReader()
-        reader.SetFileNames(files)
-        reader.MetaDataDictionaryArrayUpdateOn()
-        image = reader.Execute()
-        description = " ".join(reader.GetMetaData(0, tag).strip() for tag in _TELLING_TAGS
-                               if reader.HasMetaDataKey(0, tag))
-    except RuntimeError as error:
-        raise InputError(f"the {name} DICOM series cannot be read: export it again") from error
-    return _three_axes(image, name), warnings, description
-
-
-def _check_positions(files: tuple[str, ...], name: str) -> list[str]:
-    """Warnings about slices that are not evenly spaced.
-
-    Raises
-    ------
-    InputError
-        Slices of one series that are not parallel, or several at one position.
-    """
-    import SimpleITK as sitk
-
-    reader = sitk.ImageFileReader()
-    origins, normals = [], []
-    for file in files:
-        reader.SetFileName(file)
-        reader.ReadImageInformation()
-        origins.append(reader.GetOrigin()[:3])
-        axes = np.asarray(reader.GetDirection(), float)
-        normals.append(axes.reshape(3, 3)[:, 2] if axes.size == 9 else (0.0, 0.0, 1.0))
-    if np.abs(np.asarray(normals) @ np.asarray(normals[0]) - 1.0).max() > 1e-3:
-        raise InputError(f"the {name} series has slices that are not parallel (a localiser, or "
-                         "a long-axis view among them): give the short-axis stack alone")
-    gaps = np.diff(np.asarray(origins) @ np.asarray(normals[0]))
-    if np.abs(gaps).min() < 1e-3:
-        raise InputError(f"the {name} series has several images at one position (heart phases?): "
-                         "give one frame of each slice")
-    if np.ptp(gaps) <= GAP_TOLERANCE * abs(np.median(gaps)):
-        return []
-    low, high = np.sort(np.abs(gaps))[[0, -1]]
-    return [f"{name}: the slices are unevenly spaced ({low:.1f} to {high:.1f} mm); they are "
-            "treated as even, so volumes and positions are off: see whether slices are missing"]

@@ -1,4 +1,5 @@
-"""What ITK does not say of a NIfTI file: that half of it is missing, and which voxels are NaN.
+"""What ITK does not say of a NIfTI file: that half of it is missing, which voxels are NaN, and
+what its header says of its place.
 
 ITK fills what is missing with zeros, and turns NaN and infinite voxels into zeros as well.
 """
@@ -101,3 +102,85 @@ def _scan(stream: IO[bytes], header: _Header) -> npt.NDArray[np.int64] | None:
             found.append(np.flatnonzero(~np.isfinite(values)) + done // size)
         done += len(block)
     return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """What a NIfTI-1 header says of its place; matrices from indices to mm, RAS.
+
+    Attributes
+    ----------
+    size : columns, rows, slices as in the file.
+    pixdim : (3,) voxel size as it stands there.
+    sform : None where its code is 0.
+    qform : None where its numbers are none; `qform_known` whether its code is not 0.
+    """
+
+    size: tuple[int, int, int]
+    pixdim: npt.NDArray[np.float64]
+    sform: npt.NDArray[np.float64] | None
+    qform: npt.NDArray[np.float64] | None
+    qform_known: bool
+
+
+def read_forms(path: Path) -> Forms | None:
+    """The forms of a `.nii`, `.nii.gz` or `.hdr` file; None where it is no NIfTI-1 file.
+
+    Lengths said to be metres or micrometres become millimetres.
+
+    Raises
+    ------
+    OSError
+        The file cannot be opened.
+    """
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    unpacked: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]
+    try:
+        with unpacked as stream:
+            head = stream.read(348)
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        return None
+    for order in "<>":
+        if len(head) < 348 or struct.unpack(f"{order}i", head[:4])[0] != 348:
+            continue
+        if head[344:347] not in (b"n+1", b"ni1"):
+            return None
+        return _forms(struct.unpack(f"{order}8h", head[40:56]),
+                      np.array(struct.unpack(f"{order}8f", head[76:108]), float),
+                      struct.unpack(f"{order}2h", head[252:256]),
+                      np.array(struct.unpack(f"{order}18f", head[256:328]), float), head[123] & 7)
+    return None
+
+
+def _forms(size: tuple[int, ...], pixdim: npt.NDArray[np.float64], codes: tuple[int, ...],
+           numbers: npt.NDArray[np.float64], units: int) -> Forms:
+    edges = pixdim[1:4].copy()
+    three = [max(int(s), 1) if k < size[0] else 1 for k, s in enumerate(size[1:4])]
+    edges[size[0]:] = np.where(edges[size[0]:] > 0, edges[size[0]:], 1.0)  # of axes not there
+    scale = np.diag([*[{1: 1e3, 3: 1e-3}.get(units, 1.0)] * 3, 1.0])
+    sform = None
+    if codes[1] > 0:
+        sform = scale @ np.vstack([numbers[6:].reshape(3, 4), [0, 0, 0, 1]])
+    turned = _turned(numbers[:3])
+    qform = None
+    if turned is not None and np.isfinite(edges).all():
+        qform = np.eye(4)
+        qform[:3, :3] = turned * np.abs(edges)
+        qform[:3, 2] *= -1.0 if pixdim[0] < 0 else 1.0
+        qform[:3, 3] = numbers[3:6]
+        qform = scale @ qform
+    return Forms((three[0], three[1], three[2]), edges, sform, qform, codes[0] > 0)
+
+
+def _turned(quaternion: npt.NDArray[np.float64]) -> npt.NDArray[np.float64] | None:
+    """The rotation that a NIfTI header's three numbers say; None where they say none."""
+    b, c, d = (float(q) for q in quaternion)
+    rest = 1.0 - (b * b + c * c + d * d)
+    if not rest > -1e-5:
+        return None
+    a = float(np.sqrt(max(rest, 0.0)))
+    return np.array([
+        [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+        [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+        [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c]])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.files import sha256, suffix_of
+from deepgmm.files import IMAGE_SUFFIXES, sha256, suffix_of
 from deepgmm.reading.conventions import PLAIN
 from deepgmm.reading.images.cine import ImageInMemory, read_cine, still_of, trigger_time
 from deepgmm.reading.images.grids import (
@@ -23,6 +23,7 @@ from deepgmm.reading.images.grids import (
 )
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.images.phases import parse_phase
+from deepgmm.reading.images.places import axes_of_file
 from deepgmm.reading.masks.lv_mask import draw_mask
 from deepgmm.study.checks import check_study, parse_slices
 from deepgmm.study.kinds import kind_from_description, parse_kind
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     PathLike = str | os.PathLike[str]
     Source = PathLike | ImageInMemory
+
+#: Files whose axes may be in another order than ours.
+_IMAGES = (*IMAGE_SUFFIXES, ".seg.nrrd", ".mhd", ".nhdr", ".hdr")
 
 #: Below this share of the wall inside the mask, the mask is taken for the blood pool alone.
 _POOL_SHARE = 0.1
@@ -165,6 +169,7 @@ def read_study(
         hashes={**{role.value: images[role].hash for role in images},
                 "mask": masks["LV mask"].hash,
                 **({"wall": masks["wall"].hash} if wall is not None else {})},
+        file_axes=_file_axes(mask, paths[grid_role(images)]),
     )
     if slices is not None:
         wanted = parse_slices(slices, inside.shape[0])
@@ -225,12 +230,22 @@ def _resample(grid: _Input, parts: list[_Input]) -> list[str]:
     return warnings
 
 
+def _file_axes(mask: PathLike, grid: Source) -> tuple[int, int, int]:
+    """The order of axes of the mask's file; of the images' where contours say the mask."""
+    for path in (mask, grid):
+        if isinstance(path, (str, os.PathLike)) and suffix_of(path) in _IMAGES:
+            return axes_of_file(path)
+    return 0, 1, 2
+
+
 def _check_one_grid(reference: _Input, parts: list[_Input]) -> None:
     for part in parts:
         what = difference(reference.image, part.image)
         if what:
-            raise InputError(f"{part.name} and {reference.name} lie on different grids: {what}; "
-                             "give them on one grid, or add --resample")
+            why = [w for w in {*part.warnings, *reference.warnings} if "qform" in w][:1]
+            raise InputError("; ".join([
+                f"{part.name} and {reference.name} lie on different grids: {what}", *why,
+                "give them on one grid, or add --resample"]))
 
 
 def _inside(part: _Input) -> BoolArray:

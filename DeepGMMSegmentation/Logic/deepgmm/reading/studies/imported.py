@@ -80,7 +80,7 @@ def write_study_folder(
     with together() as outputs:
         for done, (role, entry) in enumerate(choice.taken.items()):
             progress(done / len(choice.taken), f"reading {role.title}")
-            volume = volume_of(entry.stack)
+            volume = volume_of(entry.stack, whole=False)
             guess = _checked(role, entry, volume)
             said["warnings"] += [f"{role.title}: {w}" for w in volume.warnings]
             own = _described(entry, volume, guess)
