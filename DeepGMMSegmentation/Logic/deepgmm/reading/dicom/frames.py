@@ -48,8 +48,12 @@ class Frame:
     trigger, inversion, echo, interval : trigger, inversion and echo times, RR interval, ms.
     acquired : "YYYYMMDDhhmmss.ffffff" or the part of it that is known; sorts by time.
     scanning, variant : ScanningSequence and SequenceVariant.
-    velocity : encoded velocities, so flow.
+    velocity : encodes velocities, so flow.
     slope, intercept : stored value to signal.
+    reference : FrameOfReferenceUID.
+    temporal : number of the frame among those of its slice, as the header counts them.
+    content : as `acquired`, from the content time alone.
+    diffusion : b-value, s/mm2.
     """
 
     file: Path
@@ -81,6 +85,9 @@ class Frame:
     slope: float
     intercept: float
     reference: str
+    temporal: int | None = None
+    content: str = ""
+    diffusion: float | None = None
 
     @property
     def axes(self) -> npt.NDArray[np.float64]:

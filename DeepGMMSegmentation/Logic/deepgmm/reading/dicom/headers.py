@@ -128,7 +128,8 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
             stream.seek(0)
             header = Header(pydicom.dcmread(stream, stop_before_pixels=True,
                                             specific_tags=WANTED, force=head[128:] != b"DICM"))
-            size = os.fstat(stream.fileno()).st_size
+            # What follows the header, which pydicom stops reading at.
+            size = os.fstat(stream.fileno()).st_size - stream.tell()
     except OSError as error:
         found.left["truncated or damaged" if isinstance(error, EOFError)
                    else "cannot be read"] += 1
@@ -198,11 +199,15 @@ def _check_one_examination(found: Scan) -> None:
 
 def _frames(header: Header, file: Path) -> list[Frame]:
     frame = _classic(header, file)
+    several = int(header.number("NumberOfFrames") or 1) > 1
     if "PerFrameFunctionalGroupsSequence" in header:
         from deepgmm.reading.dicom.enhanced import enhanced_frames
 
-        return enhanced_frames(header.data, frame)
-    if int(header.number("NumberOfFrames") or 1) > 1:
+        frames = enhanced_frames(header.data, frame)
+        # Some tools add functional groups that say nothing to a classic image.
+        if several or frame.position is None or frames and frames[0].position is not None:
+            return frames
+    if several:
         # A film loop of another class says nothing of where its frames lie.
         return [replace(frame, position=None)]
     return [frame]
@@ -216,7 +221,8 @@ def _classic(header: Header, file: Path) -> Frame:
         number=header.integer("SeriesNumber"),
         instance=header.integer("InstanceNumber"),
         description=header.text("SeriesDescription"), protocol=header.text("ProtocolName"),
-        sequence=header.text("SequenceName") or header.text("PulseSequenceName"),
+        sequence=(header.text("SequenceName") or header.text("PulseSequenceName")
+                  or header.text("ScanningTechnique") or header.text("GEPulseSequence")),
         image_type=image_type,
         component=component_of(image_type, header.text("ComplexImageComponent"),
                                _raw_type(header)),
@@ -230,22 +236,36 @@ def _classic(header: Header, file: Path) -> Frame:
         acquired=_acquired(header),
         scanning=frozenset(header.words("ScanningSequence")),
         variant=frozenset(header.words("SequenceVariant")),
-        velocity="VelocityEncodingDirection" in header,
+        velocity=_velocity(header),
         slope=header.number("RescaleSlope") or 1.0,
         intercept=header.number("RescaleIntercept") or 0.0,
-        reference=header.text("FrameOfReferenceUID"))
+        reference=header.text("FrameOfReferenceUID"),
+        temporal=header.integer("TemporalPositionIdentifier") or None,
+        content=_when(header, "Content"), diffusion=header.number("DiffusionBValue"))
+
+
+def _velocity(header: Header) -> bool:
+    """Whether velocities are encoded; a direction of zeros, as Philips writes everywhere, is none."""
+    if header.text("PhaseContrast") == "NO":
+        return False
+    most = header.number("VelocityEncodingMaximumValue") or header.number("GEVelocityEncoding")
+    direction = header.numbers("VelocityEncodingDirection", 3)
+    return (header.text("PhaseContrast") == "YES" or bool(most and most > 0)
+            or direction is not None and any(direction))
 
 
 def _acquired(header: Header) -> str:
     whole = header.text("AcquisitionDateTime")
     if whole:
         return whole
-    for name in ("Acquisition", "Content", "Series"):
-        time = header.text(f"{name}Time").replace(":", "")
-        if time:
-            day = header.text(f"{name}Date") or header.text("StudyDate")
-            return f"{day:0<8.8}{time}"
-    return ""
+    return next(filter(None, (_when(header, name) for name in ("Acquisition", "Content",
+                                                               "Series"))), "")
+
+
+def _when(header: Header, what: str) -> str:
+    time = header.text(f"{what}Time").replace(":", "")
+    day = header.text(f"{what}Date") or header.text("StudyDate") if time else ""
+    return f"{day:0<8.8}{time}" if time else ""
 
 
 def _raw_type(header: Header) -> int | None:
