@@ -61,6 +61,7 @@ class Header:
 
     def __init__(self, data: pydicom.Dataset) -> None:
         self.data = data
+        self._here = data.keys()  # quicker than asking the data set itself
 
     @property
     def syntax(self) -> str:
@@ -69,7 +70,7 @@ class Header:
         return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
 
     def __contains__(self, keyword: str) -> bool:
-        return _TAGS[keyword] in self.data
+        return _TAGS[keyword] in self._here
 
     def _raw(self, keyword: str) -> Any:
         if keyword not in self:

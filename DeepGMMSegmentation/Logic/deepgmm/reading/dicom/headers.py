@@ -33,6 +33,7 @@ class Scan:
     left : reason to the number of files that are no such image ("not DICOM").
     damaged : (series number, reason) to the number of images left out for it.
     patients : one key a patient, made of identifiers; never written anywhere.
+    births : (patient, date of birth) to the examinations' UIDs; never written anywhere.
     days : dates of the examinations.
     identity : the header's own words about the patient; only `--identified` passes them on.
     """
@@ -41,6 +42,7 @@ class Scan:
     left: Counter[str] = field(default_factory=Counter)
     damaged: Counter[tuple[int, str]] = field(default_factory=Counter)
     patients: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    births: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     days: set[str] = field(default_factory=set)
     identity: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +145,11 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
         return
     for key in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyInstanceUID"):
         found.identity.setdefault(key, header.text(key))
-    found.patients[_patient(header)] += 1
+    patient = _patient(header)
+    found.patients[patient] += 1
+    if patient and header.text("PatientBirthDate"):
+        found.births.setdefault((*patient, header.text("PatientBirthDate")), set()).add(
+            header.text("StudyInstanceUID"))
     found.days |= {header.text("StudyDate")} - {""}
     if _truncated(header, size):
         found.damaged[header.integer("SeriesNumber"), "is truncated"] += 1
@@ -183,7 +189,7 @@ def _truncated(header: Header, size: int) -> bool:
 
 def _patient(header: Header) -> tuple[str, ...]:
     known = header.text("PatientID") or header.text("PatientName")
-    return (known, header.text("PatientBirthDate")) if known else ()
+    return (known,) if known else ()
 
 
 def _check_one_examination(found: Scan) -> None:
@@ -192,6 +198,13 @@ def _check_one_examination(found: Scan) -> None:
         raise InputError(f"the folder holds images of {len(known)} patients "
                          f"({', '.join(str(n) for n in known.values())} images): "
                          "give a folder with one patient's examination")
+    # Dates of birth part people of one name only where no examination has both: anonymisers change
+    # or empty them.
+    for patient in known:
+        births = [uids for (who, _), uids in found.births.items() if (who,) == patient]
+        if len(births) > 1 and not set.intersection(*births):
+            raise InputError(f"the folder holds images of {len(births)} patients, by their dates "
+                             "of birth: give a folder with one patient's examination")
     if len(found.days) > 1:
         raise InputError(f"the folder holds examinations of {len(found.days)} different days: "
                          "give a folder with one examination")
