@@ -50,12 +50,22 @@ def _contours(dataset: Any) -> tuple[list[Contour], list[str]]:
                 opened += 1
                 continue
             points = np.asarray(line.ContourData, dtype=np.float64).reshape(-1, 3)
-            contours.append(Contour(part, points, region=str(number)))
+            contours.append(Contour(part, points, _image(line), str(number)))
     if not contours:
         raise InputError("no contour of the structure set closes: close them and export again")
     if opened:
         warnings.append(f"{opened} contours of the structure set do not close; left out")
     return contours, warnings
+
+
+def _image(line: Any) -> str:
+    """The image that a line says it was drawn on, with "#" and the frame of a multi-frame one."""
+    images = line.get("ContourImageSequence") or []
+    if len(images) != 1:
+        return ""
+    frame = images[0].get("ReferencedFrameNumber")
+    uid = str(images[0].get("ReferencedSOPInstanceUID", ""))
+    return f"{uid}#{int(frame)}" if uid and frame and not hasattr(frame, "__len__") else uid
 
 
 def choose(names: list[str], what: str, item: str) -> tuple[list[Part | None], list[str]]:

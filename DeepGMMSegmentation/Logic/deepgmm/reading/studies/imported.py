@@ -24,7 +24,7 @@ from deepgmm.reading.dicom.pixels import Volume, volume_of
 from deepgmm.reading.dicom.stack import Stack
 from deepgmm.reading.images.cine import median_trigger
 from deepgmm.reading.images.grids import image_of
-from deepgmm.reading.images.phases import Phase, asked_for, nearest_in_time, parse_phase
+from deepgmm.reading.images.phases import Phase, asked_for, nearest_in_time, parse_phase, tells
 from deepgmm.reading.masks.labelmap import write_image
 from deepgmm.reading.studies.study_folder import (
     FORMAT,
@@ -78,7 +78,9 @@ def write_study_folder(
     choice = examination.choice
     if choice.problem:
         raise InputError(choice.problem)
-    parse_phase(phase)
+    if isinstance(parse_phase(phase), str):
+        raise InputError(f"--phase {phase}: an examination says not which frame that is; "
+                         "leave it out here, and say it to deepgmm segment with the contours")
     stale = _files_of(Path(folder))
     said: dict[str, Any] = {"format": FORMAT, "version": VERSION, "sequences": {}, "warnings": []}
     with together() as outputs:
@@ -194,9 +196,9 @@ def _phase(volume: Volume, said: int | str | None, interval: float | None,
            lge_time: float | None) -> Phase | None:
     """The frame, where it can be told without a mask."""
     number = parse_phase(said)
-    if number is not None:
+    if isinstance(number, int):
         return asked_for(number, len(volume.values))
-    if said == "match" or lge_time is None or not np.isfinite(volume.times).any():
+    if said == "match" or lge_time is None or not tells(volume.times):
         return None
     return nearest_in_time(volume.times, lge_time, interval)
 
