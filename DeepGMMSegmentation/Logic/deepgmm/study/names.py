@@ -73,14 +73,14 @@ _NO_DE = (r"(?! ?(la|las|el|los|le|les|l|du|d|des|coeur|corazon|cuore|cardi\w*|b
           r"perf\w*|t[12]\w*|mov\w*|fun\w*|fon\w*|ejes?|camara\w*|cavi\w*|loc\w*|rep\w*|ref\w*|"
           r"control\w*|eje|petit|grand|ventric\w*|vi|vg|contr\w*|cine|medio|pulm\w*|aort\w*)\b)")
 
-#: What names plainly say.
-NAMES: tuple[tuple[Type, str], ...] = (
+#: What names plainly say; a third word is a pattern that must not be found beside it.
+NAMES: tuple[tuple[Type, str] | tuple[Type, str, str], ...] = (
     (Type.TI_SCOUT, r"\bti ?(scout|test|find\w*|series|loc\w*|opt\w*)|\bscout ?ti\b|look ?lock\w*|"
                     r"\bll\b|cine ?ir\b|\bir ?cine\b"),
     (Type.SCOUT, r"\bscouts?\b|\baah\w*|\bloc(ali[sz]\w*|alit\w*)|\bloc\b|survey|plan ?scan|"
                  r"calib\w*|\bcal\b|\bref(erence)? ?scan|\bshim|freq\w* scout|\b3 ?(plane|plan)\b|"
-                 r"\breperage|\brepere|topogram|\bpilot\b|^(?!.*\b(de|lge|spat\w*|late)\b).*"
-                 r"\bu?e?bersicht"),
+                 r"\breperage|\brepere|topogram|\bpilot\b"),
+    (Type.SCOUT, r"\bue?bersicht", r"\b(de|lge|spat\w*|late)\b"),
     (Type.DIFFUSION, r"\bdw[is]?\b|\bdti\b|\bdiff?us\w*|\bep2d ?diff|\bdiff\b|\bivim\b|\badc\b|"
                      r"\btracew?\b|\bresolve\b"),
     (Type.T2_STAR, r"\bt2 ?\*|\bt2 ?star|\bt2s\b|\br2 ?\*|\br2 ?star|\biron\b|\bbold\b"),
@@ -96,9 +96,9 @@ NAMES: tuple[tuple[Type, str], ...] = (
                 r"contraste? ?de ?fase|contraste de phase"),
     (Type.PERFUSION, r"perf|first ?pass|erst ?pass|premier passage|primer paso|primo passaggio|"
                      r"adenos|regadenos|lexiscan|persantin|dip[yi]ridam|dynamic|time ?course|"
-                     r"\bfgre ?t\b|\bfgret\b|\bsr ?(tfl|tfe|gre|trufi|ssfp)|\btfl ?sr\b|"
-                     rf"^(?!.*({_CINE}|{_BALANCED}|\blge|\bmde|psir)).*\b(stress|rest|estres|"
-                     r"reposo|riposo|repos|ruhe)\b"),
+                     r"\bfgre ?t\b|\bfgret\b|\bsr ?(tfl|tfe|gre|trufi|ssfp)|\btfl ?sr\b"),
+    (Type.PERFUSION, r"\b(stress|rest|estres|reposo|riposo|repos|ruhe)\b",
+     rf"{_CINE}|{_BALANCED}|\blge|\bmde|psir"),
     (Type.EARLY, r"\bege\b|early ?(gad|enh|gd)|\bprecoc\w*|\bprecoz|\bfruh ?(anr|enh|auf)\w*|"
                  r"\bfrueh ?(anr|enh|auf)\w*"),
     (Type.LGE, r"\blge|\bldge|(?<!trigger )(?<!trig )\bdelay(ed)?\b|\bdelay\w* ?(enh|hyper|gad)|"
@@ -111,13 +111,13 @@ NAMES: tuple[tuple[Type, str], ...] = (
                r"phase|\b)\w*|\bspate?\b|\bspaet\w*|\brealce|\brehauss\w*|\btardi\w*|"
                r"\bnarbe\w*|\bcicatri\w*|\bvitalita\w*|\bce ?ir\b"),
     (Type.ANATOMY, r"\bhaste|ssfse|ss ?fse|ss ?tse\b|\bssh ?(tse|fse|bb|t2)|coronar[iy]\w*|\bmra\b|"
-                   r"\bangio\w*|\bvibe\b|\blava\b|\bthrive\b|mp ?rage\b|\bflair\b|\bswi\b|"
-                   rf"^(?!.*({_CINE})).*\b(3d|nav\w*|wh)\b.*whole ?heart|"
-                   rf"^(?!.*({_CINE})).*whole ?heart.*\b(3d|nav\w*|coro\w*)\b"),
-    (Type.T2, r"stir\b|\btirm\b|\btir\b|triple ?ir|\btriple inv\w*|(?<!psir )spair(?!.*\bt1)|"
+                   r"\bangio\w*|\bvibe\b|\blava\b|\bthrive\b|mp ?rage\b|\bflair\b|\bswi\b"),
+    (Type.ANATOMY, r"\b(3d|nav\w*)\b(?=.*whole ?heart)|whole ?heart(?=.*\b(3d|nav\w*)\b)", _CINE),
+    (Type.T2, r"stir\b|\btirm\b|\btir\b|triple ?ir|\btriple inv\w*|"
               r"o?edema|odem\b|oedem\w*|\bt2 ?prep|acut2e|bright ?blood ?t2|\b(db|bb)?t2p?\b|"
               r"\b(db|bb|pd)?t2 ?(w|tse|fse|se|stir|fs|spair|fat|db|bb|trufi|b?ssfp|blade|tirm|"
               r"haste|sax?|ax|trip\w*)"),
+    (Type.T2, r"spair", r"\bt1"),
     (Type.CINE, rf"{_CINE}|{_BALANCED}|\bretro\b|\bfun[ckz]t?\w*|\bfonct\w*"),
     (Type.ANATOMY, r"double ?ir|\bt1 ?(w|tse|fse|se|fl|ffe|tfe|vibe|gre|spin)?\b|\bpdw?\b"),
 )

@@ -148,7 +148,7 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
     patient = _patient(header)
     found.patients[patient] += 1
     if patient and header.text("PatientBirthDate"):
-        found.births.setdefault((*patient, header.text("PatientBirthDate")), set()).add(
+        found.births.setdefault((patient[0], header.text("PatientBirthDate")), set()).add(
             header.text("StudyInstanceUID"))
     found.days |= {header.text("StudyDate")} - {""}
     if _truncated(header, size):

@@ -69,18 +69,11 @@ def _named(frame: Frame) -> tuple[Type, str]:
         ("image type", " ".join(frame.image_type)))]
     for table in (NAMES, WEAK_NAMES):
         for what, text in texts:
-            for type_, pattern in table if text else ():
+            for type_, pattern, *unless in table if text else ():
                 match = re.search(pattern, text)
-                if match and match.group().strip():
-                    return type_, f'{what} "{_short(match.group(), type_)}"'
+                if match and match.group().strip() and not (unless and re.search(unless[0], text)):
+                    return type_, f'{what} "{match.group().strip()}"'
     return Type.UNKNOWN, ""
-
-
-def _short(found: str, type_: Type) -> str:
-    """The words that were found, without what a pattern had to look past."""
-    words = found.split()
-    return words[-1] if type_ in (Type.PERFUSION, Type.SCOUT, Type.ANATOMY, Type.LGE) \
-        and len(words) > 2 else " ".join(words)
 
 
 def _type_of(frame: Frame) -> tuple[Type, str]:

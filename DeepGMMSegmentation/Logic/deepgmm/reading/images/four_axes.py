@@ -59,7 +59,7 @@ def read_four_axes(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] |
         return values, geometry_of(image[..., 0]), []
     # The header's first three axes are then those of an image without time.
     geometry = Geometry(image.GetSpacing()[:3], image.GetOrigin()[:3],
-                        tuple(np.reshape(image.GetDirection(), (4, 4))[:3, :3].ravel()))
+                        tuple(np.reshape(image.GetDirection(), (4, 4))[:3, :3].ravel().tolist()))
     values = np.ascontiguousarray(np.moveaxis(values, -1, 0))
     return values, geometry, [
         f"the first axis of bSSFP's file was taken for time ({len(values)} frames), by its sizes: "
