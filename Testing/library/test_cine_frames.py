@@ -1,4 +1,4 @@
-"""Frames of a cine: in which order, on which of them contours were drawn, in which axis of a file."""
+"""Frames of a cine: their order, which of them contours name, and in which axis of a file they are."""
 
 from __future__ import annotations
 

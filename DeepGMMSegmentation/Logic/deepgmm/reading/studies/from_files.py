@@ -12,8 +12,8 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.files import sha256, suffix_of
-from deepgmm.reading.conventions import PLAIN
 from deepgmm.reading.contours.drawn_on import drawn_frames, names_images
+from deepgmm.reading.conventions import PLAIN
 from deepgmm.reading.images.cine import (
     ImageInMemory,
     images_in,
