@@ -1,4 +1,4 @@
-"""Frames of a cine: their order, which of them contours name, and in which axis of a file they are."""
+"""Frames of a cine: their order, which of them contours name, and in which axis they lie."""
 
 from __future__ import annotations
 

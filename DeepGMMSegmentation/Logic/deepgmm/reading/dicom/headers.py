@@ -258,7 +258,7 @@ def _classic(header: Header, file: Path) -> Frame:
 
 
 def _velocity(header: Header) -> bool:
-    """Whether velocities are encoded; a direction of zeros, as Philips writes everywhere, is none."""
+    """Whether velocities are encoded; a direction of zeros, as Philips writes, is none."""
     if header.text("PhaseContrast") == "NO":
         return False
     most = header.number("VelocityEncodingMaximumValue") or header.number("GEVelocityEncoding")
