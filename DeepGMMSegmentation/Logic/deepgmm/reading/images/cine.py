@@ -204,8 +204,8 @@ def still_of(cine: Cine, phase: int | str | None, draw: Draw, lge_time: float | 
                                 cine.interval)
     elif number is not None:
         raise InputError(f"--phase {number}: nothing says which frame that is, as the LV mask "
-                         "names no image that it was drawn on: give the frame's number, counted from 0, "
-                         "or match")
+                         "names no image that it was drawn on: give the frame's number, counted "
+                         "from 0, or match")
     elif phase is None and lge_time is not None and tells(cine.times):
         chosen = nearest_in_time(cine.times, lge_time, cine.interval)
     else:
