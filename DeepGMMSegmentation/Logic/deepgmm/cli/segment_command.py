@@ -72,8 +72,10 @@ def segment(
         metavar="LIST", help="Slices to segment, counted from 0: 0,2-5. All by default.",
         rich_help_panel=_IN)] = None,
     phase: Annotated[str | None, typer.Option(
-        metavar="N|match", help="Frame of a bSSFP cine, counted from 0, or match: the one that "
-        "fits the LV mask. By default the nearest to LGE in the heartbeat, if known, else match.",
+        metavar="N|ed|es|match", help="Frame of a bSSFP cine, counted from 0; ed or es: end "
+        "diastole or end systole of those that contours were drawn on; or match: the one that "
+        "fits the LV mask. By default that which contours name, else the nearest to LGE in the "
+        "heartbeat, if known, else match.",
         rich_help_panel=_IN)] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.",

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from deepgmm.errors import InputError
 from deepgmm.study.coordinates import box_of
+from deepgmm.study.names import KINDS, TITLES, plain
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Kind, Role
 
@@ -31,22 +32,6 @@ _MORE_BRIGHT, _TIMES = 0.06, 3.0
 
 #: T2 at 1.5 and 3 T, ms: the wall's median, edema or not, and the pool's.
 _WALL_MS, _POOL_MS = (35.0, 80.0), (90.0, 400.0)
-
-_WORDS: dict[Role, tuple[tuple[str, Kind], ...]] = {
-    Role.BSSFP: (),
-    # "psir_mag" is the magnitude image of a PSIR acquisition.
-    Role.LGE: ((r"dark.?blood|black.?blood|\b[db]b\b", Kind.LGE_DARK_BLOOD),
-               (r"magnitude|\bmag\b|_mag\b", Kind.LGE_MAGNITUDE),
-               (r"psir|phase.?sens|\bps.?mde\b", Kind.LGE_PSIR)),
-    Role.T2: ((r"t2.?map|\bt2 ?fit", Kind.T2_MAP),
-              (r"stir|spair|tirm|dark.?blood|black.?blood", Kind.T2_DARK_BLOOD),
-              (r"t2.?prep|t2p\b", Kind.T2_PREPARED)),
-}
-
-#: Words in which a sequence is plainly named.
-_TITLES: dict[Role, str] = {Role.BSSFP: "b?ssfp|cine|true?fi(sp)?|fiesta|bffe",
-                            Role.LGE: "lge|psir",
-                            Role.T2: "t2(w|prep|map|stir|spair|tirm)?"}
 
 
 def kinds_of(role: Role) -> tuple[Kind, ...]:
@@ -79,8 +64,9 @@ def parse_kind(role: Role, name: Kind | str | None) -> Kind | None:
 
 def kind_from_description(role: Role, description: str) -> Kind | None:
     """The kind that a DICOM header's own words name; None where they name none."""
-    for pattern, kind in _WORDS[role]:
-        if re.search(pattern, description.lower()):
+    text = plain(description)
+    for pattern, kind in KINDS[role]:
+        if re.search(pattern, text):
             return kind
     return None
 
@@ -89,7 +75,7 @@ def exchange_warning(role: Role, name: str) -> str | None:
     """What to say of an image whose name plainly is of another sequence than it is given as;
     None where it is not. The name itself is not repeated."""
     words = set(re.split(r"[^a-z0-9]+", name.lower()))
-    said = {one for one, pattern in _TITLES.items()
+    said = {one for one, pattern in TITLES.items()
             if any(re.fullmatch(pattern, word) for word in words)}
     others = [one for one in (Role.LGE, Role.T2) if one in said]
     if role in said or len(others) != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,8 @@ class Plane:
 def planes_of(folders: Iterable[str | os.PathLike[str]]) -> dict[str, Plane]:
     """Every image with a position in these folders and the folders in them.
 
-    Frames of multi-frame images share a UID and are left out: it does not tell them apart.
+    Images that share a UID, as frames of multi-frame images do and as some anonymisers leave
+    them, are left out: it does not tell them apart.
 
     Raises
     ------
@@ -51,7 +53,10 @@ def planes_of(folders: Iterable[str | os.PathLike[str]]) -> dict[str, Plane]:
             raise InputError("the folder of the contours' DICOM images does not exist: check "
                              "the path given to --mask-dicom")
         frames += scan(folder).frames
-    several = {frame.uid for frame in frames if frame.index > 0}
+    places: dict[str, set[object]] = defaultdict(set)
+    for frame in frames:
+        places[frame.uid].add((frame.position, frame.orientation))
+    several = {frame.uid for frame in frames if frame.index > 0 or len(places[frame.uid]) > 1}
     found = {}
     for frame in frames:
         # A scan holds only frames with a place; the checks are for the type's sake.

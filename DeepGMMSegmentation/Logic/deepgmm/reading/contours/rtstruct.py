@@ -58,7 +58,7 @@ def _contours(dataset: Any) -> tuple[list[Contour], list[str]]:
                 continue
             seen.add(points.tobytes())
             assert part is not None
-            contours.append(Contour(part, points, region=str(number)))
+            contours.append(Contour(part, points, _image(line), str(number)))
     if not contours:
         raise InputError("no contour of the structure set closes: close them and export again")
     if opened:
@@ -67,3 +67,13 @@ def _contours(dataset: Any) -> tuple[list[Contour], list[str]]:
         warnings.append(f"{twice} contours stand twice in one region of the structure set; taken "
                         "once")
     return contours, warnings
+
+
+def _image(line: Any) -> str:
+    """The image that a line says it was drawn on, with "#" and the frame of a multi-frame one."""
+    images = line.get("ContourImageSequence") or []
+    if len(images) != 1:
+        return ""
+    frame = images[0].get("ReferencedFrameNumber")
+    uid = str(images[0].get("ReferencedSOPInstanceUID", ""))
+    return f"{uid}#{int(frame)}" if uid and frame and not hasattr(frame, "__len__") else uid

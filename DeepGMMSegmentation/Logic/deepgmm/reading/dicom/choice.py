@@ -39,6 +39,7 @@ class Entry:
     ----------
     role : the sequence it was taken for; None where it was left.
     why_left : why it was not taken; empty where it was.
+    part : which of the stacks that share its series number it is, from 1; 0 where it is alone.
     """
 
     stack: Stack
@@ -47,11 +48,18 @@ class Entry:
     view_reason: str
     role: Role | None = None
     why_left: str = ""
+    part: int = 0
 
     @property
     def name(self) -> str:
         """"series 31" or "series 12-20", which a user can type."""
-        return "series " + ranges(self.stack.numbers, ", ")
+        return "series " + (self.said if self.part else ranges(self.stack.numbers, ", "))
+
+    @property
+    def said(self) -> str:
+        """What a user says to take it: a series number that no other stack has, or with its part.
+        """
+        return f"{self.stack.numbers[0]}" + (f"/{self.part}" if self.part else "")
 
     @property
     def kind(self) -> Kind:
@@ -90,6 +98,7 @@ def choose(entries: list[Entry], wanted: Mapping[Role, str | None] | None = None
         A series number that is not there.
     """
     choice = Choice()
+    _number_alike(entries)
     for role in Role:
         said = (wanted or {}).get(role)
         if said == "none":
@@ -109,8 +118,22 @@ def choose(entries: list[Entry], wanted: Mapping[Role, str | None] | None = None
     return choice
 
 
+def _number_alike(entries: list[Entry]) -> None:
+    """Give stacks that neither series number nor kind tells apart the number of their part."""
+    for entry in entries:
+        mine = entry.stack.numbers[0]
+        alike = [e for e in entries if mine in e.stack.numbers and e.meaning.type.role is not None
+                 and (e.meaning.type.role, e.kind) == (entry.meaning.type.role, entry.kind)]
+        entry.part = next(i for i, e in enumerate(alike, 1) if e is entry) \
+            if len(alike) > 1 else 0
+
+
 def _named(entries: list[Entry], role: Role, said: str, kind: Kind | None) -> list[Entry]:
-    found = [e for e in entries if said.isdigit() and int(said) in e.stack.numbers]
+    number, _, part = said.partition("/")
+    found = [e for e in entries if number.isdigit() and int(number) in e.stack.numbers
+             and part in ("", str(e.part))]
+    if part and len(found) == 1:
+        return found
     if not found:
         known = ranges({n for e in entries for n in e.stack.numbers}, ", ")
         raise InputError(f"--{role.value}: there is no series '{said}': "
@@ -136,18 +159,15 @@ def _take(choice: Choice, role: Role, found: list[Entry], said: bool) -> None:
             if not choice.problem:
                 choice.problem = (
                     f"two stacks can be {role.title}: {first.name} and {other.name}, alike in "
-                    f"kind, slices and time: say --{role.value} {first.stack.numbers[0]} or "
-                    f"--{role.value} {other.stack.numbers[0]}")
+                    f"kind, slices and time: say --{role.value} {first.said} or "
+                    f"--{role.value} {other.said}")
             first.why_left = other.why_left = f"one of two that can be {role.title}"
             return
         other.why_left = f"{first.name} was taken: {reason}"
-        how = (f"--{role.value} {other.stack.numbers[0]}"
-               if not set(other.stack.numbers) & set(first.stack.numbers) else
-               f"--{role.value}-kind {short_name(other.kind)}")
         choice.warnings.append(
             f"{len(found)} stacks can be {role.title}; {first.name} ({first.meaning.title}) was "
             f"taken, not {other.name} ({other.meaning.title}): {reason}; "
-            f"{how} takes the other")
+            f"{_way(found, role, other)} takes the other")
     first.role, choice.taken[role] = role, first
     count = len(first.stack.slices)
     if count < 3:
@@ -159,6 +179,15 @@ def _take(choice: Choice, role: Role, found: list[Entry], said: bool) -> None:
         choice.warnings.append(f"{first.name} was taken for {role.title} as you said; it lies "
                                f"in {first.view.value} ({first.view_reason})")
     choice.warnings += [f"{role.title}: {note}" for note in first.stack.notes]
+
+
+def _way(found: list[Entry], role: Role, entry: Entry) -> str:
+    """What to say so that this one of several is taken."""
+    number = f"--{role.value} {entry.said}"
+    if entry.part or sum(entry.stack.numbers[0] in e.stack.numbers for e in found) == 1:
+        return number
+    kind = f"--{role.value}-kind {short_name(entry.kind)}"
+    return kind if sum(e.kind is entry.kind for e in found) == 1 else f"{number} {kind}"
 
 
 def _difference(one: tuple[float, ...], two: tuple[float, ...], first: Entry,

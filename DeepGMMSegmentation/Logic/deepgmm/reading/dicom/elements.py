@@ -29,7 +29,10 @@ _TAGS = {
     "SliceThickness": 0x00180050, "EchoTime": 0x00180081, "InversionTime": 0x00180082,
     "ProtocolName": 0x00181030, "TriggerTime": 0x00181060, "NominalInterval": 0x00181062,
     "PulseSequenceName": 0x00189005, "EchoPulseSequence": 0x00189008,
-    "SteadyStatePulseSequence": 0x00189017, "VelocityEncodingDirection": 0x00189090,
+    "PhaseContrast": 0x00189014, "Spoiling": 0x00189016,
+    "SteadyStatePulseSequence": 0x00189017, "EchoPlanarPulseSequence": 0x00189018,
+    "DiffusionBValue": 0x00189087, "VelocityEncodingDirection": 0x00189090,
+    "VelocityEncodingMaximumValue": 0x00189217, "TemporalPositionIdentifier": 0x00200100,
     "StudyInstanceUID": 0x0020000D, "SeriesInstanceUID": 0x0020000E, "SeriesNumber": 0x00200011,
     "InstanceNumber": 0x00200013, "ImagePositionPatient": 0x00200032,
     "ImageOrientationPatient": 0x00200037, "FrameOfReferenceUID": 0x00200052,
@@ -41,9 +44,16 @@ _TAGS = {
     # GE's number for the part of the complex signal.
     "RawDataType": 0x0043102F,
     "PhilipsScale": PHILIPS_SCALE,
+    # The sequence in the vendor's own words: Philips's scanning technique, GE's pulse sequence.
+    "ScanningTechnique": 0x20011020, "GEPulseSequence": 0x0019109C,
+    # GE's velocity encoding, mm/s; 0 where there is none.
+    "GEVelocityEncoding": 0x001910CC,
     "SharedFunctionalGroupsSequence": 0x52009229,
     "PerFrameFunctionalGroupsSequence": 0x52009230,
 }
+
+#: The elements looked at that are 64-bit numbers.
+_DOUBLES = ("DiffusionBValue", "VelocityEncodingDirection", "VelocityEncodingMaximumValue")
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
@@ -56,6 +66,7 @@ class Header:
 
     def __init__(self, data: pydicom.Dataset) -> None:
         self.data = data
+        self._here = data.keys()  # quicker than asking the data set itself
 
     @property
     def syntax(self) -> str:
@@ -64,7 +75,7 @@ class Header:
         return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
 
     def __contains__(self, keyword: str) -> bool:
-        return _TAGS[keyword] in self.data
+        return _TAGS[keyword] in self._here
 
     def _raw(self, keyword: str) -> Any:
         if keyword not in self:
@@ -72,7 +83,7 @@ class Header:
         element = self.data.get_item(_TAGS[keyword])
         value = element.value
         if isinstance(value, bytes) and not value.isascii() \
-                and keyword not in _BINARY:
+                and keyword not in _BINARY and keyword not in _DOUBLES:
             return self.data[_TAGS[keyword]].value  # its character set matters
         return value
 
@@ -105,6 +116,14 @@ class Header:
                 order = ">" if self.syntax == _BIG_ENDIAN else "<"
                 return (float(struct.unpack(f"{order}H", value[:2])[0]),) \
                     if len(value) >= 2 else None
+        if keyword in _DOUBLES and keyword in self:
+            value = self._raw(keyword)
+            if isinstance(value, bytes):
+                if len(value) != 8 * count:
+                    return None
+                order = ">" if self.syntax == _BIG_ENDIAN else "<"
+                doubles = struct.unpack(f"{order}{count}d", value)
+                return doubles if all(map(math.isfinite, doubles)) else None
         try:
             numbers = tuple(float(word) for word in self.words(keyword))
         except ValueError:

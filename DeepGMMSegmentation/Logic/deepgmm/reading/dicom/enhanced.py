@@ -23,7 +23,8 @@ def enhanced_frames(header: pydicom.Dataset, whole: Frame) -> list[Frame]:
     shared = _item(header, "SharedFunctionalGroupsSequence")
     if not whole.scanning:
         whole = replace(whole, scanning=_scanning(header), variant=_variant(header))
-    return [_one(_Groups(own, shared), replace(whole, index=index, instance=index + 1))
+    encoded = str(header.get("PhaseContrast") or "") != "NO"
+    return [_one(_Groups(own, shared), replace(whole, index=index, instance=index + 1), encoded)
             for index, own in enumerate(header.PerFrameFunctionalGroupsSequence)]
 
 
@@ -68,7 +69,7 @@ class _Groups:
         return None
 
 
-def _one(groups: _Groups, frame: Frame) -> Frame:
+def _one(groups: _Groups, frame: Frame, encoded: bool) -> Frame:
     image_type = tuple(str(w).upper() for w in
                        groups.get("MRImageFrameTypeSequence", "FrameType") or frame.image_type)
     said = str(groups.get("MRImageFrameTypeSequence", "ComplexImageComponent") or "")
@@ -90,8 +91,10 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
         echo=frame.echo if echo is None else echo,
         acquired=str(groups.get("FrameContentSequence", "FrameAcquisitionDateTime")
                      or frame.acquired),
-        velocity=frame.velocity or groups.get(
-            "MRVelocityEncodingSequence", "VelocityEncodingMaximumValue") is not None,
+        velocity=frame.velocity or encoded and (groups.number(
+            "MRVelocityEncodingSequence", "VelocityEncodingMaximumValue") or 0) > 0,
+        temporal=_whole(groups.number("FrameContentSequence", "TemporalPositionIndex")),
+        diffusion=groups.number("MRDiffusionSequence", "DiffusionBValue"),
         philips=groups.philips() or frame.philips,
         slope=scale.slope, intercept=scale.intercept, doubt=scale.doubt or frame.doubt)
 
@@ -99,13 +102,22 @@ def _one(groups: _Groups, frame: Frame) -> Frame:
 def _scanning(header: pydicom.Dataset) -> frozenset[str]:
     """ScanningSequence in classic words."""
     said = str(header.get("EchoPulseSequence") or "")
-    return frozenset({"GRADIENT": {"GR"}, "SPIN": {"SE"}, "BOTH": {"GR", "SE"}}.get(said, ()))
+    planar = {"EP"} if header.get("EchoPlanarPulseSequence") == "YES" else set()
+    return frozenset(planar.union({"GRADIENT": {"GR"}, "SPIN": {"SE"},
+                                   "BOTH": {"GR", "SE"}}.get(said, ())))
 
 
 def _variant(header: pydicom.Dataset) -> frozenset[str]:
     """SequenceVariant in classic words."""
     said = str(header.get("SteadyStatePulseSequence") or "")
-    return frozenset({"SS"} if said in ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED") else ())
+    spoiled = said == "LONGITUDINAL" or str(header.get("Spoiling") or "NONE") in (
+        "RF", "RF_AND_GRADIENT")
+    steady = said in ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED")
+    return frozenset((["SS"] if steady else []) + (["SP"] if spoiled else []))
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _item(where: Any, group: str) -> Any:

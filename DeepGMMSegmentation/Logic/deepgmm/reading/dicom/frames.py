@@ -48,10 +48,14 @@ class Frame:
     trigger, inversion, echo, interval : trigger, inversion and echo times, RR interval, ms.
     acquired : "YYYYMMDDhhmmss.ffffff" or the part of it that is known; sorts by time.
     scanning, variant : ScanningSequence and SequenceVariant.
-    velocity : encoded velocities, so flow.
+    velocity : encodes velocities, so flow.
     slope, intercept : stored value to signal (`deepgmm.reading.dicom.values`).
+    reference : FrameOfReferenceUID.
     philips : Philips's private scale slope; lookup : a table stands in for slope and intercept.
     doubt : what a user must know about the values.
+    temporal : number of the frame among those of its slice, as the header counts them.
+    content : as `acquired`, from the content time alone.
+    diffusion : b-value, s/mm2.
     """
 
     file: Path
@@ -86,6 +90,9 @@ class Frame:
     philips: float | None = None
     lookup: bool = False
     doubt: str = ""
+    temporal: int | None = None
+    content: str = ""
+    diffusion: float | None = None
 
     @property
     def axes(self) -> npt.NDArray[np.float64]:

@@ -36,6 +36,7 @@ class Scan:
     left : reason to the number of files that are no such image ("not DICOM").
     damaged : (series number, reason) to the number of images left out for it.
     patients : one key a patient, made of identifiers; never written anywhere.
+    births : (patient, date of birth) to the examinations' UIDs; never written anywhere.
     days : dates of the examinations.
     identity : the header's own words about the patient; only `--identified` passes them on.
     """
@@ -44,6 +45,7 @@ class Scan:
     left: Counter[str] = field(default_factory=Counter)
     damaged: Counter[tuple[int, str]] = field(default_factory=Counter)
     patients: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    births: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     days: set[str] = field(default_factory=set)
     identity: dict[str, str] = field(default_factory=dict)
 
@@ -143,7 +145,8 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
             stream.seek(0)
             header = Header(pydicom.dcmread(stream, stop_before_pixels=True,
                                             specific_tags=WANTED, force=head[128:] != b"DICM"))
-            size = os.fstat(stream.fileno()).st_size
+            # What follows the header, which pydicom stops reading at.
+            size = os.fstat(stream.fileno()).st_size - stream.tell()
     except OSError as error:
         found.left["truncated or damaged" if isinstance(error, EOFError)
                    else "cannot be read"] += 1
@@ -157,7 +160,11 @@ def _add(found: Scan, file: Path, pydicom: Any) -> None:
         return
     for key in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "StudyInstanceUID"):
         found.identity.setdefault(key, header.text(key))
-    found.patients[_patient(header)] += 1
+    patient = _patient(header)
+    found.patients[patient] += 1
+    if patient and header.text("PatientBirthDate"):
+        found.births.setdefault((patient[0], header.text("PatientBirthDate")), set()).add(
+            header.text("StudyInstanceUID"))
     found.days |= {header.text("StudyDate")} - {""}
     if _truncated(header, size):
         found.damaged[header.integer("SeriesNumber"), "is truncated"] += 1
@@ -200,7 +207,7 @@ def _truncated(header: Header, size: int) -> bool:
 
 def _patient(header: Header) -> tuple[str, ...]:
     known = header.text("PatientID") or header.text("PatientName")
-    return (known, header.text("PatientBirthDate")) if known else ()
+    return (known,) if known else ()
 
 
 def _check_one_examination(found: Scan) -> None:
@@ -209,6 +216,13 @@ def _check_one_examination(found: Scan) -> None:
         raise InputError(f"the folder holds images of {len(known)} patients "
                          f"({', '.join(str(n) for n in known.values())} images): "
                          "give a folder with one patient's examination")
+    # Dates of birth part people of one name only where no examination has both: anonymisers change
+    # or empty them.
+    for patient in known:
+        births = [uids for (who, _), uids in found.births.items() if (who,) == patient]
+        if len(births) > 1 and not set.intersection(*births):
+            raise InputError(f"the folder holds images of {len(births)} patients, by their dates "
+                             "of birth: give a folder with one patient's examination")
     if len(found.days) > 1:
         raise InputError(f"the folder holds examinations of {len(found.days)} different days: "
                          "give a folder with one examination")
@@ -216,11 +230,15 @@ def _check_one_examination(found: Scan) -> None:
 
 def _frames(header: Header, file: Path) -> list[Frame]:
     frame = _classic(header, file)
+    several = int(header.number("NumberOfFrames") or 1) > 1
     if "PerFrameFunctionalGroupsSequence" in header:
         from deepgmm.reading.dicom.enhanced import enhanced_frames
 
-        return enhanced_frames(header.data, frame)
-    if int(header.number("NumberOfFrames") or 1) > 1:
+        frames = enhanced_frames(header.data, frame)
+        # Some tools add functional groups that say nothing to a classic image.
+        if several or frame.position is None or frames and frames[0].position is not None:
+            return frames
+    if several:
         # A film loop of another class says nothing of where its frames lie.
         return [replace(frame, position=None)]
     return [frame]
@@ -236,7 +254,8 @@ def _classic(header: Header, file: Path) -> Frame:
         number=header.integer("SeriesNumber"),
         instance=header.integer("InstanceNumber"),
         description=header.text("SeriesDescription"), protocol=header.text("ProtocolName"),
-        sequence=header.text("SequenceName") or header.text("PulseSequenceName"),
+        sequence=(header.text("SequenceName") or header.text("PulseSequenceName")
+                  or header.text("ScanningTechnique") or header.text("GEPulseSequence")),
         image_type=image_type,
         component=component_of(image_type, header.text("ComplexImageComponent"),
                                _raw_type(header)),
@@ -250,11 +269,13 @@ def _classic(header: Header, file: Path) -> Frame:
         acquired=_acquired(header),
         scanning=frozenset(header.words("ScanningSequence")),
         variant=frozenset(header.words("SequenceVariant")),
-        velocity="VelocityEncodingDirection" in header,
+        velocity=_velocity(header),
         slope=scale.slope, intercept=scale.intercept,
         reference=header.text("FrameOfReferenceUID"),
         philips=philips_scale(header.data), lookup="ModalityLUTSequence" in header,
-        doubt=scale.doubt or _inverted(header))
+        doubt=scale.doubt or _inverted(header),
+        temporal=header.integer("TemporalPositionIdentifier") or None,
+        content=_when(header, "Content"), diffusion=header.number("DiffusionBValue"))
 
 
 def _rescale(header: Header, keyword: str) -> float | None:
@@ -269,16 +290,28 @@ def _inverted(header: Header) -> str:
             if header.text("PhotometricInterpretation") == "MONOCHROME1" else "")
 
 
+def _velocity(header: Header) -> bool:
+    """Whether velocities are encoded; a direction of zeros, as Philips writes, is none."""
+    if header.text("PhaseContrast") == "NO":
+        return False
+    most = header.number("VelocityEncodingMaximumValue") or header.number("GEVelocityEncoding")
+    direction = header.numbers("VelocityEncodingDirection", 3)
+    return (header.text("PhaseContrast") == "YES" or bool(most and most > 0)
+            or direction is not None and any(direction))
+
+
 def _acquired(header: Header) -> str:
     whole = header.text("AcquisitionDateTime")
     if whole:
         return whole
-    for name in ("Acquisition", "Content", "Series"):
-        time = header.text(f"{name}Time").replace(":", "")
-        if time:
-            day = header.text(f"{name}Date") or header.text("StudyDate")
-            return f"{day:0<8.8}{time}"
-    return ""
+    return next(filter(None, (_when(header, name) for name in ("Acquisition", "Content",
+                                                               "Series"))), "")
+
+
+def _when(header: Header, what: str) -> str:
+    time = header.text(f"{what}Time").replace(":", "")
+    day = header.text(f"{what}Date") or header.text("StudyDate") if time else ""
+    return f"{day:0<8.8}{time}" if time else ""
 
 
 def _raw_type(header: Header) -> int | None:

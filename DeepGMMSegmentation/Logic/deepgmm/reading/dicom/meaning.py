@@ -1,7 +1,8 @@
 """What a stack is, in a technologist's words: by its names, its tags, and how its images vary.
 
-Names are those that Siemens, GE and Philips protocols and their users give; a rule that names
-something else comes before one that names a sequence we want, so that "T1 map psir" is a map.
+The names are in `deepgmm.study.names`. The header's own terms come first where they say that it is
+none of ours (velocities, b-values), then names, then the terms that any sequence has (spin or
+gradient echo, TE, TI), and how the images of a slice differ has the last word.
 """
 
 from __future__ import annotations
@@ -9,41 +10,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from deepgmm.reading.dicom.frames import Component, Frame, Variation
 from deepgmm.reading.dicom.stack import Stack
 from deepgmm.study.kinds import Guess, guess_from_header, short_name
+from deepgmm.study.names import (
+    ACCELERATION,
+    BALANCED,
+    GRADIENT,
+    IMAGE_TYPES,
+    NAMES,
+    PREPARED,
+    SPOILED,
+    WEAK_NAMES,
+    plain,
+)
+from deepgmm.study.names import Type as Type
 from deepgmm.study.words import Kind, Role
-
-
-class Type(str, Enum):
-    """Kinds of acquisition in a cardiac examination."""
-
-    CINE = "bSSFP cine"
-    STILL = "bSSFP, one frame"
-    GRE_CINE = "gradient-echo cine"
-    LGE = "LGE"
-    T2 = "T2-weighted"
-    T2_MAP = "T2 map"
-    T2_SOURCE = "source images of a T2 map"
-    T2_STAR = "T2* images or map"
-    T1_MAP = "T1 mapping"
-    TI_SCOUT = "inversion-time scout"
-    PERFUSION = "perfusion"
-    FLOW = "phase-contrast flow"
-    TAGGING = "tagging"
-    SCOUT = "scout"
-    EARLY = "early enhancement"
-    ANATOMY = "anatomy"
-    PHASE = "phase image"
-    UNKNOWN = "not recognised"
-
-    @property
-    def role(self) -> Role | None:
-        """The sequence of a study that such a stack can be."""
-        return {Type.CINE: Role.BSSFP, Type.STILL: Role.BSSFP, Type.LGE: Role.LGE,
-                Type.T2: Role.T2, Type.T2_MAP: Role.T2}.get(self)
 
 
 @dataclass(frozen=True)
@@ -69,54 +52,27 @@ class Meaning:
         return self.type.value
 
 
-_NAMES: tuple[tuple[Type, str], ...] = (
-    (Type.TI_SCOUT, r"\bti ?(scout|test|find\w*|series)|look ?locker|\bll\b|cine ?ir\b"),
-    (Type.SCOUT, r"\bscouts?\b|\blocali[sz]\w*|\bloc\b|survey|plan ?scan|asset|calib\w*|"
-                 r"\bref(erence)? ?scan|\bshim|freq\w* scout|aahscout|\b3 ?plane\b"),
-    (Type.T2_STAR, r"\bt2 ?\*|\bt2 ?star|\biron\b"),
-    (Type.T1_MAP, r"molli|sasha|smart ?1 ?map|\bt1 ?map\w*|\bt1 ?star|\becv\b|native ?t1|"
-                  r"\bt1 ?(native|post)"),
-    (Type.T2_MAP, r"\bt2 ?map\w*|t2 ?fit|\bgrase\b"),
-    (Type.TAGGING, r"\btag\w*|spamm\b|\bdense\b|\bgrid\b|\bsenc\b"),
-    (Type.FLOW, r"q? ?flow|phase ?contrast|\bpc ?(mri|gre|cine|2d|ao|pa)\b|cine ?pc\b|veloc|"
-                r"venc|\bv\d+ ?(in|fh|hf|ap|pa|rl|lr|through)\b"),
-    (Type.PERFUSION, r"perf|first ?pass|adenos|regadenos|dynamic|time ?course|"
-                     r"\bsr ?(tfl|tfe|gre|trufi|ssfp)|\btfl ?sr\b|^(?!.*cine).*\b(stress|rest)\b"),
-    (Type.EARLY, r"\bege\b|early ?(gad|enh)"),
-    (Type.LGE, r"\blge|\bdelayed?\b|delay\w* ?(enh|hyper)|del ?enh|\blate\b|"
-               r"late ?(gad|enh)|psir|mde\b|viab|"
-               r"phase ?sens|^de\b|\bde ?(over|high|sax?\b|psir|ir|tfl|trufi|\dch)|"
-               r"(?<!triple )(?<!double )\bir ?(tfl|tfe|gre|fgre|ssfp|trufi|turbo|sax?\b)|"
-               r"\benhancement"),
-    (Type.ANATOMY, r"haste|ssfse|coronar|whole ?heart|\bmra\b|angio"),
-    (Type.T2, r"stir\b|\btirm\b|\btir\b|spair|triple ?ir|o?edema|t2 ?prep|acut2e|"
-              r"bright ?blood ?t2|\bt2p?\b|\bt2 ?w"),
-    (Type.CINE, r"cine|tru ?fi|true ?fisp|fiesta|b ?tfe\b|b ?ffe\b|ssfp\b|balanced|"
-                r"\btf2d|\btfi\d?d?|\bretro\b|funct"),
-    (Type.ANATOMY, r"\bdb\b|\bbb\b|dark ?blood|black ?blood|double ?ir|\bt1 ?w?\b|\btse\b|\bfse\b"),
-)
+#: A spin echo with an echo time from here on is T2-weighted, ms.
+_LONG_ECHO = 40.0
 
-_PREPARED = r"t2 ?prep|\bt2p\b|acut2e|bright ?blood|t2 ?(trufi|b?ssfp)"
-_BALANCED = r"tru ?fi|true ?fisp|fiesta|b ?tfe\b|b ?ffe\b|ssfp\b|balanced|\btf2d|\btfi"
-_SPOILED = r"\bfl2d|flash|spgr|\bfgre\b|fast ?card|\btfl\b|\bgre\b"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^a-z0-9*]+", " ", text.lower()).strip()
+#: So many images of one place that have no times are a cine's, where nothing else is said.
+_CINE_FRAMES = range(10, 61)
 
 
 def _named(frame: Frame) -> tuple[Type, str]:
-    """The type that description, protocol or sequence names, in this order, and how."""
-    for what, text in (("named", frame.description), ("protocol", frame.protocol),
-                       ("sequence", frame.sequence), ("image type", " ".join(frame.image_type))):
-        plain = _plain(text)
-        for type_, pattern in _NAMES:
-            match = re.search(pattern, plain)
-            if match and match.group().strip():
-                found = match.group().strip()
-                if type_ is Type.PERFUSION and " " in found:
-                    found = found.split()[-1]
-                return type_, f'{what} "{found}"'
+    """The type that description, protocol or sequence names, in this order, and how.
+
+    What a name may also mean counts only where none of them says anything plainly.
+    """
+    texts = [(what, ACCELERATION.sub(" ", plain(text))) for what, text in (
+        ("named", frame.description), ("protocol", frame.protocol), ("sequence", frame.sequence),
+        ("image type", " ".join(frame.image_type)))]
+    for table in (NAMES, WEAK_NAMES):
+        for what, text in texts:
+            for type_, pattern, *unless in table if text else ():
+                match = re.search(pattern, text)
+                if match and match.group().strip() and not (unless and re.search(unless[0], text)):
+                    return type_, f'{what} "{match.group().strip()}"'
     return Type.UNKNOWN, ""
 
 
@@ -124,10 +80,29 @@ def _type_of(frame: Frame) -> tuple[Type, str]:
     """The type by names and tags, and what says so."""
     if frame.velocity:
         return Type.FLOW, "velocity encoded"
+    if frame.diffusion:
+        return Type.DIFFUSION, f"b-value {frame.diffusion:.0f}"
+    said = plain(" ".join(frame.image_type[2:]))
+    for type_, pattern in IMAGE_TYPES:
+        match = re.search(pattern, said)
+        if match:
+            return type_, f'image type "{match.group()}"'
     type_, reason = _named(frame)
     if frame.component in (Component.PHASE, Component.IMAGINARY) and type_ is not Type.FLOW:
         return Type.PHASE, f"{frame.component.value} image"
-    return _tagged(frame) if type_ is Type.UNKNOWN else (type_, reason)
+    if type_ is Type.UNKNOWN:
+        type_, reason = _tagged(frame)
+    elif _only_dark_blood(frame, reason):
+        type_, reason = _tagged(frame)
+    if "EP" in frame.scanning and type_ in (Type.T2, Type.CINE, Type.UNKNOWN, Type.ANATOMY):
+        return Type.EPI, "echo-planar"
+    return type_, reason
+
+
+def _only_dark_blood(frame: Frame, reason: str) -> bool:
+    """Whether names say no more than dark blood or turbo spin echo, and the echo is a long one."""
+    return (re.search(r'"([db]b|dark ?blood|black ?blood|[tf]se|sang\w* \w+)"$', reason) is not None
+            and "SE" in frame.scanning and (frame.echo or 0) >= _LONG_ECHO)
 
 
 def meaning_of_frames(frames: Sequence[Frame]) -> Meaning:
@@ -138,8 +113,12 @@ def meaning_of_frames(frames: Sequence[Frame]) -> Meaning:
 
 def meaning_of(stack: Stack) -> Meaning:
     """What a stack is, also by how the images of a slice differ."""
-    frame, variation, count = stack.first, stack.variation, stack.phases
+    frame, variation, count = stack.typical, stack.variation, stack.phases
     type_, reason = _type_of(frame)
+    weighted = [f.diffusion for f in stack.frames if f.diffusion]
+    if weighted and type_ is not Type.DIFFUSION:
+        type_, reason = Type.DIFFUSION, f"b-values to {max(weighted):.0f}"
+    named = _named(frame)[0] is not Type.UNKNOWN
     reasons = [reason]
     if variation is not Variation.NONE:
         reasons.append(f"{count} {variation.value}")
@@ -148,12 +127,19 @@ def meaning_of(stack: Stack) -> Meaning:
     elif variation is Variation.ECHO and type_ not in (Type.T2_STAR, Type.T2_MAP):
         type_ = Type.T2_STAR if (frame.echo or 0) < 30 and "SE" not in frame.scanning \
             else Type.T2_SOURCE
-    elif variation is Variation.TIME and (type_ in (Type.CINE, Type.UNKNOWN)
-                                          or _named(frame)[0] is Type.UNKNOWN):
+    elif variation is Variation.TIME and (
+            type_ in (Type.CINE, Type.UNKNOWN)
+            or not named and type_ not in (Type.DIFFUSION, Type.EPI, Type.FLOW)):
         type_ = Type.PERFUSION
+    elif type_ is Type.LGE and not named and variation is Variation.PHASE:
+        type_ = Type.TI_SCOUT  # after inversion, and yet all through the heartbeat
+    elif type_ is Type.T2 and not named and variation is Variation.ORDER:
+        type_ = Type.UNKNOWN  # many images of one slice are no T2-weighted stack
     if type_ is Type.T2_MAP and (variation is not Variation.NONE or _source(stack)):
         type_ = Type.T2_SOURCE
-    if type_ is Type.UNKNOWN and variation is Variation.PHASE:
+    if type_ is Type.UNKNOWN and not frame.scanning & {"SE", "EP"} and (
+            variation is Variation.PHASE
+            or variation is Variation.ORDER and count in _CINE_FRAMES):
         type_ = Type.CINE
     if type_ is Type.CINE and variation not in (Variation.PHASE, Variation.ORDER):
         type_ = Type.STILL
@@ -172,23 +158,32 @@ def _source(stack: Stack) -> bool:
 
 
 def _spoiled(frame: Frame) -> bool:
-    words = _plain(f"{frame.description} {frame.sequence}")
-    if re.search(_BALANCED, words):
-        return False
-    if frame.variant:
-        return "SP" in frame.variant and "SS" not in frame.variant
-    return bool(re.search(_SPOILED, words))
+    """By the scanner's name of the sequence, else by a person's, else by the header's terms.
+
+    GE writes SS for every gradient echo, and SP beside it for the spoiled ones.
+    """
+    for text in (frame.sequence, f"{frame.description} {frame.protocol}"):
+        words = plain(text)
+        if BALANCED.search(words):
+            return False
+        if SPOILED.search(words):
+            return True
+    if frame.variant & {"SP", "SS"}:
+        return "SP" in frame.variant
+    return bool(GRADIENT.search(plain(f"{frame.description} {frame.sequence}")))
 
 
 def _tagged(frame: Frame) -> tuple[Type, str]:
     """The type that the tags alone suggest."""
     if "SE" in frame.scanning and frame.echo is not None:
-        if frame.echo >= 40:
+        if frame.echo >= _LONG_ECHO:
             return Type.T2, f"spin echo, TE {frame.echo:.0f} ms"
         return Type.ANATOMY, f"spin echo, TE {frame.echo:.0f} ms"
-    if "GR" in frame.scanning and frame.inversion and frame.inversion > 100:
+    # GE calls sequences of its research mode RM.
+    gradient = bool(frame.scanning & {"GR", "RM"})
+    if gradient and frame.inversion and frame.inversion > 100:
         return Type.LGE, f"gradient echo after inversion, TI {frame.inversion:.0f} ms"
-    if "GR" in frame.scanning and "SS" in frame.variant:
+    if gradient and "SS" in frame.variant and "SP" not in frame.variant:
         return Type.CINE, "balanced gradient echo"
     return Type.UNKNOWN, ""
 
@@ -197,7 +192,7 @@ def _with_kind(type_: Type, frame: Frame, reasons: tuple[str, ...]) -> Meaning:
     role = type_.role
     if role is None:
         return Meaning(type_, reasons=tuple(r for r in reasons if r))
-    words = _plain(f"{frame.description} {frame.protocol} {frame.sequence}")
+    words = plain(f"{frame.description} {frame.protocol} {frame.sequence}")
     if type_ is Type.T2_MAP:
         guess = Guess(Kind.T2_MAP, 0.95, "computed map")
     else:
@@ -205,7 +200,7 @@ def _with_kind(type_: Type, frame: Frame, reasons: tuple[str, ...]) -> Meaning:
             role, words, real={Component.REAL: True, Component.MAGNITUDE: False}.get(
                 frame.component),
             spin_echo="SE" in frame.scanning if frame.scanning else None)
-        if role is Role.T2 and re.search(_PREPARED, words) and "SE" not in frame.scanning:
+        if role is Role.T2 and PREPARED.search(words) and "SE" not in frame.scanning:
             guess = Guess(Kind.T2_PREPARED, 0.9, "T2-prepared")
     return Meaning(type_, guess.kind, guess.confidence,
                    tuple(dict.fromkeys(r for r in (*reasons, guess.reason) if r)))

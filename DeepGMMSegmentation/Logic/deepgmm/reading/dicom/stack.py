@@ -31,6 +31,17 @@ class Stack:
         return self.slices[0][0]
 
     @property
+    def typical(self) -> Frame:
+        """A frame that says of itself what most slices say."""
+        firsts = self.slices_first()
+
+        def words(frame: Frame) -> tuple[str, ...]:
+            return frame.description, frame.protocol, frame.sequence
+
+        most = Counter(map(words, firsts)).most_common(1)[0][0]
+        return next(frame for frame in firsts if words(frame) == most)
+
+    @property
     def frames(self) -> list[Frame]:
         return [frame for one in self.slices for frame in one]
 

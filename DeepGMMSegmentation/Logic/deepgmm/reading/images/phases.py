@@ -8,7 +8,7 @@ the outline drawn lies on edges of the image.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +43,13 @@ class Phase:
         return {"frame": self.frame, "of": self.count, "why": self.why}
 
 
-def parse_phase(text: str | int | None) -> int | None:
-    """The frame that a user names, counted from 0; None for None and "match".
+#: Names of frames: end diastole and end systole.
+END_DIASTOLE, END_SYSTOLE = "ed", "es"
+_TITLES = {END_DIASTOLE: "end diastole", END_SYSTOLE: "end systole"}
+
+
+def parse_phase(text: str | int | None) -> int | str | None:
+    """The frame that a user names, counted from 0, or "ed" or "es"; None for None and "match".
 
     Raises
     ------
@@ -53,9 +58,60 @@ def parse_phase(text: str | int | None) -> int | None:
     """
     if text is None or text == "match":
         return None
-    if str(text).strip().isdigit():
-        return int(text)
-    raise InputError(f"--phase: '{text}' is no frame: give its number, counted from 0, or match")
+    said = str(text).strip().lower()
+    if said.isdecimal() and said.isascii() and len(said) < 10:
+        return int(said)
+    if said in _TITLES:
+        return said
+    raise InputError(f"--phase: '{said[:40]}' is no frame: give its number, counted from 0, or ed, "
+                     "es or match")
+
+
+def tells(times: Sequence[float]) -> bool:
+    """Whether trigger times say when each frame was: most are known, and they differ and grow.
+
+    Headers of some archives say 0 for every frame, or nothing for some.
+    """
+    known = np.asarray(times, float)
+    known = known[np.isfinite(known)]
+    steps = np.diff(known)
+    return (len(known) > 1 and len(known) >= 0.7 * len(times) and bool((steps >= 0).all())
+            and int((steps > 0).sum()) >= 0.7 * len(steps))
+
+
+def drawn_on(areas: Mapping[int, float], count: int, said: int | str | None = None,
+             times: Sequence[float] = (), wanted: float | None = None,
+             interval: float | None = None) -> tuple[Phase, list[str]]:
+    """The frame that contours were drawn on, and what a user must know of the choice.
+
+    Parameters
+    ----------
+    areas : frame to what its contours enclose, mm2; at least one.
+    count : of the cine's frames.
+    said : "ed" or "es", or None for whichever was drawn: of several that nearest to LGE in time,
+        else end diastole.
+    times, wanted, interval : as `nearest_in_time`; `wanted` None where not known.
+    """
+    largest, smallest = max(areas, key=areas.__getitem__), min(areas, key=areas.__getitem__)
+    if len(areas) == 1:
+        warnings = [] if said not in _TITLES else [
+            f"contours were drawn on one frame only, {largest}, which was taken: whether it is "
+            f"{_TITLES[str(said)]} they do not say"]
+        return Phase(largest, count, "the contours were drawn on it"), warnings
+    if said == END_SYSTOLE:
+        return Phase(smallest, count, "the frame with contours that enclose least"), []
+    if said == END_DIASTOLE:
+        return Phase(largest, count, "the frame with contours that enclose most"), []
+    named = ", ".join(map(str, areas))
+    if wanted is not None and tells(times):
+        near = nearest_in_time([t if f in areas else math.nan for f, t in enumerate(times)],
+                               wanted, interval)
+        return (Phase(near.frame, count, f"of the frames with contours, {near.why}"),
+                [f"contours were drawn on frames {named}; frame {near.frame} was taken, the "
+                 "nearest to LGE in the heartbeat: --phase takes another"])
+    return (Phase(largest, count, "the frame with contours that enclose most"),
+            [f"contours were drawn on frames {named}; frame {largest} was taken, where they "
+             "enclose most (end diastole): --phase es takes the one where they enclose least"])
 
 
 def asked_for(frame: int, count: int) -> Phase:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,11 +94,16 @@ def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
 
 
 def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
-              dicom: Sequence[PathLike] = (), name: str = "LV mask") -> Drawn:
+              dicom: Sequence[PathLike] = (), name: str = "LV mask",
+              leave: Collection[str] = ()) -> Drawn:
     """Read an LV mask; as `read_mask`, but a labelmap stays on its own grid.
 
     Contours and DICOM segmentations say themselves where they lie and come back on `grid`; a
     piece of it in a `.seg.nrrd` is put into its place.
+
+    Parameters
+    ----------
+    leave : images whose contours are left out, as they are of other frames of a cine.
     """
     convention = parse_convention(convention)
     source = _single(Path(path))
@@ -116,7 +121,7 @@ def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
                          f"itself what is what: leave it out, or say {PLAIN} to take no wall "
                          "from it")
     drawn = (_from_seg(source, grid, name) if kind == "seg"
-             else _from_contours(source, kind, grid, dicom))
+             else _from_contours(source, kind, grid, dicom, leave))
     if convention == PLAIN:
         drawn.wall = None
     return drawn
@@ -196,8 +201,8 @@ def _from_seg(path: Path, grid: SimpleITK.Image, name: str) -> Drawn:
                  None if wall is None else _like(_onto(wall, grid, "wall", []), grid), warnings)
 
 
-def _from_contours(path: Path, kind: str, grid: SimpleITK.Image,
-                   dicom: Sequence[PathLike]) -> Drawn:
+def _from_contours(path: Path, kind: str, grid: SimpleITK.Image, dicom: Sequence[PathLike],
+                   leave: Collection[str]) -> Drawn:
     from deepgmm.reading.contours.parts import combine
     from deepgmm.reading.contours.polygons import rasterise
 
@@ -220,7 +225,7 @@ def _from_contours(path: Path, kind: str, grid: SimpleITK.Image,
         from deepgmm.reading.contours.rtstruct import read_rtstruct
 
         contours, warnings = read_rtstruct(path)
-    drawn, more = rasterise(contours, grid)
+    drawn, more = rasterise([c for c in contours if c.source not in leave], grid)
     warnings += more
     try:
         parts = combine(drawn)

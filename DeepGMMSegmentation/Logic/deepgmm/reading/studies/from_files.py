@@ -12,8 +12,15 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, sha256, suffix_of
+from deepgmm.reading.contours.drawn_on import drawn_frames, names_images
 from deepgmm.reading.conventions import PLAIN
-from deepgmm.reading.images.cine import ImageInMemory, read_cine, still_of, trigger_time
+from deepgmm.reading.images.cine import (
+    ImageInMemory,
+    images_in,
+    read_cine,
+    still_of,
+    trigger_time,
+)
 from deepgmm.reading.images.grids import (
     difference,
     geometry_of,
@@ -70,6 +77,7 @@ def read_study(
     slices: str | None = None,
     resample: bool = False,
     phase: int | str | None = None,
+    leave: frozenset[str] = frozenset(),
 ) -> Study:
     """Read a study from files and check it.
 
@@ -93,9 +101,11 @@ def read_study(
         images, nearest for masks; a parallel stack of thick slices at other positions gives
         each slice its nearest one, and slices that it does not reach are left out. Without it,
         different grids are an error.
-    phase : the frame of a bSSFP cine, counted from 0, or "match" for the one whose edges fit the
-        mask best; by default that nearest to LGE in the heartbeat, where both say when they
-        were acquired, else as "match".
+    phase : the frame of a bSSFP cine, counted from 0; "ed" or "es" for end diastole or end systole
+        among those that contours were drawn on; or "match" for the one whose edges fit the mask
+        best. By default that which contours name; else that nearest to LGE in the heartbeat,
+        where both say when they were acquired; else as "match".
+    leave : images whose contours are no part of the mask, as they are of other frames.
 
     Returns
     -------
@@ -126,11 +136,17 @@ def read_study(
     provenance = {}
     cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
     if cine is not None:
+        shown = cine.images if cine.images or not names_images(mask) else images_in(
+            folders, len(cine.values))
+        frames = drawn_frames(mask, shown, folders)
+
         def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
-            drawn = _masks(mask, wall, _Input("bSSFP", image, ""), mask_labels, folders)
+            drawn = _masks(mask, wall, _Input("bSSFP", image, ""), mask_labels, folders, leave)
             return drawn["LV mask"].image, drawn["wall"].image if "wall" in drawn else None
 
-        paths[Role.BSSFP], chosen = still_of(cine, phase, draw, trigger_time(lge))
+        paths[Role.BSSFP], chosen = still_of(cine, phase, draw, trigger_time(lge),
+                                                 frames.areas)
+        leave = frames.left_out(chosen.frame, grid_role(paths) is Role.BSSFP)
         provenance["bssfp_phase"] = chosen.as_dict()
     elif parse_phase(phase) is not None:
         raise InputError("--phase: bSSFP has one frame; leave --phase out, or give the cine")
@@ -143,7 +159,7 @@ def read_study(
             raise InputError(f"{one.title} and {other.title} hold the same voxels: "
                              "give each sequence its own image")
     grid = images[grid_role(images)]
-    masks = _masks(mask, wall, grid, mask_labels, folders)
+    masks = _masks(mask, wall, grid, mask_labels, folders, leave)
 
     warnings = [w for i in (*images.values(), *masks.values()) for w in i.warnings]
     for part, path in zip(masks.values(), (mask, wall)):
@@ -195,12 +211,13 @@ def _sequence(path: Source, name: str) -> _Input:
 
 
 def _masks(mask: PathLike, wall: PathLike | None, grid: _Input, labels: str | None,
-           folders: list[PathLike]) -> dict[str, _Input]:
+           folders: list[PathLike], leave: frozenset[str]) -> dict[str, _Input]:
     """LV mask and wall as images of 0 and 1, of whatever type and number of layers they came."""
-    drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders)
+    drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders, leave=leave)
     masks = {"LV mask": _Input("LV mask", drawn.mask, sha256(mask), "", drawn.warnings)}
     if wall is not None:
-        own = draw_mask(wall, grid.image, convention=PLAIN, dicom=folders, name="wall")
+        own = draw_mask(wall, grid.image, convention=PLAIN, dicom=folders, name="wall",
+                        leave=leave)
         masks["wall"] = _Input("wall", own.mask, sha256(wall), "", own.warnings)
         if drawn.wall is not None:
             drawn.warnings.append("the wall is taken from --wall, not from the LV mask's labels")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +18,13 @@ from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, sha256, together
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.choice import Choice, Entry
+from deepgmm.reading.dicom.frames import Frame
 from deepgmm.reading.dicom.meaning import Type
 from deepgmm.reading.dicom.pixels import Volume, volume_of
+from deepgmm.reading.dicom.stack import Stack
 from deepgmm.reading.images.cine import median_trigger
 from deepgmm.reading.images.grids import image_of
-from deepgmm.reading.images.phases import Phase, asked_for, nearest_in_time, parse_phase
+from deepgmm.reading.images.phases import Phase, asked_for, nearest_in_time, parse_phase, tells
 from deepgmm.reading.masks.labelmap import write_image
 from deepgmm.reading.studies.study_folder import (
     FORMAT,
@@ -74,13 +78,15 @@ def write_study_folder(
     choice = examination.choice
     if choice.problem:
         raise InputError(choice.problem)
-    parse_phase(phase)
+    if isinstance(parse_phase(phase), str):
+        raise InputError(f"--phase {phase}: an examination says not which frame that is; "
+                         "leave it out here, and say it to deepgmm segment with the contours")
     stale = _files_of(Path(folder))
     said: dict[str, Any] = {"format": FORMAT, "version": VERSION, "sequences": {}, "warnings": []}
     with together() as outputs:
         for done, (role, entry) in enumerate(choice.taken.items()):
             progress(done / len(choice.taken), f"reading {role.title}")
-            volume = volume_of(entry.stack, whole=False)
+            volume = _volume(entry, choice.warnings, role)
             guess = _checked(role, entry, volume)
             said["warnings"] += [f"{role.title}: {w}" for w in volume.warnings]
             own = _described(entry, volume, guess)
@@ -104,6 +110,31 @@ def write_study_folder(
         with suppress(OSError):
             (Path(folder) / name).unlink()
     return said
+
+
+def _volume(entry: Entry, warnings: list[str], role: Role) -> Volume:
+    """A stack's pixels; images that cannot be decoded are left out and said, unless all are so."""
+    try:
+        return volume_of(entry.stack)
+    except InputError:
+        kept = [[frame for frame in one if _decodes(frame)] for one in entry.stack.slices]
+        lost = Counter(frame.number for one, rest in zip(entry.stack.slices, kept)
+                       for frame in one if frame not in rest)
+        if not lost or not any(kept):
+            raise
+    entry.stack = replace(entry.stack, slices=[one for one in kept if one])
+    warnings += [f"{role.title} lacks {n} image{'s' if n > 1 else ''} of series {number}, because "
+                 f"{'they are' if n > 1 else 'it is'} truncated or damaged: export them again"
+                 for number, n in sorted(lost.items())]
+    return volume_of(entry.stack)
+
+
+def _decodes(frame: Frame) -> bool:
+    try:
+        volume_of(Stack([[frame]]))
+    except InputError:
+        return False
+    return True
 
 
 def _files_of(folder: Path) -> set[str]:
@@ -165,9 +196,9 @@ def _phase(volume: Volume, said: int | str | None, interval: float | None,
            lge_time: float | None) -> Phase | None:
     """The frame, where it can be told without a mask."""
     number = parse_phase(said)
-    if number is not None:
+    if isinstance(number, int):
         return asked_for(number, len(volume.values))
-    if said == "match" or lge_time is None or not np.isfinite(volume.times).any():
+    if said == "match" or lge_time is None or not tells(volume.times):
         return None
     return nearest_in_time(volume.times, lge_time, interval)
 

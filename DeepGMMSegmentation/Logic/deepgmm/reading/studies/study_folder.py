@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, sha256
-from deepgmm.reading.images.cine import ImageInMemory, read_cine, still_of
+from deepgmm.reading.contours.drawn_on import DrawnFrames, drawn_frames, names_images
+from deepgmm.reading.images.cine import ImageInMemory, images_in, read_cine, still_of
 from deepgmm.reading.images.grids import difference, geometry_of, image_of
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.masks.lv_mask import draw_mask
@@ -22,7 +23,7 @@ from deepgmm.reading.studies.from_files import read_study
 from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, short_name
 from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import Study
-from deepgmm.study.words import GRID_ORDER, Kind, Role
+from deepgmm.study.words import GRID_ORDER, Kind, Role, grid_role
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -116,31 +117,48 @@ def read_study_folder(
     mask = _own_mask(source) if mask is None else mask
     provenance: dict[str, Any] = {"import": _provenance(said)}
 
+    folders = [] if mask_dicom is None else [mask_dicom]
+    frames = _drawn(said["sequences"].get(Role.BSSFP.value) or {}, mask, folders)
+
     def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
-        drawn = draw_mask(mask, image, convention=mask_labels,
-                          dicom=[] if mask_dicom is None else [mask_dicom])
+        drawn = draw_mask(mask, image, convention=mask_labels, dicom=folders)
         return drawn.mask, drawn.wall
 
     stacks = []
+    leave: frozenset[str] = frozenset()
     for role in Role:
         own = said["sequences"].get(role.value)
         if own:
             lge_time = said["sequences"].get("lge", {}).get("trigger_ms")
-            image, digest, chosen = _image(source, role, own, phase, draw, lge_time)
+            image, digest, chosen, more = _image(source, role, own, phase, draw, lge_time,
+                                                 frames.areas)
+            told += more
             stacks.append(_stack(role, own, image, digest))
             if chosen:
                 provenance["bssfp_phase"] = chosen
+                leave = frames.left_out(int(chosen["frame"]),
+                                        grid_role([Role(r) for r in said["sequences"]])
+                                        is Role.BSSFP)
     grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
     warnings: list[str] = []
     images = {s.role.value: _matched(s, grid, warnings) for s in stacks}
     kinds = {r: _kind(r, said["sequences"][r], others.pop(f"{r}_kind", None)) for r in images}
     study = read_study(
         **images, **{f"{role}_kind": kind for role, kind in kinds.items()},  # type: ignore[arg-type]
-        mask=mask, mask_labels=mask_labels, mask_dicom=mask_dicom, resample=True, **others)
+        mask=mask, mask_labels=mask_labels, mask_dicom=mask_dicom, resample=True, leave=leave,
+        **others)
     study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings,
                                       *_second_thoughts(study, said)])]
     study.provenance |= provenance
     return study
+
+
+def _drawn(own: dict[str, Any], mask: PathLike, folders: list[PathLike]) -> DrawnFrames:
+    """The frames of the folder's cine that contours were drawn on."""
+    if not own.get("cine") or not folders or not names_images(mask):
+        return DrawnFrames()
+    return drawn_frames(mask, images_in(folders, len(own.get("times_ms") or ()),
+                                        own.get("series") or ()), folders)
 
 
 def _own_mask(folder: Path) -> Path:
@@ -159,20 +177,21 @@ def _provenance(said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image(source: Path, role: Role, own: dict[str, Any], phase: int | str | None, draw: Any,
-           lge_time: float | None) -> tuple[SimpleITK.Image, str, dict[str, Any] | None]:
-    """A sequence's image, its file's hash, and of a cine the frame that was taken."""
-    if own.get("cine") and (phase is not None or not own.get("file")):
+           lge_time: float | None, drawn: dict[int, float]
+           ) -> tuple[SimpleITK.Image, str, dict[str, Any] | None, list[str]]:
+    """A sequence's image, its file's hash, of a cine the frame that was taken, and warnings."""
+    if own.get("cine") and (phase is not None or drawn or not own.get("file")):
         cine = read_cine(source / own["cine"])
         if cine is None:
             raise InputError("the study folder's cine is missing or damaged: import the "
                              "examination again")
         cine.times = [math.nan if t is None else t for t in own["times_ms"]]
         cine.interval = own.get("interval_ms")
-        still, chosen = still_of(cine, phase, draw, lge_time)
-        return still.image, still.hash, chosen.as_dict()
+        still, chosen = still_of(cine, phase, draw, lge_time, drawn)
+        return still.image, still.hash, chosen.as_dict(), still.warnings
     path = source / str(own.get("file"))
     image, _, _ = read_image(path, role.title)
-    return image, sha256(path), own.get("phase")
+    return image, sha256(path), own.get("phase"), []
 
 
 def _stack(role: Role, own: dict[str, Any], image: SimpleITK.Image, digest: str) -> _Stack:
