@@ -122,9 +122,9 @@ def phantom_json(desk: Desk) -> list[Any]:
     """The phantom.json of labelled cases."""
     case = desk.folder / "cases" / "one"
     case.mkdir(parents=True)
-    for name in ("lge.nii.gz", "bssfp.nii.gz", "mask.nii.gz", "truth.nii.gz"):
+    for name in ("lge.nii.gz", "bssfp.nii.gz", "t2.nii.gz", "mask.nii.gz", "truth.nii.gz"):
         shutil.copy(desk.good.path(name), case / name)
-    content = {"seed": 1, "kinds": {"bssfp": "bssfp", "lge": "lge-magnitude"}}
+    content = {"seed": 1, "kinds": {"bssfp": "bssfp", "lge": "lge-magnitude", "t2": "t2-dark-blood"}}
     desk.write("cases/one/phantom.json", _as_text(desk, _changed(desk, content)))
     return ["priors", desk.folder / "cases", "-o", desk.out / "priors.json"]
 

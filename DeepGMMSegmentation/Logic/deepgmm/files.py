@@ -73,10 +73,15 @@ def read_json(path: str | os.PathLike[str], largest: int = LARGEST_JSON) -> Any:
     if len(content) > largest:
         raise ValueError(f"it is larger than {largest // 1_000_000} MB")
     try:
-        return json.loads(content, parse_constant=_finite, parse_float=_finite)
+        text = content.decode(json.detect_encoding(content))
+        values = json.loads(text.removeprefix("\ufeff"), parse_constant=_finite,
+                            parse_float=_finite)
+        if "\\u" in text:  # half a character could be written nowhere
+            json.dumps(values, ensure_ascii=False).encode()
+        return values
     except RecursionError:
         raise ValueError("it is no JSON text that a program of ours wrote") from None
-    except UnicodeDecodeError:
+    except UnicodeError:
         raise ValueError("it is no JSON text in UTF-8") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"it is no JSON text: line {error.lineno}, column {error.colno}"

@@ -154,7 +154,7 @@ def _parsed(arguments: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _looks_a_path(value: str) -> bool:
-    return bool(re.search(r"[\\/.]", value)) or Path(value).exists()
+    return bool(re.search(r"[\\/.]", value)) or os.path.exists(value)
 
 
 def _command_line(arguments: list[str]) -> str:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.files import sha256
 from deepgmm.reading.images.grids import geometry_of, image_of, on_grid_of
+from deepgmm.reading.images.image import quiet
 from deepgmm.reading.images.phases import Phase, asked_for, best_fit, nearest_in_time, parse_phase
 from deepgmm.study.study import BoolArray, Geometry
 
@@ -78,10 +79,11 @@ def _from_file(path: Path) -> Cine | None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(os.fspath(path))
     try:
-        reader.ReadImageInformation()
-        if reader.GetDimension() != 4 or reader.GetSize()[3] < 2:
-            return None
-        image = reader.Execute()
+        with quiet():
+            reader.ReadImageInformation()
+            if reader.GetDimension() != 4 or reader.GetSize()[3] < 2:
+                return None
+            image = reader.Execute()
     except RuntimeError:  # whoever reads it as one image says what is wrong
         return None
     values = sitk.GetArrayFromImage(image)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 #: Slice gaps may differ by this share before a user is told.
 GAP_TOLERANCE = 0.01
+
+#: Encodings of an NRRD that ITK knows, as their headers call them.
+_ENCODINGS = (b"raw", b"txt", b"text", b"ascii", b"hex", b"gz", b"gzip")
 
 #: What a DICOM series says about how it was made; never about whom.
 _TELLING_TAGS = ("0008|103e", "0018|1030", "0018|0024", "0008|0008")
@@ -49,22 +53,25 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
     wild = None
     try:
         if source.is_dir():
-            with _quiet():
+            with quiet():
                 return _read_series(source, name)
         if not source.is_file():
             raise InputError(f"the {name} file does not exist: check the path that was given")
         if suffix_of(source) in (".nii", ".nii.gz"):
             wild = wild_voxels(source)
             if wild is None:
-                raise InputError(_unreadable(name, ""))
+                raise InputError(_unreadable(name, "", source))
     except OSError as error:
         raise InputError(f"the {name} file cannot be read ({error.strerror}): check its path "
                          "and its permissions") from error
     try:
-        with _quiet():
+        with quiet():
             image = sitk.ReadImage(os.fspath(source))
     except RuntimeError as error:
-        raise InputError(_unreadable(name, str(error))) from error
+        raise InputError(_unreadable(name, str(error), source)) from error
+    if not np.isfinite([*image.GetSpacing(), *image.GetOrigin(), *image.GetDirection()]).all():
+        raise InputError(f"the {name} file does not say where it lies: its grid holds NaN or "
+                         "infinite numbers; export it again")
     image = _three_axes(image, name)
     if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:
         values = sitk.GetArrayFromImage(image)
@@ -76,7 +83,7 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """ITK's warnings go to the terminal; what matters in them is looked at here."""
     import SimpleITK as sitk
 
@@ -88,7 +95,19 @@ def _quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
-def _unreadable(name: str, reason: str) -> str:
+def _unreadable(name: str, reason: str, path: Path) -> str:
+    """What is wrong with a file, as far as its first bytes and its reader's `reason` say."""
+    head, header = b"", b""
+    with suppress(OSError), path.open("rb") as stream:
+        head = stream.read(4096)
+        header = head.partition(b"\n\n")[0].lower()
+    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith(".gz"):
+        return (f"the {name} file is packed (gzip) and its name does not say so: call it .nii.gz "
+                "if it is a NIfTI file, or unpack it")
+    if head.startswith(b"NRRD") and (found := re.search(rb"^encoding: *(\w+)", header, re.M)) \
+            and found[1] not in _ENCODINGS:
+        return (f"the {name} file is an NRRD packed as {found[1].decode('ascii', 'replace')}, which "
+                "is not read here: save it again with gzip, or unpacked")
     if "orthonormal" in reason:
         return (f"the {name} file's axes are not at right angles: resample it, "
                 "for instance in 3D Slicer")
