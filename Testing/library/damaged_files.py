@@ -37,8 +37,11 @@ from study_files import MASK
 from deepgmm.cli.main import main
 
 #: A kind's name to what makes a case of it: arguments of the command line.
-KINDS = {maker.__name__: maker for module in (damaged_images, damaged_dicom, damaged_texts)
-         for maker in module.KINDS}
+KINDS = {
+    maker.__name__: maker
+    for module in (damaged_images, damaged_dicom, damaged_texts)
+    for maker in module.KINDS
+}
 
 #: A line on the terminal is no longer.
 LONGEST = 300
@@ -62,12 +65,16 @@ class Ran:
     seconds: float
 
     def __str__(self) -> str:
-        return "\n  ".join([
-            f"{'; '.join(self.faults)}", f"damage: {'; '.join(self.done)[:600]}",
-            f"arguments: {' '.join(self.arguments)[:900]!r}",
-            f"exit status {self.status}: {self.errors[-1500:]!r}",
-            "again: python Testing/library/damaged_files.py "
-            f"--kind {self.kind} --seed {self.seed} --keep FOLDER"])
+        return "\n  ".join(
+            [
+                f"{'; '.join(self.faults)}",
+                f"damage: {'; '.join(self.done)[:600]}",
+                f"arguments: {' '.join(self.arguments)[:900]!r}",
+                f"exit status {self.status}: {self.errors[-1500:]!r}",
+                "again: python Testing/library/damaged_files.py "
+                f"--kind {self.kind} --seed {self.seed} --keep FOLDER",
+            ]
+        )
 
 
 def try_case(kind: str, seed: int, good: Good, folder: Path) -> Ran:
@@ -90,12 +97,22 @@ def try_case(kind: str, seed: int, good: Good, folder: Path) -> Ran:
         os.environ.update(before)
     printed, errors = heard
     faults = faults_of(status, printed, errors, desk, arguments)
-    return Ran(kind, seed, arguments, desk.done, status, printed, errors, faults,
-               time.perf_counter() - began)
+    return Ran(
+        kind,
+        seed,
+        arguments,
+        desk.done,
+        status,
+        printed,
+        errors,
+        faults,
+        time.perf_counter() - began,
+    )
 
 
-def faults_of(status: int, printed: str, errors: str, desk: Desk,
-              arguments: list[str]) -> list[str]:
+def faults_of(
+    status: int, printed: str, errors: str, desk: Desk, arguments: list[str]
+) -> list[str]:
     """What may not be so, whatever was given."""
     faults = []
     lines = errors.splitlines()
@@ -105,7 +122,7 @@ def faults_of(status: int, printed: str, errors: str, desk: Desk,
     if "Traceback" in errors + printed:
         faults.append("a traceback")
     for line in lines:
-        if len(line) >= LONGEST:
+        if len(line) >= (LONGEST if line.startswith("deepgmm: error: ") else 2 * LONGEST + 20):
             faults.append(f"a line of {len(line)} characters")
         if str(desk.folder) in line or str(desk.good.folder) in line:
             faults.append("a path in a message")
@@ -120,8 +137,10 @@ def faults_of(status: int, printed: str, errors: str, desk: Desk,
         try:
             _look_at(desk, arguments, printed)
         except Exception as error:
-            faults.append(f"the result is not whole: {type(error).__name__}: {error} "
-                          f"{traceback.format_exc(limit=-1)[-300:]}")
+            faults.append(
+                f"the result is not whole: {type(error).__name__}: {error} "
+                f"{traceback.format_exc(limit=-1)[-300:]}"
+            )
     else:
         log = "".join(path.read_text()[-1500:] for path in desk.folder.rglob("*.log"))
         faults.append(f"exit status {status}: {log[-900:]}")
@@ -175,8 +194,10 @@ def _heard() -> Iterator[list[str]]:
         copies = [os.dup(1), os.dup(2)]
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
-        said = [io.TextIOWrapper(os.fdopen(os.dup(n), "wb"), "utf-8", "backslashreplace")
-                for n in (1, 2)]
+        said = [
+            io.TextIOWrapper(os.fdopen(os.dup(n), "wb"), "utf-8", "backslashreplace")
+            for n in (1, 2)
+        ]
         try:
             with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
                 yield heard
@@ -230,8 +251,15 @@ def _program() -> int:
         good = Good.made(Path(place) / "good")
         if said.keep:
             ran = try_case(said.kind[0], said.seed, good, said.keep)
-            print(ran.arguments, ran.done, ran.status, ran.printed, ran.errors, ran.faults or "good",
-                  sep="\n")
+            print(
+                ran.arguments,
+                ran.done,
+                ran.status,
+                ran.printed,
+                ran.errors,
+                ran.faults or "good",
+                sep="\n",
+            )
             return bool(ran.faults)
         wrong, slow, ended = 0, [], {0: 0, 2: 0}
         for number, (kind, seed) in enumerate(cases(said.cases, said.seed, said.kind)):

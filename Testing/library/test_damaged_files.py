@@ -1,8 +1,6 @@
 """Damaged files and strange options end in a whole result or in one line, whatever they are.
 
-    DEEPGMM_DAMAGED_CASES=5000 DEEPGMM_DAMAGED_SEED=3 python -m pytest Testing/library/test_damaged_files.py
-
-tries so many others; a case that fails says how it is made again.
+With DEEPGMM_DAMAGED_CASES=5000 and DEEPGMM_DAMAGED_SEED=3 it tries so many others. A case that fails says how it is made again.
 """
 
 from __future__ import annotations
@@ -32,8 +30,11 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Good:
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_whole_result_or_one_line(kind: str, good: Good, tmp_path: Path) -> None:
     """300 cases in all; every one ends in status 0 or 2, and leaves nothing behind."""
-    ran = [try_case(name, seed, good, tmp_path / f"case{number}")
-           for number, (name, seed) in enumerate(cases(COUNT, SEED)) if name == kind]
+    ran = [
+        try_case(name, seed, good, tmp_path / f"case{number}")
+        for number, (name, seed) in enumerate(cases(COUNT, SEED))
+        if name == kind
+    ]
     _ENDED.extend(ran)
     wrong = [str(case) for case in ran if case.faults]
     assert not wrong, f"{len(wrong)} of {len(ran)} cases:\n" + "\n".join(wrong)

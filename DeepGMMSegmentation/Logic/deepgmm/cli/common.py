@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, shortened
 from deepgmm.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout
 Log = Annotated[Path | None, typer.Option(
     "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
     "the user's state folder. Holds no paths of your files.")]
+
+#: Characters of a warning; those of ours are shorter, and what a file says may not be.
+LONGEST_WARNING = 600
 
 #: How the file name of an output may end that `review.outputs` does not know.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -142,7 +145,7 @@ def check_priors(path: str | Path | None) -> None:
 def warn(texts: list[str]) -> None:
     """Warnings to stderr, each once, also with --quiet."""
     for text in dict.fromkeys(texts):
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {shortened(text, LONGEST_WARNING)}", file=sys.stderr)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, hushed, kinds_said, make_folder, progress_bar, warn
-from deepgmm.errors import InputError
+from deepgmm.cli.common import (
+    LONGEST_WARNING,
+    Log,
+    Quiet,
+    hushed,
+    kinds_said,
+    make_folder,
+    progress_bar,
+    warn,
+)
+from deepgmm.errors import InputError, shortened
 from deepgmm.progress import share_of
 
 if TYPE_CHECKING:
@@ -79,9 +88,12 @@ def import_folder(
         _say_phase(said)
         for remark in found.remarks:
             print(f"note: {remark}")
-    warn([*(said.get("warnings") or found.choice.warnings)])
-    if found.choice.problem:
+    if found.choice.problem:  # one line says why; what else was found belongs to the list
+        if not quiet:
+            for warning in found.choice.warnings:
+                print(f"note: {shortened(warning, LONGEST_WARNING)}")
         raise InputError(found.choice.problem)
+    warn([*(said.get("warnings") or found.choice.warnings)])
     if output is not None and not quiet:
         print(f"study folder: {output}")
 
