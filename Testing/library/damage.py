@@ -14,56 +14,13 @@ from study_files import SIGNALS, TRUTH, an_image, arrays, save
 QUICK = ("--method", "gmm", "--restarts", "1", "--quiet")
 
 #: What people and programs write where a number should stand.
-NUMBERS = (
-    "nan",
-    "inf",
-    "-inf",
-    "1e999",
-    "-1",
-    "0",
-    "",
-    " ",
-    "1,5",
-    "0x10",
-    "١٢",
-    "1e308",
-    "-0.0",
-    "99999999999999999999",
-    "1e-320",
-    "None",
-    "true",
-    "3.5",
-    "-7",
-    "1_0",
-    "½",
-    "2;3",
-)
+NUMBERS = ("nan", "inf", "-inf", "1e999", "-1", "0", "", " ", "1,5", "0x10", "١٢", "1e308", "-0.0",
+           "99999999999999999999", "1e-320", "None", "true", "3.5", "-7", "1_0", "½", "2;3")
 
 #: Words with whatever may stand in a text.
-WORDS = (
-    "",
-    " ",
-    "x" * 300,
-    "y" * 10_000,
-    "a b" * 3000,
-    "Müller, José 患者",
-    "line\nbreak",
-    "\x1b[31mred",
-    "tab\there",
-    "a\0b",
-    "‮backwards",
-    "/etc/passwd",
-    "../../elsewhere",
-    "C:\\Users\\someone\\file.nii",
-    "{}",
-    "[]",
-    "%s%n",
-    "'\"`",
-    "-",
-    "--",
-    "NaN",
-    "null",
-)
+WORDS = ("", " ", "x" * 300, "y" * 10_000, "a b" * 3000, "Müller, José 患者", "line\nbreak",
+         "\x1b[31mred", "tab\there", "a\0b", "‮backwards", "/etc/passwd", "../../elsewhere",
+         "C:\\Users\\someone\\file.nii", "{}", "[]", "%s%n", "'\"`", "-", "--", "NaN", "null")
 
 
 @dataclass
@@ -90,10 +47,8 @@ class Good:
             for suffix in (".nrrd", ".mha"):
                 sitk.WriteImage(an_image(image), str(folder / role / f"{role}-raw{suffix}"), False)
         save(values["lge"], folder / "lge" / "float.nii")
-        sitk.WriteImage(
-            sitk.JoinSeries([sitk.ReadImage(str(good.path("bssfp.nii")))] * 4),
-            str(folder / "bssfp" / "cine.nii"),
-        )
+        sitk.WriteImage(sitk.JoinSeries([sitk.ReadImage(str(good.path("bssfp.nii")))] * 4),
+                        str(folder / "bssfp" / "cine.nii"))
         save(TRUTH, folder / "truth" / "truth.nii.gz")
         return good
 
@@ -131,10 +86,8 @@ class Desk:
 
     def contents(self) -> dict[str, bytes | None]:
         """What lies in `out`."""
-        return {
-            str(path.relative_to(self.out)): path.read_bytes() if path.is_file() else None
-            for path in self.out.rglob("*")
-        }
+        return {str(path.relative_to(self.out)): path.read_bytes() if path.is_file() else None
+                for path in self.out.rglob("*")}
 
     def choose(self, things: Any) -> Any:
         return things[int(self.rng.integers(len(things)))]
@@ -152,7 +105,7 @@ class Desk:
         self.done.append(what)
 
     def segment(self, **files: Path | str) -> list[Any]:
-        """Arguments of `segment` with LGE and mask, the files given in their or in others' place."""
+        """Arguments of `segment` with LGE and mask, or with the files given."""
         if "study" not in files and not {"bssfp", "t2", "lge"} & set(files):
             files = {"lge": self.good.path("lge.nii.gz"), **files}
         files = {"mask": self.good.path("mask.nii.gz"), **files}
@@ -160,14 +113,8 @@ class Desk:
         return ["segment", *chosen, *self.outputs(), *QUICK]
 
     def outputs(self) -> list[Any]:
-        return [
-            "-o",
-            self.out / "o.seg.nrrd",
-            "--labelmap",
-            self.out / "labels.nii.gz",
-            "--report",
-            self.out / "report.json",
-        ]
+        return ["-o", self.out / "o.seg.nrrd", "--labelmap", self.out / "labels.nii.gz",
+                "--report", self.out / "report.json"]
 
 
 def flipped(desk: Desk, content: bytes, *, first: int = 0, last: int | None = None) -> bytes:
@@ -183,24 +130,8 @@ def flipped(desk: Desk, content: bytes, *, first: int = 0, last: int | None = No
 
 def cut(desk: Desk, content: bytes) -> bytes:
     """The start of a file, or all but its last bytes, or with more at its end."""
-    length = int(
-        desk.choose(
-            (
-                0,
-                1,
-                2,
-                4,
-                100,
-                347,
-                348,
-                351,
-                352,
-                len(content) - 1,
-                len(content) - 8,
-                int(desk.rng.integers(len(content))),
-            )
-        )
-    )
+    length = int(desk.choose((0, 1, 2, 4, 100, 347, 348, 351, 352, len(content) - 1,
+                              len(content) - 8, int(desk.rng.integers(len(content))))))
     length = max(min(length, len(content)), 0)
     desk.say(f"cut to {length} of {len(content)} bytes")
     return content[:length]
@@ -219,13 +150,10 @@ def spoilt(desk: Desk, content: bytes) -> bytes:
     if how == "insert":
         return content[:at] + desk.rng.bytes(count) + content[at:]
     if how == "remove":
-        return content[:at] + content[at + count :]
+        return content[:at] + content[at + count:]
     if how == "zeros":
-        return content[:at] + bytes(min(count, len(content) - at)) + content[at + count :]
+        return content[:at] + bytes(min(count, len(content) - at)) + content[at + count:]
     if how == "text":  # as sent by a program that took it for text
-        return (
-            content.replace(b"\n", b"\r\n")
-            if desk.chance(0.5)
-            else bytes(b & 0x7F for b in content)
-        )
+        return content.replace(b"\n", b"\r\n") if desk.chance(0.5) else bytes(
+            b & 0x7F for b in content)
     return content * 2 if how == "twice" else content + desk.rng.bytes(count)

@@ -26,9 +26,8 @@ def _examination(desk: Desk, folder: str = "exam") -> list[Path]:
     geometry = Geometry(SPACING, ORIGIN, OBLIQUE)
     exam = Examination(desk.folder / folder, bulk=8, clutter=1)
     values = arrays()
-    paths = exam.add(
-        31, _NAMES[0], np.rint(values["lge"]).clip(0), geometry, tags=desk.choose((LGE, PSIR))
-    )
+    paths = exam.add(31, _NAMES[0], np.rint(values["lge"]).clip(0), geometry,
+                     tags=desk.choose((LGE, PSIR)))
     if desk.chance(0.3):
         paths += exam.add(40, _NAMES[1], np.rint(values["t2"]).clip(0), geometry, tags=STIR)
     return paths
@@ -39,16 +38,9 @@ def _enhanced(desk: Desk) -> list[Path]:
     from study_files import OBLIQUE, ORIGIN, SPACING
 
     exam = Examination(desk.folder / "exam", bulk=8, clutter=1)
-    return [
-        exam.add_enhanced(
-            31,
-            _NAMES[0],
-            np.rint(arrays()["lge"]).clip(0),
-            Geometry(SPACING, ORIGIN, OBLIQUE),
-            tags=LGE,
-            slopes=desk.choose((None, (1.0, 2.0, 0.5))),
-        )
-    ]
+    return [exam.add_enhanced(31, _NAMES[0], np.rint(arrays()["lge"]).clip(0),
+                              Geometry(SPACING, ORIGIN, OBLIQUE), tags=LGE,
+                              slopes=desk.choose((None, (1.0, 2.0, 0.5))))]
 
 
 def _used(desk: Desk, folder: Path) -> list[Any]:
@@ -84,39 +76,13 @@ def _some(desk: Desk, paths: list[Path]) -> list[Path]:
 def dicom_element(desk: Desk) -> list[Any]:
     """Elements missing, empty, of another type, or with what cannot be."""
     paths = _examination(desk)
-    wanted = (
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "SliceThickness",
-        "SOPInstanceUID",
-        "SOPClassUID",
-        "SeriesInstanceUID",
-        "StudyInstanceUID",
-        "FrameOfReferenceUID",
-        "SeriesNumber",
-        "InstanceNumber",
-        "EchoTime",
-        "InversionTime",
-        "TriggerTime",
-        "ImageType",
-        "SeriesDescription",
-        "AcquisitionTime",
-        "Modality",
-        "PatientID",
-        "PatientName",
-        "PatientBirthDate",
-        "StudyDate",
-        "ScanningSequence",
-        "RescaleSlope",
-        "RescaleIntercept",
-        "SpecificCharacterSet",
-        "NominalInterval",
-        "SpacingBetweenSlices",
-        "SeriesDate",
-        "NumberOfFrames",
-        "PixelPaddingValue",
-    )
+    wanted = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+              "SOPInstanceUID", "SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID",
+              "FrameOfReferenceUID", "SeriesNumber", "InstanceNumber", "EchoTime", "InversionTime",
+              "TriggerTime", "ImageType", "SeriesDescription", "AcquisitionTime", "Modality",
+              "PatientID", "PatientName", "PatientBirthDate", "StudyDate", "ScanningSequence",
+              "RescaleSlope", "RescaleIntercept", "SpecificCharacterSet", "NominalInterval",
+              "SpacingBetweenSlices", "SeriesDate", "NumberOfFrames", "PixelPaddingValue")
     name = desk.choose(wanted)
     how = desk.choose(("missing", "empty", "text", "numbers", "number", "bytes"))
     count = desk.choose((1, 2, 3, 6, 200))
@@ -128,22 +94,13 @@ def dicom_element(desk: Desk) -> list[Any]:
         tag = pydicom.datadict.tag_for_keyword(name)
         data.pop(tag, None)
         if how != "missing":
-            value: Any = {
-                "empty": b"",
-                "text": word.encode(),
-                "numbers": text.encode(),
-                "number": desk.choose(NUMBERS).encode(),
-                "bytes": raw,
-            }[how][:60_000]
+            value: Any = {"empty": b"", "text": word.encode(), "numbers": text.encode(),
+                          "number": desk.choose(NUMBERS).encode(), "bytes": raw}[how][:60_000]
             value += b" " * (len(value) % 2)
-            vr = (
-                pydicom.datadict.dictionary_VR(tag)
-                if desk.chance(0.7)
-                else desk.choose(("UN", "OB", "US", "FD", "DS", "LO", "UI", "SQ", "IS"))
-            )
+            vr = pydicom.datadict.dictionary_VR(tag) if desk.chance(0.7) else desk.choose(
+                ("UN", "OB", "US", "FD", "DS", "LO", "UI", "SQ", "IS"))
             data[tag] = pydicom.dataelem.RawDataElement(
-                pydicom.tag.Tag(tag), vr, len(value), value, 0, False, True
-            )
+                pydicom.tag.Tag(tag), vr, len(value), value, 0, False, True)
         _write(path, data)
     return _used(desk, desk.folder / "exam")
 
@@ -153,42 +110,19 @@ def dicom_pixels(desk: Desk) -> list[Any]:
     paths = _examination(desk)
     changes = {}
     for _ in range(desk.choose((1, 1, 2))):
-        name = desk.choose(
-            (
-                "Rows",
-                "Columns",
-                "BitsAllocated",
-                "BitsStored",
-                "HighBit",
-                "PixelRepresentation",
-                "SamplesPerPixel",
-                "PlanarConfiguration",
-            )
-        )
+        name = desk.choose(("Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+                            "PixelRepresentation", "SamplesPerPixel", "PlanarConfiguration"))
         changes[name] = desk.choose((0, 1, 2, 3, 7, 8, 12, 15, 16, 17, 24, 32, 47, 64, 65535))
     pixels = desk.choose(("whole", "whole", "none", "empty", "half", "odd", "double"))
     words = {}
     if desk.chance(0.3):
         words["PhotometricInterpretation"] = desk.choose(
-            ("RGB", "PALETTE COLOR", "MONOCHROME1", "", "YBR_FULL", "x")
-        )
+            ("RGB", "PALETTE COLOR", "MONOCHROME1", "", "YBR_FULL", "x"))
     if desk.chance(0.3):
         words["NumberOfFrames"] = desk.choose(NUMBERS)
-    syntax = desk.choose(
-        (
-            None,
-            None,
-            None,
-            "1.2.840.10008.1.2",
-            "1.2.840.10008.1.2.2",
-            "1.2.840.10008.1.2.4.70",
-            "1.2.840.10008.1.2.4.90",
-            "1.2.840.10008.1.2.5",
-            "1.2.840.10008.1.2.1.99",
-            "1.2.3",
-            "",
-        )
-    )
+    syntax = desk.choose((None, None, None, "1.2.840.10008.1.2", "1.2.840.10008.1.2.2",
+                          "1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.5",
+                          "1.2.840.10008.1.2.1.99", "1.2.3", ""))
     desk.say(f"{changes}, {words}, pixels {pixels}, syntax {syntax}")
     for path in _some(desk, paths):
         data = pydicom.dcmread(path)
@@ -199,27 +133,19 @@ def dicom_pixels(desk: Desk) -> list[Any]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 data[name] = pydicom.dataelem.RawDataElement(
-                    pydicom.tag.Tag(name), None, len(value), value.encode(), 0, False, True
-                )
+                    pydicom.tag.Tag(name), None, len(value), value.encode(), 0, False, True)
         if pixels == "none":
             del data.PixelData
         else:
-            data.PixelData = {
-                "whole": whole,
-                "empty": b"",
-                "half": whole[: len(whole) // 2],
-                "odd": whole[:-2],
-                "double": whole * 2,
-            }[pixels]
+            data.PixelData = {"whole": whole, "empty": b"", "half": whole[:len(whole) // 2],
+                              "odd": whole[:-2], "double": whole * 2}[pixels]
         _write(path, data)
         if syntax is not None:  # the bytes stay as they are
             content = path.read_bytes()
             old = b"1.2.840.10008.1.2.1\0"
-            path.write_bytes(
-                content.replace(old, syntax.encode().ljust(20, b"\0")[:20], 1)
-                if len(syntax) <= 20
-                else content.replace(old, syntax.encode()[:20], 1)
-            )
+            path.write_bytes(content.replace(old, syntax.encode().ljust(20, b"\0")[:20], 1)
+                             if len(syntax) <= 20 else content.replace(
+                                 old, syntax.encode()[:20], 1))
     return _used(desk, desk.folder / "exam")
 
 
@@ -233,40 +159,18 @@ def dicom_bytes(desk: Desk) -> list[Any]:
         if how == "any":
             content = spoilt(desk, content)
         elif how == "preamble":
-            content = desk.choose(
-                (
-                    content[132:],
-                    content[128:],
-                    b"\0" * 128 + content[132:],
-                    content[:132] + content,
-                    content[:132],
-                )
-            )
+            content = desk.choose((content[132:], content[128:], b"\0" * 128 + content[132:],
+                                   content[:132] + content, content[:132]))
         else:
             at = int(desk.rng.integers(132, max(len(content) - 5000, 140)))
             if how in ("length", "vr"):  # of an element, which begins with a group in the header
-                groups = [
-                    at
-                    for at in range(132, min(len(content) - 8, 4000), 2)
-                    if content[at : at + 1] in b"\x02\x08\x10\x18\x20\x28"
-                    and content[at + 1 : at + 2] == b"\0"
-                    and content[at + 4 : at + 6].isalpha()
-                ]
+                groups = [at for at in range(132, min(len(content) - 8, 4000), 2)
+                          if content[at:at + 1] in b"\x02\x08\x10\x18\x20\x28"
+                          and content[at + 1:at + 2] == b"\0" and content[at + 4:at + 6].isalpha()]
                 at = desk.choose(groups) + (6 if how == "length" else 4)
-            with_ = desk.choose(
-                (
-                    b"\xff\xff",
-                    b"\xff\xff\xff\xff",
-                    b"\0\0",
-                    b"\x01\0",
-                    b"SQ",
-                    b"OB",
-                    b"UN",
-                    b"??",
-                    desk.rng.bytes(4),
-                )
-            )
-            content = content[:at] + with_ + content[at + len(with_) :]
+            with_ = desk.choose((b"\xff\xff", b"\xff\xff\xff\xff", b"\0\0", b"\x01\0", b"SQ", b"OB",
+                                 b"UN", b"??", desk.rng.bytes(4)))
+            content = content[:at] + with_ + content[at + len(with_):]
             desk.say(f"at {at}: {with_!r}")
         path.write_bytes(content)
     return _used(desk, desk.folder / "exam")
@@ -277,24 +181,10 @@ def dicom_rubbish(desk: Desk) -> list[Any]:
     paths = _examination(desk)
     folder = desk.folder / "exam"
     for number in range(desk.choose((1, 3))):
-        how = desk.choose(
-            (
-                "empty",
-                "noise",
-                "text",
-                "folder",
-                "image",
-                "dicomdir",
-                "link",
-                "loop",
-                "preamble",
-                "copy",
-                "deep",
-            )
-        )
-        name = desk.choose(
-            (f"x{number}", f"x{number}.dcm", f"ü {number}.dcm", f".x{number}", "n" * 200)
-        )
+        how = desk.choose(("empty", "noise", "text", "folder", "image", "dicomdir", "link", "loop",
+                           "preamble", "copy", "deep"))
+        name = desk.choose((f"x{number}", f"x{number}.dcm", f"ü {number}.dcm", f".x{number}",
+                            "n" * 200))
         desk.say(f"{how}: {name[:20]}")
         place = folder / name
         if place.exists() or place.is_symlink():
@@ -310,16 +200,10 @@ def dicom_rubbish(desk: Desk) -> list[Any]:
         elif how == "copy":
             place.write_bytes(desk.choose(paths).read_bytes())
         else:
-            place.write_bytes(
-                {
-                    "empty": b"",
-                    "noise": desk.rng.bytes(3000),
-                    "text": b"report\n" * 50,
-                    "image": desk.good.bytes("lge.nii"),
-                    "dicomdir": b"\0" * 128 + b"DICM",
-                    "preamble": b"\0" * 128 + b"DICM" + desk.rng.bytes(300),
-                }[how]
-            )
+            place.write_bytes({"empty": b"", "noise": desk.rng.bytes(3000),
+                               "text": b"report\n" * 50, "image": desk.good.bytes("lge.nii"),
+                               "dicomdir": b"\0" * 128 + b"DICM",
+                               "preamble": b"\0" * 128 + b"DICM" + desk.rng.bytes(300)}[how])
     if desk.chance(0.3):
         for path in paths:
             path.unlink()
@@ -328,22 +212,11 @@ def dicom_rubbish(desk: Desk) -> list[Any]:
 
 def dicom_enhanced(desk: Desk) -> list[Any]:
     """Functional groups missing, empty, too few or too many, with what cannot be."""
-    (path,) = _enhanced(desk)
+    path, = _enhanced(desk)
     data = pydicom.dcmread(path)
     groups = data.PerFrameFunctionalGroupsSequence
-    how = desk.choose(
-        (
-            "no frames",
-            "few",
-            "many",
-            "no shared",
-            "empty item",
-            "missing",
-            "number",
-            "frames",
-            "no pixels",
-        )
-    )
+    how = desk.choose(("no frames", "few", "many", "no shared", "empty item", "missing", "number",
+                       "frames", "no pixels"))
     desk.say(how)
     frame = desk.choose(groups)
     if how == "no frames":
@@ -367,8 +240,7 @@ def dicom_enhanced(desk: Desk) -> list[Any]:
         value = desk.choose(NUMBERS)
         desk.say(value)
         data[0x00280008] = pydicom.dataelem.RawDataElement(
-            pydicom.tag.Tag(0x00280008), "IS", len(value.encode()), value.encode(), 0, False, True
-        )
+            pydicom.tag.Tag(0x00280008), "IS", len(value.encode()), value.encode(), 0, False, True)
     elif how == "no pixels":
         del data.PixelData
     else:
@@ -378,8 +250,7 @@ def dicom_enhanced(desk: Desk) -> list[Any]:
         if item is not None and inner:
             tag, value = desk.choose(inner), desk.choose(NUMBERS).encode()
             item[tag] = pydicom.dataelem.RawDataElement(
-                tag, desk.choose((None, "DS", "FD", "UN")), len(value), value, 0, False, True
-            )
+                tag, desk.choose((None, "DS", "FD", "UN")), len(value), value, 0, False, True)
             desk.say(f"{name}: {tag} = {value!r}")
     _write(path, data)
     return _used(desk, desk.folder / "exam")
@@ -412,20 +283,10 @@ def contours(desk: Desk) -> list[Any]:
         segmentation({"Left ventricle": arrays()["mask"] > 0}, dicom_images()).save_as(path)
     content = path.read_bytes()
     if how == "cvi42" and desk.chance(0.6):
-        old, new = desk.choose(
-            (
-                (b"Hash", b"Hush"),
-                (b"Points", b"Point"),
-                (b"SubpixelResolution", b"Nothing"),
-                (b">4<", b">nan<"),
-                (b">1", b">-"),
-                (b".", b"e9"),
-                (b"<", b"&"),
-                (b"Contours", "C\xfc".encode("latin-1")),
-                (b'"', b"'"),
-                (b"?>", b'?><!DOCTYPE a [<!ENTITY b "c">]>'),
-            )
-        )
+        old, new = desk.choose(((b"Hash", b"Hush"), (b"Points", b"Point"), (b"SubpixelResolution",
+                                b"Nothing"), (b">4<", b">nan<"), (b">1", b">-"), (b".", b"e9"),
+                                (b"<", b"&"), (b"Contours", "C\xfc".encode("latin-1")),
+                                (b'"', b"'"), (b"?>", b'?><!DOCTYPE a [<!ENTITY b "c">]>')))
         desk.say(f"{old!r} is {new!r}")
         content = content.replace(old, new, desk.choose((1, 1000)))
     else:

@@ -1,6 +1,7 @@
 """Damaged files and strange options end in a whole result or in one line, whatever they are.
 
-With DEEPGMM_DAMAGED_CASES=5000 and DEEPGMM_DAMAGED_SEED=3 it tries so many others. A case that fails says how it is made again.
+With DEEPGMM_DAMAGED_CASES=5000 and DEEPGMM_DAMAGED_SEED=3 it tries so many others. A case that
+fails says how it is made again.
 """
 
 from __future__ import annotations

@@ -106,8 +106,9 @@ def _unreadable(name: str, reason: str, path: Path) -> str:
                 "if it is a NIfTI file, or unpack it")
     if head.startswith(b"NRRD") and (found := re.search(rb"^encoding: *(\w+)", header, re.M)) \
             and found[1] not in _ENCODINGS:
-        return (f"the {name} file is an NRRD packed as {found[1].decode('ascii', 'replace')}, which "
-                "is not read here: save it again with gzip, or unpacked")
+        packed = found[1].decode("ascii", "replace")
+        return (f"the {name} file is an NRRD packed as {packed}, which is not read here: save it "
+                "again with gzip, or unpacked")
     if "orthonormal" in reason:
         return (f"the {name} file's axes are not at right angles: resample it, "
                 "for instance in 3D Slicer")
