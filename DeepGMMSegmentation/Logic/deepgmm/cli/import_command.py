@@ -109,13 +109,20 @@ def _write(found: Examination, output: Path, phase: str | None, identified: bool
            progress: Any) -> dict[str, Any]:
     from deepgmm.reading.studies.imported import write_study_folder
 
+    ours = not output.exists()
     make_folder(output, "study")
     if any(output.glob("mask.*")):
         found.choice.warnings.append("the study folder has a mask already, which stays: see "
                                      "whether it belongs to this examination")
-    with hushed():
-        return write_study_folder(found, output, phase=phase, identified=identified,
-                                  progress=progress)
+    try:
+        with hushed():
+            return write_study_folder(found, output, phase=phase, identified=identified,
+                                      progress=progress)
+    except BaseException:
+        if ours:
+            with suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def show(found: Examination) -> None:

@@ -141,6 +141,11 @@ def _decoded(stack: Stack) -> dict[tuple[Path, int], npt.NDArray[np.float32]]:
         if stored.ndim == 2:
             stored = stored[None]
         for frame in frames:
+            if stored.ndim != 3 or frame.index >= len(stored) \
+                    or stored.shape[1:] != (frame.rows, frame.columns):
+                raise InputError(f"series {frame.number} has an image whose pixels are not those "
+                                 "that its header tells of: it is damaged; export the "
+                                 "examination again")
             plane = stored[frame.index].astype(np.float32)
             if not rescaled:
                 plane = plane * np.float32(frame.slope) + np.float32(frame.intercept)
