@@ -7,6 +7,14 @@ import sys
 from pathlib import Path
 
 _PATH = re.compile(r"""(?<![\w<.])(?:[A-Za-z]:)?(?:[\\/][^\s'"\\/:,;]+){2,}""")
+
+#: Of a message, characters: with what the command line puts before it, it stays below 300.
+LONGEST = 280
+
+#: A word of a file or an option that is longer than this is cut.
+_WORD = 80
+_LONG_WORD = re.compile(rf"\S{{{_WORD},}}")
+
 _FRAME = re.compile(r'^(\s*)File "(.+)", line (\d+)', re.MULTILINE)
 
 
@@ -31,16 +39,42 @@ def _shortened(match: re.Match[str]) -> str:
     return f'{match[1]}File "{"/".join(parts)}", line {match[3]}'
 
 
+def shortened(text: str, longest: int = LONGEST) -> str:
+    """A text as one line that a terminal shows, whatever stood in the file that it tells of.
+
+    Of a long text the middle is left out: the start says what it is about, the end what to do.
+
+    Parameters
+    ----------
+    longest : of the line, characters.
+    """
+    line = " ".join(text.split())
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else "?" for c in line)
+    line = _LONG_WORD.sub(lambda word: f"{word[0][:_WORD - 20]}...{word[0][-10:]}", line)
+    if len(line) <= longest:
+        return line
+    end = longest // 3
+    return f"{line[:longest - end - 5].rstrip()} ... {line[-end:].lstrip()}"
+
+
 class DeepGMMError(Exception):
     """Base of the house's own errors. The message is one line that a user can act on.
 
+    Whatever it repeats of a file or an option is `shortened`.
+
     Attributes
     ----------
+    whole : the message before that, from which the log takes out what is a user's.
     private : words in it that the log must not hold, such as a user's names of cases.
     """
 
     exit_status = 3
     private: tuple[str, ...] = ()
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(shortened(message))
+        self.whole = " ".join(str(message).split())
 
 
 class InputError(DeepGMMError, ValueError):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import json
+import math
 import os
 import secrets
 import shutil
@@ -11,12 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deepgmm.detached import data_files
 from deepgmm.errors import ComputationError, InputError
 
 #: Formats that hold a volume and its place in one file.
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+#: Bytes of a JSON file that anybody reads.
+LARGEST_JSON = 64_000_000
 
 #: Suffixes that belong together; the writers choose the format by them.
 _DOUBLE_SUFFIXES = (".seg.nrrd", ".nii.gz")
@@ -53,6 +59,44 @@ def sha256(path: str | os.PathLike[str]) -> str:
     except OSError as error:
         raise InputError(f"a file cannot be read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def read_json(path: str | os.PathLike[str], largest: int = LARGEST_JSON) -> Any:
+    """The value in a JSON file, in any of UTF-8, UTF-16 and UTF-32, with a mark before it or not.
+
+    Raises
+    ------
+    FileNotFoundError, OSError
+        There is no such file, or it cannot be read.
+    ValueError
+        No JSON, a number that is not finite, too deep or too large. Its text is one
+        that a user can be shown.
+    """
+    with Path(path).open("rb") as stream:
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest // 1_000_000} MB")
+    try:
+        text = content.decode(json.detect_encoding(content))
+        values = json.loads(text.removeprefix("\ufeff"), parse_constant=_finite,
+                            parse_float=_finite)
+        if "\\u" in text:  # half a character could be written nowhere
+            json.dumps(values, ensure_ascii=False).encode()
+        return values
+    except RecursionError:
+        raise ValueError("it is no JSON text that a program of ours wrote") from None
+    except UnicodeError:
+        raise ValueError("it is no JSON text in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON text: line {error.lineno}, column {error.colno}"
+                         ) from None
+
+
+def _finite(word: str) -> float:
+    number = float(word)
+    if not math.isfinite(number):
+        raise ValueError(f"it holds the number {word}, which is not finite")
+    return number
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, shortened
 from deepgmm.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ Log = Annotated[Path | None, typer.Option(
 LabelsOf = Annotated[str | None, typer.Option(
     "--labels", metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, "
     "emidec, acdc, mnms or myops. By default their values, shapes and images must tell.")]
+#: Characters of a warning; those of ours are shorter, and what a file says may not be.
+LONGEST_WARNING = 600
 
 #: How the file name of an output may end that `review.outputs` does not know.
 _SUFFIXES: dict[str, tuple[str, ...]] = {
@@ -147,7 +149,7 @@ def check_priors(path: str | Path | None) -> None:
 def warn(texts: list[str]) -> None:
     """Warnings to stderr, each once, also with --quiet."""
     for text in dict.fromkeys(texts):
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {shortened(text, LONGEST_WARNING)}", file=sys.stderr)
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

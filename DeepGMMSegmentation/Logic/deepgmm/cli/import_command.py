@@ -9,8 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, hushed, kinds_said, make_folder, progress_bar, warn
-from deepgmm.errors import InputError
+from deepgmm.cli.common import (
+    LONGEST_WARNING,
+    Log,
+    Quiet,
+    hushed,
+    kinds_said,
+    make_folder,
+    progress_bar,
+    warn,
+)
+from deepgmm.errors import InputError, shortened
 from deepgmm.progress import share_of
 
 if TYPE_CHECKING:
@@ -79,9 +88,12 @@ def import_folder(
         _say_phase(said)
         for remark in found.remarks:
             print(f"note: {remark}")
-    warn([*(said.get("warnings") or found.choice.warnings)])
-    if found.choice.problem:
+    if found.choice.problem:  # one line says why; what else was found belongs to the list
+        if not quiet:
+            for warning in found.choice.warnings:
+                print(f"note: {shortened(warning, LONGEST_WARNING)}")
         raise InputError(found.choice.problem)
+    warn([*(said.get("warnings") or found.choice.warnings)])
     if output is not None and not quiet:
         print(f"study folder: {output}")
 
@@ -97,13 +109,20 @@ def _write(found: Examination, output: Path, phase: str | None, identified: bool
            progress: Any) -> dict[str, Any]:
     from deepgmm.reading.studies.imported import write_study_folder
 
+    ours = not output.exists()
     make_folder(output, "study")
     if any(output.glob("mask.*")):
         found.choice.warnings.append("the study folder has a mask already, which stays: see "
                                      "whether it belongs to this examination")
-    with hushed():
-        return write_study_folder(found, output, phase=phase, identified=identified,
-                                  progress=progress)
+    try:
+        with hushed():
+            return write_study_folder(found, output, phase=phase, identified=identified,
+                                      progress=progress)
+    except BaseException:
+        if ours:
+            with suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def show(found: Examination) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -13,11 +14,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from deepgmm import __version__
-from deepgmm.errors import short_frames, without_paths
+from deepgmm.errors import DeepGMMError, short_frames, shortened, without_paths
 from deepgmm.user_folders import Purpose, user_folder
 
 #: A log that has grown beyond this is begun anew.
 _LARGEST = 1_000_000
+
+#: Characters of a line that is not ours.
+_LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
             "myops")
@@ -40,6 +44,13 @@ _WORDS = frozenset((
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
                     "--no-augmentation", "--around", "--quick", "--quiet", "-q", "--json", "--yes",
                     "--help", "-h", "--version"))
+
+#: The system's reasons not even to look for a file.
+_NO_NAME = {
+    errno.ENAMETOOLONG: "its name is too long for a file's: check it, or choose a shorter one",
+    errno.ELOOP: "its name leads round in a circle of links: give the file itself",
+    errno.EACCES: "its folder may not be looked into: change its permissions, or choose another",
+}
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
 
@@ -57,6 +68,8 @@ def log_error(error: BaseException, arguments: list[str]) -> str:
     where : " (log: PATH)" for a message to the user; empty where no log could be written.
     """
     text = "".join(traceback.TracebackException.from_exception(error).format())
+    if isinstance(error, DeepGMMError):  # of a name cut short too little is left to know it by
+        text = text.replace(str(error), error.whole)
     text = _scrubbed(short_frames(text), arguments, getattr(error, "private", ()))
     entry = (f"{time.strftime('%Y-%m-%d %H:%M:%S')} deepgmm {__version__}\n"
              f"{_command_line(arguments)}\n{text}\n")
@@ -83,6 +96,26 @@ def _private(place: str, flags: int) -> int:
         with suppress(OSError):
             os.chmod(place, 0o600)
     return descriptor
+
+
+def refusal_of(error: OSError, arguments: list[str]) -> str:
+    """What the user can do about a name that the system takes for no file's; "" for other errors.
+
+    Whoever opens a file says what its role is. This is for what fails before: to ask whether there
+    is such a file.
+    """
+    if error.errno not in _NO_NAME:
+        return ""
+    reason, option = _NO_NAME[error.errno], ""
+    for before, value, _ in _parsed(arguments):
+        option = before.rstrip("=") or option
+        try:
+            os.stat(value)
+        except (OSError, ValueError) as same:
+            if getattr(same, "errno", None) == error.errno and option.strip("-") not in _WORDS:
+                return f"{option or 'a file or folder that was given'}: {reason}"
+        option = value if value.startswith("-") else ""
+    return f"a file or folder that was given, or one in it: {reason}"
 
 
 def _option(arguments: list[str], name: str) -> str | None:
@@ -121,7 +154,7 @@ def _parsed(arguments: list[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _looks_a_path(value: str) -> bool:
-    return bool(re.search(r"[\\/.]", value)) or Path(value).exists()
+    return bool(re.search(r"[\\/.]", value)) or os.path.exists(value)
 
 
 def _command_line(arguments: list[str]) -> str:
@@ -152,5 +185,7 @@ def _scrubbed(text: str, arguments: list[str], private: tuple[str, ...] = ()) ->
             head, colon, message = line.partition(": ") if ": " in line else ("", "", line)
             message = given.sub(lambda match: known[match[0]], message)
             line = head + colon + without_paths(message)
+            if len(line) > _LONGEST_LINE:
+                line = shortened(line, _LONGEST_LINE) + "\n"
         lines.append(line)
     return "".join(lines)

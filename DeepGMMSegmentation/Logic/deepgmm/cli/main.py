@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from deepgmm import __version__
-from deepgmm.cli.log import COMMANDS, log_error
-from deepgmm.errors import DeepGMMError, how_to_install
+from deepgmm.cli.log import COMMANDS, log_error, refusal_of
+from deepgmm.errors import DeepGMMError, how_to_install, shortened, without_paths
 
 DONE, INPUT_AT_FAULT, FAILED, INTERRUPTED = 0, 2, 3, 130
 
@@ -113,6 +113,12 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
         log_error(error, arguments)
         _say(str(error))
         return error.exit_status
+    except OSError as error:
+        reason = refusal_of(error, arguments)
+        where = log_error(error, arguments)
+        _say(reason or f"the system failed ({error.strerror or type(error).__name__}): please "
+             f"report it with the log{where}")
+        return INPUT_AT_FAULT if reason else FAILED
     except (KeyboardInterrupt, typer.Abort):
         _say("interrupted: no unfinished file was left")
         return INTERRUPTED
@@ -129,7 +135,8 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
         # Typer may carry its own copy of click, so its errors are known by what they can do.
         if callable(getattr(error, "format_message", None)):
             log_error(error, arguments)
-            _say(f"{error.format_message()} Try: {_help_of(arguments)}")  # type: ignore[attr-defined]
+            said = shortened(without_paths(error.format_message()), 200)  # type: ignore[attr-defined]
+            _say(f"{said} Try: {_help_of(arguments)}")
             return INPUT_AT_FAULT
         where = log_error(error, arguments)
         if "out of memory" in str(error).lower():

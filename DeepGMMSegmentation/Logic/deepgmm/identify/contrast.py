@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.files import read_json
 from deepgmm.study.words import Kind, Role, Tissue
 
 SHIPPED = Path(__file__).resolve().parent.parent / "data" / "priors"
@@ -142,11 +142,11 @@ def _row(entry: dict, name: str, tissue: Tissue) -> list[float]:
 
 def _read(path: Path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except OSError:
         raise InputError(f"contrast priors: cannot read {path.name}") from None
     except ValueError as error:
-        raise InputError(f"contrast priors: {path.name} is no JSON file ({error})") from None
+        raise InputError(f"contrast priors: {path.name} is damaged: {error}") from None
     if not isinstance(content, dict):
         raise InputError(f"contrast priors: {path.name} must hold an object of kinds")
     return content

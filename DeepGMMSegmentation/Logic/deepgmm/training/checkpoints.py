@@ -120,7 +120,8 @@ def _read(place: Path, step: int) -> Checkpoint | str:
             return "they are damaged"
         own = {name: value for name, value in words.items() if name not in ("version", "step")}
         return Checkpoint(words["step"], load(data), own)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError,
+            RecursionError):
         return "they are damaged"
 
 

@@ -96,7 +96,7 @@ def read_rows(folder: Path, last: int) -> list[Row]:
             row = json.loads(line)
             if row["step"] <= last:
                 rows.append(row)
-        except (ValueError, LookupError, TypeError):  # the line that was being written
+        except (ValueError, LookupError, TypeError, RecursionError):  # being written
             continue
     return rows
 

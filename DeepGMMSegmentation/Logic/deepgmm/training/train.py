@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from deepgmm.errors import InputError
-from deepgmm.files import sha256
+from deepgmm.files import read_json, sha256
 from deepgmm.model.learning import Examples
 from deepgmm.progress import Progress, share_of, silent
 from deepgmm.reading.studies.case_folders import PHANTOM
@@ -252,7 +251,7 @@ def _cases_in(priors: str) -> int:
     """How many labelled cases stand behind contrast priors, as far as their file says it."""
     if not priors:
         return SHIPPED_CASES
-    content = json.loads(Path(priors).read_text(encoding="utf-8"))
+    content = read_json(priors)
     return len(content.get("cases", ()))
 
 

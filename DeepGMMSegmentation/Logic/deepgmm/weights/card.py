@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
+from deepgmm.files import read_json
 from deepgmm.model.architecture import INPUTS, INPUTS_AROUND, Architecture
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
@@ -172,29 +172,17 @@ def read_card(path: Path) -> Card:
     InputError : no such file, no JSON, or as `Card.from_dict`.
     """
     try:
-        with path.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
+        values = read_json(path, _LARGEST)
     except FileNotFoundError:
         raise InputError(f"no {NAME} lies beside the weights, so that nothing says what they "
                          "are: give a folder made by deepgmm train, or import one") from None
     except OSError as error:
         raise InputError(f"{NAME} cannot be read: {error.strerror}") from error
-    try:
-        if len(content) > _LARGEST:
-            raise ValueError("too long")
-        values = json.loads(content, parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise InputError(f"{NAME} is damaged: it is no JSON text") from None
+    except ValueError as error:
+        raise InputError(f"{NAME} is damaged: {error}") from None
     if not isinstance(values, dict):
         raise InputError(f"{NAME} is not the card of one of deepgmm's networks")
     return Card.from_dict(values)
-
-
-def _finite(word: str) -> float:
-    number = float(word)
-    if not math.isfinite(number):
-        raise ValueError
-    return number
 
 
 def _read(key: str, value: Any) -> Any:

@@ -115,7 +115,9 @@ def _files(folder: Path) -> list[Path]:
     files = []
     for where, folders, names in os.walk(folder):
         folders.sort()
-        files += [Path(where, name) for name in sorted(names)]
+        # a pipe or a device would be waited for
+        files += [Path(where, name) for name in sorted(names)
+                  if os.path.isfile(os.path.join(where, name))]
     return files
 
 

@@ -179,6 +179,8 @@ def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Pla
         try:
             stored = stored_values(file, number, max(f.index for f in own) + 1,
                                    lookup=own[0].lookup)
+            if stored.shape[1:] != (own[0].rows, own[0].columns):
+                raise Undecodable("its pixels are not those that its header tells of")
         except Undecodable as reason:
             lost += len(own)
             if whole or lost > len(frames) / 2:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.reading.images.grids import geometry_of
+from deepgmm.reading.images.image import quiet
 from deepgmm.reading.images.places import place_said, settled
 from deepgmm.study.study import Geometry
 
@@ -34,6 +35,11 @@ def read_four_axes(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] |
     None where the file has no axis that counts frames, or cannot be read: whoever reads it as one
     image says what is wrong.
     """
+    with quiet():
+        return _read(path)
+
+
+def _read(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
     import SimpleITK as sitk
 
     counted = _counting_axis(path)

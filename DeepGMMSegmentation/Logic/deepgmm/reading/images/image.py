@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ from deepgmm.reading.images.places import place_said, settled
 
 if TYPE_CHECKING:
     import SimpleITK
+
+#: Encodings of an NRRD that ITK knows, as their headers call them.
+_ENCODINGS = (b"raw", b"txt", b"text", b"ascii", b"hex", b"gz", b"gzip")
 
 
 def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image, list[str], str]:
@@ -51,13 +55,13 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
         if suffix_of(source) in (".nii", ".nii.gz"):
             wild = wild_voxels(source)
             if wild is None:
-                raise InputError(_unreadable(name, ""))
+                raise InputError(_unreadable(name, "", source))
         place = place_said(source, name)
     except OSError as error:
         raise InputError(f"the {name} file cannot be read ({error.strerror}): check its path "
                          "and its permissions") from error
     try:
-        with _quiet():
+        with quiet():
             if sitk.ImageFileReader.GetImageIOFromFileName(os.fspath(source)) == "GDCMImageIO":
                 raise InputError(f"the {name} file is DICOM without its preamble: give the folder "
                                  "that holds the series")
@@ -66,7 +70,7 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
         if wild is not None and "ImageIO" in str(error):
             raise InputError(f"the {name} file is of a NIfTI version that is not read here: save "
                              "it as NIfTI-1, NRRD or MetaImage") from error
-        raise InputError(_unreadable(name, str(error))) from error
+        raise InputError(_unreadable(name, str(error), source)) from error
     image = _three_axes(image, name)
     if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:
         values = sitk.GetArrayFromImage(image)
@@ -79,7 +83,7 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """ITK's warnings go to the terminal; what matters in them is looked at here."""
     import SimpleITK as sitk
 
@@ -91,16 +95,29 @@ def _quiet() -> Iterator[None]:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
 
 
-def _unreadable(name: str, reason: str) -> str:
+def _unreadable(name: str, reason: str, path: Path) -> str:
+    """What is wrong with a file, as far as its first bytes and its reader's `reason` say."""
+    head, header = b"", b""
+    with suppress(OSError), path.open("rb") as stream:
+        head = stream.read(4096)
+        header = head.partition(b"\n\n")[0].lower()
+    if head.startswith(b"\x1f\x8b") and not path.name.lower().endswith(".gz"):
+        return (f"the {name} file is packed (gzip) and its name does not say so: call it .nii.gz "
+                "if it is a NIfTI file, or unpack it")
+    if head.startswith(b"NRRD") and (found := re.search(rb"^encoding: *(\w+)", header, re.M)) \
+            and found[1] not in _ENCODINGS:
+        packed = found[1].decode("ascii", "replace")
+        return (f"the {name} file is an NRRD compressed with {packed}, which is not read here: save "
+                "it again compressed with gzip, for instance in 3D Slicer")
     if "spacing" in reason.lower() or "determinant" in reason.lower():
         return (f"the {name} file does not say how large a voxel is, or which way it lies: convert "
                 "or export it again")
+    if "orthonormal" in reason:
+        return (f"the {name} file's axes are not at right angles: resample it, "
+                "for instance in 3D Slicer")
     if "Unable to determine ImageIO" in reason:
         return (f"the {name} file is in no known format: give NIfTI, NRRD or MetaImage, "
                 "or a folder with one DICOM series")
-    if "bzip2" in reason:
-        return (f"the {name} file is an NRRD compressed with bzip2, which is not read here: save "
-                "it again compressed with gzip, for instance in 3D Slicer")
     return f"the {name} file is truncated or damaged: copy or export it again"
 
 

@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 _BLOCK = 1 << 20
 
+#: Where voxels may begin, bytes; behind extensions of whatever programs add.
+_FURTHEST = 1 << 31
+
 #: NIfTI's codes of the floating-point types.
 _FLOATS = {16: "f4", 64: "f8"}
 
@@ -68,7 +71,10 @@ def _header(head: bytes) -> _Header | None:
         if len(head) >= 348 and struct.unpack(f"{order}i", head[:4])[0] == 348:
             dimensions = struct.unpack(f"{order}8h", head[40:56])
             code, bits = struct.unpack(f"{order}2h", head[70:74])
-            offset = int(struct.unpack(f"{order}f", head[108:112])[0])
+            start = struct.unpack(f"{order}f", head[108:112])[0]
+            if not 0 <= start < _FURTHEST:  # also where it is NaN
+                return None
+            offset = int(start)
         elif len(head) == 540 and struct.unpack(f"{order}i", head[:4])[0] == 540:
             dimensions = struct.unpack(f"{order}8q", head[16:80])
             code, bits = struct.unpack(f"{order}2h", head[12:16])

@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
-from deepgmm.files import IMAGE_SUFFIXES, suffix_of
+from deepgmm.files import IMAGE_SUFFIXES, read_json, suffix_of
 from deepgmm.reading.studies.myops_layout import FOLDERS, KINDS, SEQUENCE_NAMES, case_files
 from deepgmm.reading.studies.study_folder import NAME, is_study_folder, read_description
 from deepgmm.study.words import Kind, Role
@@ -190,11 +189,11 @@ def _described(case: CaseFiles, folder: Path) -> None:
 def _made(case: CaseFiles, path: Path) -> None:
     """The kinds that a phantom was made with, and whether all of its sequences are there."""
     try:
-        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["kinds"]
+        said: dict[str, Any] = read_json(path)["kinds"]
         case.kinds = {Role(role): Kind(kind) for role, kind in said.items()}
         if any(kind.role is not role for role, kind in case.kinds.items()):
             raise ValueError
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         case.faults.append((f"its {PHANTOM} is damaged: make the phantom again, or take that file "
                             "away", ""))
     for role in case.kinds:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,7 +131,7 @@ def read_study(
     kinds = {role: parse_kind(role, said[role]) for role in paths}
     folders = [mask_dicom] if mask_dicom is not None else [
         path for path in paths.values()
-        if not isinstance(path, ImageInMemory) and Path(path).is_dir()]
+        if not isinstance(path, ImageInMemory) and os.path.isdir(path)]
     provenance = {}
     cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
     if cine is not None:

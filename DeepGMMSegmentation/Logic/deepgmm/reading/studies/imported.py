@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, MissingPackages
 from deepgmm.files import IMAGE_SUFFIXES, sha256, together
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.choice import Choice, Entry
@@ -116,6 +116,8 @@ def _volume(entry: Entry, warnings: list[str], role: Role) -> Volume:
     """A stack's pixels; images that cannot be decoded are left out and said, unless all are so."""
     try:
         return volume_of(entry.stack)
+    except MissingPackages:
+        raise
     except InputError:
         kept = [[frame for frame in one if _decodes(frame)] for one in entry.stack.slices]
         lost = Counter(frame.number for one, rest in zip(entry.stack.slices, kept)

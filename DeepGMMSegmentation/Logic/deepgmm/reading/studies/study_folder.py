@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass
@@ -13,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.files import IMAGE_SUFFIXES, sha256
+from deepgmm.files import IMAGE_SUFFIXES, read_json, sha256
 from deepgmm.reading.contours.drawn_on import DrawnFrames, drawn_frames, names_images
 from deepgmm.reading.images.cine import ImageInMemory, images_in, read_cine, still_of
 from deepgmm.reading.images.grids import difference, geometry_of, image_of
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.masks.lv_mask import draw_mask
 from deepgmm.reading.studies.from_files import read_study
+from deepgmm.reading.studies.study_json import is_sound
 from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, short_name
 from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import Study
@@ -66,8 +66,8 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
         No such file, or one that is damaged or of a later version.
     """
     try:
-        said = json.loads((Path(folder) / NAME).read_text(encoding="utf-8"))
-        right = said["format"] == FORMAT and len(dict(said["sequences"])) > 0
+        said = read_json(Path(folder) / NAME)
+        right = said["format"] == FORMAT
     except FileNotFoundError:
         raise InputError(f"the study folder has no {NAME}: give a folder made by "
                          "deepgmm import") from None
@@ -75,9 +75,11 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
         right, said = False, {}
     if not right:
         raise InputError(f"the study folder's {NAME} is damaged: import the examination again")
-    if said.get("version", 0) > VERSION:
+    if type(said.get("version")) is int and said["version"] > VERSION:
         raise InputError("the study folder was made by a later version: update deepgmm, or "
                          "import the examination again")
+    if not is_sound(said):
+        raise InputError(f"the study folder's {NAME} is damaged: import the examination again")
     return dict(said)
 
 
@@ -238,9 +240,9 @@ def _second_thoughts(study: Study, said: dict[str, Any]) -> list[str]:
     fitted[list(study.excluded)] = False  # a slice that is not there is no dark one
     for role, sequence in study.sequences.items():
         own = said["sequences"][role.value]
-        if role is Role.BSSFP or sequence.kind.value != own["kind"]:
+        if role is Role.BSSFP or sequence.kind.value != own.get("kind"):
             continue
-        header = Guess(sequence.kind, float(own["kind_confidence"]), "by its header")
+        header = Guess(sequence.kind, float(own.get("kind_confidence", 0)), "by its header")
         kind, confidence = guess_kind(role, sequence.values, fitted)
         both = agreed(header, Guess(kind, confidence, "by its looks"))
         if both.kind is not sequence.kind:
