@@ -107,8 +107,8 @@ def _unreadable(name: str, reason: str, path: Path) -> str:
     if head.startswith(b"NRRD") and (found := re.search(rb"^encoding: *(\w+)", header, re.M)) \
             and found[1] not in _ENCODINGS:
         packed = found[1].decode("ascii", "replace")
-        return (f"the {name} file is an NRRD compressed with {packed}, which is not read here: save "
-                "it again compressed with gzip, for instance in 3D Slicer")
+        return (f"the {name} file is an NRRD compressed with {packed}, which is not read here: "
+                "save it again compressed with gzip, for instance in 3D Slicer")
     if "spacing" in reason.lower() or "determinant" in reason.lower():
         return (f"the {name} file does not say how large a voxel is, or which way it lies: convert "
                 "or export it again")
