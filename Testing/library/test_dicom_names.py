@@ -12,9 +12,8 @@ from deepgmm.reading.dicom.view import View, view_of
 from deepgmm.study.kinds import kind_from_description
 from deepgmm.study.words import Kind, Role
 
-#: Of vendors and users; eight of them (SAX_FIESTA_BH_Asset, SAX_FIESTA_ASSET_BH, CINE_SA_WHOLE_HEART,
-#: DB_T2TSE_SAX, SAX_DELAY_TI=260_BH, SHAX_DHE, SAX_DE_2D_400_mBH_MAG, SAX_IrP-FGRE_TI=240) stand in a
-#: public registry of 396,653 series of several hospitals (Apache-2.0).
+#: Of vendors and users. The eight long ones in capitals (FIESTA with ASSET, WHOLE_HEART, DB_T2TSE,
+#: DELAY, DHE, DE_2D, IrP-FGRE) stand in a public registry of 396,653 series (Apache-2.0).
 CINES = ["SAX_FIESTA_BH_Asset", "SAX FIESTA ARC 12", "CINE_SA_WHOLE_HEART", "cine_sa_GRAPPA2",
          "B-TFE_SENSE_sa", "ciné petit axe", "Cine KA iPAT2", "cine eje corto de corazón",
          "cine asse corto", "sBTFE C-SENSE SA", "trufi caipi sa", "FIESTA SA stress"]

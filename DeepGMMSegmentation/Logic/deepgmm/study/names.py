@@ -1,9 +1,9 @@
 """The words by which acquisitions and views are named: one table for headers, files and nodes.
 
-Where the words are from. Image types and defined terms: DICOM PS3.3, C.8.3 and C.8.13. Eight names
-were checked against a public registry of 396,653 series of several hospitals (Apache-2.0). The names
-of product sequences of Siemens, GE, Philips and Canon, and of users in English, German, French,
-Spanish and Italian, are those in use as we know them.
+Where the words are from. Image types and defined terms: DICOM PS3.3, C.8.3 and C.8.13. Eight
+names were checked against a public registry of 396,653 series of several hospitals (Apache-2.0).
+The names of product sequences of Siemens, GE, Philips and Canon, and of users in English, German,
+French, Spanish and Italian, are those in use as we know them.
 
 All patterns are searched in `plain` text: small letters without accents, words apart by one space.
 What names something else comes before what names a sequence that we want, so that "T1 map psir" is
