@@ -65,15 +65,17 @@ class DeepGMMError(Exception):
 
     Attributes
     ----------
+    longest : characters of the message.
     whole : the message before that, from which the log takes out what is a user's.
     private : words in it that the log must not hold, such as a user's names of cases.
     """
 
     exit_status = 3
+    longest = LONGEST
     private: tuple[str, ...] = ()
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(shortened(message))
+        super().__init__(shortened(message, self.longest))
         self.whole = " ".join(str(message).split())
 
 
@@ -94,6 +96,12 @@ class MissingPackages(InputError):
     def __init__(self, message: str, requirements: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.requirements = requirements
+
+
+class FaultyCases(InputError):
+    """What is wrong with the cases of a folder: all of it, so that it can be mended at once."""
+
+    longest = 20_000
 
 
 class ComputationError(DeepGMMError, RuntimeError):

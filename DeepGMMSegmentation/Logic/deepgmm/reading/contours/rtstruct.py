@@ -46,19 +46,20 @@ def _contours(dataset: Any) -> tuple[list[Contour], list[str]]:
                               "region")
     contours, opened, twice = [], 0, 0
     for (number, lines), part in zip(regions.items(), chosen):
-        seen: set[bytes] = set()
+        seen: set[tuple[str, bytes]] = set()
         for line in lines if part is not None else ():
             if "CLOSED" not in str(line.get("ContourGeometricType", "")):
                 opened += 1
                 continue
             points = np.asarray(line.ContourData, dtype=np.float64).reshape(-1, 3)
             # A line in a line is a hole; the same line again would be a hole as large as it.
-            if points.tobytes() in seen:
+            key = _image(line), points.tobytes()
+            if key in seen:
                 twice += 1
                 continue
-            seen.add(points.tobytes())
+            seen.add(key)
             assert part is not None
-            contours.append(Contour(part, points, _image(line), str(number)))
+            contours.append(Contour(part, points, key[0], str(number)))
     if not contours:
         raise InputError("no contour of the structure set closes: close them and export again")
     if opened:
