@@ -29,7 +29,7 @@ from deepgmm.phantom.anatomy import (
 )
 from deepgmm.phantom.anatomy import Material as M
 from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Kind, Role
+from deepgmm.study.words import Kind, Role, Tissue
 
 #: Seeds of training patients begin here.
 FIRST_SEED = 30_000
@@ -41,6 +41,15 @@ FIELD = 116.0
 
 #: Share of patients without a lesion, and of training patients of whom there is LGE alone.
 HEALTHY, ALONE = 0.4, 0.6
+#: Share of diseased patients who have scars of any disease and not of one artery, where there is
+#: LGE alone and where there are other sequences. Real infarcts begin at the endocardium, and on LGE
+#: alone fat beside the wall looks like one that does not; other sequences tell.
+OTHER = {"alone": 0.25, "several": 0.6}
+#: Where such scars begin in the wall: about an eighth and a third of all lie elsewhere than inside.
+OTHER_LAYERS = {"inner": 0.3, "middle": 0.3, "outer": 0.3, "through": 0.1}
+#: Share of T2 images without contrast of edema, whose readers draw none, and share of those that
+#: are uneven over about a quarter of the wall.
+FLAT_T2, UNEVEN_T2 = 0.12, 0.35
 
 
 def training_patient(seed: int) -> WidePatient:
@@ -60,7 +69,9 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     smaller = rng.uniform(0.78, 1.0) if rng.random() < 0.35 else 1.0
     heart = replace(heart, radius=smaller * heart.radius,
                     thickness=min(heart.thickness, 0.42 * smaller * heart.radius))
-    lesions = [] if rng.random() < HEALTHY else infarcts(rng)
+    alone = set(roles) == {Role.LGE}
+    lesions = [] if rng.random() < HEALTHY else lesions_of(
+        rng, OTHER["alone" if alone else "several"])
     thinning = rng.uniform(-0.2, 0.45)
     slices = int(rng.integers(4, 11))
     levels, gap = stack(rng, heart, slices)
@@ -77,6 +88,9 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     if bright_blood or kinds[Role.LGE] is not Kind.LGE_DARK_BLOOD:
         kinds[Role.LGE] = Kind.LGE_PSIR if rng.random() < 0.6 else Kind.LGE_MAGNITUDE
     truth = drawn_labels(painted(contours), grid, rng.uniform(0.35, 0.6))
+    flat_t2 = Role.T2 in roles and rng.random() < FLAT_T2
+    if flat_t2:
+        truth[truth == Tissue.EDEMA] = Tissue.MYOCARDIUM
     old = any(lesion.age == "old" for lesion in lesions)
     sequences = {}
     for role in Role:
@@ -90,20 +104,32 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
         else:
             off = own.normal(0.0, 1.0) + own.normal(0.0, 0.7, (slices, 1))
             materials = painted(Pose.draw(own, own.uniform(0.3, 2.0), pixel), off)
+            if role is Role.T2 and flat_t2:
+                materials = np.where(np.isin(materials, (M.EDEMA, M.SCAR, M.MVO)),
+                                     np.uint8(M.MYOCARDIUM), materials)
             values = scanned(own, materials, grid, kind, old)
             # coils and motion leave unevenness as wide as a quarter of the wall
-            values = values * (1 + own.uniform(0.0, 0.12) * smooth(
-                own, values.shape, own.uniform(4.0, 16.0) / pixel))
+            wide = role is Role.T2 and own.random() < UNEVEN_T2
+            size, width = ((0.06, 0.22), (10.0, 20.0)) if wide else ((0.0, 0.12), (4.0, 16.0))
+            values = values * (1 + own.uniform(*size) * smooth(
+                own, values.shape, own.uniform(*width) / pixel))
         sequences[role] = Sequence(role, values, kind)
     study = Study(sequences, truth > 0, Geometry((pixel, pixel, float(gap))))
     return WidePatient(study, truth)
 
 
+def lesions_of(rng: np.random.Generator, other: float) -> list[Lesion]:
+    """Mostly of one artery, and of such a share of the patients the scars of any disease, which
+    begin anywhere in the wall."""
+    if rng.random() < other:
+        return [replace(lesion, layer=str(one_of(rng, OTHER_LAYERS)))
+                for lesion in draw_lesions(rng)]
+    return infarcts(rng)
+
+
 def infarcts(rng: np.random.Generator) -> list[Lesion]:
-    """Mostly of one artery: from the endocardium outwards, 11 to 70 mm wide, thin to transmural,
-    often with a dark core; now and then the scars of other diseases."""
-    if rng.random() < 0.25:
-        return draw_lesions(rng)
+    """Of one artery: from the endocardium outwards, 11 to 70 mm wide, thin to transmural, often
+    with a dark core."""
     found = []
     age = one_of(rng, {"fresh": 0.7, "old": 0.3})
     for _ in range(int(one_of(rng, {1: 0.75, 2: 0.25}))):

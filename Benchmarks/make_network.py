@@ -108,7 +108,7 @@ def settings_of(options: argparse.Namespace, stage: Stage) -> TrainingSettings:
     return TrainingSettings(
         label_weight=0.0 if taught else 1.0, teacher_weight=1.0 if taught else 0.0,
         batch=options.batch, validate_every=200, around=stage.around,
-        steps=max(1, round(stage.steps * options.length)), learning_rate=stage.learning_rate,
+        steps=max(1, round(stage.steps * options.length)), learning_rate=stage.learning_rate * options.rate,
         missing=stage.augmentation.missing, seed=options.seed, device="cpu", **stage.more)
 
 
@@ -120,6 +120,11 @@ def fitting(examples: Examples, canvas: int) -> Examples:
     return dataclasses.replace(kept, **{
         name: value[..., :canvas, :canvas] for name, value in vars(kept).items()
         if value is not None and value.shape[-2:] == kept.canvas}).enlarged(canvas)
+
+
+def sees_around(network: nn.Module) -> bool:
+    """Whether it has the inputs of the last stage already."""
+    return next(iter(network.state_dict().values())).shape[1] == INPUTS_AROUND
 
 
 def shown_around(network: nn.Module) -> nn.Module:
@@ -175,7 +180,7 @@ def trained_in_stages(options: argparse.Namespace, pools: Pools,
         folder = options.out / f"stage-{number}"
         folder.mkdir(exist_ok=True)
         before = done[-1].network if done else start
-        if stage.around and before is not None:
+        if stage.around and before is not None and not sees_around(before):
             before = shown_around(before)
         done.append(train_network(
             pools.learned(stage), pools.checked(stage)[0], settings_of(options, stage), folder,
@@ -250,9 +255,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="the network's folder; its name is the network's")
     parser.add_argument("--teacher", choices=("map",), help="learn from it and not from labels")
     parser.add_argument("--start", type=Path, metavar="FOLDER",
-                        help="a network of the first two stages, to run the last one alone")
+                        help="a network of the first two stages, or of all, to run the last one alone")
     parser.add_argument("--patients", type=int, default=380)
     parser.add_argument("--length", type=float, default=1.0, help="times the steps of STAGES")
+    parser.add_argument("--rate", type=float, default=1.0,
+                        help="times the learning rates of STAGES")
     parser.add_argument("--widest", type=int, default=60, help="patients from wider ranges")
     parser.add_argument("--lifelike", type=int, default=800, help="patients with lifelike LGE")
     parser.add_argument("--batch", type=int, default=12)
