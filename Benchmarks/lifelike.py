@@ -41,15 +41,8 @@ FIELD = 116.0
 
 #: Share of patients without a lesion, and of training patients of whom there is LGE alone.
 HEALTHY, ALONE = 0.4, 0.6
-#: Share of diseased patients who have scars of any disease and not of one artery, where there is
-#: LGE alone and where there are other sequences. Real infarcts begin at the endocardium, and on LGE
-#: alone fat beside the wall looks like one that does not; other sequences tell.
-OTHER = {"alone": 0.25, "several": 0.6}
-#: Where such scars begin in the wall: about an eighth and a third of all lie elsewhere than inside.
-OTHER_LAYERS = {"inner": 0.3, "middle": 0.3, "outer": 0.3, "through": 0.1}
-#: Share of T2 images without contrast of edema, whose readers draw none, and share of those that
-#: are uneven over about a quarter of the wall.
-FLAT_T2, UNEVEN_T2 = 0.12, 0.35
+#: Share of diseased patients who have scars of any disease and not of one artery.
+OTHER = 0.25
 
 
 def training_patient(seed: int) -> WidePatient:
@@ -58,8 +51,37 @@ def training_patient(seed: int) -> WidePatient:
     return lifelike_patient(seed, (Role.LGE,) if alone else tuple(Role))
 
 
+@dataclass(frozen=True)
+class Variety:
+    """What patients have that infarcts of one artery on a good T2 do not show.
+
+    Attributes
+    ----------
+    other : share of diseased patients who have the scars of any disease.
+    layers : where in the wall those scars begin; as `wide_hearts.LAYERS` where not given.
+    flat_t2 : share of T2 images without contrast of edema, whose readers draw none.
+    uneven_t2 : share of T2 images that are uneven over about a quarter of the wall.
+    """
+
+    other: float = OTHER
+    layers: dict[str, float] | None = None
+    flat_t2: float = 0.0
+    uneven_t2: float = 0.0
+
+
+#: Of those of whom there are three sequences. Real infarcts begin at the endocardium, and on LGE
+#: alone fat beside the wall looks like a scar that does not; other sequences tell. About a third of
+#: all scars then lie in the middle of the wall or outside.
+LAYERED = Variety(0.7, {"inner": 0.25, "middle": 0.35, "outer": 0.35, "through": 0.05}, 0.12, 0.35)
+
+
+def layered_patient(seed: int) -> WidePatient:
+    """One of three sequences, with scars in any layer of the wall."""
+    return lifelike_patient(seed, variety=LAYERED)
+
+
 def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
-                     bright_blood: bool = False) -> WidePatient:
+                     bright_blood: bool = False, variety: Variety = Variety()) -> WidePatient:
     """One patient, all drawn from the seed."""
     rng = np.random.default_rng([seed, 79])
     pixel = round(float(np.exp(rng.uniform(*np.log(PIXEL)))), 4)
@@ -69,9 +91,7 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     smaller = rng.uniform(0.78, 1.0) if rng.random() < 0.35 else 1.0
     heart = replace(heart, radius=smaller * heart.radius,
                     thickness=min(heart.thickness, 0.42 * smaller * heart.radius))
-    alone = set(roles) == {Role.LGE}
-    lesions = [] if rng.random() < HEALTHY else lesions_of(
-        rng, OTHER["alone" if alone else "several"])
+    lesions = [] if rng.random() < HEALTHY else lesions_of(rng, variety)
     thinning = rng.uniform(-0.2, 0.45)
     slices = int(rng.integers(4, 11))
     levels, gap = stack(rng, heart, slices)
@@ -88,7 +108,7 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     if bright_blood or kinds[Role.LGE] is not Kind.LGE_DARK_BLOOD:
         kinds[Role.LGE] = Kind.LGE_PSIR if rng.random() < 0.6 else Kind.LGE_MAGNITUDE
     truth = drawn_labels(painted(contours), grid, rng.uniform(0.35, 0.6))
-    flat_t2 = Role.T2 in roles and rng.random() < FLAT_T2
+    flat_t2 = rng.random() < variety.flat_t2
     if flat_t2:
         truth[truth == Tissue.EDEMA] = Tissue.MYOCARDIUM
     old = any(lesion.age == "old" for lesion in lesions)
@@ -104,12 +124,15 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
         else:
             off = own.normal(0.0, 1.0) + own.normal(0.0, 0.7, (slices, 1))
             materials = painted(Pose.draw(own, own.uniform(0.3, 2.0), pixel), off)
-            if role is Role.T2 and flat_t2:
-                materials = np.where(np.isin(materials, (M.EDEMA, M.SCAR, M.MVO)),
-                                     np.uint8(M.MYOCARDIUM), materials)
+            wide = False
+            if role is Role.T2:
+                # drawn only where asked for, so that patients of one seed stay the same
+                wide = variety.uneven_t2 > 0 and own.random() < variety.uneven_t2
+                if flat_t2:
+                    materials = np.where(np.isin(materials, (M.EDEMA, M.SCAR, M.MVO)),
+                                         np.uint8(M.MYOCARDIUM), materials)
             values = scanned(own, materials, grid, kind, old)
             # coils and motion leave unevenness as wide as a quarter of the wall
-            wide = role is Role.T2 and own.random() < UNEVEN_T2
             size, width = ((0.06, 0.22), (10.0, 20.0)) if wide else ((0.0, 0.12), (4.0, 16.0))
             values = values * (1 + own.uniform(*size) * smooth(
                 own, values.shape, own.uniform(*width) / pixel))
@@ -118,13 +141,14 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     return WidePatient(study, truth)
 
 
-def lesions_of(rng: np.random.Generator, other: float) -> list[Lesion]:
-    """Mostly of one artery, and of such a share of the patients the scars of any disease, which
-    begin anywhere in the wall."""
-    if rng.random() < other:
-        return [replace(lesion, layer=str(one_of(rng, OTHER_LAYERS)))
-                for lesion in draw_lesions(rng)]
-    return infarcts(rng)
+def lesions_of(rng: np.random.Generator, variety: Variety) -> list[Lesion]:
+    """Mostly of one artery; of some patients the scars of any disease."""
+    if rng.random() >= variety.other:
+        return infarcts(rng)
+    found, layers = draw_lesions(rng), variety.layers
+    if layers is None:
+        return found
+    return [replace(lesion, layer=str(one_of(rng, layers))) for lesion in found]
 
 
 def infarcts(rng: np.random.Generator) -> list[Lesion]:

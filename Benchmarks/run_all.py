@@ -44,6 +44,8 @@ COMMANDS = (
     Command("scaling", "From 5 slices to 500",
             quick=("--slices", "5", "--repeats", "1")),
     Command("phantom_accuracy", "Accuracy on the phantom", quick=("--patients", "2")),
+    Command("phantom_makes", "Phantoms of three makes", quick=("--patients", "1", "--sets",
+                                                               "typical", "--makes", "own")),
     Command("ablation", "What each term brings",
             quick=("--patients", "1", "--small", "1")),
     Command("absence", "When a disease is reported absent", quick=("--patients", "1")),

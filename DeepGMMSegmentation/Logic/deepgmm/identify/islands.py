@@ -23,6 +23,15 @@ FloatArray = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """Shares of scar: from where a pixel may be scar, and which one pixel of its island must
+    reach."""
+
+    likely: float = LIKELY
+    sure: float = SURE
+
+
+@dataclass(frozen=True)
 class Islands:
     """What a network says of scar, judged.
 
