@@ -88,7 +88,7 @@ def _spread(value: float) -> None:
 
 
 def _apart(value: float) -> None:
-    results.SCAR_APART = {"found": value, "given": value} if value else _APART
+    results.SCAR_APART = {**_APART, "found": value, "given": value} if value else _APART
 
 
 _APART, _ISLANDS = results.SCAR_APART, (Thresholds().likely, Thresholds().sure)

@@ -63,7 +63,8 @@ def fit_pretrained(problem: Problem, progress: Progress, *,
         logits = _with_wall(problem, answers(
             network, problem, images, inputs=card.architecture.inputs))
         progress(0.5, "network")
-        reading = read(images, logits, temperature=card.temperature)
+        temperature = card.temperature_of(sequences_key(problem.roles))
+        reading = read(images, logits, temperature=temperature)
         said = alarms(problem, images, reading, card)
         by_islands = card.architecture.sees_around and _has_wall(problem)
         absent = _absent(problem, _packed(problem, reading.log_posterior.exp()),
@@ -74,7 +75,7 @@ def fit_pretrained(problem: Problem, progress: Progress, *,
                 images.sought[rows, FOUR_TISSUES.index(tissue)] = 0
                 said.setdefault(case, []).append(absence_note(tissue, *why))
         if absent:
-            reading = read(images, logits, temperature=card.temperature)
+            reading = read(images, logits, temperature=temperature)
         posterior = _packed(problem, reading.log_posterior.exp())
         mixed, rounds = posterior, torch.zeros(len(images), dtype=torch.long)
         wanted = rounds_asked(problem.settings)
@@ -169,7 +170,7 @@ def _has_wall(problem: Problem) -> bool:
 
 
 def _by_islands(problem: Problem, network: Tensor, mixed: Tensor,
-                said: dict[int, list[str]], thresholds: Thresholds) -> Tensor:
+                said: dict[int, list[str]], thresholds: Thresholds = THRESHOLDS) -> Tensor:
     """(S, P, K) the mixed posterior with scar judged by the network's islands; what is to be said
     of them is added.
 

@@ -87,5 +87,5 @@ def held_back(posterior: Tensor, column: int, where: Tensor,
     changed = posterior.scatter(2, to, new)
     changed[..., column] = (both - new)[..., 0].clamp_min(0)
     held = where & (posterior.argmax(2) == column)
-    result = torch.where(held[..., None], changed, posterior)
-    return result / result.sum(2, keepdim=True).clamp_min(1e-12)
+    changed = changed / changed.sum(2, keepdim=True).clamp_min(1e-12)
+    return torch.where(held[..., None], changed, posterior)

@@ -22,6 +22,8 @@ NORMALISATION = (1, "per study and sequence, the 2nd to 98th percentile inside t
                     "to 1, cut at 8; depth in units of 10 mm")
 
 
+#: Entries that cards may lack, so that older ones and older versions get along.
+_OPTIONAL = {"temperatures"}
 #: A card is a page or two.
 _LARGEST = 1_000_000
 
@@ -60,6 +62,7 @@ class Card:
     sequences : that it was trained with, together or some of them.
     tissues : of its logits, in their order.
     temperature : of the densities in its posterior, see `deepgmm.model.images.read`.
+    temperatures : those of some sets of sequences ("bssfp+lge+t2"), where they differ.
     priors : the contrast priors used, in words.
     training : the data and settings: counts, seeds, hashed names of cases.
     scores : what it reached, and where.
@@ -89,6 +92,7 @@ class Card:
     normalisation_version: int = NORMALISATION[0]
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
+    temperatures: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what this version could not use.
@@ -110,9 +114,10 @@ class Card:
         if self.normalisation_version != NORMALISATION[0]:
             raise InputError(f"the network '{self.name}' wants images normalised in another way "
                              f"(version {self.normalisation_version}): update deepgmm")
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"the temperature of the network '{self.name}' is "
-                             f"{self.temperature}: it must be a positive number")
+        for temperature in (self.temperature, *self.temperatures.values()):
+            if not 0 < temperature < float("inf"):
+                raise InputError(f"the temperature of the network '{self.name}' is "
+                                 f"{temperature}: it must be a positive number")
         cases = self.labelled_cases
         barred = {Learning.UNSUPERVISED: cases.priors + cases.atlas + cases.loss,
                   Learning.PRIORS: cases.loss}
@@ -127,9 +132,14 @@ class Card:
         # a card may hold their number alone
         return {str(key) for keys in lists if isinstance(keys, list) for key in keys}
 
+    def temperature_of(self, sequences: str) -> float:
+        """The temperature for a set of sequences, named as in `familiar`."""
+        return self.temperatures.get(sequences, self.temperature)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)
+                 if f.name not in _OPTIONAL or getattr(self, f.name)}
         return {"format": FORMAT, "version": VERSION} | plain | {
             "learning": self.learning.value,
             "labelled_cases": asdict(self.labelled_cases),
@@ -152,7 +162,7 @@ class Card:
             raise InputError(f"{NAME} is of version {values.get('version')!r} and this deepgmm "
                              f"reads version {VERSION}: update deepgmm")
         said = {key: value for key, value in values.items() if key not in ("format", "version")}
-        for wrong, what in ((set(_READERS) - set(said), "lacks"),
+        for wrong, what in ((set(_READERS) - set(said) - _OPTIONAL, "lacks"),
                             (set(said) - set(_READERS), "has what is not known:")):
             if wrong:
                 raise InputError(f"{NAME} {what} {', '.join(sorted(wrong))}")
@@ -253,7 +263,9 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "name": _a(str), "title": _a(str), "learning": Learning, "labelled_cases": _labelled_cases,
     "architecture": lambda value: Architecture.from_dict(_a(dict)(value)),
     "sequences": _several(Role), "tissues": _several(lambda name: Tissue.named(_a(str)(name))),
-    "temperature": _number, "priors": _a(str), "training": _a(dict), "licence": _a(str),
+    "temperature": _number,
+    "temperatures": lambda value: {key: _number(t) for key, t in _a(dict)(value).items()},
+    "priors": _a(str), "training": _a(dict), "licence": _a(str),
     "scores": _a(dict), "familiar": _familiar, "normalisation": _a(str),
     "normalisation_version": _a(int),
     "versions": lambda value: {key: _a(str)(text) for key, text in _a(dict)(value).items()},
