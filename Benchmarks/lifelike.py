@@ -26,6 +26,7 @@ from deepgmm.phantom.anatomy import (
     Pose,
     Waves,
     paint_heart,
+    paint_right_ventricle,
 )
 from deepgmm.phantom.anatomy import Material as M
 from deepgmm.study.study import Geometry, Sequence, Study
@@ -250,13 +251,7 @@ class Around:
                 part = labels[i, k::factor]
                 dy, dx = y[k::factor] - centres[i, k, 0], x - centres[i, k, 1]
                 v, u = dy * cos - dx * sin, dx * cos + dy * sin
-                distance, width, height = ellipses[i, k]
-                if width >= 3.0:
-                    for extra, material in ((3.0 + self.rv_fat, M.FAT), (3.0, M.RV_WALL),
-                                            (0.0, M.RV_BLOOD)):
-                        inside = ((u + distance) / (width + extra)) ** 2 + (
-                            v / (height + extra)) ** 2 < 1.0
-                        part[inside] = material
+                paint_right_ventricle(part, u, v, ellipses[i, k], 3.0 + self.rv_fat)
                 r = np.hypot(dy, dx)
                 turn = ((np.arctan2(dy, dx) - heart.rotation) % (2 * np.pi)
                         * (ANGLES / (2 * np.pi))).astype(np.int64) % ANGLES
