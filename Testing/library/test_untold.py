@@ -10,11 +10,13 @@ import torch
 
 from deepgmm.identify.absence import VISIBLE, above_free
 from deepgmm.methods import Problem
+from deepgmm.methods.pretrained import _by_islands
 from deepgmm.methods.untold import edema_held_back, held_back
 from deepgmm.phantom import make_patient
+from deepgmm.result import Result
 from deepgmm.segment import prepared
 from deepgmm.settings import Settings
-from deepgmm.study.words import Role, Tissue
+from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
 
 BLOOD, MUSCLE, EDEMA, SCAR = range(4)
 
@@ -116,3 +118,37 @@ def test_contrast_is_counted_in_standard_deviations_of_the_free_sectors() -> Non
     assert np.isnan(above_free(ill, wall, wall, values, sector, 6)), "no sector is free"
     assert np.isnan(above_free(~wall, ill, wall, values, sector, 6)), "nothing is chosen"
     assert 0 < VISIBLE < 2
+
+
+@pytest.mark.parametrize("scar", [0.34, 0.45])
+def test_unsure_scar_is_not_the_most_of_three_either(scar: float) -> None:
+    """Less than half of the wall may still be more than its edema and its healthy part."""
+    problem, _ = a_problem("shows it")
+    inside = problem.batch.valid > 0
+    pool = problem.ventricle.depth > 10
+    posterior = torch.zeros((*inside.shape, 4), dtype=torch.float64)
+    posterior[..., BLOOD], posterior[..., SCAR] = pool * 1.0, ~pool * scar
+    posterior[..., EDEMA] = posterior[..., MUSCLE] = ~pool * (1 - scar) / 2
+    posterior *= inside[..., None]
+
+    found = _by_islands(problem, posterior, posterior, {})
+
+    assert not (found.argmax(2) == SCAR)[inside].any()
+
+
+def test_scar_s_interval_is_wider_where_lge_stands_alone() -> None:
+    """Shares of a scar, as standard deviations, by hand."""
+    patient = make_patient(2, slices=2)
+    shape = patient.truth.shape
+    posterior = np.zeros((shape[0], 4, *shape[1:]), np.float32)
+    for k in range(4):
+        posterior[:, k] = patient.truth == k + 1  # all sure: only what readers differ by is left
+    whole = Result(replace(patient.study, wall=patient.truth > 1), FOUR_TISSUES, patient.truth,
+                   posterior, provenance={"calibrated": True})
+    alone = replace(whole, study=replace(
+        whole.study, sequences={Role.LGE: whole.study.sequences[Role.LGE]}))
+    count, wall = (patient.truth == Tissue.SCAR).sum(), (patient.truth > 1).sum()
+    for result, share in ((whole, 0.15), (alone, 0.3)):
+        low, high = result.volume_interval(Tissue.SCAR)
+        half = 1.645 * np.hypot(share * count, 0.015 * wall) * patient.study.geometry.voxel_volume
+        assert (high - low) / 2 == pytest.approx(half)
