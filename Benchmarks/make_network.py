@@ -222,9 +222,8 @@ def card_of(options: argparse.Namespace, trained: list[Trained],
                                      tuning=0 if taught else VALIDATION),
         architecture=settings[-1].architecture, sequences=tuple(Role),
         temperature=READ_TEMPERATURE if last.around else settings[-1].temperature,
-        temperatures=READ_TEMPERATURES if last.around else {},
         priors="shipped",
-        training={
+        training=({"temperatures": READ_TEMPERATURES} if last.around else {}) | {
             "patients": described(options, last),
             "learned_from": "the teacher `map`, no label" if taught else "the phantom's own labels",
             "validation": f"{VALIDATION} more from the following seeds chose the step",

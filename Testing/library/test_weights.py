@@ -44,9 +44,8 @@ def test_a_network_comes_back_as_it_was(a_folder: Path) -> None:
 
 
 def test_a_card_may_hold_a_temperature_for_a_set_of_sequences() -> None:
-    plain, several = a_card(), a_card(temperatures={"bssfp+lge+t2": 4.0})
-
-    assert "temperatures" not in plain.as_dict(), "older versions read it too"
+    plain, several = a_card(), a_card(
+        training={"temperatures": {"bssfp+lge+t2": 4.0}})
     again = Card.from_dict(json.loads(json.dumps(several.as_dict())) | {"sha256": 64 * "0"})
     assert again.temperature_of("bssfp+lge+t2") == 4.0
     assert again.temperature_of("lge") == plain.temperature_of("bssfp+lge+t2") == 2.0

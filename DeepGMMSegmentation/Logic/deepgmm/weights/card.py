@@ -22,8 +22,6 @@ NORMALISATION = (1, "per study and sequence, the 2nd to 98th percentile inside t
                     "to 1, cut at 8; depth in units of 10 mm")
 
 
-#: Entries that cards may lack, so that older ones and older versions get along.
-_OPTIONAL = {"temperatures"}
 #: A card is a page or two.
 _LARGEST = 1_000_000
 
@@ -62,9 +60,9 @@ class Card:
     sequences : that it was trained with, together or some of them.
     tissues : of its logits, in their order.
     temperature : of the densities in its posterior, see `deepgmm.model.images.read`.
-    temperatures : those of some sets of sequences ("bssfp+lge+t2"), where they differ.
     priors : the contrast priors used, in words.
-    training : the data and settings: counts, seeds, hashed names of cases.
+    training : the data and settings: counts, seeds, hashed names of cases; and, where they differ
+        from `temperature`, the `temperatures` of some sets of sequences, {"bssfp+lge+t2": 4.0}.
     scores : what it reached, and where.
     familiar : the training studies as the mixture saw them: for each set of sequences
         ("bssfp+lge+t2") the mean and standard deviation of some measures,
@@ -92,7 +90,6 @@ class Card:
     normalisation_version: int = NORMALISATION[0]
     versions: dict[str, str] = field(default_factory=dict)
     sha256: str = ""
-    temperatures: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what this version could not use.
@@ -114,7 +111,11 @@ class Card:
         if self.normalisation_version != NORMALISATION[0]:
             raise InputError(f"the network '{self.name}' wants images normalised in another way "
                              f"(version {self.normalisation_version}): update deepgmm")
-        for temperature in (self.temperature, *self.temperatures.values()):
+        several = self.training.get("temperatures", {})
+        if not isinstance(several, dict) or not {type(t) for t in several.values()} <= {int, float}:
+            raise InputError(f"{NAME}, training: temperatures must be a number for each set of "
+                             "sequences")
+        for temperature in (self.temperature, *several.values()):
             if not 0 < temperature < float("inf"):
                 raise InputError(f"the temperature of the network '{self.name}' is "
                                  f"{temperature}: it must be a positive number")
@@ -134,12 +135,11 @@ class Card:
 
     def temperature_of(self, sequences: str) -> float:
         """The temperature for a set of sequences, named as in `familiar`."""
-        return self.temperatures.get(sequences, self.temperature)
+        return float(self.training.get("temperatures", {}).get(sequences, self.temperature))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)
-                 if f.name not in _OPTIONAL or getattr(self, f.name)}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
         return {"format": FORMAT, "version": VERSION} | plain | {
             "learning": self.learning.value,
             "labelled_cases": asdict(self.labelled_cases),
@@ -162,7 +162,7 @@ class Card:
             raise InputError(f"{NAME} is of version {values.get('version')!r} and this deepgmm "
                              f"reads version {VERSION}: update deepgmm")
         said = {key: value for key, value in values.items() if key not in ("format", "version")}
-        for wrong, what in ((set(_READERS) - set(said) - _OPTIONAL, "lacks"),
+        for wrong, what in ((set(_READERS) - set(said), "lacks"),
                             (set(said) - set(_READERS), "has what is not known:")):
             if wrong:
                 raise InputError(f"{NAME} {what} {', '.join(sorted(wrong))}")
@@ -263,9 +263,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "name": _a(str), "title": _a(str), "learning": Learning, "labelled_cases": _labelled_cases,
     "architecture": lambda value: Architecture.from_dict(_a(dict)(value)),
     "sequences": _several(Role), "tissues": _several(lambda name: Tissue.named(_a(str)(name))),
-    "temperature": _number,
-    "temperatures": lambda value: {key: _number(t) for key, t in _a(dict)(value).items()},
-    "priors": _a(str), "training": _a(dict), "licence": _a(str),
+    "temperature": _number, "priors": _a(str), "training": _a(dict), "licence": _a(str),
     "scores": _a(dict), "familiar": _familiar, "normalisation": _a(str),
     "normalisation_version": _a(int),
     "versions": lambda value: {key: _a(str)(text) for key, text in _a(dict)(value).items()},
