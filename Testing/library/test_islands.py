@@ -47,6 +47,16 @@ def test_what_is_sure_nowhere_is_not_drawn_and_is_spoken_of() -> None:
     assert np.allclose(found.scar, np.minimum(share, 0.5)), "its probability is not taken away"
 
 
+def test_a_pixel_by_itself_is_none_however_sure() -> None:
+    share = np.zeros((2, 12, 12))
+    share[0, 4, 4], share[1, 4, 4:6] = 1.0, 1.0
+
+    found = judged(share, a_wall())
+
+    assert (found.scar[0] < 0.5).all() and (found.scar[1] > 0.5).sum() == 2
+    assert np.allclose(found.unsure, [1 / 200, 0])
+
+
 def test_sure_pixels_of_one_slice_do_not_carry_another() -> None:
     share = np.zeros((2, 12, 12))
     share[0, 3:6, 3:8], share[1, 3:6, 3:8] = 0.9, UNSURE

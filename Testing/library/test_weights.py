@@ -43,6 +43,14 @@ def test_a_network_comes_back_as_it_was(a_folder: Path) -> None:
     assert sorted(p.name for p in a_folder.iterdir()) == ["card.json", "network.safetensors"]
 
 
+def test_a_card_may_hold_a_temperature_for_a_set_of_sequences() -> None:
+    plain, several = a_card(), a_card(
+        training={"temperatures": {"bssfp+lge+t2": 4.0}})
+    again = Card.from_dict(json.loads(json.dumps(several.as_dict())) | {"sha256": 64 * "0"})
+    assert again.temperature_of("bssfp+lge+t2") == 4.0
+    assert again.temperature_of("lge") == plain.temperature_of("bssfp+lge+t2") == 2.0
+
+
 def test_any_safetensors_reader_finds_the_weights(a_folder: Path) -> None:
     found = tensors(a_folder)
     for name, value in a_network().named_parameters():

@@ -16,10 +16,21 @@ import numpy.typing as npt
 #: The share of scar among the wall's tissues from which a pixel may be scar, and which one pixel of
 #: its island must reach.
 LIKELY, SURE = 0.6, 0.8
+#: A pixel by itself is noise, however sure: less than what an image resolves.
+LEAST_PIXELS = 2
 #: What was not drawn is spoken of from this share of the wall.
 SPOKEN_OF = 0.01
 
 FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Shares of scar: from where a pixel may be scar, and which one pixel of its island must
+    reach."""
+
+    likely: float = LIKELY
+    sure: float = SURE
 
 
 @dataclass(frozen=True)
@@ -67,7 +78,8 @@ def judged(scar: FloatArray, wall: npt.NDArray[np.bool_], *, likely: float = LIK
         if not count:
             continue
         highest = ndimage.maximum(scar[index], islands, np.arange(1, count + 1))
-        kept = np.isin(islands, 1 + np.flatnonzero(highest >= sure))
+        large = np.bincount(islands.ravel(), minlength=count + 1)[1:] >= LEAST_PIXELS
+        kept = np.isin(islands, 1 + np.flatnonzero((highest >= sure) & large))
         result[index][kept] = moved[index][kept]
         drawn += int(kept.sum())
         unsure[index] = float(((islands > 0) & ~kept).sum()) / total

@@ -17,6 +17,7 @@ from deepgmm.identify.absence import (
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.methods.mixtures import fit_plain_map
 from deepgmm.methods.problem import Problem
+from deepgmm.methods.untold import edema_held_back
 from deepgmm.model.anchored import AnchoredOptions, fit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
@@ -129,6 +130,8 @@ def fit_map(problem: Problem, progress: Progress, *, terms: Terms = ALL_TERMS) -
     order = torch.cat([rows for rows, _ in done]).argsort()
     whole = Fit.joined([fit for _, fit in done], problem.batch.values.device).select(order)
     whole.posterior = tempered(whole.posterior, TEMPERATURE)
+    if terms.absence:
+        whole.posterior = edema_held_back(problem, whole.posterior, said)
     whole.of_study, whole.agreement = said, first.agreement
     return whole
 

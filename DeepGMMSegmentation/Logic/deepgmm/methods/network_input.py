@@ -16,8 +16,10 @@ from deepgmm.model.architecture import INPUTS_AROUND
 from deepgmm.model.images import REACH, Images, Laid
 from deepgmm.study.words import FOUR_TISSUES, Role
 
-#: The axes along which images are mirrored, one set a look.
+#: The axes along which images are mirrored, one set a look: four on one sequence alone; of several,
+#: which say more, two do as well and take half the time.
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (2,), (3,), (2, 3))
+FEWER: tuple[tuple[int, ...], ...] = ((), (2, 3))
 #: Pixel sizes that networks are trained for, mm; an image of others is brought to the middle.
 PIXEL_MM, MIDDLE_MM = (1.1, 1.8), 1.4
 
@@ -102,21 +104,23 @@ def answer_of(network: nn.Module, inputs: int, case: Case, images: Images) -> Te
     if not margin:
         return logits_of(network, images, pixel)
     wider = images_of(case, images.values.dtype, margin=margin)
-    logits = seen_from_all_sides(network, wider, pixel)
+    mirrors = MIRRORS if len(case.study.sequences) == 1 else FEWER
+    logits = seen_from_all_sides(network, wider, pixel, mirrors)
     rows, columns = case.batch.shape
     kept = logits[..., margin : margin + rows, margin : margin + columns]
     height, width = images.canvas
     return pad(kept, (0, width - columns, 0, height - rows))
 
 
-def seen_from_all_sides(network: nn.Module, images: Images, pixel: float) -> Tensor:
-    """(S, K, H, W) log of the mean of what a network says of the images, seen from `MIRRORS`."""
+def seen_from_all_sides(network: nn.Module, images: Images, pixel: float,
+                        mirrors: tuple[tuple[int, ...], ...] = MIRRORS) -> Tensor:
+    """(S, K, H, W) log of the mean of what a network says of the images, seen so mirrored."""
     total: Tensor | None = None
-    for axes in MIRRORS:
+    for axes in mirrors:
         answer = softmax(logits_of(network, _mirrored(images, axes), pixel), dim=1).flip(axes)
         total = answer if total is None else total + answer
     assert total is not None
-    return (total / len(MIRRORS)).clamp_min(1e-12).log()
+    return (total / len(mirrors)).clamp_min(1e-12).log()
 
 
 def _mirrored(images: Images, axes: tuple[int, ...]) -> Images:

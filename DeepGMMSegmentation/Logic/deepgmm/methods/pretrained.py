@@ -15,7 +15,7 @@ from deepgmm.files import sha256
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.identify.anatomy import anchored_options
 from deepgmm.identify.contrast import ContrastPrior, reanchored
-from deepgmm.identify.islands import SPOKEN_OF, Islands, judged
+from deepgmm.identify.islands import SPOKEN_OF, Islands, Thresholds, judged
 from deepgmm.methods.anchored import (
     TEMPERATURE,
     Absent,
@@ -25,6 +25,7 @@ from deepgmm.methods.anchored import (
 )
 from deepgmm.methods.network_input import answer_of, images_of
 from deepgmm.methods.problem import Case, Problem
+from deepgmm.methods.untold import edema_held_back, held_back
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.architecture import INPUTS
 from deepgmm.model.devices import few_threads
@@ -44,11 +45,13 @@ if TYPE_CHECKING:
 AUTO_ROUNDS = 12
 #: How many standard deviations from the training studies' mean a study may lie before an alarm.
 STRANGE = 4.0
+THRESHOLDS = Thresholds()
 _STRANGE_IN = {"nll": "intensities fit its mixture worse",
                "contrast": "contrasts lie farther from the prior"}
 
 
-def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
+def fit_pretrained(problem: Problem, progress: Progress, *,
+                   thresholds: Thresholds = THRESHOLDS) -> Fit:
     """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
 
     A disease of which the network finds too little in a study is taken out. Of a network that sees
@@ -60,7 +63,8 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
         logits = _with_wall(problem, answers(
             network, problem, images, inputs=card.architecture.inputs))
         progress(0.5, "network")
-        reading = read(images, logits, temperature=card.temperature)
+        temperature = card.temperature_of(sequences_key(problem.roles))
+        reading = read(images, logits, temperature=temperature)
         said = alarms(problem, images, reading, card)
         by_islands = card.architecture.sees_around and _has_wall(problem)
         absent = _absent(problem, _packed(problem, reading.log_posterior.exp()),
@@ -71,13 +75,15 @@ def fit_pretrained(problem: Problem, progress: Progress) -> Fit:
                 images.sought[rows, FOUR_TISSUES.index(tissue)] = 0
                 said.setdefault(case, []).append(absence_note(tissue, *why))
         if absent:
-            reading = read(images, logits, temperature=card.temperature)
+            reading = read(images, logits, temperature=temperature)
         posterior = _packed(problem, reading.log_posterior.exp())
         mixed, rounds = posterior, torch.zeros(len(images), dtype=torch.long)
         wanted = rounds_asked(problem.settings)
         if wanted:
             mixed, rounds = adapted(problem, posterior, absent, wanted, progress)
-        posterior = _by_islands(problem, posterior, mixed, said) if by_islands else mixed
+        posterior = (_by_islands(problem, posterior, mixed, said, thresholds) if by_islands
+                     else mixed)
+        posterior = edema_held_back(problem, posterior, said)
         return replace(_fit(problem, reading, posterior, rounds, said),
                        network=_told(card, shipped))
 
@@ -164,7 +170,7 @@ def _has_wall(problem: Problem) -> bool:
 
 
 def _by_islands(problem: Problem, network: Tensor, mixed: Tensor,
-                said: dict[int, list[str]]) -> Tensor:
+                said: dict[int, list[str]], thresholds: Thresholds = THRESHOLDS) -> Tensor:
     """(S, P, K) the mixed posterior with scar judged by the network's islands; what is to be said
     of them is added.
 
@@ -183,7 +189,8 @@ def _by_islands(problem: Problem, network: Tensor, mixed: Tensor,
     for index, case in enumerate(problem.cases):
         rows = problem.slices_of([index])
         own = grids[rows.cpu().numpy()]
-        found = judged(own[:, 0], own[:, 1] > 0.5)
+        found = judged(own[:, 0], own[:, 1] > 0.5, likely=thresholds.likely,
+                       sure=thresholds.sure)
         said.setdefault(index, []).extend(_said_of(found, case))
         judged_share = batch.select(rows).pack(
             torch.as_tensor(found.scar[:, None], dtype=mixed.dtype, device=mixed.device))[..., 0]
@@ -195,7 +202,9 @@ def _by_islands(problem: Problem, network: Tensor, mixed: Tensor,
         part[..., scar] = new
         # where the mixture was all scar, what is not the network's scar is healthy wall
         part[..., 1] += (1 - part.sum(2)).clamp_min(0) * batch.valid[rows]
-        result[rows] = part / part.sum(2, keepdim=True).clamp_min(1e-9)
+        # less than half of the wall's tissues may still be the most of three
+        result[rows] = held_back(part / part.sum(2, keepdim=True).clamp_min(1e-9), scar,
+                                 judged_share <= 0.5)
     return result
 
 

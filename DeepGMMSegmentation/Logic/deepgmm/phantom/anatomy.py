@@ -271,18 +271,30 @@ def surroundings(heart: Heart, levels: FloatArray, grid: Grid) -> npt.NDArray[np
             part = labels[i, k::factor]
             dy, dx = y[k::factor] - centres[i, k, 0], x - centres[i, k, 1]
             v, u = dy * cos - dx * sin, dx * cos + dy * sin
-            distance, width, height = ellipses[i, k]
             fat = 5.0 + 4.0 * c
             rim = radii[i, k] + fat
             part[u * u + v * v < rim * rim] = Material.FAT
-            if width < 3.0:
-                continue
-            u = u + distance
-            for extra, material in ((fat, Material.FAT), (3.0, Material.RV_WALL),
-                                    (0.0, Material.RV_BLOOD)):
-                inside = (u / (width + extra)) ** 2 + (v / (height + extra)) ** 2 < 1.0
-                part[inside] = material
+            paint_right_ventricle(part, u, v, ellipses[i, k], fat)
     return labels
+
+
+def paint_right_ventricle(part: npt.NDArray[np.uint8], u: FloatArray, v: FloatArray,
+                          ellipse: FloatArray, fat: float) -> None:
+    """The right ventricle over one level of the surroundings, in place; none where it is narrow.
+
+    Parameters
+    ----------
+    u, v : mm from the heart's centre along its own axes.
+    ellipse : (3,) distance, width and height, of `Heart.rv_ellipses`.
+    fat : mm of fat around it, its wall included.
+    """
+    distance, width, height = ellipse
+    if width < 3.0:
+        return
+    u = u + distance
+    for extra, material in ((fat, Material.FAT), (3.0, Material.RV_WALL),
+                            (0.0, Material.RV_BLOOD)):
+        part[(u / (width + extra)) ** 2 + (v / (height + extra)) ** 2 < 1.0] = material
 
 
 def paint_heart(labels: npt.NDArray[np.uint8], heart: Heart, levels: FloatArray, grid: Grid,

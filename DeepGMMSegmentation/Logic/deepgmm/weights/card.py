@@ -61,7 +61,8 @@ class Card:
     tissues : of its logits, in their order.
     temperature : of the densities in its posterior, see `deepgmm.model.images.read`.
     priors : the contrast priors used, in words.
-    training : the data and settings: counts, seeds, hashed names of cases.
+    training : the data and settings: counts, seeds, hashed names of cases; and, where they differ
+        from `temperature`, the `temperatures` of some sets of sequences, {"bssfp+lge+t2": 4.0}.
     scores : what it reached, and where.
     familiar : the training studies as the mixture saw them: for each set of sequences
         ("bssfp+lge+t2") the mean and standard deviation of some measures,
@@ -110,9 +111,14 @@ class Card:
         if self.normalisation_version != NORMALISATION[0]:
             raise InputError(f"the network '{self.name}' wants images normalised in another way "
                              f"(version {self.normalisation_version}): update deepgmm")
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"the temperature of the network '{self.name}' is "
-                             f"{self.temperature}: it must be a positive number")
+        several = self.training.get("temperatures", {})
+        if not isinstance(several, dict) or not {type(t) for t in several.values()} <= {int, float}:
+            raise InputError(f"{NAME}, training: temperatures must be a number for each set of "
+                             "sequences")
+        for temperature in (self.temperature, *several.values()):
+            if not 0 < temperature < float("inf"):
+                raise InputError(f"the temperature of the network '{self.name}' is "
+                                 f"{temperature}: it must be a positive number")
         cases = self.labelled_cases
         barred = {Learning.UNSUPERVISED: cases.priors + cases.atlas + cases.loss,
                   Learning.PRIORS: cases.loss}
@@ -126,6 +132,10 @@ class Card:
         lists = [part.get("cases") for part in (self.training, before) if isinstance(part, dict)]
         # a card may hold their number alone
         return {str(key) for keys in lists if isinstance(keys, list) for key in keys}
+
+    def temperature_of(self, sequences: str) -> float:
+        """The temperature for a set of sequences, named as in `familiar`."""
+        return float(self.training.get("temperatures", {}).get(sequences, self.temperature))
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file."""
