@@ -20,7 +20,7 @@ from deepgmm.user_folders import Purpose, user_folder
 _LARGEST = 1_000_000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops")
+            "myops", "quantify", "report")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}
@@ -34,7 +34,7 @@ _WORDS = frozenset((
     "convolutions", "likelihood-weight", "label-weight", "teacher-weight", "variation-weight",
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
-    "training-steps"))
+    "training-steps", "segments", "t2-ms"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",

@@ -35,6 +35,7 @@ BINS = 128
 GROUPS: dict[str, tuple[Tissue, ...]] = {
     "blood": (Tissue.BLOOD,),
     "wall": WALL_TISSUES,
+    "myocardium": (Tissue.MYOCARDIUM,),
     "edema": (Tissue.EDEMA,),
     "scar": (Tissue.SCAR,),
     "infarct": (Tissue.SCAR, Tissue.MVO),

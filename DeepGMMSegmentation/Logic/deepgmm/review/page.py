@@ -25,8 +25,8 @@ Table = tuple[str, Sequence[str], list[Sequence[str]]]
 #: Keys in words, and digits after the point.
 WORDS: dict[str, tuple[str, int]] = {
     **{f"{group}_{what}": (f"{title}", 1)
-       for group, title in (("blood", "Blood"), ("wall", "LV wall"), ("edema", "Edema"),
-                            ("scar", "Scar"), ("infarct", "Infarct"),
+       for group, title in (("blood", "Blood"), ("wall", "LV wall"),
+                            ("myocardium", "Myocardium, healthy"), ("edema", "Edema"), ("scar", "Scar"), ("infarct", "Infarct"),
                             ("obstruction", "Microvascular obstruction"),
                             ("area_at_risk", "Area at risk (exploratory)"))
        for what in ("volume", "mass", "percent")},
@@ -47,7 +47,7 @@ WORDS: dict[str, tuple[str, int]] = {
     "lge_entropy_infarct": ("Entropy of LGE, infarct", 2),
     "dice_with_segmentation": ("Dice with the segmentation", 2),
 }
-_AMOUNTS = ("blood", "wall", "edema", "scar", "infarct", "obstruction", "area_at_risk")
+_AMOUNTS = ("blood", "wall", "myocardium", "edema", "scar", "infarct", "obstruction", "area_at_risk")
 _OF_SEGMENTS = (("wall_volume", "wall, ml"), ("infarct_percent", "infarct, %"),
                 ("edema_percent", "edema, %"), ("obstruction_percent", "obstruction, %"),
                 ("transmurality_mean_radial", "transm. mean, %"),
@@ -72,11 +72,11 @@ def tables(numbers: Numbers) -> list[Table]:
     study = numbers.of("study").get("", {})
     amounts = [(WORDS[f"{group}_volume"][0],
                 *(notes.cell(study.get(f"{group}_{what}"), 1) for what in
-                  ("volume", "mass", "percent")), _interval(study.get(f"{group}_volume")))
+                  ("volume", "mass", "percent")), notes.interval(study.get(f"{group}_volume")))
                for group in _AMOUNTS]
     rest = [(WORDS[key][0], notes.cell(number, WORDS[key][1], unit=True))
             for key, number in study.items()
-            if not key.rsplit("_", 1)[0] in _AMOUNTS or key.startswith("salvage")]
+            if not key.endswith(("_volume", "_mass", "_percent")) or key.startswith("largest")]
     found: list[Table] = [
         ("Volumes and masses", ("", "ml", "g", "% of LV mass", "90 % interval, ml"), amounts),
         ("Shape of the infarct and texture", ("", ""), rest)]
@@ -107,7 +107,7 @@ def tables(numbers: Numbers) -> list[Table]:
                            rules.get(name, "what the tables above are of"))
                           for name, row in ways.items()]))
     if notes.reasons:
-        found.append(("Why a number is missing", ("", ""), [
+        found.append(("Why a number or an interval is missing", ("", ""), [
             (f"[{i}]", why) for i, why in enumerate(notes.reasons, start=1)]))
     return found
 
@@ -234,10 +234,20 @@ class _Notes:
         if number is None:
             return ""
         if number.value is None:
-            if number.why not in self.reasons:
-                self.reasons.append(number.why)
-            return f"- [{self.reasons.index(number.why) + 1}]"
+            return self._dash(number.why)
         return f"{number.value:.{digits}f}" + (f" {number.unit}" if unit and number.unit else "")
+
+    def interval(self, number: Number | None) -> str:
+        if number is None or number.value is None:
+            return ""
+        if number.low is None or number.high is None:
+            return self._dash(number.why)
+        return f"{number.low:.1f} to {number.high:.1f}"
+
+    def _dash(self, why: str) -> str:
+        if why not in self.reasons:
+            self.reasons.append(why)
+        return f"- [{self.reasons.index(why) + 1}]"
 
 
 def _without(row: dict[str, Number]) -> Number | None:
@@ -248,14 +258,6 @@ def _without(row: dict[str, Number]) -> Number | None:
 
 def _digits(key: str) -> int:
     return WORDS[key][1]
-
-
-def _interval(number: Number | None) -> str:
-    if number is None or number.value is None:
-        return ""
-    if number.low is None or number.high is None:
-        return f"none: {number.why}" if number.why else ""
-    return f"{number.low:.1f} to {number.high:.1f}"
 
 
 def _html_table(table: Table) -> str:
@@ -308,15 +310,13 @@ class _Sheets:
         widths = [first, *[others] * (count - 1 - (last is not None)),
                   *([last] if last is not None else [])]
         self.y -= 0.12
-        if self.y < self.EDGE + 1.0:
-            self.end()
+        self._room(1.0)
         self.words(title, 11, bold=True)
         for number, row in enumerate([heading, *rows] if any(heading) else rows):
-            cells = [textwrap.wrap(cell, max(int(w * wide * 72 / (size * 0.52)), 4)) or [""]
+            cells = [textwrap.wrap(cell, max(int(w * wide * 72 / (size * 0.6)), 4)) or [""]
                      for cell, w in zip(row, widths)]
             height = max(map(len, cells)) * size * 1.25 / 72
-            if self.y - height < self.EDGE:
-                self.end()
+            self._room(height)
             top, x = self.y, self.EDGE
             for lines, w in zip(cells, widths):
                 self.y = top
@@ -330,9 +330,7 @@ class _Sheets:
 
         wide = self.WIDTH - 2 * self.EDGE
         high = min(wide * picture.aspect, 9.0)
-        if self.figure is None or self.y - high - 0.4 < self.EDGE:
-            self.end()
-            self._page()
+        self._room(high + 0.4)
         self.y -= high
         axes = self.figure.add_axes((self.EDGE / self.WIDTH, self.y / self.HEIGHT,
                                      wide / self.WIDTH, high / self.HEIGHT))
@@ -348,16 +346,17 @@ class _Sheets:
             self.pdf.savefig(self.figure)
         self.figure = None
 
-    def _page(self) -> None:
-        self.figure = figures.blank(self.WIDTH, self.HEIGHT)
-        self.y = self.HEIGHT - self.EDGE
-        self.figure.text(0.5, 0.35 / self.HEIGHT, NOTICE, fontsize=7, ha="center")
+    def _room(self, height: float) -> None:
+        """Go on to a new page where there is no room for so much."""
+        if self.figure is None or self.y - height < self.EDGE:
+            self.end()
+            self.figure = figures.blank(self.WIDTH, self.HEIGHT)
+            self.y = self.HEIGHT - self.EDGE
+            self.figure.text(0.5, 0.35 / self.HEIGHT, NOTICE, fontsize=7, ha="center")
 
     def _put(self, places: list[tuple[float, str]], size: float, bold: bool) -> None:
         height = size * 1.25 / 72
-        if self.figure is None or self.y - height < self.EDGE:
-            self.end()
-            self._page()
+        self._room(height)
         for x, text in places:
             # a dollar sign would begin mathematics
             self.figure.text(x / self.WIDTH, self.y / self.HEIGHT, text.replace("$", r"\$"),
