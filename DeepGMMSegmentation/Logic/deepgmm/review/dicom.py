@@ -22,7 +22,7 @@ import deepgmm
 from deepgmm.errors import InputError, how_to_install
 from deepgmm.reading.dicom.headers import the_reader
 from deepgmm.reading.masks.seg_nrrd import TERMS
-from deepgmm.review.numbers import Number, Numbers
+from deepgmm.review.quantities import Number, Numbers
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Tissue
 

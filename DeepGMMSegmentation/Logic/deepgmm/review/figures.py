@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.review.aha import APEX
-from deepgmm.review.numbers import Numbers
 from deepgmm.review.panels import grey_window, view_of
+from deepgmm.review.quantities import Numbers
 from deepgmm.review.thresholds import two_gaussians
 from deepgmm.study.study import BoolArray, FloatArray
 from deepgmm.study.words import WALL_TISSUES, Kind, Role, Tissue
@@ -85,8 +85,8 @@ def bullseye(axes: Axes, values: Mapping[int, float | None], model: int, most: f
         _written(axes, 0, 0, values.get(APEX), most, APEX)
     for text, x, y in (("anterior", 0, 1.08), ("inferior", 0, -1.08)):
         axes.text(x, y, text, ha="center", va="center", fontsize=8)
-    for text, x, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
-        axes.text(x, 0, text, ha="center", va="center", fontsize=8, rotation=turn)
+    for text, side, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
+        axes.text(side, 0, text, ha="center", va="center", fontsize=8, rotation=turn)
     axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
     axes.axis("off")
 
@@ -184,7 +184,8 @@ def edema_methods(numbers: Numbers) -> Figure | None:
         axes = figure.add_subplot(1, len(columns), column + 1)
         draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
         axes.set_title(name, fontsize=9, pad=2)
-    figure.text(0.5, 0.02, f"white: area at risk by each method on T2, slice {index}", ha="center", fontsize=8)
+    figure.text(0.5, 0.02, f"white: area at risk by each method on T2, slice {index}",
+                ha="center", fontsize=8)
     return figure
 
 
@@ -228,7 +229,7 @@ def histogram(numbers: Numbers) -> Figure | None:
     figure = blank(7.5, 4.0)
     axes = figure.add_subplot()
     low, high = np.percentile(inside, [0.2, 99.8])
-    edges = np.linspace(low, high, 61)
+    edges = np.linspace(low, high, 61).tolist()
     axes.hist(inside, edges, color="0.85", edgecolor="0.6", linewidth=0.4, label="wall")
     if infarct.any():
         axes.hist(values[infarct & np.isfinite(values)], edges, facecolor="none",

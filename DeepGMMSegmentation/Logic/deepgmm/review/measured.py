@@ -18,7 +18,8 @@ from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.labelmap import Labels, read_labels
 from deepgmm.reading.masks.lv_mask import read_mask
 from deepgmm.reading.studies.from_files import read_study
-from deepgmm.review.numbers import NO_POSTERIOR, Numbers, intervals_of, quantify
+from deepgmm.review.numbers import NO_POSTERIOR, intervals_of, quantify
+from deepgmm.review.quantities import Numbers
 from deepgmm.study.insertion_points import given_points
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
 from deepgmm.study.words import Tissue
@@ -97,7 +98,8 @@ def measure(sources: Sources) -> Measured:
         points, said = given_points(read_points(sources.points, "RV insertion points"), geometry,
                                     inside)
         warnings += said
-    intervals, why = {}, NO_POSTERIOR
+    intervals: dict[str, tuple[float, float]] = {}
+    why = NO_POSTERIOR
     if sources.report is not None:
         intervals, why = intervals_of(_json(sources.report), values, geometry)
     numbers = quantify(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from deepgmm.review import figures
 from deepgmm.review.aha import NAMES
-from deepgmm.review.numbers import Number, Numbers
+from deepgmm.review.quantities import Number, Numbers
 from deepgmm.review.report import NOTICE, versions
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
     from deepgmm.study.study import FloatArray
 
-Table = tuple[str, Sequence[str], list[Sequence[str]]]
+Table = tuple[str, Sequence[str], Sequence[Sequence[str]]]
 
 #: Keys in words, and digits after the point.
 WORDS: dict[str, tuple[str, int]] = {
     **{f"{group}_{what}": (f"{title}", 1)
        for group, title in (("blood", "Blood"), ("wall", "LV wall"),
-                            ("myocardium", "Myocardium, healthy"), ("edema", "Edema"), ("scar", "Scar"), ("infarct", "Infarct"),
+                            ("myocardium", "Myocardium, healthy"), ("edema", "Edema"),
+                            ("scar", "Scar"), ("infarct", "Infarct"),
                             ("obstruction", "Microvascular obstruction"),
                             ("area_at_risk", "Area at risk (exploratory)"))
        for what in ("volume", "mass", "percent")},
@@ -47,7 +48,8 @@ WORDS: dict[str, tuple[str, int]] = {
     "lge_entropy_infarct": ("Entropy of LGE, infarct", 2),
     "dice_with_segmentation": ("Dice with the segmentation", 2),
 }
-_AMOUNTS = ("blood", "wall", "myocardium", "edema", "scar", "infarct", "obstruction", "area_at_risk")
+_AMOUNTS = ("blood", "wall", "myocardium", "edema", "scar", "infarct", "obstruction",
+            "area_at_risk")
 _OF_SEGMENTS = (("wall_volume", "wall, ml"), ("infarct_percent", "infarct, %"),
                 ("edema_percent", "edema, %"), ("obstruction_percent", "obstruction, %"),
                 ("transmurality_mean_radial", "transm. mean, %"),
@@ -82,7 +84,8 @@ def tables(numbers: Numbers) -> list[Table]:
         ("Shape of the infarct and texture", ("", ""), rest)]
     places = numbers.of("segment")
     if places:
-        how = "" if numbers.insertions == "given" else f" (RV insertion points {numbers.insertions})"
+        how = ("" if numbers.insertions == "given"
+               else f" (RV insertion points {numbers.insertions})")
         found.append((f"AHA segments{how}", ("segment", *(t for _, t in _OF_SEGMENTS)), [
             (f"{where} {NAMES[int(where)]}", *(notes.cell(
                 row.get(key, _without(row)), _digits(key)) for key, _ in _OF_SEGMENTS))

@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from deepgmm.review.aha import NAMES, TERRITORIES
-from deepgmm.review.numbers import SCOPES, Number, Numbers
+from deepgmm.review.quantities import SCOPES, Number, Numbers
 from deepgmm.review.report import NOTICE, versions
 from deepgmm.study.words import Role
 

@@ -161,7 +161,7 @@ class _Slice:
         smooth = [ndimage.gaussian_filter(part.astype(float), sigma, mode="constant", truncate=4)
                   for part in (labels == 2, inside)]
         middle = np.argwhere(labels == 1) if pool.any() else np.argwhere(labels)
-        return cls(*smooth, labels, middle.mean(axis=0) * step, step,
+        return cls(smooth[0], smooth[1], labels, middle.mean(axis=0) * step, step,
                    (box[0].start - 4, box[1].start - 4))
 
     @property
@@ -226,14 +226,14 @@ class _Potential:
         inside = slice_.wall_at(grid) >= 0.5
         pool = self._pool(grid) & ~inside
         self.values = self._solved(inside, pool)
-        self.gradient = np.stack(np.gradient(self.values, *self.spacing))
+        self.gradient = np.stack(list(np.gradient(self.values, *self.spacing)))
 
     def _pool(self, grid: Lines) -> BoolArray:
         """What lies within the wall: refined pixels whose nearest label of the rest is the pool."""
-        rows, columns = (np.clip(np.rint(grid[..., axis] / self.slice.spacing[axis]).astype(int), 0,
-                                 self.slice.labels.shape[axis] - 1) for axis in (0, 1))
         from scipy import ndimage
 
+        rows, columns = (np.clip(np.rint(grid[..., axis] / self.slice.spacing[axis]).astype(int), 0,
+                                 self.slice.labels.shape[axis] - 1) for axis in (0, 1))
         wall = self.slice.labels == 2
         nearest = ndimage.distance_transform_edt(wall, sampling=self.slice.spacing,
                                                  return_distances=False, return_indices=True)
@@ -250,7 +250,7 @@ class _Potential:
         across = np.array([1 / self.spacing[0] ** 2, 1 / self.spacing[1] ** 2])
         rows, columns = np.nonzero(inside)
         known = np.zeros(len(rows))
-        entries: list[tuple[Lines, Lines, Lines]] = [
+        entries: list[tuple[npt.NDArray, npt.NDArray, npt.NDArray]] = [
             (np.arange(len(rows)), np.arange(len(rows)), np.full(len(rows), 2 * across.sum()))]
         for down, right, weight in ((1, 0, across[0]), (-1, 0, across[0]), (0, 1, across[1]),
                                     (0, -1, across[1])):
@@ -270,7 +270,7 @@ class _Potential:
         passed = (_at(self.values, places, self.spacing) >= 0.5) \
             & (self.slice.wall_at(places) >= 0.5)
         first = passed.argmax(axis=1)
-        return places[np.arange(len(angles)), first], passed.any(axis=1)
+        return places[np.arange(len(angles)), first], np.asarray(passed.any(axis=1))
 
     def followed(self, starts: Lines) -> tuple[Lines, Lines]:
         """Lengths in wall and infarct of the lines through some places, both ways (midpoint rule);
