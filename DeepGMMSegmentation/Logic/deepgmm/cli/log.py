@@ -38,8 +38,8 @@ _WORDS = frozenset((
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
-                    "--no-augmentation", "--around", "--quick", "--quiet", "-q", "--json", "--yes",
-                    "--help", "-h", "--version"))
+                    "--no-augmentation", "--by-segment", "--around", "--quick", "--quiet", "-q",
+                    "--json", "--yes", "--help", "-h", "--version"))
 _SHORT = "oqh"
 _GLUED = re.compile(r"(-(?!-)[qh]*[^\Wqh])(.+)", re.DOTALL)
 
