@@ -19,12 +19,19 @@ from deepgmm.study.study import BoolArray
 #: Rows and columns from a pixel to its neighbours: sides and diagonals; the knight's moves; longer.
 _KING = ((0, 1), (1, 0), (1, 1), (1, -1))
 _KNIGHT = (*_KING, (1, 2), (1, -2), (2, 1), (2, -1))
-_FAR = (*_KNIGHT, (1, 3), (1, -3), (3, 1), (3, -1), (2, 3), (2, -3), (3, 2), (3, -2))
+_FAR = (*_KNIGHT, (1, 3), (1, -3), (3, 1), (3, -1), (2, 3), (2, -3), (3, 2), (3, -2),
+        (1, 4), (1, -4), (4, 1), (4, -1), (3, 4), (3, -4), (4, 3), (4, -3))
 
 #: Pixels up to so many mm are small against any infarct: more directions cost no corner. On larger
 #: ones long steps leap over corners and short ones favour some directions, so both are used.
 _FINE = 0.5
 _SHARE_OF_SHORT = 1 / 3
+#: Mean length of the steps of a set, pixels. Whatever the directions, a right angle costs a quarter
+#: of it, for lines that cut the corner by less than a step cross unseen.
+_STEP = {steps: float(np.mean([np.hypot(*step) for step in steps]))
+         for steps in (_KING, _KNIGHT, _FAR)}
+#: Right angles of a piece at most.
+_CORNERS = 4
 
 
 def border_length(one: BoolArray, other: BoolArray, spacing: tuple[float, float]) -> float:
@@ -47,7 +54,7 @@ def border_length(one: BoolArray, other: BoolArray, spacing: tuple[float, float]
     held = one | other
     if not (one.any() and other.any()):
         return 0.0
-    box = box_of(held, 3)
+    box = box_of(held, 12)
     regions = one[box].astype(np.uint8) + 2 * other[box].astype(np.uint8)
     inside = regions > 0
     if not inside.all():
@@ -56,27 +63,58 @@ def border_length(one: BoolArray, other: BoolArray, spacing: tuple[float, float]
         nearest = ndimage.distance_transform_edt(~inside, sampling=spacing, return_distances=False,
                                                  return_indices=True)
         regions = regions[tuple(nearest)]
-    if np.sqrt(spacing[0] * spacing[1]) <= _FINE:
-        return _length(regions, inside, spacing, _FAR)
-    return (_SHARE_OF_SHORT * _length(regions, inside, spacing, _KING)
-            + (1 - _SHARE_OF_SHORT) * _length(regions, inside, spacing, _KNIGHT))
+    # What corners cost grows with the step, so steps twice as long tell how much it is.
+    steps = _FAR if np.sqrt(spacing[0] * spacing[1]) <= _FINE else _KING
+    once = _length(regions, inside, spacing, steps)
+    # Thin parts are leapt over too; of a piece no more than four right angles are given back.
+    pieces = ndimage.label(one[box], np.ones((3, 3)))[1]
+    most = _CORNERS * pieces * _STEP[steps] / 4 * np.sqrt(spacing[0] * spacing[1])
+    cost = min(max(once - _length(regions, inside, spacing, steps, 2), 0.0), most)
+    if steps is _FAR:
+        return once + cost
+    long = _length(regions, inside, spacing, _KNIGHT)
+    mean = _SHARE_OF_SHORT * once + (1 - _SHARE_OF_SHORT) * long
+    step = _SHARE_OF_SHORT * _STEP[_KING] + (1 - _SHARE_OF_SHORT) * _STEP[_KNIGHT]
+    return mean + cost * step / _STEP[_KING]
+
+
+def border_with_part(one: BoolArray, other: BoolArray, part: BoolArray,
+                     spacing: tuple[float, float]) -> tuple[float, float]:
+    """Length of the border that two regions share, and of its share with a part of the other, mm.
+
+    Both by the same crossings, so that their ratio is exact where the lengths are not.
+    """
+    box = box_of(one | other, 4)
+    ours, theirs, ill = one[box], other[box], part[box]
+    area, lengths = spacing[0] * spacing[1], np.zeros(2)
+    for step, weight in zip(_KNIGHT, _weights(_KNIGHT, spacing)):
+        near, far = _neighbours(ours, step), _neighbours(theirs, step)
+        parts = _neighbours(ill, step)
+        crossed = (near[0] & far[1]) | (near[1] & far[0])
+        with_part = (near[0] & far[1] & parts[1]) | (near[1] & far[0] & parts[0])
+        lengths += (weight * np.array([crossed.sum(), with_part.sum()]) * area
+                    / np.hypot(step[0] * spacing[0], step[1] * spacing[1]))
+    whole, share = np.pi / 2 * lengths
+    return float(whole), float(share)
 
 
 def perimeter(region: BoolArray, spacing: tuple[float, float]) -> float:
     """Length of the whole outline of a region of a slice, mm; what lies beyond the image is
     outside it."""
-    padded = np.pad(region, 3)
+    padded = np.pad(region, 12)
     return border_length(padded, ~padded, spacing)
 
 
 def _length(regions: npt.NDArray[np.uint8], inside: BoolArray, spacing: tuple[float, float],
-            steps: tuple[tuple[int, int], ...]) -> float:
-    """Crofton's sum over some directions."""
+            steps: tuple[tuple[int, int], ...], times: int = 1) -> float:
+    """Crofton's sum over some directions, by steps so many times as long."""
     area, total = spacing[0] * spacing[1], 0.0
     for step, weight in zip(steps, _weights(steps, spacing)):
-        near, far = _neighbours(regions, step)
-        crossings = sum(float(part[near != far].sum()) for part in _neighbours(inside, step)) / 2
-        total += weight * crossings * area / np.hypot(step[0] * spacing[0], step[1] * spacing[1])
+        leap = (step[0] * times, step[1] * times)
+        near, far = _neighbours(regions, leap)
+        crossings = sum(float(part[near != far].sum()) for part in _neighbours(inside, leap)) / 2
+        # every pixel begins a leap, so the lines lie as close as for single steps
+        total += weight * crossings * area / np.hypot(leap[0] * spacing[0], leap[1] * spacing[1])
     return float(np.pi / 2 * total)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.review.aha import APEX, NAMES, SEGMENTS, TERRITORIES
-from deepgmm.review.borders import border_length, perimeter
+from deepgmm.review.borders import border_length, border_with_part, perimeter
 from deepgmm.review.metrics import dice
 from deepgmm.review.quantities import BINS, DENSITY, GROUPS, NEEDS, OVER, WAYS, Number, Numbers
 from deepgmm.review.thresholds import refusals
@@ -94,16 +94,16 @@ class Measure:
         """Transmurality of the sectors chosen of each slice; of all where None."""
         rows = []
         for way in WAYS:
-            values, pairs, thick = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+            values, wide, thick = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
             for index, found in self.all.chords[way].items():
                 which = np.ones(len(found.angle), bool) if chosen is None else chosen.get(index)
                 if which is None:
                     continue
                 which = which & np.isfinite(found.thickness)
                 values.append(found.transmurality[which])
-                pairs.append(found.of_pairs[which])
+                wide.append(found.of_three[which])
                 thick.append(found.thickness[which])
-            t, p, d = (np.concatenate(part) for part in (values, pairs, thick))
+            t, p, d = (np.concatenate(part) for part in (values, wide, thick))
             why = self.missing("infarct") or (
                 "" if len(t) else "no chord crosses wall here" if way == "radial"
                 else "no wall between a pool and the outside here")
@@ -229,10 +229,10 @@ class Measure:
                 border += border_length(self.infarct[i], self.wall[i] & ~self.infarct[i],
                                         self.spacing)
                 outline += perimeter(self.infarct[i], self.spacing)
-                if self.pool[i].any():
-                    ill += border_length(self.pool[i], self.infarct[i], self.spacing)
             if self.pool[i].any() and self.wall[i].any():
-                endocardium += border_length(self.pool[i], self.wall[i], self.spacing)
+                whole, share = border_with_part(self.pool[i], self.wall[i], self.infarct[i],
+                                                self.spacing)
+                endocardium, ill = endocardium + whole, ill + share
         why = self.missing("infarct")
         no_rim = "" if endocardium else "no border of pool and wall here"
         return [Number(scope, where, "infarct_border", None if why else border, "mm", why=why),

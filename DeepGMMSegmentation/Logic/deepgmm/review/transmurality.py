@@ -59,12 +59,14 @@ class Chords:
         return np.clip(self.infarct / self.thickness, 0.0, 1.0)
 
     @property
-    def of_pairs(self) -> Lines:
-        """(sectors,) likewise of each sector and the next together, for percentiles: these pick
-        the noise of the pixels, which a wider sector has less of."""
-        with_next = [values + np.roll(values, -1) for values in (self.infarct, self.thickness)]
-        return np.where(np.isfinite(with_next[1]),
-                        np.clip(with_next[0] / with_next[1], 0.0, 1.0), self.transmurality)
+    def of_three(self) -> Lines:
+        """(sectors,) likewise of each sector with both its neighbours, 15 degrees, for
+        percentiles: these pick the noise of the pixels, which a wider sector has less of."""
+        there = np.isfinite(self.thickness)
+        infarct, thickness = (sum(np.roll(np.where(there, values, 0.0), by) for by in (-1, 0, 1))
+                              for values in (self.infarct, self.thickness))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(there, np.clip(infarct / thickness, 0.0, 1.0), np.nan)
 
 
 def radial_chords(infarct: BoolArray, wall: BoolArray, pool: BoolArray,
