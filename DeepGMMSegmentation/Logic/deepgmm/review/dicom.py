@@ -147,7 +147,7 @@ def derived_sources(image: npt.NDArray[Any] | None, geometry: Geometry,
         d.StudyInstanceUID, d.SeriesInstanceUID, d.FrameOfReferenceUID = study, series, frame
         d.PatientName, d.PatientID, d.PatientBirthDate, d.PatientSex = "Anonymous^", "ANON", "", ""
         d.StudyDate = d.StudyTime = d.AccessionNumber = d.ReferringPhysicianName = ""
-        d.StudyID, d.PositionReferenceIndicator = "1", ""
+        d.StudyID, d.PositionReferenceIndicator, d.BodyPartExamined = "1", "", "HEART"
         d.PatientIdentityRemoved, d.DeidentificationMethod = "YES", "made from images without names"
         d.Modality, d.Manufacturer, d.SeriesNumber = "MR", "DeepGMM", 1
         d.SeriesDescription = "Derived from images that were no DICOM"
