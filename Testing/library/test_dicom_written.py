@@ -6,7 +6,6 @@ import importlib.util
 import os
 import shutil
 import subprocess
-
 from pathlib import Path
 
 import highdicom
