@@ -37,6 +37,7 @@ from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
+from deepgmm.review.thresholds import half_maximum, otsu, sd_level, two_gaussians
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 
@@ -144,34 +145,15 @@ def by_threshold(rule: str, study: Study, truth: npt.NDArray) -> npt.NDArray[np.
         if remote.size < 10:
             remote = np.sort(inside)[: max(inside.size // 4, 1)]
         if rule.endswith("SD"):
-            level = remote.mean() + float(rule.split()[0]) * remote.std()
+            level = sd_level(remote, float(rule.split()[0]))
         elif rule == "FWHM":
-            level = (remote.mean() + np.percentile(inside, 99)) / 2
+            level = half_maximum(inside, remote.mean())
         elif rule == "Otsu":
             level = otsu(inside)
         else:
-            level = mixture_border(inside)
+            level = two_gaussians(inside).border
         out[wall & (image > level)] = Tissue.SCAR
     return labels
-
-
-def otsu(values: npt.NDArray) -> float:
-    import SimpleITK as sitk
-
-    line = sitk.GetImageFromArray(values[None].astype(np.float32))
-    threshold = sitk.OtsuThresholdImageFilter()
-    threshold.SetNumberOfHistogramBins(128)
-    threshold.Execute(line)
-    return float(threshold.GetThreshold())
-
-
-def mixture_border(values: npt.NDArray) -> float:
-    """The least value that a two-component mixture gives to its brighter component."""
-    from sklearn.mixture import GaussianMixture
-
-    found = GaussianMixture(2, random_state=0).fit(values[:, None])
-    bright = values[found.predict(values[:, None]) == int(found.means_[:, 0].argmax())]
-    return float(bright.min()) - 1e-6 if bright.size else np.inf
 
 
 def measured(task: tuple[Path, str, str, bool, dict]) -> Score:

@@ -37,6 +37,8 @@ COMMANDS = (
             quick=("--patients", "1", "--methods", "auto")),
     Command("real_lge_folds", "What was chosen on real patients, scored on others",
             quick=("--patients", "6", "--short")),
+    Command("reference_methods", "Reference methods on real LGE", quick=("--patients", "2")),
+    Command("numbers_speed", "Numbers and reports: times", quick=("--runs", "1")),
     Command("calibrate_lge", "Is the phantom's LGE like real LGE?", quick=("--patients", "2")),
     Command("segment_command", "The command: time and memory", quick=("--runs", "1")),
     Command("import_speed", "Importing an examination",

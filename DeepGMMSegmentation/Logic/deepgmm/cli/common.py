@@ -34,6 +34,16 @@ LONGEST_WARNING = 600
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "alignment picture": (".png", ".gif"),
     "contrast priors": (".json",),
+    "numbers": (".json",),
+    "numbers' table": (".csv",),
+    "scores' table": (".csv",),
+    "LaTeX table": (".tex",),
+    "agreement's picture": (".png",),
+    "bull's-eye": (".png",),
+    "report page": (".html",),
+    "report PDF": (".pdf",),
+    "DICOM segmentation": (".dcm",),
+    "DICOM report": (".dcm",),
 }
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, hushed, progress_bar, table, warn
+from deepgmm.cli.common import Log, Quiet, check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
     from deepgmm.reading.masks.labelmap import Labels
     from deepgmm.review.metrics import Scores
     from deepgmm.study.words import Tissue
+
+_COMPARED, _OUT = "Comparison", "Output"
 
 _SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
@@ -37,6 +39,27 @@ def evaluate(
         "tell.")] = None,
     prediction_labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the prediction's values mean.")] = None,
+    against: Annotated[list[Path] | None, typer.Option(
+        "--against", metavar="PATH", help="Another method's predictions, named like the first's; "
+        "may be given several times. Dice is tested against them (Wilcoxon, Holm).",
+        rich_help_panel=_COMPARED)] = None,
+    reader: Annotated[Path | None, typer.Option(
+        "--reader", metavar="PATH", help="A second reader's labels of the same cases: kappa, ICC, "
+        "and Bland and Altman beside the first's (TRUTH).", rich_help_panel=_COMPARED)] = None,
+    by_segment: Annotated[bool, typer.Option(
+        "--by-segment", help="Also by AHA segment of the truth.",
+        rich_help_panel=_COMPARED)] = False,
+    rv_points: Annotated[Path | None, typer.Option(
+        "--rv-points", metavar="PATH", help="RV insertion points: a .mrk.json, or a folder of "
+        "them, named by case; without them they are estimated.",
+        rich_help_panel=_COMPARED)] = None,
+    csv: Annotated[Path | None, typer.Option(
+        metavar="OUT.csv", help="Every score of every case.", rich_help_panel=_OUT)] = None,
+    latex: Annotated[Path | None, typer.Option(
+        metavar="OUT.tex", help="The table of means for a paper.", rich_help_panel=_OUT)] = None,
+    plot: Annotated[Path | None, typer.Option(
+        metavar="OUT.png", help="Scar volumes against the truth's (of edema, without scar): "
+        "agreement, and Bland and Altman.", rich_help_panel=_OUT)] = None,
     quiet: Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
     log: Log = None,
@@ -45,6 +68,9 @@ def evaluate(
 
     Dice, Hausdorff distance (95 %) and mean surface distance in mm, volumes in ml.
 
+    Where a tissue is empty in both there is no Dice and no distance; in one, Dice is 0 and there
+    is no distance. What is undefined is counted, and not averaged in.
+
     Folders are matched by case: the file's name without its ending, or the name of its folder
     where the file is called truth, segmentation or labelmap.
 
@@ -52,6 +78,7 @@ def evaluate(
 
         deepgmm evaluate out.seg.nrrd phantoms/phantom-0100/truth.nii.gz
     """
+    check_places({"scores' table": csv, "LaTeX table": latex, "agreement's picture": plot}, {})
     pairs, warnings = _pairs(prediction, truth)
     warn(warnings)
     wanted = _tissues(tissues)
@@ -66,10 +93,22 @@ def evaluate(
                       if not (json and text == _AS_OURS)]
             if blank:
                 notes.append(_blank_note(name, blank))
+    more: dict[str, Any] = {}
+    if any((against, reader, by_segment, csv, latex, plot)):
+        from deepgmm.cli.evaluate_series import Series
+
+        series = Series(prediction, truth, pairs, scores, wanted, by_segment or bool(rv_points),
+                        rv_points)
+        series.add_methods(against or [])
+        more = series.said(reader)
+        warn(series.warnings)
+        series.write(csv, latex, plot)
     if json:
-        sys.stdout.write(_json(scores, single=prediction.is_file()))
+        sys.stdout.write(_json(scores, single=prediction.is_file(), more=more))
     else:
         print(_one(next(iter(scores.values()))) if len(scores) == 1 else _many(scores))
+        if more:
+            print(series.words(more))
     for note in _brief(notes):
         print(f"note: {note}", file=sys.stderr if json else sys.stdout)
 
@@ -213,13 +252,13 @@ def _read_both(prediction: Path, truth: Path, labels: str | None,
     return true, found, said + ([_AS_OURS] if true.alike or found.alike else [])
 
 
-def _json(scores: dict[str, Scores], *, single: bool) -> str:
+def _json(scores: dict[str, Scores], *, single: bool, more: dict[str, Any]) -> str:
     from deepgmm.review.metrics import aggregate
 
     content: Any = (next(iter(scores.values())).as_dict() if single else
                     aggregate(list(scores.values()))
                     | {"cases": {case: s.as_dict() for case, s in scores.items()}})
-    return json_format.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json_format.dumps(content | more, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _one(scores: Scores) -> str:

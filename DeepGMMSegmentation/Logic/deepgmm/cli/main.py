@@ -66,6 +66,8 @@ def _command() -> Any:
     from deepgmm.cli.myops_command import myops
     from deepgmm.cli.phantom_command import phantom
     from deepgmm.cli.priors_command import priors
+    from deepgmm.cli.quantify_command import quantify
+    from deepgmm.cli.report_command import report
     from deepgmm.cli.segment_command import segment
     from deepgmm.cli.train_command import train
 
@@ -81,7 +83,7 @@ def _command() -> Any:
             help="Print the version and leave.")) -> None:
         pass
 
-    for function in (segment, demo, phantom, evaluate):
+    for function in (segment, demo, phantom, evaluate, quantify, report):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
     app.command("myops")(myops)

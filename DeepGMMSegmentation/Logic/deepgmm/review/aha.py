@@ -1,7 +1,8 @@
-"""The 16 segments of the American Heart Association, from the insertions of the right ventricle.
+"""The segments of the American Heart Association, from the insertions of the right ventricle.
 
 Cerqueira et al., Standardized myocardial segmentation and nomenclature for tomographic imaging of
-the heart, Circulation 2002;105:539-542. The 17th, the apex proper, is not on short-axis slices.
+the heart, Circulation 2002;105:539-542. The 17th, the apex proper, is the wall beyond the end of
+the pool: the slices at the apex that have wall and no blood. The model of 16 has no such segment.
 At base and mid the septum lies between the two insertions and is halved; the rest of the wall is
 divided into four. At the apex the four segments are of 90 degrees, the septal one about the
 septum's middle.
@@ -16,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.result import Result
-from deepgmm.review.slices import LEVELS, levels
+from deepgmm.review.slices import LEVELS, levels, levels_of
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import WALL_TISSUES, Tissue
 
@@ -25,6 +26,14 @@ SEGMENTS: dict[int, str] = dict(enumerate((
     *(f"{level} {where}" for level in ("Basal", "Mid") for where in (
         "anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")),
     *(f"Apical {where}" for where in ("anterior", "septal", "inferior", "lateral"))), start=1))
+
+#: The apex proper, and all names.
+APEX = 17
+NAMES = SEGMENTS | {APEX: "Apex"}
+
+#: Which segments each coronary artery usually feeds, by the same statement.
+TERRITORIES: dict[str, tuple[int, ...]] = {
+    "LAD": (1, 2, 7, 8, 13, 14, APEX), "RCA": (3, 4, 9, 10, 15), "LCX": (5, 6, 11, 12, 16)}
 
 #: In the order in which they are met from the anterior insertion across the septum to the
 #: inferior one and on along the free wall back: which of the six of a level, and of the four.
@@ -66,6 +75,40 @@ def aha_segments(mask: BoolArray, points: FloatArray, level: str,
         which = np.asarray(_SIX)[np.searchsorted(ends, along, side="right")]
     numbers[tuple(inside.T)] = first + which
     return numbers
+
+
+def segment_map(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArray,
+                spacing: tuple[float, float], model: int = 16) -> npt.NDArray[np.uint8]:
+    """The number of the segment of each voxel of the LV mask; 0 where it has none.
+
+    Parameters
+    ----------
+    labels, mask : (slices, rows, columns).
+    points : (slices, 2, 2) RV insertions, NaN where unknown: such slices have no segment.
+    spacing : of rows and of columns, mm.
+    model : of 16 segments, or of 17.
+    """
+    cap = apical_cap(labels, mask, points) if model == APEX else []
+    body = mask.copy()
+    body[cap] = False
+    numbers = np.zeros(mask.shape, np.uint8)
+    numbers[cap] = np.where(mask[cap], APEX, 0)
+    for index, level in levels_of(body, points).items():
+        if np.isfinite(points[index]).all():
+            numbers[index] = aha_segments(mask[index], points[index], level, spacing)
+    return numbers
+
+
+def apical_cap(labels: npt.NDArray[np.uint8], mask: BoolArray,
+               points: FloatArray | None = None) -> list[int]:
+    """The slices at the apex that have wall and no blood."""
+    level = levels_of(mask, points)
+    pool = (labels == Tissue.BLOOD).any(axis=(1, 2))
+    if not level or not pool.any():
+        return []
+    apical = [i for i, name in level.items() if name == LEVELS[-1] and not pool[i]]
+    held = np.flatnonzero(pool)
+    return [i for i in apical if i < held[0] or i > held[-1]]
 
 
 def aha_rows(result: Result) -> list[dict[str, Any]]:

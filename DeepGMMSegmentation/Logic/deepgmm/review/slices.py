@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.segment import LEAST_AGREEMENT
-from deepgmm.study.study import BoolArray, Study
+from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
 
 #: From base to apex.
@@ -55,6 +55,11 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
 
 
 def levels(study: Study) -> dict[int, str]:
+    """The level of every slice with LV mask; see `levels_of`."""
+    return levels_of(study.mask, study.insertion_points)
+
+
+def levels_of(mask: BoolArray, points: FloatArray | None = None) -> dict[int, str]:
     """The level of every slice with LV mask: thirds of the way from base to apex.
 
     The way goes from the first slice with LV mask to the last; a slice belongs to the third in
@@ -62,9 +67,14 @@ def levels(study: Study) -> dict[int, str]:
     the areas. Where that falls by less than a tenth of the mean area, RV insertion points that
     are known on one side only say that the apex is on the other: the right ventricle ends above
     it. Where neither tells, and for a single slice, no slice has a level.
+
+    Parameters
+    ----------
+    mask : (slices, rows, columns).
+    points : (slices, 2, 2) RV insertions, NaN where unknown, or None.
     """
-    masked = np.flatnonzero(study.mask.any(axis=(1, 2)))
-    direction = _towards_apex(study, masked) if len(masked) > 1 else 0
+    masked = np.flatnonzero(mask.any(axis=(1, 2)))
+    direction = _towards_apex(mask, points, masked) if len(masked) > 1 else 0
     if not direction:
         return {}
     way = (masked - masked[0] + 0.5) / (masked[-1] - masked[0] + 1)
@@ -82,15 +92,15 @@ def slices_named(text: str) -> set[int]:
     return named
 
 
-def _towards_apex(study: Study, masked: np.ndarray) -> int:
+def _towards_apex(mask: BoolArray, points: FloatArray | None, masked: np.ndarray) -> int:
     """1 where the apex is at the last slices, -1 at the first, 0 where nothing tells."""
-    areas = study.mask[masked].sum(axis=(1, 2)).astype(float)
+    areas = mask[masked].sum(axis=(1, 2)).astype(float)
     slope = float(np.polyfit(masked, areas, 1)[0])
     if abs(slope) * (masked[-1] - masked[0]) >= _LEAST_CHANGE * areas.mean():
         return -1 if slope > 0 else 1
-    if study.insertion_points is None:
+    if points is None:
         return 0
-    known = np.isfinite(study.insertion_points[masked]).all(axis=(1, 2))
+    known = np.isfinite(points[masked]).all(axis=(1, 2))
     if known.all() or not known.any():
         return 0
     with_points, without = masked[known], masked[~known]

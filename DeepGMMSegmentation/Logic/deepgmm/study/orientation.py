@@ -40,3 +40,15 @@ def turn_of(geometry: Geometry) -> Turn:
         across, down = down, across
     flip = (-1 if down @ _DOWN < 0 else 1, -1 if across @ _RIGHT < 0 else 1)
     return Turn(across * flip[1], down * flip[0], exchanged, flip)
+
+
+def expected_axes(geometry: Geometry) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Unit vectors in the slices' plane, LPS: what a radiologist expects to the right, as nearly
+    as the plane allows, and at right angles to it, downwards."""
+    direction = np.asarray(geometry.direction).reshape(3, 3)
+    plane = direction[:, :2]
+    right = plane @ (plane.T @ _RIGHT)
+    right /= np.linalg.norm(right)
+    down = np.cross(direction[:, 2], right)
+    down /= np.linalg.norm(down)
+    return right, down if down @ _DOWN >= 0 else -down

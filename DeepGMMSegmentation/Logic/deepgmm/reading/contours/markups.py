@@ -1,0 +1,46 @@
+"""Points placed in 3D Slicer: a markups file (`.mrk.json`)."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+
+
+def read_points(path: str | os.PathLike[str], role: str = "points") -> npt.NDArray[np.float64]:
+    """The placed points of all lists of a markups file, in their order.
+
+    Returns
+    -------
+    (points, 3) LPS mm.
+
+    Raises
+    ------
+    InputError
+        A file that is missing or no markups file. The message names the role, never the path.
+    """
+    try:
+        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        places: list[list[float]] = []
+        for markup in said["markups"]:
+            turn = [-1.0, -1.0, 1.0] if markup.get("coordinateSystem", "LPS") in ("RAS", "0") \
+                else [1.0, 1.0, 1.0]
+            for point in markup["controlPoints"]:
+                if point.get("positionStatus", "defined") == "defined":
+                    x, y, z = point["position"]
+                    places.append([float(x) * turn[0], float(y) * turn[1], float(z) * turn[2]])
+    except OSError as error:
+        raise InputError(f"the {role} file cannot be read ({error.strerror}): check its path and "
+                         "its permissions") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"the {role} file is no markups file of 3D Slicer (.mrk.json): save the "
+                         "points again from there") from error
+    found = np.array(places, float).reshape(-1, 3)
+    if not np.isfinite(found).all():
+        raise InputError(f"the {role} file holds a point without a place: delete it")
+    return found

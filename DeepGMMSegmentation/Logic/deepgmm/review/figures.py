@@ -1,0 +1,361 @@
+"""Figures of a report, by matplotlib: made to be read printed in black and white too.
+
+Sectors are shades of one colour that darkens evenly, with the number written in; lines differ by
+their dashes, regions by hatching. Each function draws into a new figure and shows none.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.review.aha import APEX
+from deepgmm.review.panels import grey_window, view_of
+from deepgmm.review.quantities import Numbers
+from deepgmm.review.thresholds import two_gaussians
+from deepgmm.study.study import BoolArray, FloatArray
+from deepgmm.study.words import WALL_TISSUES, Kind, Role, Tissue
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Where the sectors of each ring lie, degrees against the clock from the right of the drawing, as
+#: in the statement of the American Heart Association: first edge and width of its first segment.
+_SIX, _FOUR = (60.0, 60.0), (45.0, 90.0)
+#: What the bull's-eyes show: key, title, unit and the value of the darkest shade.
+BULLSEYES = (("infarct_percent", "Infarct", "% of the segment's wall", 100.0),
+             ("edema_percent", "Edema (without infarct)", "% of the segment's wall", 100.0),
+             ("transmurality_mean_radial", "Transmurality", "% of the wall's thickness", 100.0))
+_MOST_SLICES = 16
+
+
+def png(figure: Figure, dpi: int = 130) -> bytes:
+    """The bytes of a PNG; nothing of a patient is written into it."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "DeepGMM"})
+    return buffer.getvalue()
+
+
+def bullseyes(numbers: Numbers) -> Figure:
+    """The bull's-eyes of infarct, edema and transmurality, of 16 or 17 segments."""
+    figure = blank(11.0, 4.3)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.84, bottom=0.06, wspace=0.02)
+    segments = numbers.of("segment")
+    for place, (key, title, unit, most) in enumerate(BULLSEYES):
+        axes = figure.add_subplot(1, 3, place + 1)
+        values = {int(where): row[key].value if key in row else None
+                  for where, row in segments.items()}
+        bullseye(axes, values, numbers.model, most)
+        axes.set_title(f"{title}\n{unit}", fontsize=10)
+    if numbers.insertions == "estimated":
+        figure.text(0.5, 0.02, "RV insertion points estimated: segments may be turned",
+                    ha="center", fontsize=9, style="italic")
+    return figure
+
+
+def bullseye(axes: Axes, values: Mapping[int, float | None], model: int, most: float) -> None:
+    """Draw one; a segment without a number is hatched.
+
+    Parameters
+    ----------
+    values : by the segment's number.
+    most : the value of the darkest shade.
+    """
+    from matplotlib import colormaps
+    from matplotlib.patches import Circle, Wedge
+
+    shades = colormaps["Greys"]
+    rings = ((1, 6, 1.0, 0.72, _SIX), (7, 6, 0.72, 0.44, _SIX),
+             (13, 4, 0.44, 0.16 if model == APEX else 0.08, _FOUR))
+    for first, count, outer, inner, (begin, width) in rings:
+        for i in range(count):
+            start = begin + i * width
+            _sector(axes, Wedge((0, 0), outer, start, start + width, width=outer - inner),
+                    values.get(first + i), most, shades)
+            angle, radius = np.radians(start + width / 2), (outer + inner) / 2
+            _written(axes, radius * np.cos(angle), radius * np.sin(angle), values.get(first + i),
+                     most, first + i)
+    if model == APEX:
+        _sector(axes, Circle((0, 0), 0.16), values.get(APEX), most, shades)
+        _written(axes, 0, 0, values.get(APEX), most, APEX)
+    for text, x, y in (("anterior", 0, 1.08), ("inferior", 0, -1.08)):
+        axes.text(x, y, text, ha="center", va="center", fontsize=8)
+    for text, side, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
+        axes.text(side, 0, text, ha="center", va="center", fontsize=8, rotation=turn)
+    axes.set(xlim=(-1.2, 1.2), ylim=(-1.2, 1.2), aspect="equal")
+    axes.axis("off")
+
+
+def _sector(axes: Axes, patch: Any, value: float | None, most: float, shades: Any) -> None:
+    # the darkest third of the map is left out, so that the border stays seen
+    patch.set(facecolor="white" if value is None else shades(0.7 * min(value / most, 1.0)),
+              edgecolor="black", linewidth=1.0, hatch="////" if value is None else None)
+    axes.add_patch(patch)
+
+
+def _written(axes: Axes, x: float, y: float, value: float | None, most: float,
+             number: int) -> None:
+    dark = value is not None and value / most > 0.75
+    axes.text(x, y + 0.03, "-" if value is None else f"{value:.0f}", ha="center", va="center",
+              fontsize=10, color="white" if dark else "black",
+              bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5}
+              if value is None else None)
+    axes.text(x, y - 0.075, str(number), ha="center", va="center", fontsize=5.5,
+              color="white" if dark else "0.35")
+
+
+def contours(numbers: Numbers) -> Figure | None:
+    """Every slice with the outlines of wall, infarct and edema; None without an image.
+
+    Solid: endocardium and epicardium. Dashed: infarct. Dotted: edema, with the infarct in it.
+    """
+    image = _image(numbers)
+    if image is None:
+        return None
+    labels = numbers.labels
+    wall = np.isin(labels, WALL_TISSUES)
+    regions = [(labels > 0, "-", 0.9), (labels == Tissue.BLOOD, "-", 0.9),
+               (np.isin(labels, (Tissue.SCAR, Tissue.MVO)), "--", 1.4),
+               (np.isin(labels, (Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)), ":", 1.4)]
+    if not (labels == Tissue.EDEMA).any():
+        regions.pop()
+    shown = _slices(wall)
+    figure, panels = _grid(len(shown), 4)
+    draw = _drawer(numbers, image)
+    for axes, index in zip(panels, shown):
+        draw(axes, index, [(region[index], dash, width) for region, dash, width in regions])
+        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+    figure.text(0.5, 0.012, "solid: pool and epicardium; dashed: infarct"
+                + ("; dotted: area at risk" if len(regions) == 4 else "")
+                + _left_out(wall, shown), ha="center", fontsize=8)
+    return figure
+
+
+def methods(numbers: Numbers) -> Figure | None:
+    """The segmentation and every reference method on LGE, on the slice with most infarct and its
+    neighbours; None without LGE."""
+    found = [r for r in numbers.references if r.role is Role.LGE]
+    if not found:
+        return None
+    wall = np.isin(numbers.labels, WALL_TISSUES)
+    own = np.isin(numbers.labels, (Tissue.SCAR, Tissue.MVO))
+    area = (own if own.any() else wall).sum(axis=(1, 2))
+    shown = sorted(np.argsort(-area, kind="stable")[:3].tolist())
+    shown = [i for i in shown if wall[i].any()]
+    columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
+    figure = blank(1.4 * len(columns), 1.45 * len(shown) + 0.75)
+    figure.subplots_adjust(left=0.03, right=0.995, top=1 - 0.5 / figure.get_figheight(),
+                           bottom=0.25 / figure.get_figheight(), wspace=0.03, hspace=0.03)
+    draw = _drawer(numbers, np.asarray(numbers.sequences[Role.LGE].values))
+    percent = numbers.of("method")
+    for row, index in enumerate(shown):
+        for column, (name, region) in enumerate(columns):
+            axes = figure.add_subplot(len(shown), len(columns), row * len(columns) + column + 1)
+            draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
+            if row == 0:
+                said = percent.get(name, {}).get("infarct_percent")
+                share = "-" if said is None or said.value is None else f"{said.value:.0f} %"
+                axes.set_title(f"{name}\n{share}", fontsize=8, pad=2)
+            if column == 0:
+                axes.set_ylabel(f"slice {index}", fontsize=8)
+    figure.text(0.5, 0.015, "white: infarct by each method inside the same wall; % of the wall "
+                "of all slices", ha="center", fontsize=8)
+    return figure
+
+
+def edema_methods(numbers: Numbers) -> Figure | None:
+    """As `methods`, of the area at risk on T2; None without T2."""
+    found = [r for r in numbers.references if r.role is Role.T2]
+    if not found:
+        return None
+    wall = np.isin(numbers.labels, WALL_TISSUES)
+    own = np.isin(numbers.labels, (Tissue.EDEMA, Tissue.SCAR, Tissue.MVO))
+    index = int(np.argmax((own if own.any() else wall).sum(axis=(1, 2))))
+    columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
+    figure = blank(2.4 * len(columns), 2.9)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.91, bottom=0.09, wspace=0.03)
+    draw = _drawer(numbers, np.asarray(numbers.sequences[Role.T2].values))
+    for column, (name, region) in enumerate(columns):
+        axes = figure.add_subplot(1, len(columns), column + 1)
+        draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
+        axes.set_title(name, fontsize=9, pad=2)
+    figure.text(0.5, 0.02, f"white: area at risk by each method on T2, slice {index}",
+                ha="center", fontsize=8)
+    return figure
+
+
+def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
+    """Where the method is unsure: entropy of the posterior, 0 to 1, black is unsure.
+
+    Parameters
+    ----------
+    entropy : (slices, rows, columns).
+    """
+    wall = np.isin(numbers.labels, WALL_TISSUES)
+    shown = _slices(wall)
+    figure, panels = _grid(len(shown), 4)
+    view = view_of(numbers.labels > 0, numbers.geometry)
+    held = None
+    for axes, index in zip(panels, shown):
+        held = axes.imshow(view.blocks(entropy[index]), cmap="Greys", vmin=0, vmax=1)
+        _lines(axes, view.blocks(wall[index]), "-", 0.7, halo=False)
+        axes.set(xticks=[], yticks=[])
+        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+    if held is not None:
+        figure.subplots_adjust(right=0.88)
+        bar = figure.colorbar(held, cax=figure.add_axes((0.9, 0.15, 0.015, 0.7)))
+        bar.set_label("entropy of the posterior (1: nothing known)", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    return figure
+
+
+def histogram(numbers: Numbers) -> Figure | None:
+    """LGE in the wall, all slices, with two fitted Gaussians and the methods' thresholds (their
+    median over slices); None without LGE."""
+    images = numbers.sequences.get(Role.LGE)
+    if images is None:
+        return None
+    wall = np.isin(numbers.labels, WALL_TISSUES)
+    infarct = np.isin(numbers.labels, (Tissue.SCAR, Tissue.MVO))
+    values = np.asarray(images.values, float)
+    inside = values[wall & np.isfinite(values)]
+    if inside.size < 2 or np.ptp(inside) == 0:
+        return None
+    figure = blank(7.5, 4.0)
+    axes = figure.add_subplot()
+    low, high = np.percentile(inside, [0.2, 99.8])
+    edges = np.linspace(low, high, 61).tolist()
+    axes.hist(inside, edges, color="0.85", edgecolor="0.6", linewidth=0.4, label="wall")
+    if infarct.any():
+        axes.hist(values[infarct & np.isfinite(values)], edges, facecolor="none",
+                  edgecolor="black", hatch="////", linewidth=0.4, label="infarct (segmentation)")
+    mixture = two_gaussians(inside)
+    at = np.linspace(low, high, 400)
+    scale = inside.size * (edges[1] - edges[0])
+    for density, dash, name in zip(mixture.density(at), ("-", "--"), ("darker", "brighter")):
+        axes.plot(at, density * scale, color="black", linestyle=dash, linewidth=1.2,
+                  label=f"{name} of two Gaussians")
+    top = axes.get_ylim()[1]
+    levels = sorted((float(np.median(list(r.levels.values()))), r.name)
+                    for r in numbers.references if r.role is Role.LGE and r.levels)
+    for rank, (level, name) in enumerate(levels):
+        if low <= level <= high:
+            axes.axvline(level, color="0.3", linewidth=0.8, linestyle=":")
+            axes.text(level, top * (1.02 + 0.055 * (rank % 3)), name, ha="center", fontsize=7)
+    kind = "" if images.kind is Kind.UNKNOWN else f" ({images.kind.value})"
+    axes.set(xlabel=f"LGE{kind}, units of the file", ylabel="pixels of the wall", ylim=(0, top))
+    axes.legend(fontsize=8, frameon=False)
+    figure.subplots_adjust(top=0.84, bottom=0.14)
+    return figure
+
+
+def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit: str,
+              title: str) -> Figure:
+    """A series: one against the other with the line of identity, and Bland and Altman's plot.
+
+    Parameters
+    ----------
+    pairs : values of the same cases by both.
+    names : of both, the first upwards.
+    """
+    from deepgmm.review.statistics import bland_altman
+
+    values = np.asarray(pairs, float).reshape(-1, 2)
+    figure = blank(9.0, 4.2)
+    left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
+    left.scatter(values[:, 1], values[:, 0], s=22, facecolor="none", edgecolor="black")
+    ends = (0.0 if values.min() >= 0 else values.min(), values.max() * 1.05 or 1.0)
+    left.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
+    left.set(xlabel=f"{names[1]}, {unit}", ylabel=f"{names[0]}, {unit}", xlim=ends, ylim=ends,
+             aspect="equal")
+    right.scatter(values.mean(axis=1), values[:, 0] - values[:, 1], s=22, facecolor="none",
+                  edgecolor="black")
+    found = bland_altman(values[:, 0], values[:, 1])
+    lines = [(found.bias, "-", "bias")] + ([] if found.low is None or found.high is None else [
+        (found.low, "--", "limit"), (found.high, "--", "limit")])
+    for level, dash, what in lines:
+        right.axhline(level, color="black", linestyle=dash, linewidth=1)
+        right.text(1.01, level, f"{what}\n{level:.2f}", transform=right.get_yaxis_transform(),
+                   fontsize=8, va="center")
+    right.set(xlabel=f"mean of both, {unit}", ylabel=f"{names[0]} minus {names[1]}, {unit}")
+    figure.suptitle(f"{title} ({len(values)} cases)", fontsize=10)
+    figure.subplots_adjust(wspace=0.35, right=0.91, bottom=0.14)
+    return figure
+
+
+def blank(width: float, height: float) -> Figure:
+    """A white figure of so many inches, drawn off screen."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _grid(count: int, columns: int) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, max(count, 1))
+    rows = -(-count // columns) or 1
+    figure = blank(2.2 * columns + 0.3, 2.3 * rows + 0.4)
+    panels = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
+    figure.subplots_adjust(left=0.02, right=0.98, top=0.93, bottom=0.09, wspace=0.05, hspace=0.14)
+    return figure, panels
+
+
+def _slices(wall: BoolArray) -> list[int]:
+    """Slices to show: all, or evenly so many of them."""
+    held = np.flatnonzero(wall.any(axis=(1, 2)))
+    if len(held) > _MOST_SLICES:
+        held = held[np.linspace(0, len(held) - 1, _MOST_SLICES).round().astype(int)]
+    return [int(i) for i in held]
+
+
+def _left_out(wall: BoolArray, shown: list[int]) -> str:
+    more = int(wall.any(axis=(1, 2)).sum()) - len(shown)
+    return f"; {more} slices more are not shown" if more else ""
+
+
+def _image(numbers: Numbers) -> npt.NDArray[Any] | None:
+    for role in (Role.LGE, Role.T2, Role.BSSFP):
+        if role in numbers.sequences:
+            return np.asarray(numbers.sequences[role].values)
+    return None
+
+
+def _drawer(numbers: Numbers, image: npt.NDArray[Any]) -> Any:
+    """A function that draws a slice and outlines on it, turned as radiologists read it."""
+    held = numbers.labels > 0
+    view = view_of(held, numbers.geometry)
+    wall = np.isin(numbers.labels, WALL_TISSUES)
+    # of a T2 whose blood outshines edema, the window is the wall's
+    low, high = grey_window(image[held if np.median(image[held]) < np.percentile(image[wall], 95)
+                                  else wall])
+
+    def draw(axes: Axes, index: int, regions: Sequence[tuple[BoolArray, str, float]],
+             fill: BoolArray | None = None) -> None:
+        axes.imshow(view.smooth(np.nan_to_num(image[index], nan=low)), cmap="gray", vmin=low,
+                    vmax=high)
+        if fill is not None and fill.any():
+            area = view.blocks(fill).astype(float)
+            axes.imshow(np.ones((*area.shape, 3)), alpha=area)
+            axes.contour(area, [0.5], colors="black", linewidths=0.7)
+        for region, dash, width in regions:
+            _lines(axes, view.blocks(region), dash, width)
+        axes.set(xticks=[], yticks=[])
+    return draw
+
+
+def _lines(axes: Axes, region: npt.NDArray[Any], dash: str, width: float,
+           halo: bool = True) -> None:
+    """An outline, white on a wider dark one, so that it is seen on bright and on dark."""
+    if not region.any() or region.all():
+        return
+    if halo:
+        axes.contour(region.astype(float), [0.5], colors="black", linewidths=width + 1.2)
+    axes.contour(region.astype(float), [0.5], colors="white" if halo else "black",
+                 linewidths=width, linestyles=dash)
