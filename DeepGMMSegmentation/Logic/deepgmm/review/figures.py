@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.review.aha import APEX
-from deepgmm.review.panels import grey_window, view_of
+from deepgmm.review.panels import View, grey_window, view_of
 from deepgmm.review.quantities import Numbers
 from deepgmm.review.thresholds import two_gaussians
 from deepgmm.study.study import BoolArray, FloatArray
@@ -203,7 +203,8 @@ def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
     held = None
     for axes, index in zip(panels, shown):
         held = axes.imshow(view.blocks(entropy[index]), cmap="Greys", vmin=0, vmax=1)
-        _lines(axes, view.blocks(wall[index]), "-", 0.7, halo=False)
+        axes.autoscale(False)
+        _lines(axes, view, wall[index], "-", 0.7, halo=False)
         axes.set(xticks=[], yticks=[])
         axes.set_title(f"slice {index}", fontsize=8, pad=2)
     if held is not None:
@@ -340,22 +341,29 @@ def _drawer(numbers: Numbers, image: npt.NDArray[Any]) -> Any:
              fill: BoolArray | None = None) -> None:
         axes.imshow(view.smooth(np.nan_to_num(image[index], nan=low)), cmap="gray", vmin=low,
                     vmax=high)
+        axes.autoscale(False)
         if fill is not None and fill.any():
             area = view.blocks(fill).astype(float)
             axes.imshow(np.ones((*area.shape, 3)), alpha=area)
-            axes.contour(area, [0.5], colors="black", linewidths=0.7)
+            _lines(axes, view, fill, "-", 0.7, halo=False)
         for region, dash, width in regions:
-            _lines(axes, view.blocks(region), dash, width)
+            _lines(axes, view, region, dash, width)
         axes.set(xticks=[], yticks=[])
     return draw
 
 
-def _lines(axes: Axes, region: npt.NDArray[Any], dash: str, width: float,
+def _lines(axes: Axes, view: View, region: BoolArray, dash: str, width: float,
            halo: bool = True) -> None:
     """An outline, white on a wider dark one, so that it is seen on bright and on dark."""
-    if not region.any() or region.all():
+    from matplotlib.patheffects import Normal, Stroke
+
+    part = np.pad(view.cut(region).astype(float), 1)
+    if not part.any():
         return
+    # where the middles of the pixels lie on the enlarged panel
+    down, across = ((np.arange(-1, n - 1) + 0.5) / (n - 2) * size - 0.5
+                    for n, size in zip(part.shape, view.size))
+    made = axes.contour(across, down, part, [0.5], colors="white" if halo else "black",
+                        linewidths=width, linestyles=dash)
     if halo:
-        axes.contour(region.astype(float), [0.5], colors="black", linewidths=width + 1.2)
-    axes.contour(region.astype(float), [0.5], colors="white" if halo else "black",
-                 linewidths=width, linestyles=dash)
+        made.set_path_effects([Stroke(linewidth=width + 1.2, foreground="black"), Normal()])
