@@ -98,7 +98,8 @@ def evaluate(
         from deepgmm.cli.evaluate_series import Series
 
         series = Series(prediction, truth, pairs, scores, wanted, by_segment or bool(rv_points),
-                        rv_points)
+                        rv_points, labels,
+                        prediction_labels)
         series.add_methods(against or [])
         more = series.said(reader)
         warn(series.warnings)

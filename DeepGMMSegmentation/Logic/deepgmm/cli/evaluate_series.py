@@ -21,8 +21,10 @@ class Series:
 
     def __init__(self, prediction: Path, truth: Path, pairs: Pairs, scores: dict[str, Scores],
                  wanted: tuple[Tissue, ...] | None, by_segment: bool,
-                 points: Path | None) -> None:
+                 points: Path | None, labels: str | None = None,
+                 prediction_labels: str | None = None) -> None:
         self.truth, self.pairs, self.wanted = truth, pairs, wanted
+        self.labels, self.prediction_labels = labels, prediction_labels
         self.by_segment, self.points = by_segment, points
         self.warnings: list[str] = []
         self.first = _short(prediction)
@@ -45,7 +47,8 @@ class Series:
             name = _short(other)
             if name in self.methods:
                 name = f"{name} ({number})"
-            scores = {case: _score(case, *files, self.wanted)[0] for case, files in pairs.items()}
+            scores = {case: _score(case, *files, self.wanted, self.labels,
+                                   self.prediction_labels)[0] for case, files in pairs.items()}
             self.methods[name] = self._compared(pairs, scores)
 
     def said(self, reader: Path | None) -> dict[str, Any]:
@@ -114,14 +117,14 @@ class Series:
 
     def _segments(self, case: str, prediction: Path, truth: Path,
                   scores: Scores) -> list[SegmentScore]:
+        from deepgmm.cli.evaluate_command import _read_both
         from deepgmm.reading.contours.markups import read_points
-        from deepgmm.reading.masks.labelmap import read_labels
         from deepgmm.review.comparison import by_segment
         from deepgmm.study.insertion_points import estimated_points, given_points
 
         with hushed():
-            true = read_labels(truth, "truth")
-            found = read_labels(prediction, "prediction").on(true.geometry, true.values.shape)
+            true, other, _ = _read_both(prediction, truth, self.labels, self.prediction_labels)
+            found = other.on(true.geometry, true.values.shape)
         mask = true.values > 0
         path = self._points_of(case)
         named = f"case {case}: " if case else ""
@@ -159,8 +162,7 @@ class Series:
         return path
 
     def _readers(self, reader: Path) -> dict[str, Any]:
-        from deepgmm.cli.evaluate_command import _pairs
-        from deepgmm.reading.masks.labelmap import read_labels
+        from deepgmm.cli.evaluate_command import _pairs, _read_both
         from deepgmm.review.comparison import agreement_of
         from deepgmm.study.words import FOUR_TISSUES
 
@@ -170,10 +172,10 @@ class Series:
         second, first, geometries, segments = {}, {}, {}, []
         for case, (other, truth) in pairs.items():
             with hushed():
-                true = read_labels(truth, "truth")
                 try:
-                    second[case] = read_labels(other, "second reader").on(true.geometry,
-                                                                          true.values.shape)
+                    # two readers draw by one convention
+                    true, drawn, _ = _read_both(other, truth, self.labels, self.labels)
+                    second[case] = drawn.on(true.geometry, true.values.shape)
                 except InputError as error:
                     raise InputError(f"case {case}: {error}" if case else str(error)) from error
             first[case], geometries[case] = true.values, true.geometry
