@@ -8,7 +8,7 @@ from DeepGMMSegmentationLib import dependencies, inputs
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.method import chosen_settings
-from DeepGMMSegmentationLib.output import ask_output
+from DeepGMMSegmentationLib.output import ask_again, ask_output
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
 from DeepGMMSegmentationLib.run import Outcome, Run
@@ -23,7 +23,7 @@ class ApplySection(Section):
         run = panel.run
         run.listeners.append(self._on_run_changed)
         self._editor = editor
-        run.before_writing = editor.save_for_undo
+        run.before_writing, run.ask_where = editor.save_for_undo, ask_again
         run.on_done, run.on_failed, run.on_said = self._on_done, self._on_failed, panel.log
         self._asking = False
         self._complete: bool | None = None

@@ -43,21 +43,35 @@ class EditorSection(Section):
         if effect is not None:
             self._editor.setActiveEffectByName(effect)
 
+    def is_in_use(self, segmentation=None) -> bool:
+        """Whether the user draws, or edits another segmentation than this one: the editor is not
+        to be touched, for a switch ends the effect and forgets what could be undone."""
+        if self._node is None:
+            return False
+        shown = self._editor.segmentationNodeID()
+        return self._editor.activeEffect() is not None or bool(shown) and (
+            segmentation is None or shown != segmentation.GetID())
+
     def save_for_undo(self, segmentation) -> None:
-        """Remember a segmentation as it is, so that the editor's Undo brings it back."""
-        if segmentation is None or segmentation.GetScene() is None:
+        """Remember a segmentation as it is, so that the editor's Undo brings it back; where the
+        editor is in use, Undo Apply alone does."""
+        if segmentation is None or segmentation.GetScene() is None \
+                or self.is_in_use(segmentation):
             return
         self._fill_quietly(segmentation)
         self._editor.saveStateForUndo()
 
     def follow(self, segmentation, *instead_of) -> None:
-        """Edit a segmentation instead of others, or of none; what else the user edits stays.
+        """Edit a segmentation instead of others, or of none; what else the user edits stays, and
+        whatever he draws in just now.
 
         An editor that was not opened yet chooses when it is.
         """
         if segmentation is None or scene().GetSingletonNode(_TAG, _KIND) is None:
             return
         self._ready()
+        if self._editor.activeEffect() is not None:
+            return
         shown = self._editor.segmentationNodeID()
         if not shown or shown in [one.GetID() for one in (segmentation, *instead_of)
                                   if one is not None]:

@@ -158,7 +158,7 @@ class InputsSection(Section):
     def __init__(self, ui, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._observed: list = []
-        panel.addObserver(scene(), scene().NodeRemovedEvent, panel.refresh)
+        panel.observers.add(scene(), scene().NodeRemovedEvent, panel.refresh)
         panel.sections += [KindSection(ui, panel, Role.LGE), KindSection(ui, panel, Role.T2),
                            MaskSegments(ui, panel)]
         ui.placeInsertionsButton.connect("clicked()", self._on_place)
@@ -187,9 +187,9 @@ class InputsSection(Section):
         if nodes == self._observed:
             return
         for node, event in _events(self._observed):
-            self.panel.removeObserver(node, event, self.panel.refresh)
+            self.panel.observers.remove(node, event, self.panel.refresh)
         for node, event in _events(nodes):
-            self.panel.addObserver(node, event, self.panel.refresh)
+            self.panel.observers.add(node, event, self.panel.refresh)
         self._observed = nodes
 
     def _show_cine(self, state: PanelState) -> None:

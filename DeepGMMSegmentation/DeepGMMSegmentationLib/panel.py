@@ -5,8 +5,8 @@ import logging
 import qt
 import slicer
 import vtk
-from slicer.util import VTKObservationMixin
 
+from DeepGMMSegmentationLib.observing import Observers
 from DeepGMMSegmentationLib.parameters import NODES, PanelState
 
 
@@ -44,7 +44,7 @@ class Section:
         """The panel ends: disconnect what would keep it alive."""
 
 
-class Panel(VTKObservationMixin):
+class Panel:
     """State, run and sections of one panel.
 
     Attributes
@@ -56,11 +56,12 @@ class Panel(VTKObservationMixin):
     """
 
     def __init__(self, ui, run) -> None:
-        super().__init__()
         self.ui = ui
+        self.observers = Observers()
         self.run = run
         self.state: PanelState | None = None
         self.sections: list[Section] = []
+        self._wrapper: PanelState | None = None
         self._gui_tag = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -69,15 +70,32 @@ class Panel(VTKObservationMixin):
 
     def take(self, node) -> None:
         """Take a parameter node as the state, or let go of it with None."""
+        if node is None or self.state is None or self.state.parameterNode is not node:
+            self._let_go()
+            if node is not None:
+                self._hold(node)
+        self.refresh_now()
+
+    def _let_go(self) -> None:
         if self.state is not None:
             self.state.disconnectGui(self._gui_tag)
-            self.removeObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent,
-                                self.refresh)
-        self.state = None if node is None else PanelState(node)
-        if self.state is not None:
-            self._gui_tag = self.state.connectGui(self.ui)
-            self.addObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
-        self.refresh_now()
+            self.observers.remove(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent,
+                                  self.refresh)
+        self.state = None
+
+    def _hold(self, node) -> None:
+        """In Slicer 5.10 every new wrapper leaves an observer on its node: one for each node."""
+        if self._wrapper is None or self._wrapper.parameterNode is not node:
+            self._wrapper = PanelState(node)
+        self.state = self._wrapper
+        self._gui_tag = self.state.connectGui(self.ui)
+        self.observers.add(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
+
+    def close(self) -> None:
+        """The scene is about to be closed, and what its parameter node says goes with it."""
+        self.each("close")
+        self.take(None)
+        self._wrapper = None
 
     def forget(self, node) -> None:
         """A node is about to leave the scene: None is chosen where it was, before Slicer's node
@@ -122,7 +140,8 @@ class Panel(VTKObservationMixin):
         self._timer.timeout.disconnect(self.refresh_now)
         self.each("cleanup")
         self.take(None)
-        self.removeObservers()
+        self._wrapper = None
+        self.observers.clear()
         self.sections.clear()
 
 

@@ -100,9 +100,9 @@ class ResultsSection(Section):
                   segments.SourceRepresentationModified)
         for event in events:
             if self._output is not None:
-                self.panel.removeObserver(self._output, event, self._on_drawn)
+                self.panel.observers.remove(self._output, event, self._on_drawn)
             if output is not None:
-                self.panel.addObserver(output, event, self._on_drawn)
+                self.panel.observers.add(output, event, self._on_drawn)
         self._output, self._opacity, self._corrected = output, None, False
         self.ui.segmentsTableView.setSegmentationNode(output)
         self.ui.show3DButton.setSegmentationNode(output)

@@ -1,5 +1,8 @@
 """The panel put together from its sections."""
 
+import types
+import xml.etree.ElementTree as ElementTree
+
 import slicer
 
 from DeepGMMSegmentationLib.apply import ApplySection
@@ -12,6 +15,19 @@ from DeepGMMSegmentationLib.results import ResultsSection
 from DeepGMMSegmentationLib.review_layout import ReviewLayoutSection
 from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.slices import SlicesSection
+
+
+def widgets_of(widget, path: str) -> types.SimpleNamespace:
+    """The widgets that a `.ui` names, by name, and none of those inside Slicer's own.
+
+    Parameters
+    ----------
+    widget : what was loaded from it.
+    path : of the `.ui`.
+    """
+    named = {one.get("name") for one in ElementTree.parse(path).getroot().iter("widget")}
+    found = vars(slicer.util.childWidgetVariables(widget))
+    return types.SimpleNamespace(**{name: one for name, one in found.items() if name in named})
 
 
 def make_panel(ui) -> Panel:

@@ -107,6 +107,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._add, self._remove = QPushButton("+ Add"), QPushButton("− Remove")
         for button in (self._add, self._remove, self._show_3d):
             row.addWidget(button)
+        for name, widget in (("SegmentationNodeComboBox", self._segmentation_box),
+                             ("SourceVolumeNodeComboBox", self._volume_box),
+                             ("SegmentsTableView", self._table), ("AddSegmentButton", self._add),
+                             ("RemoveSegmentButton", self._remove),
+                             ("Show3DButton", self._show_3d)):
+            widget.setObjectName(name)
         row.addStretch()
         column.addLayout(row)
         self._table.opacityColumnVisible = False
