@@ -23,7 +23,26 @@ class EditorSection(Section):
         self._holding = False
         self._editor.maximumNumberOfUndoStates = 10
         self._editor.switchToSegmentationsButtonVisible = False
+        self._limited = False  # whether what is shown is a result
+        self._where: int | None = None  # in a result one may paint, once the user said
         ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_collapsed)
+        self._editor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.limit)
+
+    def limit(self, segmentation=None) -> None:
+        """In a result one paints inside its segments, which together are the LV mask, until the
+        user says otherwise under Masking; in a mask everywhere."""
+        if self._node is None:
+            return
+        nodes = slicer.vtkMRMLSegmentationNode
+        segmentation = self._node.GetSegmentationNode()
+        limited = segmentation is not None and _is_result(segmentation)
+        if limited == self._limited:
+            return
+        if self._limited:
+            self._where = self._node.GetMaskMode()
+        self._limited = limited
+        inside = nodes.EditAllowedInsideAllSegments if self._where is None else self._where
+        self._node.SetMaskMode(inside if limited else nodes.EditAllowedEverywhere)
 
     def show(self, segmentation, source_volume, effect: str | None = None,
              segment_id: str | None = None) -> None:
@@ -72,6 +91,7 @@ class EditorSection(Section):
         self._ready()
         if self._editor.activeEffect() is not None:
             return
+        self.limit()
         shown = self._editor.segmentationNodeID()
         if not shown or shown in [one.GetID() for one in (segmentation, *instead_of)
                                   if one is not None]:
@@ -103,10 +123,11 @@ class EditorSection(Section):
         self.let_go()
         if self._node is not None:
             self._editor.setSegmentationNode(None)
-            self._node = None
+            self._node, self._limited, self._where = None, False, None
 
     def cleanup(self) -> None:
         self.close()
+        self._editor.disconnect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.limit)
         self._editor.setMRMLSegmentEditorNode(None)  # after a reload another editor follows it
         self.ui.editorCollapsibleButton.disconnect("contentsCollapsed(bool)", self._on_collapsed)
 
@@ -157,3 +178,9 @@ class EditorSection(Section):
             if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
                 self._fill(segmentation, reference(state))
         self._hold()
+
+
+def _is_result(segmentation) -> bool:
+    from deepgmm.scene.segments import our_segments
+
+    return bool(our_segments(segmentation))

@@ -1,16 +1,20 @@
-"""A long installation in a process of its own: Slicer answers meanwhile, and it can be stopped."""
+"""A long task in a process of its own: Slicer answers meanwhile, and it can be stopped."""
 
+import os
 import queue
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
+import deepgmm
 from deepgmm.errors import InputError
 
 _LONGEST_LINE = 90
@@ -21,15 +25,16 @@ def python() -> str:
     return shutil.which("PythonSlicer") or sys.executable
 
 
-def run_module(name: str, arguments: list[str], title: str) -> None:
-    """Run a Python module as a program and wait, showing its last line and a Cancel.
-
-    Every line is printed too, and so stands in Slicer's Python console.
+def run_module(name: str, arguments: list[str], title: str,
+               hear: Callable[[str], None] = print) -> None:
+    """Run a Python module as a program and wait, showing a Cancel.
 
     Parameters
     ----------
     name, arguments : as after `python -m`.
     title : what to say is being done.
+    hear : called with every line it says. By default it is printed, and so stands in Slicer's
+        Python console, and the last one is shown: not for what may name a patient.
 
     Raises
     ------
@@ -40,26 +45,26 @@ def run_module(name: str, arguments: list[str], title: str) -> None:
     """
     command = [python(), "-m", name, *arguments]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               text=True, errors="replace")
+                               text=True, errors="replace", env=_environment())
     lines: queue.Queue = queue.Queue()
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     stopped: list[bool] = []
     dialog = qt.QProgressDialog(title, _("Cancel"), 0, 0, slicer.util.mainWindow())
-    dialog.windowTitle = _("DeepGMM - Install packages")
+    dialog.windowTitle = "DeepGMM"
     dialog.connect("canceled()", lambda: stopped.append(True))
     dialog.show()
     try:
         while process.poll() is None or not lines.empty():
             if stopped:
                 _end(process)
-                raise InputError(_("The installation was stopped. Press Apply to begin again"))
-            _show(lines, dialog, title)
+                raise InputError(_("It was stopped. Press the button to begin again"))
+            _show(lines, dialog, title, hear)
             slicer.app.processEvents()
             time.sleep(0.02)
     finally:
         dialog.close()
         dialog.deleteLater()
-    _show(lines, dialog, title)
+    _show(lines, dialog, title, hear)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
 
@@ -70,12 +75,19 @@ def _read(stream, lines: queue.Queue) -> None:
             lines.put(line.rstrip())
 
 
-def _show(lines: queue.Queue, dialog, title: str) -> None:
+def _show(lines: queue.Queue, dialog, title: str, hear: Callable[[str], None]) -> None:
     while not lines.empty():
         line = lines.get()
-        print(line)
-        if line:
+        hear(line)
+        if line and hear is print:
             dialog.labelText = f"{title}\n{line[:_LONGEST_LINE]}"
+
+
+def _environment() -> dict[str, str]:
+    """Slicer's own, in which our library is found first."""
+    logic = str(Path(deepgmm.__file__).resolve().parent.parent)
+    known = os.environ.get("PYTHONPATH", "")
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (logic, known)))}
 
 
 def _end(process) -> None:

@@ -6,11 +6,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
-from DeepGMMSegmentationLib.apply import sentence
 from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawn import MaskedSlices, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
-from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 
 
 class MaskSection(Section):
@@ -109,10 +108,11 @@ class MaskSection(Section):
         try:
             faults, warnings = drawn_faults(state.mask, state.maskSegmentIDs, volume, role.title)
         except InputError as error:
-            return sentence(str(error))
+            return sentence(self.panel.numbering.in_words(str(error)))
         lines = [str(fault) for fault in faults] or [
             _("no hole, island or missing slice was found")]
-        return "\n".join(sentence(line) for line in [*lines, *warnings])
+        return "\n".join(sentence(self.panel.numbering.in_words(line))
+                         for line in [*lines, *warnings])
 
 
 def _is_blank(mask, volume) -> bool:

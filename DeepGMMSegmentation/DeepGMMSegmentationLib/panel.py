@@ -6,6 +6,7 @@ import qt
 import slicer
 import vtk
 
+from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib.observing import Observers
 from DeepGMMSegmentationLib.parameters import NODES, PanelState
 
@@ -53,6 +54,7 @@ class Panel:
     state : `PanelState` of the scene, or None.
     run : the segmentation in the background (`run.Run`).
     sections : in the order in which they are refreshed.
+    numbering : how the slices are counted for the user; the section of the slices says it.
     """
 
     def __init__(self, ui, run) -> None:
@@ -61,6 +63,7 @@ class Panel:
         self.run = run
         self.state: PanelState | None = None
         self.sections: list[Section] = []
+        self.numbering = Numbering()
         self._wrapper: PanelState | None = None
         self._gui_tag = None
         self._timer = qt.QTimer()
@@ -87,6 +90,8 @@ class Panel:
         """In Slicer 5.10 every new wrapper leaves an observer on its node: one for each node."""
         if self._wrapper is None or self._wrapper.parameterNode is not node:
             self._wrapper = PanelState(node)
+        else:
+            node.Modified()  # what it keeps of the node is read again, after an import too
         self.state = self._wrapper
         self._gui_tag = self.state.connectGui(self.ui)
         self.observers.add(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
@@ -125,6 +130,10 @@ class Panel:
         self.ui.statusLabel.text = text
         self.log(text)
 
+    def tell_of(self, message) -> None:
+        """The same of the library's one-line message, which names slices by index."""
+        self.tell(sentence(self.numbering.in_words(str(message))))
+
     def each(self, what: str) -> None:
         """Call `enter`, `exit`, `close` or `cleanup` of every section; one that fails hinders no
         other."""
@@ -143,6 +152,13 @@ class Panel:
         self._wrapper = None
         self.observers.clear()
         self.sections.clear()
+
+
+def sentence(message: str) -> str:
+    """The house's one-line message as a sentence; a name such as bSSFP stays as it is."""
+    if not message[1:2].isupper():
+        message = message[:1].upper() + message[1:]
+    return message if message.endswith((".", "!", "?")) else message + "."
 
 
 def scene():

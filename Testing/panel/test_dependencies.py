@@ -276,5 +276,5 @@ def test_a_long_installation_can_be_stopped(a_scene, tmp_path: Path, monkeypatch
         qt.QTimer.singleShot(20, press_cancel)
 
     qt.QTimer.singleShot(20, press_cancel)
-    with pytest.raises(InputError, match="was stopped. Press Apply to begin again"):
+    with pytest.raises(InputError, match="It was stopped. Press the button"):
         installing.run_module("installer_of_the_test", [], "Installing")

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 #: ID and name of the segment of a new LV mask.
 SEGMENT = "LV"
 
-#: As `data/terminology` recommends for the left ventricle.
-_COLOUR = (1.0, 190 / 255, 80 / 255)
+#: White: no tissue is, whatever colours one can tell apart. The left ventricle's own, as
+#: `data/terminology` recommends it, looks like edema.
+_COLOUR = (1.0, 1.0, 1.0)
 
 #: How much of the image the fill covers while one draws.
 _FILL = 0.15
