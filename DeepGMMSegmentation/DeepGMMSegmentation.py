@@ -21,7 +21,6 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
     ScriptedLoadableModuleWidget,
 )
 
-
 #: Slicer 5.8 has Python 3.9, which the library cannot be read by: that is said on the panel.
 _TOO_OLD = sys.version_info < (3, 10)
 

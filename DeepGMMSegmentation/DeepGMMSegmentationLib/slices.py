@@ -90,12 +90,13 @@ def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str
     elif said.get("why"):
         note = _("Left out of the last result: {reason}").format(reason=said["why"])
     level = {"base": _("base"), "mid": _("mid"), "apex": _("apex")}.get(level, "")
-    return Row(index, numbering.of(index), masked, masked and index not in excluded, locked, lockable, level,
-               said.get("uncertainty"), note)
+    return Row(index, numbering.of(index), masked, masked and index not in excluded, locked,
+               lockable, level, said.get("uncertainty"), note)
 
 
 def by_uncertainty(rows: list[Row]) -> list[int]:
-    """Rows of slices that the last result is not sure of, the least certain first; not the locked ones."""
+    """Rows of slices that the last result is not sure of, the least certain first; not those that
+    are locked."""
     seen = [number for number, row in enumerate(rows)
             if row.uncertainty is not None and not row.locked]
     return sorted(seen, key=lambda number: -rows[number].uncertainty)
@@ -197,7 +198,8 @@ class SlicesSection(Section):
         order, button = by_uncertainty(self._shown), self.ui.nextUncertainButton
         button.enabled = bool(order)
         button.toolTip = _("Go to slice {number} (key N)").format(
-            number=self._shown[self._after(order)].number) if order else _("There is no result yet.")
+            number=self._shown[self._after(order)].number) if order else _(
+                "There is no result yet.")
 
     def _on_next(self) -> None:
         order = by_uncertainty(self._shown)

@@ -351,7 +351,7 @@ def test_numbers_are_saved_as_a_file_beside_the_scene(
 
     assert proposed == [str(tmp_path / "heart numbers.csv")]
     with open(proposed[0], encoding="utf-8-sig", newline="") as file:
-        saved = [row for row in csv.reader(file)]
+        saved = list(csv.reader(file))
     a_ready_panel.ui.copyNumbersButton.click()
     copied = [line.split("\t") if line else []
               for line in qt.QApplication.clipboard().text().splitlines()]

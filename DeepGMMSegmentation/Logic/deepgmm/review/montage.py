@@ -251,8 +251,8 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
     numbering = numbering_of(levels(result.study), len(result.labels))
     lines: list[str] = []
     for warning in warnings[:most]:
-        lines += textwrap.wrap(f"\N{WARNING SIGN} {numbering.in_words(warning)}", max(columns // 7, 30),
-                               subsequent_indent="   ")
+        said = f"\N{WARNING SIGN} {numbering.in_words(warning)}"
+        lines += textwrap.wrap(said, max(columns // 7, 30), subsequent_indent="   ")
     if len(warnings) > most:
         lines.append(f"{len(warnings) - most} more warnings are in the report")
     first = "the base" if numbering.towards_apex else "the first of the file"

@@ -43,7 +43,8 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     for index, labels in enumerate(result.labels):
         used = index in study.slices
         rows.append({
-            "index": index, "number": numbering.of(index), "used": used, "why": "" if used else _why(study, index),
+            "index": index, "number": numbering.of(index),
+            "used": used, "why": "" if used else _why(study, index),
             "locked": index in locked, "level": level.get(index, ""),
             "uncertainty": (_mean_inside(entropy[index], study.mask[index])
                             if used and index not in locked else None),
