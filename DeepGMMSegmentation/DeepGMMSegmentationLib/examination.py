@@ -82,6 +82,7 @@ class ExaminationSection(Section):
     def __init__(self, ui, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._busy = False
+        panel.observers.add(scene(), scene().NodeAddedEvent, panel.refresh)
         ui.loadExaminationButton.connect("clicked()", self._on_load)
         ui.chooseFromSceneButton.connect("clicked()", self._on_choose)
 
@@ -125,7 +126,7 @@ class ExaminationSection(Section):
             self.panel.tell(said)
         finally:
             self._busy = False
-            self.panel.refresh()
+            self.panel.refresh_now()
 
     def _import(self, folder: str) -> str:
         """Our own import, in a process of its own; what it took and what it left, in words.

@@ -20,6 +20,7 @@ class OverlaySection(Section):
         super().__init__(ui, panel)
         self._before: dict[str, tuple] = {}
         self._volume = None
+        self._filled = None  # whose fill was taken away, to see the uncertainty
         self._keys: list = []
         ui.uncertaintyButton.connect("toggled(bool)", self._on_uncertainty)
         window = slicer.util.mainWindow()
@@ -42,7 +43,9 @@ class OverlaySection(Section):
         if volume is not self._volume:
             self._take_away()
             self._volume = volume
-        if button.checked:
+        if volume is None and button.checked:
+            button.checked = False
+        elif button.checked:
             self._lay_over()  # also over views that came since
 
     def enter(self) -> None:
@@ -101,6 +104,10 @@ class OverlaySection(Section):
 
         if not self._before:
             colour(self._volume)
+            display = self.state.output.GetDisplayNode()
+            if display is not None and display.GetVisibility2DFill():
+                self._filled = display
+                display.SetVisibility2DFill(False)
         for layers in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode"):
             if layers.GetID() not in self._before:
                 self._before[layers.GetID()] = lay_over(layers, self._volume, _OPACITY)
@@ -109,6 +116,9 @@ class OverlaySection(Section):
         from deepgmm.scene.overlay import lay_back
 
         before, self._before = self._before, {}
+        if self._filled is not None and self._filled.GetScene() is not None:
+            self._filled.SetVisibility2DFill(True)
+        self._filled = None
         for node_id, shown in before.items():
             layers = scene().GetNodeByID(node_id)
             if layers is not None:

@@ -88,13 +88,15 @@ def test_uncertainty_lies_over_the_images_and_goes_again(a_desk_with_a_patient: 
     ui.uncertaintyButton.click()
     volume = desk.panel.state.output.GetNodeReference("DeepGMM.Uncertainty")
     assert red.GetForegroundVolumeID() == volume.GetID() and red.GetForegroundOpacity() > 0.5
+    display = desk.panel.state.output.GetDisplayNode()
+    assert not display.GetVisibility2DFill()  # it would hide what lies below
     assert volume.GetDisplayNode().GetColorNode() is uncertainty_colours(slicer.mrmlScene)
     ui.reviewLayoutButton.click()
     desk.panel.settle()
     assert layers_of("DeepGMMLGE").GetForegroundVolumeID() == volume.GetID()
     ui.uncertaintyButton.click()
     assert red.GetForegroundVolumeID() == a_patient_in_the_scene.t2.GetID()
-    assert red.GetForegroundOpacity() == pytest.approx(0.25)
+    assert red.GetForegroundOpacity() == pytest.approx(0.25) and display.GetVisibility2DFill()
     ui.uncertaintyButton.click()
     desk.ui.undoButton.click()
     desk.panel.settle()
