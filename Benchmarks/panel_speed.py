@@ -217,7 +217,6 @@ def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
 
 def _stroke(panel: Any, row: int) -> float:
     """From a stroke in the result, as an effect of the editor ends, to its numbers."""
-    import slicer
     from standins.session import wait_until
 
     output, lge = panel.state.output, panel.state.lge
@@ -234,7 +233,6 @@ def _patients(panel: Any, count: int) -> list[float]:
     """Resident MB after each of so many patients was opened, given a result, and closed."""
     import gc
 
-    import slicer
     from finished import finish
     from panels import A_PATIENT, put_patient
 

@@ -45,9 +45,6 @@ class ResultsSection(Section):
         cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
                                         _("% of wall")])
         cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Infarct (%)"), _("Edema (%)")])
-        for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (150, 72, 72))):
-            for column, width in enumerate(widths):
-                table.setColumnWidth(column, width)
         ui.segmentsTableView.statusColumnVisible = False
         ui.undoButton.connect("clicked()", self._on_undo)
         ui.saveNumbersButton.connect("clicked()", self._on_save)

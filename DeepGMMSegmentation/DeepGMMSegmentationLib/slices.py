@@ -112,9 +112,6 @@ class SlicesSection(Section):
         table = ui.sliceTable
         cells.prepare(table, [_("Slice"), _("Use"), _("Lock"), _("Level"), _("Uncertainty"),
                               _("Note")])
-        for column, width in ((_INDEX, 44), (_USE, 40), (_LOCKED, 44), (_LEVEL, 52),
-                              (_UNCERTAINTY, 84)):
-            table.setColumnWidth(column, width)
         table.horizontalHeaderItem(_LOCKED).setToolTip(
             _("A locked slice keeps the segments that it has now."))
         table.horizontalHeaderItem(_UNCERTAINTY).setToolTip(

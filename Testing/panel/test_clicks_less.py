@@ -241,3 +241,16 @@ def test_an_examination_is_imported_beside_the_window(a_panel: Panel, tmp_path,
     monkeypatch.setattr(installing, "run_module", stopped)
     a_panel.ui.loadExaminationButton.click()
     assert "stopped" in a_panel.ui.statusLabel.text and a_panel.ui.loadExaminationButton.enabled
+
+
+def test_the_mask_is_drawn_with_the_short_axis_large_and_the_rest_folded(
+        a_ready_panel: Panel) -> None:
+    layouts, ui = slicer.app.layoutManager(), a_ready_panel.ui
+    own = layouts.layout
+    ui.createMaskButton.click()
+    a_ready_panel.settle()
+    assert layouts.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+    assert layers_of("Red").GetBackgroundVolumeID() == a_ready_panel.state.lge.GetID()
+    assert ui.inputsCollapsibleButton.collapsed and not ui.editorCollapsibleButton.collapsed
+    ui.editorCollapsibleButton.collapsed = True
+    assert layouts.layout == own

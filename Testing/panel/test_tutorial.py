@@ -156,12 +156,17 @@ def dark() -> Any:
 
 
 def clipped(ui: Any) -> list[str]:
-    """Buttons and labels whose words have no room."""
+    """Buttons, labels and columns whose words have no room."""
     found = []
     for name, widget in vars(ui).items():
         if isinstance(widget, qt.QPushButton) and widget.isVisible() \
                 and widget.width < widget.fontMetrics().horizontalAdvance(widget.text):
             found.append(name)
+        if isinstance(widget, qt.QTableWidget) and widget.isVisible():
+            header = widget.horizontalHeader()
+            found += [f"{name}, column {i}" for i in range(header.count())
+                      if header.sectionSize(i) < header.fontMetrics().horizontalAdvance(
+                          widget.horizontalHeaderItem(i).text())]
         if isinstance(widget, qt.QLabel) and widget.isVisible() and widget.wordWrap \
                 and widget.height < widget.heightForWidth(widget.width):
             found.append(name)
