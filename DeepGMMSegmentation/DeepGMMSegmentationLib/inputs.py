@@ -100,9 +100,19 @@ def wrong_mask(state: PanelState) -> list[str]:
     segments = [segmentation.GetSegment(one) for one in chosen]
     if None in segments:
         return [_("A segment chosen for the LV mask is no longer there: choose again.")]
-    if all(_is_empty(segment) for segment in segments):
+    if mask_is_empty(state):
         return [_("The LV mask is empty: draw the left ventricle, blood and wall together.")]
     return _wrong_output(state, chosen)
+
+
+def mask_is_empty(state: PanelState) -> bool:
+    """Whether there is an LV mask, and nothing is drawn in it yet."""
+    if not is_there(state.mask) or not state.mask.IsA("vtkMRMLSegmentationNode"):
+        return False
+    content = state.mask.GetSegmentation()
+    chosen = list(state.maskSegmentIDs) or list(content.GetSegmentIDs())
+    segments = [content.GetSegment(one) for one in chosen]
+    return bool(segments) and None not in segments and all(map(_is_empty, segments))
 
 
 def _wrong_output(state: PanelState, chosen: list[str]) -> list[str]:

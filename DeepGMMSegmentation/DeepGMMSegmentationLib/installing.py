@@ -50,7 +50,7 @@ def run_module(name: str, arguments: list[str], title: str,
     threading.Thread(target=_read, args=(process.stdout, lines), daemon=True).start()
     stopped: list[bool] = []
     dialog = qt.QProgressDialog(title, _("Cancel"), 0, 0, slicer.util.mainWindow())
-    dialog.windowTitle = "DeepGMM"
+    dialog.windowTitle = _("DeepGMM")
     dialog.connect("canceled()", lambda: stopped.append(True))
     dialog.show()
     try:

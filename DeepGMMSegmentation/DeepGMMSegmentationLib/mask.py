@@ -13,7 +13,6 @@ from DeepGMMSegmentationLib.drawn import MaskedSlices, masked, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 
-
 #: Slicer's name of the effect.
 _FILL = "Fill between slices"
 
@@ -86,9 +85,7 @@ class MaskSection(Section):
         effect = editor.activeEffect()
         before = self._drawn_slices()
         try:
-            half = effect.self()
-            half.onPreview()
-            half.onApply()
+            _fill(effect)
         except Exception:
             logging.exception("DeepGMM: the slices between could not be filled")
         if self._drawn_slices() == before:
@@ -138,6 +135,13 @@ class MaskSection(Section):
             _("no hole, island or missing slice was found")]
         return "\n".join(sentence(self.panel.numbering.in_words(line))
                          for line in [*lines, *warnings])
+
+
+def _fill(effect) -> None:
+    """What the scripted effect's buttons Initialize and Apply do."""
+    half = effect.self()
+    half.onPreview()
+    half.onApply()
 
 
 def _is_blank(mask, volume) -> bool:

@@ -14,8 +14,8 @@ class StepsSection(Section):
     """
 
     #: Step to the sections that are open in it; the user may open others.
-    _OPEN = {"load": ("inputs",), "mask": ("inputs", "mask"), "apply": ("inputs",),
-             "review": ("slices", "results")}
+    _OPEN = {"load": ("inputs",), "mask": ("inputs", "mask"), "draw": ("mask",),
+             "apply": ("inputs",), "review": ("slices", "results")}
     _FOLDED = ("inputs", "mask", "segmentation", "slices", "results")
 
     def __init__(self, ui, panel: Panel) -> None:
@@ -45,6 +45,9 @@ class StepsSection(Section):
         if not volumes(state):
             return "load", _("Next: load an examination, or choose LGE, bSSFP and T2.")
         missing = inputs.missing(state)
+        if inputs.mask_is_empty(state):
+            return "draw", _("Next: outline the left ventricle on three slices or more, then press "
+                             "Fill between slices.")
         if not is_there(state.mask) or inputs.wrong_mask(state):
             return "mask", _("Next: outline the left ventricle under LV mask.")
         return "apply", _("Next: see the line beside Apply; something is to be mended.") \

@@ -182,6 +182,7 @@ def test_volumes_are_chosen_by_name_and_looks(a_panel: Panel, a_patient_in_the_s
     patient.lge.SetName("12: de_psir_sax")
     patient.t2.SetName("9: T2_STIR sa")
     patient.bssfp.SetName("5: cine trufi SA")
+    a_panel.settle()
     a_panel.ui.chooseFromSceneButton.click()
     a_panel.settle()
     state = a_panel.state

@@ -268,13 +268,16 @@ def test_a_long_installation_runs_in_a_process_of_its_own(
 def test_a_long_installation_can_be_stopped(a_scene, tmp_path: Path, monkeypatch) -> None:
     a_program(tmp_path, monkeypatch, "import time; print('begun', flush=True); time.sleep(60)")
 
+    timer = qt.QTimer()
+
     def press_cancel() -> None:
         for one in slicer.app.topLevelWidgets():
             if isinstance(one, qt.QProgressDialog) and "begun" in one.labelText:
+                timer.stop()
                 one.cancel()
                 return
-        qt.QTimer.singleShot(20, press_cancel)
 
-    qt.QTimer.singleShot(20, press_cancel)
+    timer.timeout.connect(press_cancel)
+    timer.start(20)
     with pytest.raises(InputError, match="It was stopped. Press the button"):
         installing.run_module("installer_of_the_test", [], "Installing")

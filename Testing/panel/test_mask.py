@@ -135,8 +135,8 @@ def test_slips_are_listed_slice_by_slice(a_panel, a_patient_in_the_scene) -> Non
     draw(patient, patient.mask, mask)
     a_panel.settle()
     first, second = report(a_panel).splitlines()
-    assert first.startswith("Slice 1: nothing is drawn between slices that are")
-    assert second.startswith("Slice 3: a hole of 1 pixel")
+    assert first.startswith("Slice 4: nothing is drawn between slices that are")
+    assert second.startswith("Slice 2: a hole of 1 pixel")
 
 
 def test_a_report_goes_when_the_mask_changes(a_panel, a_patient_in_the_scene) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.study.study import Study
+from deepgmm.study.study import FloatArray, Study
 from deepgmm.study.words import ranges
 
 #: From base to apex.
@@ -80,7 +80,7 @@ def levels(study: Study) -> dict[int, str]:
 
 
 def levels_of(areas: npt.NDArray[np.integer],
-              insertions: npt.NDArray[np.float64] | None = None) -> dict[int, str]:
+              insertions: FloatArray | None = None) -> dict[int, str]:
     """The same from the LV mask's area on every slice, and the points where they are known."""
     masked = np.flatnonzero(areas)
     direction = _towards_apex(masked, areas, insertions) if len(masked) > 1 else 0
@@ -92,7 +92,7 @@ def levels_of(areas: npt.NDArray[np.integer],
 
 
 def _towards_apex(masked: npt.NDArray[np.integer], all_areas: npt.NDArray[np.integer],
-                  insertions: npt.NDArray[np.float64] | None) -> int:
+                  insertions: FloatArray | None) -> int:
     """1 where the apex is at the last slices, -1 at the first, 0 where nothing tells."""
     areas = all_areas[masked].astype(float)
     slope = float(np.polyfit(masked, areas, 1)[0])
