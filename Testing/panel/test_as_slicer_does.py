@@ -20,6 +20,7 @@ from standins import dialogs, session
 from standins.segment_editor import qMRMLSegmentEditorWidget
 from worker_by_hand import WorkerByHand
 
+from deepgmm.scene.drawing import new_mask
 from deepgmm.scene.labels import labels_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +48,7 @@ def test_apply_undo_and_a_new_mask_leave_the_views_alone(a_desk_with_a_patient: 
     desk.apply()
     desk.finish()
     desk.ui.undoButton.click()
-    desk.ui.createMaskButton.click()
+    new_mask(desk.panel.state.lge)
     desk.panel.settle()
     assert not built
     slicer.mrmlScene.StartState(slicer.mrmlScene.BatchProcessState)
