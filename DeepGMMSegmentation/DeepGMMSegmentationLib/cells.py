@@ -12,6 +12,7 @@ def prepare(table, titles: list[str]) -> None:
     table.verticalHeader().visible = False
     header = table.horizontalHeader()
     header.stretchLastSection = True
+    header.highlightSections = False  # bold words would not fit
     for column in range(len(titles) - 1):  # whatever the font
         header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
     table.selectionBehavior = qt.QAbstractItemView.SelectRows
