@@ -46,6 +46,8 @@ class Measured:
     cancel: list[float] = field(default_factory=list)
     killed: list[float] = field(default_factory=list)
     ready_again: list[float] = field(default_factory=list)
+    stroke: list[float] = field(default_factory=list)
+    megabytes: list[float] = field(default_factory=list)
 
 
 class Slots:
@@ -109,6 +111,8 @@ class Ticks:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--runs", type=int, default=5, help="of each kind; 5 by default")
+    parser.add_argument("--patients", type=int, default=20,
+                        help="opened and closed; 20 by default")
     options = parser.parse_args()
     keep_to_cores(options.threads)
     import standins
@@ -120,6 +124,7 @@ def main() -> None:
     panel = _opened(measured, slots)
     try:
         _use(panel, options.runs, measured, slots, gaps)
+        measured.megabytes = _patients(panel, options.patients)
     finally:
         panel.close()
         end()
@@ -188,6 +193,9 @@ def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
     with ticks.on() as busy:
         measured.warm = [apply() for _ in range(runs)]
     gaps["Apply to result"] = list(busy)
+    measured.stroke = [_stroke(panel, row) for row in range(runs)]
+    ui.undoButton.click()
+    panel.settle()
     panel.state.method, panel.state.preset = "deepsvg", "paper"
     for _ in range(runs):
         begun()
@@ -205,6 +213,42 @@ def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
         wait_until(lambda: worker.state.value == "idle", 60)
         measured.ready_again.append(time.perf_counter() - before)
     assert "torch" not in sys.modules, "torch came into the window's process"
+
+
+def _stroke(panel: Any, row: int) -> float:
+    """From a stroke in the result, as an effect of the editor ends, to its numbers."""
+    from standins.session import wait_until
+
+    output, lge = panel.state.output, panel.state.lge
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(output, "scar", lge)
+    drawn[2, row] ^= 1
+    before = output.GetAttribute("DeepGMM.Provenance")
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, output, "scar", lge)
+    began = time.perf_counter()
+    wait_until(lambda: output.GetAttribute("DeepGMM.Provenance") != before, 10)
+    return time.perf_counter() - began
+
+
+def _patients(panel: Any, count: int) -> list[float]:
+    """Resident MB after each of so many patients was opened, given a result, and closed."""
+    import gc
+
+    from finished import finish
+    from panels import A_PATIENT, put_patient
+
+    found = []
+    for _ in range(count):
+        patient = put_patient(A_PATIENT)
+        patient.choose(panel)
+        finish(panel, patient)
+        slicer.mrmlScene.Clear(0)
+        patient = None
+        panel.settle()
+        gc.collect()
+        with open("/proc/self/status", encoding="ascii") as file:
+            found.append(next(int(line.split()[1]) / 1024 for line in file
+                              if line.startswith("VmRSS")))
+    return found
 
 
 def _let_pass(seconds: float) -> None:
@@ -228,7 +272,8 @@ def report(options: Any, measured: Measured, slots: Slots, gaps: dict[str, list[
             ("Apply to result, warm worker", measured.warm),
             ("Cancel to idle", measured.cancel),
             ("killed from outside, to idle", measured.killed),
-            ("killed from outside, to a new warm worker", measured.ready_again))]))
+            ("killed from outside, to a new warm worker", measured.ready_again),
+            ("a stroke in the result, to its numbers", measured.stroke))]))
     longest = slots.longest(8)
     print(table(("slot of ours", "longest, CPU", "calls"), [
         (f"`{name}`", f"{1000 * most:.1f} ms", str(calls)) for name, most, calls in longest]))
@@ -251,6 +296,11 @@ def report(options: Any, measured: Measured, slots: Slots, gaps: dict[str, list[
          max(measured.killed) < 2),
         ("to a new warm worker, most", "under 6 s", f"{max(measured.ready_again):.2f} s",
          max(measured.ready_again) < 6),
+        ("a stroke to its numbers, most", "under 100 ms", f"{1000 * max(measured.stroke):.0f} ms",
+         max(measured.stroke) < 0.1),
+        (f"memory after {len(measured.megabytes)} patients, beside after two", "under 50 MB",
+         f"{measured.megabytes[-1] - measured.megabytes[1]:.0f} MB",
+         measured.megabytes[-1] - measured.megabytes[1] < 50),
     ]))
 
 

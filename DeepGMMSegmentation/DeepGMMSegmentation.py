@@ -20,7 +20,9 @@ from slicer.ScriptedLoadableModule import (  # noqa: E402
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
 )
-from slicer.util import VTKObservationMixin  # noqa: E402
+
+#: Slicer 5.8 has Python 3.9, which the library cannot be read by: that is said on the panel.
+_TOO_OLD = sys.version_info < (3, 10)
 
 
 class DeepGMMSegmentation(ScriptedLoadableModule):
@@ -45,6 +47,8 @@ class DeepGMMSegmentation(ScriptedLoadableModule):
 def register_resources():
     """Offer our own terms, and the sample patient in Sample Data; neither needs the network.
     Scenes that were saved in the review layout can be opened."""
+    if _TOO_OLD:
+        return
     from DeepGMMSegmentationLib import review_layout, sample, terms
 
     terms.register(_FOLDER)
@@ -52,50 +56,59 @@ def register_resources():
     review_layout.register()
 
 
-class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget):
     """The panel: sections of `DeepGMMSegmentationLib` on the widgets of the `.ui`."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
-        VTKObservationMixin.__init__(self)
         self.logic = None
         self.panel = None
+        self._observers = None
         self._held = False
 
     def setup(self):
         """Build the panel; nothing third-party is imported and no process is started here."""
-        from DeepGMMSegmentationLib.sections import make_panel
-
         ScriptedLoadableModuleWidget.setup(self)
+        if _TOO_OLD:
+            self._say_too_old()
+            return
+        from DeepGMMSegmentationLib.observing import Observers
+        from DeepGMMSegmentationLib.sections import make_panel, widgets_of
+
         register_resources()  # this module may have been loaded after Slicer's start
-        widget = slicer.util.loadUI(self.resourcePath("UI/DeepGMMSegmentation.ui"))
+        path = self.resourcePath("UI/DeepGMMSegmentation.ui")
+        widget = slicer.util.loadUI(path)
         self.layout.addWidget(widget)
-        self.ui = slicer.util.childWidgetVariables(widget)
+        self.ui = widgets_of(widget, path)
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = DeepGMMSegmentationLogic()
         self.panel = make_panel(self.ui)
-        scene = slicer.mrmlScene
-        self.addObserver(scene, scene.StartCloseEvent, self._on_scene_closing)
-        self.addObserver(scene, scene.EndCloseEvent, self._on_scene_closed)
-        self.addObserver(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_leaving)
-        self.addObserver(scene, scene.StartImportEvent, self._on_import_starting)
-        self.addObserver(scene, scene.EndImportEvent, self._on_imported)
+        self._observers = Observers()
+        scene, observe = slicer.mrmlScene, self._observers.add
+        observe(scene, scene.StartCloseEvent, self._on_scene_closing)
+        observe(scene, scene.EndCloseEvent, self._on_scene_closed)
+        observe(scene, scene.NodeAboutToBeRemovedEvent, self._on_node_leaving)
+        observe(scene, scene.StartImportEvent, self._on_import_starting)
+        observe(scene, scene.EndImportEvent, self._on_imported)
         self._take_state()
 
     def cleanup(self):
         """The panel ends: the worker stops, nothing stays connected."""
-        self.removeObservers()
+        if self._observers is not None:
+            self._observers.clear()
         if self.panel is not None:
             self.panel.cleanup()
 
     def enter(self):
         """The user comes to the module."""
-        self._take_state()
-        self.panel.each("enter")
+        if self.panel is not None:
+            self._take_state()
+            self.panel.each("enter")
 
     def exit(self):
         """The user leaves the module: his layout and the keyboard are given back."""
-        self.panel.each("exit")
+        if self.panel is not None:  # there is none where `setup` failed
+            self.panel.each("exit")
 
     def onReload(self):
         """Developers' reload: the library is read again too, and the worker is a new one."""
@@ -106,8 +119,7 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
         slicer.util.getModuleWidget(self.moduleName).enter()  # Slicer itself does not say so again
 
     def _on_scene_closing(self, caller, event):
-        self.panel.each("close")
-        self.panel.take(None)
+        self.panel.close()
 
     def _on_scene_closed(self, caller, event):
         if self.parent.isEntered:
@@ -126,6 +138,16 @@ class DeepGMMSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixi
     def _on_imported(self, caller, event):
         if self._held or self.parent.isEntered:
             self._take_state()
+
+    def _say_too_old(self):
+        import qt
+
+        label = qt.QLabel(_("DeepGMM needs Slicer 5.10 or newer: this Slicer has Python "
+                            "{version}. Get a newer one from download.slicer.org.").format(
+                                version=".".join(map(str, sys.version_info[:2]))))
+        label.setWordWrap(True)
+        label.objectName = "tooOldLabel"
+        self.layout.addWidget(label)
 
     def _take_state(self):
         self.panel.take(self.logic.getParameterNode())

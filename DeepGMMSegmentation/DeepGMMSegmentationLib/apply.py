@@ -4,12 +4,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import dependencies, inputs
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.method import chosen_settings
-from DeepGMMSegmentationLib.output import ask_output
-from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.output import ask_again, ask_output
+from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
 from DeepGMMSegmentationLib.run import Outcome, Run
 from DeepGMMSegmentationLib.warming import Warming
@@ -23,7 +24,7 @@ class ApplySection(Section):
         run = panel.run
         run.listeners.append(self._on_run_changed)
         self._editor = editor
-        run.before_writing = editor.save_for_undo
+        run.before_writing, run.ask_where = editor.save_for_undo, ask_again
         run.on_done, run.on_failed, run.on_said = self._on_done, self._on_failed, panel.log
         self._asking = False
         self._complete: bool | None = None
@@ -47,7 +48,7 @@ class ApplySection(Section):
         self.ui.progressBar.visible = run.busy
         if run.busy:
             self.ui.progressBar.value = round(100 * run.fraction)
-            self.ui.statusLabel.text = about_progress(run)
+            self.ui.statusLabel.text = about_progress(run, self.panel.numbering)
         elif not missing and run.cold and self._packages_are_there():
             run.warm()
 
@@ -96,7 +97,7 @@ class ApplySection(Section):
         try:
             self._apply()
         except InputError as error:
-            self.panel.tell(sentence(str(error)))
+            self.panel.tell_of(error)
         finally:
             self._asking = False
             self.panel.refresh()
@@ -138,7 +139,7 @@ class ApplySection(Section):
             said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
                             "some of which you have changed since.")
         for warning in outcome.warnings:
-            self.panel.log(sentence(warning))
+            self.panel.log(sentence(self.panel.numbering.in_words(warning)))
         self.panel.tell(said)
         self.panel.refresh()
 
@@ -155,7 +156,7 @@ class ApplySection(Section):
         self._editor.follow(result, state.mask, outcome.earlier)
 
     def _on_failed(self, kind: str, message: str) -> None:
-        said = sentence(message)
+        said = sentence(self.panel.numbering.in_words(message))
         if kind not in ("input", "cancelled"):
             said += " " + _("Nothing in the scene was changed.")
         if kind == "dependencies":
@@ -186,7 +187,7 @@ def _stages() -> dict[str, str]:
     }
 
 
-def about_progress(run: Run) -> str:
+def about_progress(run: Run, numbering: Numbering) -> str:
     """Stage, slice and time left, in one line."""
     if run.cancelling:
         return _("Stopping...")
@@ -195,7 +196,7 @@ def about_progress(run: Run) -> str:
     stage, _comma, which = run.stage.partition(", ")
     parts = [_stages().get(stage, stage.capitalize())]
     if which.startswith("slice "):
-        parts.append(_("slice {index}").format(index=which.removeprefix("slice ")))
+        parts.append(numbering.in_words(which))
     elif stage in ("EM", "anchored EM", "network") and run.slices > 1:
         parts.append(_("all {count} slices at once").format(count=run.slices))
     if run.seconds_left is not None:
@@ -218,10 +219,3 @@ def time_left(seconds: float) -> str:
     if seconds < 90:
         return _("about {count} s left").format(count=max(1, round(seconds)))
     return _("about {count} min left").format(count=round(seconds / 60))
-
-
-def sentence(message: str) -> str:
-    """The house's one-line message as a sentence; a name such as bSSFP stays as it is."""
-    if not message[1:2].isupper():
-        message = message[:1].upper() + message[1:]
-    return message if message.endswith((".", "!", "?")) else message + "."

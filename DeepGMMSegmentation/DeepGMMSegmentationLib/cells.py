@@ -10,7 +10,11 @@ def prepare(table, titles: list[str]) -> None:
     table.columnCount = len(titles)
     table.setHorizontalHeaderLabels(titles)
     table.verticalHeader().visible = False
-    table.horizontalHeader().stretchLastSection = True
+    header = table.horizontalHeader()
+    header.stretchLastSection = True
+    header.highlightSections = False  # bold words would not fit
+    for column in range(len(titles) - 1):  # whatever the font
+        header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
     table.selectionBehavior = qt.QAbstractItemView.SelectRows
     table.selectionMode = qt.QAbstractItemView.SingleSelection
     table.verticalScrollMode = qt.QAbstractItemView.ScrollPerPixel

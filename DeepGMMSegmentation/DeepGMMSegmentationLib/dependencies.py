@@ -19,14 +19,18 @@ from slicer.i18n import tr as _
 
 import deepgmm
 from deepgmm.errors import InputError
+from DeepGMMSegmentationLib import installing
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "Resources" / "requirements.txt"
 
 #: Comes through the PyTorch extension only, which knows the build that suits the computer.
 TORCH = "torch>=2.2"
 
+#: What the PyTorch extension installs torch with.
+_LIGHT_THE_TORCH = "light-the-torch>=0.5"
+
 #: An installation never replaces these where they are there: Slicer and other extensions use them.
-KEPT = ("numpy", "scipy", "SimpleITK", "torch")
+KEPT = ("numpy", "scipy", "SimpleITK", "pillow", "torch")
 
 
 def missing() -> list[str]:
@@ -144,8 +148,8 @@ def _question(wanted: list[str]) -> str:
     lines = [_("DeepGMM needs these Python packages, which Slicer does not have yet:")]
     lines += [f"- {name}" for name in wanted]
     if TORCH in wanted:
-        lines += ["", _("PyTorch is large (0.2 to 3 GB); installing it takes some minutes, during "
-                        "which Slicer does not answer.")]
+        lines += ["", _("PyTorch is large (0.2 to 3 GB); installing it takes some minutes, and "
+                        "can be stopped.")]
     return "\n".join([*lines, "", _("They are put into Slicer's own Python, and nothing that is "
                                     "there is replaced. Install them now?")])
 
@@ -163,11 +167,16 @@ def _install(names: str, install) -> None:
 
 
 def _install_torch() -> None:
-    import PyTorchUtils
-
-    with slicer.util.WaitCursor():
-        PyTorchUtils.PyTorchUtilsLogic().installTorch(
-            askConfirmation=False, torchVersionRequirement=TORCH.removeprefix("torch"))
+    """As the PyTorch extension does, by light-the-torch, which finds the build that suits the
+    computer; but without torchvision, with everything else held where it is, and without torch in
+    this process, where it would stay."""
+    doing = _("PyTorch is being installed; this takes some minutes.")
+    with _constraints() as constraints:
+        if importlib.util.find_spec("light_the_torch") is None:
+            installing.run_module("pip", ["install", _LIGHT_THE_TORCH, "--constraint", constraints],
+                                  doing)
+        installing.run_module("light_the_torch", ["install", TORCH, "--constraint", constraints],
+                              doing)
 
 
 def _install_others(names: list[str]) -> None:

@@ -23,21 +23,27 @@ class MaskedSlices:
     def __init__(self) -> None:
         self._key: tuple = ()
         self._found: set[int] = set()
+        #: Of the mask that was looked at last, by the areas; empty where they do not tell.
+        self.levels: dict[int, str] = {}
 
     def of(self, mask, segments: list[str], volume) -> set[int]:
         """All of the volume's slices where there is no mask, or one that cannot be used."""
         every = set(range(volume.GetImageData().GetDimensions()[2]))
         if mask is None or (mask.IsA("vtkMRMLVolumeNode") and mask.GetImageData() is None):
+            self._key, self.levels = (), {}
             return every
         key = (mask.GetID(), mask.GetMTime(), *segments, when_drawn(mask), volume.GetID(),
                volume.GetMTime())
         if key != self._key:
-            from deepgmm.scene.labels import masked_slices
+            from deepgmm.scene.labels import mask_areas
+            from deepgmm.study.levels import levels_of
 
             try:
-                found = masked_slices(mask, segments, volume)
+                areas = mask_areas(mask, segments, volume)
+                found = {index for index, area in enumerate(areas) if area}
+                self.levels = levels_of(areas)
             except InputError:  # what is wrong with the mask is said beside it
-                found = every
+                found, self.levels = every, {}
             self._key, self._found = key, found
         return self._found
 

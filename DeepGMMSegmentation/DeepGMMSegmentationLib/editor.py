@@ -23,7 +23,26 @@ class EditorSection(Section):
         self._holding = False
         self._editor.maximumNumberOfUndoStates = 10
         self._editor.switchToSegmentationsButtonVisible = False
+        self._limited = False  # whether what is shown is a result
+        self._where: int | None = None  # in a result one may paint, once the user said
         ui.editorCollapsibleButton.connect("contentsCollapsed(bool)", self._on_collapsed)
+        self._editor.connect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.limit)
+
+    def limit(self, segmentation=None) -> None:
+        """In a result one paints inside its segments, which together are the LV mask, until the
+        user says otherwise under Masking; in a mask everywhere."""
+        if self._node is None:
+            return
+        nodes = slicer.vtkMRMLSegmentationNode
+        segmentation = self._node.GetSegmentationNode()
+        limited = segmentation is not None and _is_result(segmentation)
+        if limited == self._limited:
+            return
+        if self._limited:
+            self._where = self._node.GetMaskMode()
+        self._limited = limited
+        inside = nodes.EditAllowedInsideAllSegments if self._where is None else self._where
+        self._node.SetMaskMode(inside if limited else nodes.EditAllowedEverywhere)
 
     def show(self, segmentation, source_volume, effect: str | None = None,
              segment_id: str | None = None) -> None:
@@ -43,21 +62,36 @@ class EditorSection(Section):
         if effect is not None:
             self._editor.setActiveEffectByName(effect)
 
+    def is_in_use(self, segmentation=None) -> bool:
+        """Whether the user draws, or edits another segmentation than this one: the editor is not
+        to be touched, for a switch ends the effect and forgets what could be undone."""
+        if self._node is None:
+            return False
+        shown = self._editor.segmentationNodeID()
+        return self._editor.activeEffect() is not None or bool(shown) and (
+            segmentation is None or shown != segmentation.GetID())
+
     def save_for_undo(self, segmentation) -> None:
-        """Remember a segmentation as it is, so that the editor's Undo brings it back."""
-        if segmentation is None or segmentation.GetScene() is None:
+        """Remember a segmentation as it is, so that the editor's Undo brings it back; where the
+        editor is in use, Undo Apply alone does."""
+        if segmentation is None or segmentation.GetScene() is None \
+                or self.is_in_use(segmentation):
             return
         self._fill_quietly(segmentation)
         self._editor.saveStateForUndo()
 
     def follow(self, segmentation, *instead_of) -> None:
-        """Edit a segmentation instead of others, or of none; what else the user edits stays.
+        """Edit a segmentation instead of others, or of none; what else the user edits stays, and
+        whatever he draws in just now.
 
         An editor that was not opened yet chooses when it is.
         """
         if segmentation is None or scene().GetSingletonNode(_TAG, _KIND) is None:
             return
         self._ready()
+        if self._editor.activeEffect() is not None:
+            return
+        self.limit()
         shown = self._editor.segmentationNodeID()
         if not shown or shown in [one.GetID() for one in (segmentation, *instead_of)
                                   if one is not None]:
@@ -89,10 +123,11 @@ class EditorSection(Section):
         self.let_go()
         if self._node is not None:
             self._editor.setSegmentationNode(None)
-            self._node = None
+            self._node, self._limited, self._where = None, False, None
 
     def cleanup(self) -> None:
         self.close()
+        self._editor.disconnect("segmentationNodeChanged(vtkMRMLSegmentationNode*)", self.limit)
         self._editor.setMRMLSegmentEditorNode(None)  # after a reload another editor follows it
         self.ui.editorCollapsibleButton.disconnect("contentsCollapsed(bool)", self._on_collapsed)
 
@@ -143,3 +178,9 @@ class EditorSection(Section):
             if segmentation is not None and segmentation.IsA("vtkMRMLSegmentationNode"):
                 self._fill(segmentation, reference(state))
         self._hold()
+
+
+def _is_result(segmentation) -> bool:
+    from deepgmm.scene.segments import our_segments
+
+    return bool(our_segments(segmentation))

@@ -47,7 +47,7 @@ def missing(state: PanelState) -> list[str]:
         found = [_("Choose at least one of bSSFP, LGE and T2.")]
     else:
         found = _wrong_volumes(nodes)
-    found += _wrong_mask(state)
+    found += wrong_mask(state)
     return (found or _wrong_slices(state)) + _wrong_insertions(state)
 
 
@@ -80,7 +80,8 @@ def _wrong_volumes(nodes: dict) -> list[str]:
     return found
 
 
-def _wrong_mask(state: PanelState) -> list[str]:
+def wrong_mask(state: PanelState) -> list[str]:
+    """What is missing or wrong about the LV mask."""
     mask = state.mask
     if not is_there(mask):
         return [_("Choose the LV mask, or draw one with Create LV mask.")]
@@ -99,9 +100,19 @@ def _wrong_mask(state: PanelState) -> list[str]:
     segments = [segmentation.GetSegment(one) for one in chosen]
     if None in segments:
         return [_("A segment chosen for the LV mask is no longer there: choose again.")]
-    if all(_is_empty(segment) for segment in segments):
+    if mask_is_empty(state):
         return [_("The LV mask is empty: draw the left ventricle, blood and wall together.")]
     return _wrong_output(state, chosen)
+
+
+def mask_is_empty(state: PanelState) -> bool:
+    """Whether there is an LV mask, and nothing is drawn in it yet."""
+    if not is_there(state.mask) or not state.mask.IsA("vtkMRMLSegmentationNode"):
+        return False
+    content = state.mask.GetSegmentation()
+    chosen = list(state.maskSegmentIDs) or list(content.GetSegmentIDs())
+    segments = [content.GetSegment(one) for one in chosen]
+    return bool(segments) and None not in segments and all(map(_is_empty, segments))
 
 
 def _wrong_output(state: PanelState, chosen: list[str]) -> list[str]:
@@ -158,7 +169,8 @@ class InputsSection(Section):
     def __init__(self, ui, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._observed: list = []
-        panel.addObserver(scene(), scene().NodeRemovedEvent, panel.refresh)
+        self._placing = None
+        panel.observers.add(scene(), scene().NodeRemovedEvent, panel.refresh)
         panel.sections += [KindSection(ui, panel, Role.LGE), KindSection(ui, panel, Role.T2),
                            MaskSegments(ui, panel)]
         ui.placeInsertionsButton.connect("clicked()", self._on_place)
@@ -175,9 +187,11 @@ class InputsSection(Section):
         self.ui.placeInsertionsButton.enabled = bool(volumes(state))
 
     def close(self) -> None:
+        self._place_into(None)
         self._observe([])
 
     def cleanup(self) -> None:
+        self._place_into(None)
         self._observe([])
         self.ui.placeInsertionsButton.disconnect("clicked()", self._on_place)
 
@@ -187,9 +201,9 @@ class InputsSection(Section):
         if nodes == self._observed:
             return
         for node, event in _events(self._observed):
-            self.panel.removeObserver(node, event, self.panel.refresh)
+            self.panel.observers.remove(node, event, self.panel.refresh)
         for node, event in _events(nodes):
-            self.panel.addObserver(node, event, self.panel.refresh)
+            self.panel.observers.add(node, event, self.panel.refresh)
         self._observed = nodes
 
     def _show_cine(self, state: PanelState) -> None:
@@ -216,9 +230,29 @@ class InputsSection(Section):
         interaction = scene().GetFirstNodeByClass("vtkMRMLInteractionNode")
         interaction.SetPlaceModePersistence(True)
         interaction.SetCurrentInteractionMode(interaction.Place)
+        self._place_into(state.insertionPoints)
         self.panel.tell(_("Click where the right ventricle's wall meets the left ventricle: the "
-                          "anterior insertion, then the inferior one, on one slice or on several. "
-                          "Right-click to end."))
+                          "anterior insertion, then the inferior one. For another slice press "
+                          "Place again."))
+
+    def _place_into(self, points) -> None:
+        if self._placing is not None:
+            self.panel.observers.remove(self._placing, self._placing.PointPositionDefinedEvent,
+                                        self._on_placed)
+        self._placing = points
+        if points is not None:
+            self.panel.observers.add(points, points.PointPositionDefinedEvent, self._on_placed)
+
+    def _on_placed(self, points, event) -> None:
+        """Two points are a pair: they are named, and placing ends."""
+        from deepgmm.scene.insertions import count_points, name_points
+
+        name_points(points)
+        if count_points(points) % 2 == 0:
+            self._place_into(None)
+            interaction = scene().GetFirstNodeByClass("vtkMRMLInteractionNode")
+            interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+            self.panel.tell(_("Both RV insertion points are placed; drag one to move it."))
 
 
 def _events(nodes: list) -> list:

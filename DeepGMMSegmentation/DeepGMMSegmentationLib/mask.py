@@ -1,16 +1,20 @@
 """The LV mask drawn and checked here."""
 
+import logging
 from collections.abc import Callable
 
 import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
-from DeepGMMSegmentationLib.apply import sentence
 from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
-from DeepGMMSegmentationLib.drawn import MaskedSlices, when_drawn
+from DeepGMMSegmentationLib.drawing_view import DrawingView
+from DeepGMMSegmentationLib.drawn import MaskedSlices, masked, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
-from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.panel import Panel, Section, sentence
+
+#: Slicer's name of the effect.
+_FILL = "Fill between slices"
 
 
 class MaskSection(Section):
@@ -19,6 +23,8 @@ class MaskSection(Section):
     def __init__(self, ui, panel: Panel, editor: EditorSection) -> None:
         super().__init__(ui, panel)
         self._editor = editor
+        self._view = DrawingView(ui, panel)
+        panel.sections.append(self._view)
         self._about: Callable[[], tuple] | None = None
         self._then: tuple = ()
         ui.createMaskButton.connect("clicked()", self._on_create)
@@ -67,17 +73,32 @@ class MaskSection(Section):
                 state.mask = mask
                 state.maskSegmentIDs = [segment]
         self._editor.show(state.mask, volume, "Draw", segment)
-        self.ui.segmentEditorWidget.rotateSliceViewsToSegmentation()
+        self._view.show(volume)
         self._say(_("Draw around the left ventricle, blood and wall together, in a slice view: "
                     "drag or click along the outline, right-click to close it. Slices may be "
                     "skipped: Fill between slices does them."), self._mask_now)
 
     def _on_fill(self) -> None:
+        """What the editor's effect does by Initialize and Apply; its Undo takes it back."""
+        state, editor = self.state, self.ui.segmentEditorWidget
+        self._editor.show(state.mask, reference(state), _FILL, self._first_segment())
+        effect = editor.activeEffect()
+        before = self._drawn_slices()
+        try:
+            _fill(effect)
+        except Exception:
+            logging.exception("DeepGMM: the slices between could not be filled")
+        if self._drawn_slices() == before:
+            self._say(_("Nothing was filled. Draw at least two slices with others between; or in "
+                        "the editor below press Initialize, and then Apply."), self._mask_now)
+            return
+        editor.setActiveEffect(None)
+        self._say(_("The slices between were filled: look at each. Undo in the editor takes it "
+                    "back."), self._mask_now)
+
+    def _drawn_slices(self) -> set[int]:
         state = self.state
-        self._editor.show(state.mask, reference(state), "Fill between slices",
-                          self._first_segment())
-        self._say(_("In the editor below, Initialize shows what would be filled, and Apply fills "
-                    "it."), self._mask_now)
+        return set(masked.of(state.mask, list(state.maskSegmentIDs), reference(state)))
 
     def _on_check(self) -> None:
         self._say(self._report(), self._looked_at)
@@ -109,10 +130,18 @@ class MaskSection(Section):
         try:
             faults, warnings = drawn_faults(state.mask, state.maskSegmentIDs, volume, role.title)
         except InputError as error:
-            return sentence(str(error))
+            return sentence(self.panel.numbering.in_words(str(error)))
         lines = [str(fault) for fault in faults] or [
             _("no hole, island or missing slice was found")]
-        return "\n".join(sentence(line) for line in [*lines, *warnings])
+        return "\n".join(sentence(self.panel.numbering.in_words(line))
+                         for line in [*lines, *warnings])
+
+
+def _fill(effect) -> None:
+    """What the scripted effect's buttons Initialize and Apply do."""
+    half = effect.self()
+    half.onPreview()
+    half.onApply()
 
 
 def _is_blank(mask, volume) -> bool:

@@ -34,6 +34,14 @@ def ask_output(output):
     return answer != qt.QMessageBox.Cancel, output if answer == qt.QMessageBox.Yes else None
 
 
+def ask_again(output) -> tuple:
+    """The same of an output that was drawn on while the run lasted."""
+    answer = _ask(_("{name} was drawn on while the segmentation ran.\n\nReplace DeepGMM's segments "
+                    "in it? Locked slices stay as you drew them, and Undo Apply brings the others "
+                    "back.").format(name=output.GetName()), _("Replace"))
+    return answer != qt.QMessageBox.Cancel, output if answer == qt.QMessageBox.Yes else None
+
+
 def _replacing(output, ours: list[str]) -> str:
     return _("{name} holds an earlier result: {tissues}.\n\nReplace these segments, with what "
              "you corrected in them? Its other segments stay, and Undo Apply brings these back."

@@ -5,8 +5,9 @@ import logging
 import qt
 import slicer
 import vtk
-from slicer.util import VTKObservationMixin
 
+from deepgmm.study.levels import Numbering
+from DeepGMMSegmentationLib.observing import Observers
 from DeepGMMSegmentationLib.parameters import NODES, PanelState
 
 
@@ -44,7 +45,7 @@ class Section:
         """The panel ends: disconnect what would keep it alive."""
 
 
-class Panel(VTKObservationMixin):
+class Panel:
     """State, run and sections of one panel.
 
     Attributes
@@ -53,14 +54,17 @@ class Panel(VTKObservationMixin):
     state : `PanelState` of the scene, or None.
     run : the segmentation in the background (`run.Run`).
     sections : in the order in which they are refreshed.
+    numbering : how the slices are counted for the user; the section of the slices says it.
     """
 
     def __init__(self, ui, run) -> None:
-        super().__init__()
         self.ui = ui
+        self.observers = Observers()
         self.run = run
         self.state: PanelState | None = None
         self.sections: list[Section] = []
+        self.numbering = Numbering()
+        self._wrapper: PanelState | None = None
         self._gui_tag = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -69,15 +73,34 @@ class Panel(VTKObservationMixin):
 
     def take(self, node) -> None:
         """Take a parameter node as the state, or let go of it with None."""
+        if node is None or self.state is None or self.state.parameterNode is not node:
+            self._let_go()
+            if node is not None:
+                self._hold(node)
+        self.refresh_now()
+
+    def _let_go(self) -> None:
         if self.state is not None:
             self.state.disconnectGui(self._gui_tag)
-            self.removeObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent,
-                                self.refresh)
-        self.state = None if node is None else PanelState(node)
-        if self.state is not None:
-            self._gui_tag = self.state.connectGui(self.ui)
-            self.addObserver(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent, self.refresh)
-        self.refresh_now()
+            self.observers.remove(self.state.parameterNode, vtk.vtkCommand.ModifiedEvent,
+                                  self.refresh)
+        self.state = None
+
+    def _hold(self, node) -> None:
+        """In Slicer 5.10 every new wrapper leaves an observer on its node: one for each node."""
+        if self._wrapper is None or self._wrapper.parameterNode is not node:
+            self._wrapper = PanelState(node)
+        else:
+            node.Modified()  # what it keeps of the node is read again, after an import too
+        self.state = self._wrapper
+        self._gui_tag = self.state.connectGui(self.ui)
+        self.observers.add(node, vtk.vtkCommand.ModifiedEvent, self.refresh)
+
+    def close(self) -> None:
+        """The scene is about to be closed, and what its parameter node says goes with it."""
+        self.each("close")
+        self.take(None)
+        self._wrapper = None
 
     def forget(self, node) -> None:
         """A node is about to leave the scene: None is chosen where it was, before Slicer's node
@@ -107,6 +130,10 @@ class Panel(VTKObservationMixin):
         self.ui.statusLabel.text = text
         self.log(text)
 
+    def tell_of(self, message) -> None:
+        """The same of the library's one-line message, which names slices by index."""
+        self.tell(sentence(self.numbering.in_words(str(message))))
+
     def each(self, what: str) -> None:
         """Call `enter`, `exit`, `close` or `cleanup` of every section; one that fails hinders no
         other."""
@@ -122,8 +149,16 @@ class Panel(VTKObservationMixin):
         self._timer.timeout.disconnect(self.refresh_now)
         self.each("cleanup")
         self.take(None)
-        self.removeObservers()
+        self._wrapper = None
+        self.observers.clear()
         self.sections.clear()
+
+
+def sentence(message: str) -> str:
+    """The house's one-line message as a sentence; a name such as bSSFP stays as it is."""
+    if not message[1:2].isupper():
+        message = message[:1].upper() + message[1:]
+    return message if message.endswith((".", "!", "?")) else message + "."
 
 
 def scene():

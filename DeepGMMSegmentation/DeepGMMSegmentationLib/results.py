@@ -3,16 +3,24 @@
 All of it but undo is read from the output's own nodes, and so is there again in a saved scene.
 """
 
+import csv
+import os
+
+import qt
 import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import cells
-from DeepGMMSegmentationLib.apply import choices_of, sentence
+from DeepGMMSegmentationLib.apply import choices_of
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import slices_chosen
+
+#: Milliseconds: the events of one stroke come closer together.
+_AFTER_A_STROKE = 20
 
 _WARNING_SIGN = "\N{WARNING SIGN}"
 
@@ -27,18 +35,19 @@ class ResultsSection(Section):
         self._opacity: float | None = None
         self._last = None
         self._drawn: tuple = ()  # when the last result was written
-        self._corrected = False  # since the numbers were counted
+        self._counted: tuple = ()  # what was drawn when the numbers were counted
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_AFTER_A_STROKE)
+        self._timer.timeout.connect(self._recount)
         self._inputs: tuple = (None, None)
         self._texts: tuple = ()
         cells.prepare(ui.numbersTable, [_("Tissue"), _("Volume (ml)"), _("90 % interval (ml)"),
                                         _("% of wall")])
         cells.prepare(ui.ahaTable, [_("Segment"), _("Wall (ml)"), _("Infarct (%)"), _("Edema (%)")])
-        for table, widths in ((ui.numbersTable, (104, 82, 122)), (ui.ahaTable, (150, 72, 72))):
-            for column, width in enumerate(widths):
-                table.setColumnWidth(column, width)
         ui.segmentsTableView.statusColumnVisible = False
         ui.undoButton.connect("clicked()", self._on_undo)
-        ui.recountButton.connect("clicked()", self._on_recount)
+        ui.saveNumbersButton.connect("clicked()", self._on_save)
         ui.copyNumbersButton.connect("clicked()", self._on_copy)
 
     def refresh(self) -> None:
@@ -48,10 +57,11 @@ class ResultsSection(Section):
         self._show_opacity()
         last = self.panel.run.last
         if last is not self._last:
-            self._last, self._corrected = last, False
+            self._last = last
             self._drawn = () if last is None else when_drawn(last.written.segmentation)
+            self._counted = () if output is None else when_drawn(output)
         self.ui.undoButton.enabled = self._can_undo()
-        self._show_texts(texts_of(output, self._corrected, self._is_old()))
+        self._show_texts(texts_of(output, self.panel.numbering, self._is_old()))
 
     def close(self) -> None:
         self._follow(None)
@@ -59,8 +69,9 @@ class ResultsSection(Section):
 
     def cleanup(self) -> None:
         self._follow(None)
+        self._timer.timeout.disconnect(self._recount)
         self.ui.undoButton.disconnect("clicked()", self._on_undo)
-        self.ui.recountButton.disconnect("clicked()", self._on_recount)
+        self.ui.saveNumbersButton.disconnect("clicked()", self._on_save)
         self.ui.copyNumbersButton.disconnect("clicked()", self._on_copy)
 
     def _leave_other_volume(self) -> None:
@@ -100,16 +111,36 @@ class ResultsSection(Section):
                   segments.SourceRepresentationModified)
         for event in events:
             if self._output is not None:
-                self.panel.removeObserver(self._output, event, self._on_drawn)
+                self.panel.observers.remove(self._output, event, self._on_drawn)
             if output is not None:
-                self.panel.addObserver(output, event, self._on_drawn)
-        self._output, self._opacity, self._corrected = output, None, False
+                self.panel.observers.add(output, event, self._on_drawn)
+        self._timer.stop()
+        self._output, self._opacity = output, None
+        self._counted = () if output is None else when_drawn(output)
         self.ui.segmentsTableView.setSegmentationNode(output)
         self.ui.show3DButton.setSegmentationNode(output)
         self.ui.show3DButton.enabled = self.ui.opacitySlider.enabled = output is not None
 
     def _on_drawn(self, caller, event) -> None:
-        self._corrected = True
+        """A stroke may be told in several events: the numbers follow when it is over."""
+        self._timer.start()
+
+    def _recount(self) -> None:
+        """Numbers of the segments as they are now, where there are numbers."""
+        if self._output is None or not is_there(self._output) \
+                or when_drawn(self._output) == self._counted:
+            return
+        from deepgmm.scene.read_back import provenance_of
+        from deepgmm.scene.recount import recount
+
+        self._counted = when_drawn(self._output)
+        role = self._output.GetReferenceImageGeometryReferenceRole()
+        volume = self._output.GetNodeReference(role)
+        if volume is not None and "volumes_ml" in provenance_of(self._output):
+            try:
+                recount(self._output, volume)
+            except InputError as error:
+                self.panel.tell_of(error)
         self.panel.refresh()
 
     def _show_opacity(self) -> None:
@@ -134,7 +165,7 @@ class ResultsSection(Section):
         cells.fill(ui.ahaTable, [list(row) for row in segments])
         ui.ahaGroupBox.visible = bool(segments)
         ui.numbersLabel.text = about
-        ui.copyNumbersButton.enabled = ui.recountButton.enabled = bool(numbers)
+        ui.copyNumbersButton.enabled = ui.saveNumbersButton.enabled = bool(numbers)
 
     def _can_undo(self) -> bool:
         return (self._last is not None and not self.panel.run.busy
@@ -166,31 +197,44 @@ class ResultsSection(Section):
             self.state.output = earlier  # or the selector would turn to whatever is beside it
             self._follow(earlier)
             self._editor.follow(earlier)
-        undo(written)
+        with slicer.util.RenderBlocker():
+            undo(written)
+        if self._output is not None:  # its numbers came back with it
+            self._counted = when_drawn(self._output)
         self._last.fill_again()
         self.panel.run.last = None
         self.panel.tell(_("Apply was undone: the segmentation it made is gone.") if new else
                         _("Apply was undone: segments and numbers are what they were before."))
         self.panel.refresh_now()
 
-    def _on_recount(self) -> None:
-        from deepgmm.scene.recount import recount
-
-        role = self._output.GetReferenceImageGeometryReferenceRole()
-        try:
-            changed = recount(self._output, self._output.GetNodeReference(role))
-        except InputError as error:
-            self.panel.tell(sentence(str(error)))
-            return
-        self._corrected = False
-        self.panel.tell(_("Counted again. Not as the fit had them: {tissues}.").format(
-            tissues=", ".join(changed)) if changed else
-            _("Counted again: the volumes are those of the fit."))
-        self.panel.refresh_now()
-
     def _on_copy(self) -> None:
-        slicer.app.clipboard().setText(numbers_as_text(self._output))
+        slicer.app.clipboard().setText(numbers_as_text(self._output, self.panel.numbering))
         self.panel.tell(_("The numbers are on the clipboard: paste them into a spreadsheet."))
+
+    def _on_save(self) -> None:
+        path = qt.QFileDialog.getSaveFileName(
+            self.ui.saveNumbersButton, _("DeepGMM - Save numbers"), _proposed_file(),
+            _("Table (*.csv)"))
+        path = path[0] if isinstance(path, tuple) else path
+        if not path:
+            return
+        try:
+            with open(path, "w", encoding="utf-8-sig", newline="") as file:
+                csv.writer(file).writerows(numbers_as_rows(self._output, self.panel.numbering))
+        except OSError as error:
+            self.panel.tell(_("The numbers could not be saved: {why}.").format(
+                why=error.strerror or type(error).__name__))
+            return
+        self.panel.tell(_("The numbers were saved as {name}.").format(
+            name=os.path.basename(path)))
+
+
+def _proposed_file() -> str:
+    """Beside the scene, where that was saved."""
+    scene_file = slicer.mrmlScene.GetURL()
+    folder = os.path.dirname(scene_file) if scene_file else slicer.mrmlScene.GetRootDirectory()
+    stem = os.path.splitext(os.path.basename(scene_file))[0] if scene_file else "DeepGMM"
+    return os.path.join(folder or "", f"{stem} numbers.csv")
 
 
 def _differs(state, output) -> bool:
@@ -203,13 +247,13 @@ def _differs(state, output) -> bool:
     return method != state.method or not left_out <= said.get("excluded_slices", {}).keys()
 
 
-def texts_of(output, corrected: bool, old: bool = False) -> tuple:
+def texts_of(output, numbering: Numbering, old: bool = False) -> tuple:
     """Warnings, rows of numbers, rows of AHA segments, and a line about the fit.
 
     Parameters
     ----------
-    corrected : whether segments were changed since.
-    old : whether the choices were.
+    numbering : how slices are counted for the user.
+    old : whether the choices were changed since.
     """
     if output is None:
         return (), (), (), _("There is no result yet.")
@@ -225,53 +269,61 @@ def texts_of(output, corrected: bool, old: bool = False) -> tuple:
         (f"{row['Segment']} {row['Name']}", _number(row["Wall (ml)"]),
          _number(row["Infarct (% of wall)"], 0), _number(row["Edema (% of wall)"], 0))
         for row in records(output, "AHA segments"))
-    return (tuple(said.get("warnings", ())), numbers, segments,
-            _about(said, corrected, old) if numbers
+    warnings = tuple(numbering.in_words(one) for one in said.get("warnings", ()))
+    return (warnings, numbers, segments,
+            _about(said, numbering, old) if numbers
             else _("No result of DeepGMM in this segmentation."))
 
 
-def _about(said: dict, corrected: bool, old: bool) -> str:
+def _about(said: dict, numbering: Numbering, old: bool) -> str:
     left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
     parts = [_("Method: {method}.").format(method=said.get("method", "?"))]
     if left_out:
-        parts.append(_("Slices left out: {slices}.").format(slices=", ".join(left_out)))
+        parts.append(_("Slices left out: {slices}.").format(
+            slices=numbering.listed(map(int, left_out))))
     if locked:
-        parts.append(_("Slices locked: {slices}.").format(slices=", ".join(map(str, locked))))
+        parts.append(_("Slices locked: {slices}.").format(slices=numbering.listed(locked)))
     by_hand = said.get("corrected_tissues", [])
     if by_hand:
         parts.append(_("Corrected by hand, without an interval: {tissues}.").format(
             tissues=", ".join(by_hand)))
-    parts.append(_("You changed segments since these numbers were counted: press Recount.")
-                 if corrected else _("After a correction by hand, press Recount."))
     changed = _("The choices have changed since this result: press Apply to bring it up to date.")
     return (changed + "\n" if old else "") + " ".join(parts)
 
 
-def numbers_as_text(output) -> str:
-    """What they are of, numbers and AHA segments to 0.001, as spreadsheets take them."""
+def numbers_as_text(output, numbering: Numbering) -> str:
+    """`numbers_as_rows` as spreadsheets take them from the clipboard."""
+    return "\n".join("\t".join(row) for row in numbers_as_rows(output, numbering)) + "\n"
+
+
+def numbers_as_rows(output, numbering: Numbering) -> list[list[str]]:
+    """What they are of, numbers and AHA segments to 0.001, with an empty row between them."""
     from deepgmm.scene.read_back import provenance_of, records
 
-    parts = ["\n".join("\t".join(" ".join(text.split()) for text in line)
-                       for line in _facts(provenance_of(output)))]
+    lines = [[" ".join(text.split()) for text in line]
+             for line in _facts(provenance_of(output), numbering)]
     for role in ("Numbers", "AHA segments"):
         rows = records(output, role)
         if rows:
-            lines = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
-            parts.append("\n".join("\t".join(line) for line in lines))
-    return "\n\n".join(parts) + "\n"
+            lines += [[], list(rows[0]),
+                      *([_cell(value) for value in row.values()] for row in rows)]
+    return lines
 
 
-def _facts(said: dict) -> list[tuple[str, str]]:
+def _facts(said: dict, numbering: Numbering) -> list[tuple[str, str]]:
     """What must be known of the numbers wherever they go, a line each."""
     left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
     none = _("none")
     return [
         (_("Method"), said.get("method", "?")),
+        (_("Slices counted"), _("from 1, the base first") if numbering.towards_apex else
+         _("from 1, in the order of the images")),
         (_("Slices left out"),
-         "; ".join(f"{index}: {why}" for index, why in left_out.items()) or none),
-        (_("Slices locked"), ", ".join(map(str, locked)) or none),
+         "; ".join(f"{numbering.of(int(index))}: {why}" for index, why in left_out.items())
+         or none),
+        (_("Slices locked"), numbering.listed(locked) or none),
         (_("Corrected by hand"), ", ".join(said.get("corrected_tissues", [])) or none),
-        *((_("Warning"), one) for one in said.get("warnings", ())),
+        *((_("Warning"), numbering.in_words(one)) for one in said.get("warnings", ())),
     ]
 
 

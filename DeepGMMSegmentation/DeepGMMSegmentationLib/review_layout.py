@@ -49,6 +49,7 @@ class ReviewLayoutSection(Section):
         self._before: int | None = None
         self._shown: tuple = ()
         self._framed = True
+        self._left = False  # the module while the layout was shown
         ui.reviewLayoutButton.connect("toggled(bool)", self._on_toggled)
         slicer.app.layoutManager().connect("layoutChanged(int)", self._on_layout)
 
@@ -65,10 +66,18 @@ class ReviewLayoutSection(Section):
             self._framed = True
             self._frame(chosen)
 
+    def enter(self) -> None:
+        """Who left it in the module finds it again."""
+        left, self._left = self._left, False
+        if left and self._before is None:
+            self._on_toggled(True)
+
     def exit(self) -> None:
+        self._left = self._before is not None
         self._give_back()
 
     def close(self) -> None:
+        self._left = False
         self._give_back()
 
     def cleanup(self) -> None:

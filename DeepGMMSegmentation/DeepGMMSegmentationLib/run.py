@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.jobs import client
 from deepgmm.settings import Settings
+from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
 
 #: Milliseconds between two looks at the worker: while it works, and while it only waits.
@@ -75,6 +76,7 @@ class Job:
     slices: int = 0
     grid: tuple = ()
     message: tuple[dict, dict] | None = None
+    drawn: tuple = ()
 
     def read(self) -> None:
         """Read the scene, and write the message to the worker.
@@ -89,6 +91,7 @@ class Job:
         self.study = study_from_nodes(check=False, **self.inputs)
         self.slices = len(self.study.slices)
         self.grid = grid_of(self.reference)
+        self.drawn = self._drawn_now()
         labels = None
         if self.locked:
             from deepgmm.scene.labels import labels_of
@@ -97,6 +100,14 @@ class Job:
         self.message = segment_request(
             self.study, self.settings, locked=self.locked, locked_labels=labels,
             guess=guess_of(self.study, self.inputs.get("kinds")), align=self.align)
+
+    def _drawn_now(self) -> tuple:
+        return () if self.locked_in is None else when_drawn(self.locked_in)
+
+    def was_drawn_on(self) -> bool:
+        """Whether the output was drawn on since the scene was read."""
+        return self.output is not None and self.output is self.locked_in \
+            and self._drawn_now() != self.drawn
 
     def check_scene(self) -> None:
         """See that the scene can still take the answer.
@@ -113,6 +124,23 @@ class Job:
         if grid_of(self.reference) != self.grid:
             raise InputError(_("the volume that the result lies on was moved or changed while the "
                                "segmentation ran"))
+
+    def _keep_what_is_locked(self, answer) -> tuple[Any, dict, list[dict]]:
+        """The result with locked slices as they are drawn now, its report and its rows; the
+        worker knows them as they were when it began."""
+        said, rows = answer.report, answer.slices
+        if not self.locked or self._drawn_now() == self.drawn:
+            return answer.result, said, rows
+        from deepgmm.review.locked import keep_locked
+        from deepgmm.review.recount import recounted
+        from deepgmm.scene.insertions import points_again
+        from deepgmm.scene.labels import labels_of
+
+        now = labels_of(self.locked_in, self.reference)
+        result = keep_locked(answer.result, now, self.locked)
+        given = said.get("rv_insertion_points")
+        points = points_again(given, len(now)) if given else None
+        return result, *recounted(said, rows, result.labels, points)
 
     def _reference_name(self) -> str:
         from deepgmm.study.words import Role
@@ -131,11 +159,13 @@ class Job:
         from deepgmm.scene.outputs import write_result
 
         answer = segmented(header, arrays, self.study)
-        written = write_result(
-            answer.result, self.scene, reference=self.reference, segmentation=self.output,
-            probabilities=self.probabilities, uncertainty=self.uncertainty, said=answer.report,
-            rows=answer.slices)
-        warnings = list(dict.fromkeys([*answer.report["warnings"], *written.warnings]))
+        result, said, rows = self._keep_what_is_locked(answer)
+        with slicer.util.RenderBlocker():
+            written = write_result(
+                result, self.scene, reference=self.reference, segmentation=self.output,
+                probabilities=self.probabilities, uncertainty=self.uncertainty, said=said,
+                rows=rows)
+        warnings = list(dict.fromkeys([*said["warnings"], *written.warnings]))
         return Outcome(written, warnings, time.monotonic() - self.began,
                        outline_only(self.inputs["mask"], written.segmentation))
 
@@ -175,6 +205,8 @@ class Run:
     machine : what the worker found, or None before it has looked.
     last : what the last finished run left since the scene was opened, or None.
     before_writing : called with the output node, before it is changed.
+    ask_where : called with an output that was drawn on while the run lasted; says whether to write
+        at all, and where, None for a new segmentation.
     on_done : called with the `Outcome`.
     on_failed : called with a kind ("input", "computation", "memory", "dependencies", "crash",
         "cancelled") and a message.
@@ -184,6 +216,7 @@ class Run:
     def __init__(self, worker=None) -> None:
         self.listeners: list[Callable[[], None]] = []
         self.before_writing: Callable[[Any], None] = _nothing
+        self.ask_where: Callable[[Any], tuple[bool, Any]] = _where_it_was
         self.on_done: Callable[[Outcome], None] = _nothing
         self.on_failed: Callable[[str, str], None] = _nothing
         self.on_said: Callable[[str], None] = _nothing
@@ -271,6 +304,7 @@ class Run:
         """Let go of whoever listens."""
         self.listeners.clear()
         self.before_writing = self.on_done = self.on_failed = self.on_said = _nothing
+        self.ask_where = _where_it_was
         self._timer.timeout.disconnect(self.look)
 
     def look(self) -> None:
@@ -319,6 +353,12 @@ class Run:
         job = self._end()
         try:
             job.check_scene()
+            if job.was_drawn_on():
+                wanted, job.output = self.ask_where(job.output)
+                if not wanted:
+                    self.on_failed("cancelled", _("The result was thrown away: what you drew "
+                                                  "stays as it is"))
+                    return
             if job.output is not None:
                 self.before_writing(job.output)
             self.last = job.write(header, arrays)
@@ -338,6 +378,10 @@ class Run:
 
 def _nothing(*_ignored) -> None:
     pass
+
+
+def _where_it_was(output) -> tuple[bool, Any]:
+    return True, output
 
 
 def segment_and_wait(settings=None, *, output=None, probabilities=False, uncertainty=True,
@@ -361,6 +405,7 @@ def segment_and_wait(settings=None, *, output=None, probabilities=False, uncerta
             time.sleep(0.01)
     finally:
         run.close()
+        run.forget()
     if failures:
         kind, message = failures[-1]
         raise (InputError if kind == "input" else ComputationError)(message)

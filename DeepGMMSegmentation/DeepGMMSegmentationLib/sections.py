@@ -1,17 +1,36 @@
 """The panel put together from its sections."""
 
+import types
+import xml.etree.ElementTree as ElementTree
+
 import slicer
 
 from DeepGMMSegmentationLib.apply import ApplySection
 from DeepGMMSegmentationLib.editor import EditorSection
+from DeepGMMSegmentationLib.examination import ExaminationSection
 from DeepGMMSegmentationLib.inputs import InputsSection
 from DeepGMMSegmentationLib.mask import MaskSection
 from DeepGMMSegmentationLib.method import MethodSection
+from DeepGMMSegmentationLib.overlay import OverlaySection
 from DeepGMMSegmentationLib.panel import Panel
 from DeepGMMSegmentationLib.results import ResultsSection
 from DeepGMMSegmentationLib.review_layout import ReviewLayoutSection
 from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.slices import SlicesSection
+from DeepGMMSegmentationLib.steps import StepsSection
+
+
+def widgets_of(widget, path: str) -> types.SimpleNamespace:
+    """The widgets that a `.ui` names, by name, and none of those inside Slicer's own.
+
+    Parameters
+    ----------
+    widget : what was loaded from it.
+    path : of the `.ui`.
+    """
+    named = {one.get("name") for one in ElementTree.parse(path).getroot().iter("widget")}
+    found = vars(slicer.util.childWidgetVariables(widget))
+    return types.SimpleNamespace(**{name: one for name, one in found.items() if name in named})
 
 
 def make_panel(ui) -> Panel:
@@ -19,11 +38,13 @@ def make_panel(ui) -> Panel:
     panel = Panel(ui, Run())
     editor = EditorSection(ui, panel)
     panel.sections += [
-        InputsSection(ui, panel), MaskSection(ui, panel, editor), MethodSection(ui, panel),
+        ExaminationSection(ui, panel), InputsSection(ui, panel),
+        MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
         ResultsSection(ui, panel, editor),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
-        panel.sections.append(ReviewLayoutSection(ui, panel))
+        panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]
+    panel.sections.append(StepsSection(ui, panel))
     panel.sections.append(editor)
     return panel

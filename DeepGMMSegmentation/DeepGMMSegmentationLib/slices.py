@@ -7,6 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering, numbering_of
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.drawn import masked
@@ -26,6 +27,7 @@ class Row:
 
     Attributes
     ----------
+    index, number : counted from 0 in the order of the grid, and from 1, the base first.
     masked : whether there is LV mask on it; what else is there is shown greyed.
     used, locked : what the user wants.
     lockable : whether there are segments that it could keep.
@@ -34,6 +36,7 @@ class Row:
     """
 
     index: int
+    number: int
     masked: bool
     used: bool
     locked: bool
@@ -43,19 +46,25 @@ class Row:
     note: str
 
 
-def rows_to_show(state: PanelState, volume, masked: set[int]) -> list[Row]:
-    """A row for every slice of a volume's grid.
+def rows_to_show(state: PanelState, volume, masked: set[int],
+                 levels: dict[int, str]) -> tuple[list[Row], Numbering]:
+    """A row for every slice of a volume's grid, the base first, and how they are counted.
 
     Parameters
     ----------
     masked : the slices with LV mask.
+    levels : of slices, where the mask tells; what the last result says goes before.
     """
     excluded, locked = slices_chosen(state, volume)
     said = result_rows(state, volume)
     lockable = bool(said)
-    return [_row(index, index in masked, excluded, lockable and index in locked, lockable,
-                 said.get(index, {}))
-            for index in range(volume.GetImageData().GetDimensions()[2])]
+    count = volume.GetImageData().GetDimensions()[2]
+    levels = {index: row["level"] for index, row in said.items() if row["level"]} or levels
+    numbering = numbering_of(levels, count)
+    rows = [_row(index, numbering, index in masked, excluded, lockable and index in locked,
+                 lockable, levels.get(index, ""), said.get(index, {}))
+            for index in range(count)]
+    return sorted(rows, key=lambda row: row.number), numbering
 
 
 def result_rows(state: PanelState, volume) -> dict[int, dict]:
@@ -71,24 +80,26 @@ def result_rows(state: PanelState, volume) -> dict[int, dict]:
         else {}
 
 
-def _row(index: int, masked: bool, excluded: dict[int, str], locked: bool, lockable: bool,
-         said: dict) -> Row:
-    note = said.get("warning", "")
+def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str], locked: bool,
+         lockable: bool, level: str, said: dict) -> Row:
+    note = numbering.in_words(said.get("warning", ""))
     if not masked:
         note = _("No LV mask here")
     elif index in excluded:
         note = excluded[index]
     elif said.get("why"):
         note = _("Left out of the last result: {reason}").format(reason=said["why"])
-    level = {"base": _("base"), "mid": _("mid"), "apex": _("apex")}.get(said.get("level", ""), "")
-    return Row(index, masked, masked and index not in excluded, locked, lockable, level,
-               said.get("uncertainty"), note)
+    level = {"base": _("base"), "mid": _("mid"), "apex": _("apex")}.get(level, "")
+    return Row(index, numbering.of(index), masked, masked and index not in excluded, locked,
+               lockable, level, said.get("uncertainty"), note)
 
 
 def by_uncertainty(rows: list[Row]) -> list[int]:
-    """Slices that the last result is not sure of, the least certain first; not the locked ones."""
-    seen = [row for row in rows if row.uncertainty is not None and not row.locked]
-    return [row.index for row in sorted(seen, key=lambda row: -row.uncertainty)]
+    """Rows of slices that the last result is not sure of, the least certain first; not those that
+    are locked."""
+    seen = [number for number, row in enumerate(rows)
+            if row.uncertainty is not None and not row.locked]
+    return sorted(seen, key=lambda number: -rows[number].uncertainty)
 
 
 class SlicesSection(Section):
@@ -101,13 +112,12 @@ class SlicesSection(Section):
         table = ui.sliceTable
         cells.prepare(table, [_("Slice"), _("Use"), _("Lock"), _("Level"), _("Uncertainty"),
                               _("Note")])
-        for column, width in ((_INDEX, 44), (_USE, 40), (_LOCKED, 44), (_LEVEL, 52),
-                              (_UNCERTAINTY, 84)):
-            table.setColumnWidth(column, width)
         table.horizontalHeaderItem(_LOCKED).setToolTip(
             _("A locked slice keeps the segments that it has now."))
         table.horizontalHeaderItem(_UNCERTAINTY).setToolTip(
             _("Of the last result: mean over the LV mask, from 0 to 1."))
+        table.horizontalHeaderItem(_INDEX).setToolTip(
+            _("Counted from 1, the base first where base and apex can be told."))
         table.connect("cellChanged(int,int)", self._on_changed)
         table.connect("cellClicked(int,int)", self._on_clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._on_moved)
@@ -118,7 +128,8 @@ class SlicesSection(Section):
         if volume is not None and volume.GetImageData() is None:
             volume = None
         self._volume = volume
-        self._show([] if volume is None else self._rows(volume))
+        rows, self.panel.numbering = ([], Numbering()) if volume is None else self._rows(volume)
+        self._show(rows)
         self._show_next()
 
     def close(self) -> None:
@@ -131,11 +142,11 @@ class SlicesSection(Section):
         table.disconnect("currentCellChanged(int,int,int,int)", self._on_moved)
         self.ui.nextUncertainButton.disconnect("clicked()", self._on_next)
 
-    def _rows(self, volume) -> list[Row]:
+    def _rows(self, volume) -> tuple[list[Row], Numbering]:
         self._clear_locks(volume)
         state = self.state
-        return rows_to_show(state, volume, masked.of(state.mask, list(state.maskSegmentIDs),
-                                                     volume))
+        drawn = masked.of(state.mask, list(state.maskSegmentIDs), volume)
+        return rows_to_show(state, volume, drawn, masked.levels)
 
     def _clear_locks(self, volume) -> None:
         """A lock keeps segments of the output; where there are none, it must not seem to."""
@@ -177,24 +188,25 @@ class SlicesSection(Section):
             show_slice(scene(), point_on(self._volume, self._shown[number].index,
                                          self.state.output or (mask if drawn else None)))
         except InputError as error:
-            self.panel.tell(str(error))
+            self.panel.tell_of(error)
         self._show_next()
 
     def _show_next(self) -> None:
         order, button = by_uncertainty(self._shown), self.ui.nextUncertainButton
         button.enabled = bool(order)
-        button.toolTip = _("Go to slice {index}").format(
-            index=self._after(order)) if order else _("There is no result yet.")
+        button.toolTip = _("Go to slice {number} (key N)").format(
+            number=self._shown[self._after(order)].number) if order else _(
+                "There is no result yet.")
 
     def _on_next(self) -> None:
         order = by_uncertainty(self._shown)
         if order:
             number = self._after(order)
-            self.ui.sliceTable.setCurrentCell(number, _INDEX)  # rows are slices
+            self.ui.sliceTable.setCurrentCell(number, _INDEX)
             self._go(number)
 
     def _after(self, order: list[int]) -> int:
-        """The slice that follows the present one in an order, which begins again at its end."""
+        """The row that follows the present one in an order, which begins again at its end."""
         present = self.ui.sliceTable.currentRow()
         return order[(order.index(present) + 1) % len(order)] if present in order else order[0]
 
@@ -222,7 +234,7 @@ def _left_out() -> str:
 
 
 def _fill(table, number: int, row: Row, most: float) -> None:
-    texts = {_INDEX: str(row.index), _LEVEL: row.level, _NOTE: row.note,
+    texts = {_INDEX: str(row.number), _LEVEL: row.level, _NOTE: row.note,
              _UNCERTAINTY: "" if row.uncertainty is None else f"{row.uncertainty:.2f}"}
     for column in range(table.columnCount):
         item = cells.cell(table, number, column)

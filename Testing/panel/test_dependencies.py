@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import subprocess
 import sys
 import types
 from pathlib import Path
 
 import pytest
+import qt
 import slicer
-from DeepGMMSegmentationLib import dependencies
+from DeepGMMSegmentationLib import dependencies, installing
 from standins import dialogs
 
 import deepgmm
@@ -73,14 +75,18 @@ def the_pytorch_extension(a_site: Site, monkeypatch: pytest.MonkeyPatch) -> list
     told: list = []
 
     class PyTorchUtilsLogic:
-        def installTorch(self, askConfirmation=False, forceComputationBackend=None,
-                         torchVersionRequirement=None):
-            told.append((askConfirmation, torchVersionRequirement))
-            a_site.torch = True
+        def installTorch(self, **how):
+            """As it is in the extension: torchvision too, no constraints, torch imported."""
+            raise AssertionError("torch is imported into Slicer")
+
+    def run_module(name, arguments, title):
+        told.append((name, arguments[:-1], Path(arguments[-1]).read_text()))
+        a_site.torch = a_site.torch or name == "light_the_torch"
 
     module = types.ModuleType("PyTorchUtils")
     module.PyTorchUtilsLogic = PyTorchUtilsLogic
     monkeypatch.setitem(sys.modules, "PyTorchUtils", module)
+    monkeypatch.setattr(dependencies.installing, "run_module", run_module)
     return told
 
 
@@ -108,7 +114,7 @@ def test_what_slicer_and_others_use_is_pinned_as_it_is(a_site: Site) -> None:
     dependencies.ensure()
     pinned = dict(line.split("==") for line in a_site.asked_of_pip[0][1].split())
     assert pinned == {name: importlib.metadata.version(name)
-                      for name in ("numpy", "scipy", "SimpleITK", "torch")}
+                      for name in ("numpy", "scipy", "SimpleITK", "pillow", "torch")}
     assert not Path(a_site.constraints).exists()
 
 
@@ -206,7 +212,12 @@ def test_pytorch_comes_through_its_extension_in_the_same_question(
         a_site: Site, the_pytorch_extension: list) -> None:
     dialogs.answer("Ok")
     dependencies.ensure()
-    assert the_pytorch_extension == [(False, ">=2.2")]
+    assert [(name, words) for name, words, _pins in the_pytorch_extension] == [
+        ("pip", ["install", "light-the-torch>=0.5", "--constraint"]),
+        ("light_the_torch", ["install", "torch>=2.2", "--constraint"])]
+    for _name, _words, pins in the_pytorch_extension:
+        assert {line.split("==")[0] for line in pins.split()} == {
+            "numpy", "scipy", "SimpleITK", "pillow"}
     assert len(dialogs.asked) == 1
     assert "torch>=2.2" in dialogs.asked[0].text and "some minutes" in dialogs.asked[0].text
     assert [words for words, _pins in a_site.asked_of_pip] == [["not-in-any-slicer>=2.0"]]
@@ -236,3 +247,37 @@ def test_another_deepgmm_in_the_modules_place_is_refused(a_site: Site, monkeypat
     monkeypatch.setattr(deepgmm, "__file__", str(a_site.folder / "deepgmm/__init__.py"))
     with pytest.raises(InputError, match="Another DeepGMM, version .* was loaded"):
         dependencies.ensure()
+
+
+def a_program(folder: Path, monkeypatch, text: str) -> None:
+    (folder / "installer_of_the_test.py").write_text(text)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def test_a_long_installation_runs_in_a_process_of_its_own(
+        a_scene, tmp_path: Path, monkeypatch, capsys) -> None:
+    a_program(tmp_path, monkeypatch, "import os, sys; print('from', os.getppid(), sys.argv[1])")
+    installing.run_module("installer_of_the_test", ["word"], "Installing")
+    assert f"from {os.getpid()} word" in capsys.readouterr().out
+    a_program(tmp_path, monkeypatch, "print('No space left'); raise SystemExit(3)")
+    with pytest.raises(subprocess.CalledProcessError):
+        installing.run_module("installer_of_the_test", [], "Installing")
+    assert "No space left" in capsys.readouterr().out
+
+
+def test_a_long_installation_can_be_stopped(a_scene, tmp_path: Path, monkeypatch) -> None:
+    a_program(tmp_path, monkeypatch, "import time; print('begun', flush=True); time.sleep(60)")
+
+    timer = qt.QTimer()
+
+    def press_cancel() -> None:
+        for one in slicer.app.topLevelWidgets():
+            if isinstance(one, qt.QProgressDialog) and "begun" in one.labelText:
+                timer.stop()
+                one.canceled.emit()  # as its button does
+                return
+
+    timer.timeout.connect(press_cancel)
+    timer.start(20)
+    with pytest.raises(InputError, match="It was stopped. Press the button"):
+        installing.run_module("installer_of_the_test", [], "Installing")

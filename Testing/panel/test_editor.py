@@ -162,6 +162,9 @@ def test_it_follows_to_the_result_from_the_mask_and_from_nothing_else(
     assert a_widget.segmentationNode() is other and a_widget.activeEffect().name == "Draw"
     an_editor.show(patient.mask, patient.t2, "Draw")
     an_editor.follow(result, patient.mask)
+    assert a_widget.segmentationNode() is patient.mask  # he draws
+    a_widget.setActiveEffectByName("")
+    an_editor.follow(result, patient.mask)
     assert a_widget.segmentationNode() is result and a_widget.sourceVolumeNode() is patient.lge
     assert holds_views(a_widget)
     an_editor.forget(result)

@@ -86,16 +86,35 @@ def test_a_second_mask_leaves_the_first(a_panel, a_patient_in_the_scene) -> None
     assert patient.mask.GetScene() is slicer.mrmlScene
 
 
-def test_fill_between_slices_opens_that_effect_for_the_mask(a_panel, a_widget,
+def test_fill_between_slices_is_one_press(a_panel, a_widget,
                                                             a_patient_in_the_scene) -> None:
     patient = a_patient_in_the_scene
     patient.choose(a_panel)
+    drawn = slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge)
+    whole = drawn > 0
+    drawn[[1, 3]] = 0
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        drawn, patient.mask, patient.mask_segment, patient.lge)
     a_panel.ui.fillMaskButton.click()
-    assert a_widget.activeEffect().name == "Fill between slices"
-    assert a_widget.segmentationNode() is patient.mask
-    assert a_widget.currentSegmentID() == patient.mask_segment
     a_panel.settle()
-    assert "Initialize" in a_panel.ui.maskReportLabel.text
+    assert a_widget.segmentationNode() is patient.mask and a_widget.activeEffect() is None
+    assert a_widget.currentSegmentID() == patient.mask_segment
+    filled = slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge) > 0
+    assert 2 * (filled & whole)[[1, 3]].sum() > 1.9 * (filled | whole)[[1, 3]].sum()
+    assert "were filled" in a_panel.ui.maskReportLabel.text
+    a_widget.undo()
+    assert not slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge)[[1, 3]].any()
+    filled = slicer.util.arrayFromSegmentBinaryLabelmap(
+        patient.mask, patient.mask_segment, patient.lge)
+    filled[1:] = 0  # one slice alone
+    slicer.util.updateSegmentBinaryLabelmapFromArray(
+        filled, patient.mask, patient.mask_segment, patient.lge)
+    a_panel.ui.fillMaskButton.click()
+    a_panel.settle()
+    assert "Nothing was filled" in a_panel.ui.maskReportLabel.text
     a_panel.ui.maskSelector.setCurrentNode(None)
     a_panel.settle()
     assert a_panel.ui.maskReportLabel.text == ""  # it was of that mask
@@ -116,8 +135,8 @@ def test_slips_are_listed_slice_by_slice(a_panel, a_patient_in_the_scene) -> Non
     draw(patient, patient.mask, mask)
     a_panel.settle()
     first, second = report(a_panel).splitlines()
-    assert first.startswith("Slice 1: nothing is drawn between slices that are")
-    assert second.startswith("Slice 3: a hole of 1 pixel")
+    assert first.startswith("Slice 4: nothing is drawn between slices that are")
+    assert second.startswith("Slice 2: a hole of 1 pixel")
 
 
 def test_a_report_goes_when_the_mask_changes(a_panel, a_patient_in_the_scene) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -39,6 +40,16 @@ def scribble(panel, patient) -> None:
     panel.settle()
 
 
+def counted(panel, patient) -> None:
+    """Wait until the numbers are those of the scar as it is drawn now."""
+    def shown() -> bool:
+        voxel = np.prod(patient.lge.GetSpacing()) / 1000
+        scar = slicer.util.arrayFromSegmentBinaryLabelmap(panel.state.output, "scar", patient.lge)
+        return cells(panel.ui.numbersTable)[3][1] == f"{scar.sum() * voxel:.1f}"
+
+    panel.wait_until(shown)
+
+
 def test_before_the_first_result_there_is_nothing_to_show(a_ready_panel) -> None:
     ui = a_ready_panel.ui
     assert ui.numbersLabel.text == "There is no result yet."
@@ -59,7 +70,6 @@ def test_volumes_intervals_and_shares_of_the_wall(a_ready_panel, a_patient_in_th
     wall = sum(result.volume(t) for t in result.tissues[1:])
     assert rows[0][3] == "" and rows[3][3] == f"{100 * result.volume('scar') / wall:.0f}"
     assert not a_ready_panel.ui.numbersTable.isHidden()
-    assert "press Recount" in a_ready_panel.ui.numbersLabel.text
     assert a_ready_panel.ui.segmentsTableView.segmentationNode() is a_ready_panel.state.output
     assert a_ready_panel.ui.show3DButton.segmentationNode() is a_ready_panel.state.output
 
@@ -95,7 +105,7 @@ def test_warnings_of_fit_and_scene_are_all_there(a_ready_panel, a_patient_in_the
     finish(a_ready_panel, a_patient_in_the_scene, ("it did not settle in slice 3",), into=mask)
 
     text = a_ready_panel.ui.warningsLabel.text
-    assert "it did not settle in slice 3" in text and "drawn on another grid" in text
+    assert "it did not settle in slice 2" in text and "drawn on another grid" in text
     assert not a_ready_panel.ui.warningsLabel.isHidden()
 
 
@@ -124,9 +134,10 @@ def test_numbers_go_to_the_clipboard_with_what_they_are_of(
 
     about, numbers = qt.QApplication.clipboard().text().split("\n\n")[:2]
     facts = [line.split("\t") for line in about.splitlines()]
-    assert facts[:4] == [["Method", "map"], ["Slices left out", "1: blurred"],
+    assert facts[:5] == [["Method", "map"], ["Slices counted", "from 1, the base first"],
+                         ["Slices left out", "4: blurred"],
                          ["Slices locked", "none"], ["Corrected by hand", "none"]]
-    assert ["Warning", "it did not settle in slice 3"] in facts
+    assert ["Warning", "it did not settle in slice 2"] in facts
     lines = [line.split("\t") for line in numbers.splitlines()]
     assert lines[0][:2] == ["Tissue", "Volume (ml)"]
     assert lines[4][1] == str(round(result.volume("scar"), 3))
@@ -149,18 +160,15 @@ def test_undo_takes_a_new_segmentation_away(a_ready_panel, a_patient_in_the_scen
     assert [row[0] for row in cells(a_ready_panel.ui.numbersTable)] == FOUR
 
 
-@pytest.mark.parametrize("counted", [False, True])
+@pytest.mark.parametrize("waited", [False, True])
 @pytest.mark.parametrize("answer", ["Ok", "Cancel"])
 def test_undo_asks_before_corrections_go(
-    a_ready_panel, a_patient_in_the_scene, answer: str, counted: bool
+    a_ready_panel, a_patient_in_the_scene, answer: str, waited: bool
 ) -> None:
     finish(a_ready_panel, a_patient_in_the_scene)
     scribble(a_ready_panel, a_patient_in_the_scene)
-    assert "changed segments since" in a_ready_panel.ui.numbersLabel.text
-    if counted:
-        a_ready_panel.ui.recountButton.click()
-        a_ready_panel.settle()
-        assert "changed segments since" not in a_ready_panel.ui.numbersLabel.text
+    if waited:
+        counted(a_ready_panel, a_patient_in_the_scene)
 
     dialogs.answer(answer)
     a_ready_panel.ui.undoButton.click()
@@ -197,7 +205,6 @@ def test_undo_asks_before_a_segment_of_the_user_goes(
     finish(a_ready_panel, a_patient_in_the_scene)  # into the same
     inside = a_ready_panel.state.output.GetSegmentation()
     inside.AddEmptySegment("by hand", "by hand")
-    a_ready_panel.ui.recountButton.click()
     a_ready_panel.settle()
 
     dialogs.answer("Cancel")
@@ -283,11 +290,8 @@ def test_after_a_correction_the_numbers_are_counted_again(
     ui = a_ready_panel.ui
     before = cells(ui.numbersTable)
     scribble(a_ready_panel, a_patient_in_the_scene)
-    assert "You changed segments" in ui.numbersLabel.text
-    assert cells(ui.numbersTable) == before
 
-    ui.recountButton.click()
-    a_ready_panel.settle()
+    counted(a_ready_panel, a_patient_in_the_scene)
 
     voxel = np.prod(a_patient_in_the_scene.lge.GetSpacing()) / 1000
     scar = slicer.util.arrayFromSegmentBinaryLabelmap(
@@ -295,7 +299,12 @@ def test_after_a_correction_the_numbers_are_counted_again(
     after = cells(ui.numbersTable)
     assert after[3][1] == f"{scar:.1f}" != before[3][1]
     assert after[3][2] == "" and after[0] == before[0]
-    assert "by hand" in ui.numbersLabel.text and "Scar" in ui.statusLabel.text
+    assert "by hand" in ui.numbersLabel.text and "Scar" in ui.numbersLabel.text
+    segments = a_ready_panel.state.output.GetSegmentation()
+    scar_again = segments.GetSegment("scar")
+    scar_again.SetName("Scar, corrected")  # a name is no stroke: nothing is counted
+    a_ready_panel.settle()
+    assert cells(ui.numbersTable) == after
 
 
 def test_a_result_whose_volume_moved_is_not_counted_again(
@@ -305,10 +314,10 @@ def test_a_result_whose_volume_moved_is_not_counted_again(
     before = cells(a_ready_panel.ui.numbersTable)
     a_patient_in_the_scene.lge.SetOrigin(1.0, 2.0, 3.0)
 
-    a_ready_panel.ui.recountButton.click()
-    a_ready_panel.settle()
+    scribble(a_ready_panel, a_patient_in_the_scene)
 
-    assert "press Apply again" in a_ready_panel.ui.statusLabel.text
+    a_ready_panel.wait_until(
+        lambda: "press Apply again" in a_ready_panel.ui.statusLabel.text)
     assert cells(a_ready_panel.ui.numbersTable) == before
 
 
@@ -324,3 +333,33 @@ def test_a_result_of_another_session_says_what_has_changed_since(
     state.slicesOf, state.excluded = a_patient_in_the_scene.lge, {2: "blurred"}
     a_ready_panel.settle()
     assert label.text.startswith("The choices have changed since this result")
+
+
+def test_numbers_are_saved_as_a_file_beside_the_scene(
+    a_ready_panel, a_patient_in_the_scene, tmp_path, monkeypatch
+) -> None:
+    finish(a_ready_panel, a_patient_in_the_scene, ("it did not settle in slice 3",))
+    slicer.mrmlScene.SetURL(str(tmp_path / "heart.mrb"))
+    proposed: list[str] = []
+
+    def chosen(parent, title, path, kinds):
+        proposed.append(path)
+        return path
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", chosen)
+    a_ready_panel.ui.saveNumbersButton.click()
+
+    assert proposed == [str(tmp_path / "heart numbers.csv")]
+    with open(proposed[0], encoding="utf-8-sig", newline="") as file:
+        saved = list(csv.reader(file))
+    a_ready_panel.ui.copyNumbersButton.click()
+    copied = [line.split("\t") if line else []
+              for line in qt.QApplication.clipboard().text().splitlines()]
+    assert saved == copied and ["Warning", "it did not settle in slice 2"] in saved
+
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName",
+                        lambda *_: str(tmp_path / "no folder" / "x.csv"))
+    a_ready_panel.ui.saveNumbersButton.click()
+    assert "could not be saved" in a_ready_panel.ui.statusLabel.text
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: "")
+    a_ready_panel.ui.saveNumbersButton.click()  # he thought better of it

@@ -22,28 +22,37 @@ def a_ready_panel(a_panel, a_patient_in_the_scene):
     return a_panel
 
 
+def row_of(panel, index: int) -> int:
+    """The row of the slice with this index: the base, which comes first, is the phantom's last
+    slice."""
+    return panel.ui.sliceTable.rowCount - 1 - index
+
+
+def item(panel, index: int, column: int):
+    return panel.ui.sliceTable.item(row_of(panel, index), column)
+
+
 def texts(panel, column: int) -> list[str]:
-    table = panel.ui.sliceTable
-    return [table.item(row, column).text() for row in range(table.rowCount)]
+    """By index."""
+    return [item(panel, index, column).text() for index in range(panel.ui.sliceTable.rowCount)]
 
 
 def ticks(panel, column: int) -> list[bool]:
-    table = panel.ui.sliceTable
-    return [table.item(row, column).checkState() == qt.Qt.Checked for row in range(table.rowCount)]
+    return [item(panel, index, column).checkState() == qt.Qt.Checked
+            for index in range(panel.ui.sliceTable.rowCount)]
 
 
-def tick(panel, row: int, column: int, wanted: bool) -> None:
-    panel.ui.sliceTable.item(row, column).setCheckState(
-        qt.Qt.Checked if wanted else qt.Qt.Unchecked)
+def tick(panel, index: int, column: int, wanted: bool) -> None:
+    item(panel, index, column).setCheckState(qt.Qt.Checked if wanted else qt.Qt.Unchecked)
     panel.settle()
 
 
-def may(panel, row: int, column: int, flag) -> bool:
-    return bool(panel.ui.sliceTable.item(row, column).flags() & flag)
+def may(panel, index: int, column: int, flag) -> bool:
+    return bool(item(panel, index, column).flags() & flag)
 
 
-def grey(panel, row: int) -> bool:
-    return panel.ui.sliceTable.item(row, INDEX).foreground().color().name() == "#808080"
+def grey(panel, index: int) -> bool:
+    return item(panel, index, INDEX).foreground().color().name() == "#808080"
 
 
 def the_red_view():
@@ -62,7 +71,7 @@ def test_without_a_volume_there_is_no_slice(a_panel) -> None:
 
 
 def test_every_slice_is_used_before_the_first_result(a_ready_panel) -> None:
-    assert texts(a_ready_panel, INDEX) == list("01234")
+    assert texts(a_ready_panel, INDEX) == list("54321")
     assert all(ticks(a_ready_panel, USE)) and not any(ticks(a_ready_panel, LOCK))
     assert texts(a_ready_panel, UNCERTAINTY) == [""] * 5
     assert not may(a_ready_panel, 0, LOCK, qt.Qt.ItemIsUserCheckable)
@@ -93,7 +102,7 @@ def test_a_slice_is_left_out_with_a_reason(a_ready_panel, a_patient_in_the_scene
     assert not may(a_ready_panel, 1, NOTE, qt.Qt.ItemIsEditable)
     assert may(a_ready_panel, 2, NOTE, qt.Qt.ItemIsEditable)
 
-    a_ready_panel.ui.sliceTable.item(2, NOTE).setText("  coughed\there ")
+    item(a_ready_panel, 2, NOTE).setText("  coughed\there ")
     a_ready_panel.settle()
     assert dict(a_ready_panel.state.excluded) == {2: "coughed here"}
 
@@ -116,9 +125,9 @@ def test_levels_uncertainty_and_warnings_of_the_result_are_shown(
     assert texts(a_ready_panel, LEVEL) == ["apex", "apex", "mid", "base", "base"]
     entropy = [result.entropy()[i][result.study.mask[i]].mean() for i in range(5)]
     assert texts(a_ready_panel, UNCERTAINTY) == [f"{value:.2f}" for value in entropy]
-    assert texts(a_ready_panel, NOTE)[3] == "it did not settle in slice 3"
-    strength = [a_ready_panel.ui.sliceTable.item(row, UNCERTAINTY).background().color().alpha()
-                for row in range(5)]
+    assert texts(a_ready_panel, NOTE)[3] == "it did not settle in slice 2"
+    strength = [item(a_ready_panel, index, UNCERTAINTY).background().color().alpha()
+                for index in range(5)]
     assert np.argsort(strength).tolist() == np.argsort(entropy).tolist()
 
 
@@ -133,22 +142,22 @@ def test_the_next_most_uncertain_slice_goes_round(a_ready_panel, a_patient_in_th
         assert button.enabled
         button.click()
         a_ready_panel.settle()
-        seen.append(table.currentRow())
+        seen.append(row_of(a_ready_panel, table.currentRow()))
         assert shown_slice(a_patient_in_the_scene.lge) == pytest.approx(seen[-1], abs=1e-6)
 
     assert seen == [3, 1, 0, 4, 3]  # 2 is locked
-    assert button.toolTip == "Go to slice 1"
+    assert button.toolTip == "Go to slice 4 (key N)"
 
 
 def test_a_click_and_an_arrow_key_go_to_the_slice(a_ready_panel, a_patient_in_the_scene) -> None:
     lge, table = a_patient_in_the_scene.lge, a_ready_panel.ui.sliceTable
     turn_to(the_red_view(), lge)
 
-    table.setCurrentCell(4, INDEX)
+    table.setCurrentCell(row_of(a_ready_panel, 4), INDEX)
     assert shown_slice(lge) == pytest.approx(4, abs=1e-6)
     the_red_view().JumpSliceByOffsetting(0, 0, 0)
     assert shown_slice(lge) != pytest.approx(4, abs=0.1)
-    table.cellClicked.emit(4, LEVEL)
+    table.cellClicked.emit(row_of(a_ready_panel, 4), LEVEL)
     assert shown_slice(lge) == pytest.approx(4, abs=1e-6)
 
 
@@ -219,7 +228,7 @@ def test_a_result_in_a_segmentation_of_another_grid_is_of_these_slices(
     a_ready_panel.ui.lgeSelector.setCurrentNode(finer)
     a_ready_panel.settle()
     assert a_ready_panel.state.lge is finer
-    assert texts(a_ready_panel, LEVEL) == [""] * 5
+    assert texts(a_ready_panel, UNCERTAINTY) == [""] * 5
 
 
 def test_closing_the_scene_empties_the_table(a_ready_panel, a_patient_in_the_scene) -> None:

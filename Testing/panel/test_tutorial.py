@@ -17,9 +17,6 @@ import slicer
 from panels import Panel
 from standins import SampleData, dialogs
 
-#: What the pictures show of the panel: sections opened, the others closed.
-SECTIONS = ("inputs", "mask", "segmentation", "slices", "results", "editor")
-
 
 @pytest.fixture
 def a_sample(a_panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
@@ -34,63 +31,146 @@ def a_sample(a_panel: Panel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return SampleData.downloadSamples(sample.NAME)
 
 
-def opened(panel: Panel, *names: str) -> None:
-    for name in SECTIONS:
-        getattr(panel.ui, f"{name}CollapsibleButton").collapsed = name not in names
-    panel.settle()
+class Presses:
+    """A user's presses and menu choices, counted; looking and correcting are not."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel, self.done = panel, []
+
+    def menu(self, what: str) -> None:
+        self.done.append(what)
+
+    def press(self, button: Any) -> None:
+        assert button.enabled, button.objectName
+        self.done.append(button.text)
+        button.click()
+        self._panel.settle()
 
 
 @pytest.mark.slow
 def test_from_the_sample_to_the_corrected_result(
-    a_panel: Panel, a_sample: list[Any], screenshot: Callable[..., Path]
+    a_panel: Panel, a_sample: list[Any], screenshot: Callable[..., Path], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    panel, ui = a_panel, a_panel.ui
+    saved = tmp_path / "numbers.csv"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(saved))
+    panel, ui, user = a_panel, a_panel.ui, Presses(a_panel)
     window = panel.window(1440, 940)
-    bssfp, lge, t2, mask, points = a_sample
+    lge = a_sample[1]
+    user.menu("Sample Data")
+    user.menu("DeepGMM heart")
+    user.menu("DeepGMM Segmentation")
 
-    opened(panel, "inputs", "segmentation")
     assert not ui.applyButton.enabled
-    for selector, node in ((ui.bssfpSelector, bssfp), (ui.lgeSelector, lge), (ui.t2Selector, t2),
-                           (ui.maskSelector, mask), (ui.insertionSelector, points)):
-        selector.setCurrentNode(node)
+    user.press(ui.chooseFromSceneButton)
     panel.wait_until(lambda: ui.applyButton.enabled)
-    ui.reviewLayoutButton.click()
-    panel.settle()
+    assert [panel.state.bssfp, panel.state.lge, panel.state.t2, panel.state.mask,
+            panel.state.insertionPoints] == a_sample
+    user.press(ui.reviewLayoutButton)
+    assert ui.nextStepLabel.text == "Next: press Apply."
     screenshot(window, "inputs")
 
-    ui.applyButton.click()
+    user.press(ui.applyButton)
     panel.wait_until(lambda: panel.widget.panel.run.fraction > 0, 60)
     screenshot(window, "running")
     finished(panel)
-    screenshot(window, "panel")
-
-    opened(panel, "slices", "results")
+    assert ui.inputsCollapsibleButton.collapsed and not ui.resultsCollapsibleButton.collapsed
     screenshot(window, "review")
 
+    user.press(ui.uncertaintyButton)
     ui.nextUncertainButton.click()
     panel.settle()
     screenshot(window, "uncertain")
+    ui.uncertaintyButton.click()
+
+    ui.sliceTable.setCurrentCell(2, 0)
+    ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
+    ui.editorCollapsibleButton.collapsed = False
+    user.menu("Segment editor")
+    panel.settle()
+    screenshot(window, "editor")
+    before = ui.numbersLabel.text
+    erase_an_island(panel, lge)
+    panel.wait_until(lambda: "Scar" in ui.numbersLabel.text)
+    assert "Scar" not in before
+    ui.editorCollapsibleButton.collapsed = True
+    ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = False
+    ui.sliceTable.item(2, 2).setCheckState(qt.Qt.Checked)
+    panel.settle()
+    assert list(panel.state.locked) == [2]
+    screenshot(window, "corrected")
+
+    user.press(ui.saveNumbersButton)
+    assert "Scar" in saved.read_text(encoding="utf-8-sig")
+    assert len(user.done) <= 10, user.done
 
     leave_out(panel, 0, "the apex is blurred")
     dialogs.answer("Yes")
     ui.applyButton.click()
     finished(panel)
     screenshot(window, "left-out")
-    assert ui.sliceTable.item(0, 5).text() == "the apex is blurred"
+    assert ui.sliceTable.item(4, 5).text() == "the apex is blurred"
 
-    ui.sliceTable.setCurrentCell(2, 0)
-    opened(panel, "editor")
-    screenshot(window, "editor")
-    erase_an_island(panel, lge)
-    opened(panel, "slices", "results")
-    ui.recountButton.click()
-    panel.settle()
-    assert "Scar" in ui.numbersLabel.text
-    ui.sliceTable.setCurrentCell(2, 0)
-    ui.sliceTable.item(2, 2).setCheckState(qt.Qt.Checked)
-    panel.settle()
-    assert list(panel.state.locked) == [2]
-    screenshot(window, "corrected")
+
+@pytest.mark.slow
+@pytest.mark.parametrize("look", ["large", "narrow", "dark"])
+def test_the_panel_in_other_looks(a_panel: Panel, a_sample: list[Any], look: str,
+                                  screenshot: Callable[..., Path]) -> None:
+    """Nothing that is shown is clipped, whatever the font, the width and the colours."""
+    application = qt.QApplication.instance()
+    font, palette = application.font(), application.palette()
+    try:
+        if look == "large":
+            application.setFont(qt.QFont(font.family(), round(1.6 * font.pointSize())))
+        if look == "dark":
+            application.setPalette(dark())
+        panel, ui = a_panel, a_panel.ui
+        window = panel.window(900 if look == "narrow" else 1440, 940)
+        ui.chooseFromSceneButton.click()
+        panel.wait_until(lambda: ui.applyButton.enabled)
+        ui.applyButton.click()
+        finished(panel)
+        screenshot(window, f"look-{look}")
+        assert not clipped(ui)
+        ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
+        ui.inputsCollapsibleButton.collapsed = ui.maskCollapsibleButton.collapsed = False
+        panel.settle()
+        screenshot(window, f"look-{look}-inputs")
+        assert not clipped(ui)
+    finally:
+        application.setFont(font)
+        application.setPalette(palette)
+
+
+def dark() -> Any:
+    """Slicer's dark palette, near enough."""
+    roles = qt.QPalette
+    palette = qt.QPalette()
+    for role, grey in ((roles.Window, 50), (roles.Base, 35), (roles.AlternateBase, 50),
+                       (roles.Button, 60), (roles.ToolTipBase, 50)):
+        palette.setColor(role, qt.QColor(grey, grey, grey))
+    for role in (roles.WindowText, roles.Text, roles.ButtonText, roles.ToolTipText,
+                 roles.BrightText):
+        palette.setColor(role, qt.QColor(225, 225, 225))
+    return palette
+
+
+def clipped(ui: Any) -> list[str]:
+    """Buttons, labels and columns whose words have no room."""
+    found = []
+    for name, widget in vars(ui).items():
+        if isinstance(widget, qt.QPushButton) and widget.isVisible() \
+                and widget.width < widget.fontMetrics().horizontalAdvance(widget.text):
+            found.append(name)
+        if isinstance(widget, qt.QTableWidget) and widget.isVisible():
+            header = widget.horizontalHeader()
+            found += [f"{name}, column {i}" for i in range(header.count())
+                      if header.sectionSize(i) < header.fontMetrics().horizontalAdvance(
+                          widget.horizontalHeaderItem(i).text())]
+        if isinstance(widget, qt.QLabel) and widget.isVisible() and widget.wordWrap \
+                and widget.height < widget.heightForWidth(widget.width):
+            found.append(name)
+    return found
 
 
 def finished(panel: Panel) -> None:
@@ -101,9 +181,10 @@ def finished(panel: Panel) -> None:
 
 def leave_out(panel: Panel, index: int, why: str) -> None:
     """Take away the tick under Use, and write why."""
-    panel.ui.sliceTable.item(index, 1).setCheckState(qt.Qt.Unchecked)
+    row = panel.ui.sliceTable.rowCount - 1 - index  # the base comes first
+    panel.ui.sliceTable.item(row, 1).setCheckState(qt.Qt.Unchecked)
     panel.settle()
-    panel.ui.sliceTable.item(index, 5).setText(why)
+    panel.ui.sliceTable.item(row, 5).setText(why)
     panel.settle()
     assert dict(panel.state.excluded) == {index: why}
 

@@ -39,10 +39,12 @@ class qSlicerLayoutManager(Watching, QObject):
         application_logic.SetSliceLogics(self._logics)
         self._application_logic = application_logic
         self._watch(self._node(), MODIFIED, self._look_again)
+        self._watch(scene, scene.EndBatchProcessEvent, self._build_anew)
         self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     def _stop(self) -> None:
         self._unwatch(self._node())
+        self._unwatch(self._scene)
         self._viewport.deleteLater()
 
     def _node(self) -> Any:
@@ -116,6 +118,12 @@ class qSlicerLayoutManager(Watching, QObject):
             column.takeAt(0).widget().deleteLater()
         column.addWidget(self._built(ElementTree.fromstring(wanted[1])))
         self.layoutChanged.emit(wanted[0])
+
+    def _build_anew(self) -> None:
+        """After every batch of the scene: `updateLayoutFromMRMLScene` parses the description
+        again, and CTK takes no two documents for the same."""
+        self._shown = None
+        self._look_again()
 
     def _forget_removed(self) -> None:
         for name, widget in list(self._slices.items()):

@@ -44,6 +44,10 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
     def parameterSetNode(self) -> Any:
         return self._editor.mrmlSegmentEditorNode()
 
+    def self(self) -> Any:
+        """The Python half, of effects that are scripted."""
+        return _FillBetweenSlices(self._editor) if self._name == "Fill between slices" else self
+
     def active(self) -> bool:
         return self._editor.activeEffect() is self
 
@@ -61,6 +65,37 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
 
     def parameterDefined(self, name: str) -> bool:
         return bool(self.parameter(name))
+
+
+class _FillBetweenSlices:
+    """As `AbstractScriptedSegmentEditorAutoCompleteEffect`: a preview, and then into the segment;
+    between two drawn slices by their distances."""
+
+    def __init__(self, editor: qMRMLSegmentEditorWidget) -> None:
+        self._editor = editor
+        self._filled: Any = None
+
+    def onPreview(self) -> None:
+        import numpy as np
+        from scipy.ndimage import distance_transform_edt as far
+
+        drawn = slicer.util.arrayFromSegmentBinaryLabelmap(*self._of()) > 0
+        known = np.flatnonzero(drawn.any(axis=(1, 2)))
+        inside = {k: far(drawn[k]) - far(~drawn[k]) for k in known}
+        for one, other in zip(known[:-1], known[1:]):
+            for k in range(one + 1, other):
+                way = (k - one) / (other - one)
+                drawn[k] = (1 - way) * inside[one] + way * inside[other] > 0
+        self._filled = drawn.astype(np.uint8)
+
+    def onApply(self) -> None:
+        self._editor.saveStateForUndo()
+        node, segment, volume = self._of()
+        slicer.util.updateSegmentBinaryLabelmapFromArray(self._filled, node, segment, volume)
+
+    def _of(self) -> tuple[Any, str, Any]:
+        editor = self._editor
+        return editor.segmentationNode(), editor.currentSegmentID(), editor.sourceVolumeNode()
 
 
 class qMRMLSegmentEditorWidget(qMRMLWidget):
@@ -107,6 +142,12 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._add, self._remove = QPushButton("+ Add"), QPushButton("− Remove")
         for button in (self._add, self._remove, self._show_3d):
             row.addWidget(button)
+        for name, widget in (("SegmentationNodeComboBox", self._segmentation_box),
+                             ("SourceVolumeNodeComboBox", self._volume_box),
+                             ("SegmentsTableView", self._table), ("AddSegmentButton", self._add),
+                             ("RemoveSegmentButton", self._remove),
+                             ("Show3DButton", self._show_3d)):
+            widget.setObjectName(name)
         row.addStretch()
         column.addLayout(row)
         self._table.opacityColumnVisible = False

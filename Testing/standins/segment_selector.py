@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QStandardItem
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QWidget
+from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
 
 from .mrml_widgets import qMRMLNodeComboBox, qMRMLWidget
 from .pythonqt import Property, Signal, emit
@@ -35,6 +35,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._selector)
+        self._label = QLabel("Segment: ", self)
+        row.addWidget(self._label)
         row.addWidget(self._box, 1)
         self._selector.currentNodeChanged.connect(self._on_node)
         self._box.activated.connect(self._on_activated)
@@ -52,7 +54,9 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     selectNodeUponCreation = Property(
         bool, lambda self: self._selector.selectNodeUponCreation,
         lambda self, value: setattr(self._selector, "selectNodeUponCreation", value))
-    horizontalLayout = Property(bool, lambda self: True, lambda self, value: None)
+    horizontalLayout = Property(
+        bool, lambda self: not self._label.text,
+        lambda self, value: self._label.setText("" if value else "Segment: "))
 
     def _set(self, name: str, value: Any) -> None:
         setattr(self, name, value)

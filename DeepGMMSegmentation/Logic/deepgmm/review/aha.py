@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.result import Result
-from deepgmm.review.slices import LEVELS, levels, levels_of
+from deepgmm.study.levels import LEVELS, levels, levels_of
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import WALL_TISSUES, Tissue
 
@@ -93,7 +93,7 @@ def segment_map(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArr
     body[cap] = False
     numbers = np.zeros(mask.shape, np.uint8)
     numbers[cap] = np.where(mask[cap], APEX, 0)
-    for index, level in levels_of(body, points).items():
+    for index, level in levels_of(body.sum(axis=(1, 2)), points).items():
         if np.isfinite(points[index]).all():
             numbers[index] = aha_segments(mask[index], points[index], level, spacing)
     return numbers
@@ -102,7 +102,7 @@ def segment_map(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArr
 def apical_cap(labels: npt.NDArray[np.uint8], mask: BoolArray,
                points: FloatArray | None = None) -> list[int]:
     """The slices at the apex that have wall and no blood."""
-    level = levels_of(mask, points)
+    level = levels_of(mask.sum(axis=(1, 2)), points)
     pool = (labels == Tissue.BLOOD).any(axis=(1, 2))
     if not level or not pool.any():
         return []

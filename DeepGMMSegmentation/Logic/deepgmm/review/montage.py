@@ -29,6 +29,7 @@ from deepgmm.review.panels import (
 )
 from deepgmm.review.report import NOTICE, percent_of_wall
 from deepgmm.review.slices import slices_named
+from deepgmm.study.levels import levels, numbering_of
 from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
 _DPI = 100
@@ -95,22 +96,25 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
     fitted = set(study.slices)
-    for index in range(len(study.mask)):
-        y = top + index * (height + GAP)
+    level = levels(study)
+    numbering = numbering_of(level, len(study.mask))
+    for row, index in enumerate(sorted(range(len(study.mask)), key=numbering.of)):
+        y = top + row * (height + GAP)
         used = index in fitted
         for left, panel in zip(lefts, _panels(result, view, index, windows, entropy, base),
                                strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
-        words.append(Words(EDGE, y + 14, f"Slice {index}", _NAME, TEXT if used else QUIET,
-                           bold=True))
+        words += [Words(EDGE, y + 14, f"Slice {numbering.of(index)}", _NAME,
+                        TEXT if used else QUIET, bold=True),
+                  Words(EDGE, y + 30, level.get(index, ""), _SMALL, QUIET)]
         if not used:
             reason = textwrap.fill(study.excluded.get(index, "no LV mask"), max(width // 8, 12))
-            words += [Words(EDGE, y + 32, "left out", _SMALL, QUIET),
+            words += [Words(EDGE, y + 46, "left out", _SMALL, QUIET),
                       Words(lefts[-2] + width / 2, y + height / 2, reason, _PLAIN, TEXT,
                             anchor="m")]
         elif index in marked:
-            words += [Words(EDGE, y + 36, "\N{WARNING SIGN}", _HEAD, _ALERT),
-                      Words(EDGE + 18, y + 36, "see below", _SMALL, _ALERT)]
+            words += [Words(EDGE, y + 50, "\N{WARNING SIGN}", _HEAD, _ALERT),
+                      Words(EDGE + 18, y + 50, "see below", _SMALL, _ALERT)]
     right, below = view.letters
     words += [Words(lefts[0] + width - 4, top + height / 2, right, _PLAIN, QUIET, anchor="r"),
               Words(lefts[0] + width / 2, top + height - 9, below, _PLAIN, QUIET, anchor="m")]
@@ -244,13 +248,15 @@ def _warnings(result: Result) -> list[str]:
 def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
     """Warnings, at most so many, and the notice, wrapped to a width in pixels."""
     warnings = _warnings(result)
+    numbering = numbering_of(levels(result.study), len(result.labels))
     lines: list[str] = []
     for warning in warnings[:most]:
-        lines += textwrap.wrap(f"\N{WARNING SIGN} {warning}", max(columns // 7, 30),
-                               subsequent_indent="   ")
+        said = f"\N{WARNING SIGN} {numbering.in_words(warning)}"
+        lines += textwrap.wrap(said, max(columns // 7, 30), subsequent_indent="   ")
     if len(warnings) > most:
         lines.append(f"{len(warnings) - most} more warnings are in the report")
-    return [*lines, f"{NOTICE} Slices are counted from 0."]
+    first = "the base" if numbering.towards_apex else "the first of the file"
+    return [*lines, f"{NOTICE} Slices are counted from 1, {first}."]
 
 
 def _marked_slices(result: Result) -> set[int]:

@@ -16,10 +16,10 @@ from deepgmm.result import Result
 from deepgmm.review.aha import segment_map
 from deepgmm.review.measures import Measure
 from deepgmm.review.quantities import GROUPS, WAYS, Numbers
-from deepgmm.review.slices import levels_of
 from deepgmm.review.thresholds import references
 from deepgmm.review.transmurality import Chords, laplace_chords, radial_chords
 from deepgmm.study.insertion_points import estimated_points
+from deepgmm.study.levels import levels_of
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
 from deepgmm.study.study import Sequence as Images
 from deepgmm.study.words import WALL_TISSUES, Role, Tissue, named_slices
@@ -215,7 +215,7 @@ def _sought(labels: npt.NDArray[np.uint8], sequences: Mapping[Role, Images],
 def _points(points: FloatArray | None, mask: BoolArray, geometry: Geometry
             ) -> tuple[FloatArray | None, str, list[str]]:
     """RV insertions, how they came, and what must be said of that."""
-    if not levels_of(mask, points):
+    if not levels_of(mask.sum(axis=(1, 2)), points):
         return points, "base and apex cannot be told", []
     if points is not None:
         return points, "given", []

@@ -18,6 +18,7 @@ from deepgmm.errors import InputError
 from deepgmm.files import sha256
 from deepgmm.result import Result, SliceFit
 from deepgmm.review.aha import aha_rows
+from deepgmm.study.levels import Numbering, levels, numbering_of
 from deepgmm.study.words import WALL_TISSUES
 
 NOTICE = "Research software, not for diagnosis."
@@ -37,6 +38,7 @@ def report(result: Result) -> dict[str, Any]:
         What `Docs/report.md` explains, key by key.
     """
     study, provenance = result.study, dict(result.provenance)
+    numbering = numbering_of(levels(study), len(study.mask))
     head = {
         "notice": NOTICE,
         "settings": _settings(provenance.pop("settings", None)),
@@ -60,7 +62,7 @@ def report(result: Result) -> dict[str, Any]:
                                    for t in result.tissues},
         "percent_of_wall": percent_of_wall(result),
         **_aha(result),
-        "slices": [_slice(fit, result) for fit in result.fits],
+        "slices": [_slice(fit, result, numbering) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
         "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
         "times_s": _times(provenance.pop("seconds", None)),
@@ -123,12 +125,13 @@ def _settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:
         return settings | {"priors": "the user's own"}
 
 
-def _slice(fit: SliceFit, result: Result) -> dict[str, Any]:
+def _slice(fit: SliceFit, result: Result, numbering: Numbering) -> dict[str, Any]:
     titles = [tissue.title for tissue in result.tissues]
     area = result.study.geometry.pixel_area
     labels = result.labels[fit.index]
     return {
         "index": fit.index,
+        "number": numbering.of(fit.index),
         "nll": fit.nll,
         "iterations": fit.iterations,
         "converged": fit.converged,

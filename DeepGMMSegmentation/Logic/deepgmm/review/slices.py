@@ -11,14 +11,11 @@ import numpy.typing as npt
 
 from deepgmm.result import Result
 from deepgmm.segment import LEAST_AGREEMENT
-from deepgmm.study.study import BoolArray, FloatArray, Study
+from deepgmm.study.levels import LEVELS, levels, numbering_of
+from deepgmm.study.study import BoolArray, Study
 from deepgmm.study.words import Role
 
-#: From base to apex.
-LEVELS = ("base", "mid", "apex")
-
-#: The LV mask's area must change by this share along the stack to say where the apex is.
-_LEAST_CHANGE = 0.1
+__all__ = ["LEVELS", "levels", "slice_rows", "slices_named"]
 
 _NO_MASK = "no LV mask on this slice"
 
@@ -29,7 +26,8 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `index`, counted from 0; `used` in the fit, and `why` not; `locked`, left as the user had
+        `index`, counted from 0 in the order of the grid; `number`, counted from 1, the base
+        first; `used` in the fit, and `why` not; `locked`, left as the user had
         it; `level` ("base", "mid", "apex", or "" where it cannot be told, see `levels`);
         `uncertainty`, the mean entropy inside the LV mask from 0 to 1, None where nothing was
         fitted or the slice is locked; `warning`, the most important one of this slice;
@@ -37,6 +35,7 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     """
     study = result.study
     level, warnings = levels(study), _warnings(result)
+    numbering = numbering_of(level, len(result.labels))
     locked = set(result.provenance.get("locked_slices", ()))
     area, titles = study.geometry.pixel_area, result.present_tissues
     entropy = result.entropy()
@@ -44,7 +43,8 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     for index, labels in enumerate(result.labels):
         used = index in study.slices
         rows.append({
-            "index": index, "used": used, "why": "" if used else _why(study, index),
+            "index": index, "number": numbering.of(index),
+            "used": used, "why": "" if used else _why(study, index),
             "locked": index in locked, "level": level.get(index, ""),
             "uncertainty": (_mean_inside(entropy[index], study.mask[index])
                             if used and index not in locked else None),
@@ -52,34 +52,6 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
             "areas_mm2": {t.title: float((labels == t).sum()) * area for t in titles},
         })
     return rows
-
-
-def levels(study: Study) -> dict[int, str]:
-    """The level of every slice with LV mask; see `levels_of`."""
-    return levels_of(study.mask, study.insertion_points)
-
-
-def levels_of(mask: BoolArray, points: FloatArray | None = None) -> dict[int, str]:
-    """The level of every slice with LV mask: thirds of the way from base to apex.
-
-    The way goes from the first slice with LV mask to the last; a slice belongs to the third in
-    which its middle lies. The apex is where the mask's area falls, by a straight line through
-    the areas. Where that falls by less than a tenth of the mean area, RV insertion points that
-    are known on one side only say that the apex is on the other: the right ventricle ends above
-    it. Where neither tells, and for a single slice, no slice has a level.
-
-    Parameters
-    ----------
-    mask : (slices, rows, columns).
-    points : (slices, 2, 2) RV insertions, NaN where unknown, or None.
-    """
-    masked = np.flatnonzero(mask.any(axis=(1, 2)))
-    direction = _towards_apex(mask, points, masked) if len(masked) > 1 else 0
-    if not direction:
-        return {}
-    way = (masked - masked[0] + 0.5) / (masked[-1] - masked[0] + 1)
-    way = way if direction > 0 else 1 - way
-    return {int(i): LEVELS[min(int(3 * w), 2)] for i, w in zip(masked, way)}
 
 
 def slices_named(text: str) -> set[int]:
@@ -90,21 +62,6 @@ def slices_named(text: str) -> set[int]:
             first, _, last = part.partition("-")
             named.update(range(int(first), int(last or first) + 1))
     return named
-
-
-def _towards_apex(mask: BoolArray, points: FloatArray | None, masked: np.ndarray) -> int:
-    """1 where the apex is at the last slices, -1 at the first, 0 where nothing tells."""
-    areas = mask[masked].sum(axis=(1, 2)).astype(float)
-    slope = float(np.polyfit(masked, areas, 1)[0])
-    if abs(slope) * (masked[-1] - masked[0]) >= _LEAST_CHANGE * areas.mean():
-        return -1 if slope > 0 else 1
-    if points is None:
-        return 0
-    known = np.isfinite(points[masked]).all(axis=(1, 2))
-    if known.all() or not known.any():
-        return 0
-    with_points, without = masked[known], masked[~known]
-    return int(with_points.max() < without.min()) - int(without.max() < with_points.min())
 
 
 def _why(study: Study, index: int) -> str:

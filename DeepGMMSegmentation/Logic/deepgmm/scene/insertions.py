@@ -58,6 +58,14 @@ def count_points(node: slicer.vtkMRMLMarkupsNode) -> int:
     return len(_placed(node))
 
 
+def name_points(node: slicer.vtkMRMLMarkupsNode) -> None:
+    """Label the points "anterior" and "inferior" in turn, as they are meant."""
+    for i in range(node.GetNumberOfControlPoints()):
+        label = "inferior" if i % 2 else "anterior"
+        if node.GetNthControlPointLabel(i) != label:
+            node.SetNthControlPointLabel(i, label)
+
+
 def insertion_points(node: slicer.vtkMRMLMarkupsNode, grid: Grid, mask: BoolArray) -> Insertions:
     """The points of a list as RV insertions.
 

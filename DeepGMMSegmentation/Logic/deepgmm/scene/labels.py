@@ -42,7 +42,13 @@ def labels_of(segmentation: slicer.vtkMRMLSegmentationNode,
 
 def masked_slices(mask: slicer.vtkMRMLNode, segments: Iterable[str],
                   reference: slicer.vtkMRMLScalarVolumeNode) -> set[int]:
-    """The slices of a volume on which a mask holds a voxel, as it is drawn now; quick.
+    """The slices of a volume on which a mask holds a voxel: `mask_areas` without the areas."""
+    return set(np.flatnonzero(mask_areas(mask, segments, reference)).tolist())
+
+
+def mask_areas(mask: slicer.vtkMRMLNode, segments: Iterable[str],
+               reference: slicer.vtkMRMLScalarVolumeNode) -> npt.NDArray[np.int64]:
+    """(slices,) voxels of a mask on the slices of a volume, as it is drawn now; quick.
 
     Parameters
     ----------
@@ -62,10 +68,10 @@ def masked_slices(mask: slicer.vtkMRMLNode, segments: Iterable[str],
         content = mask.GetSegmentation()
         drawn = [_drawn(mask, one) for one in list(segments) or content.GetSegmentIDs()
                  if content.GetSegment(one) is not None]
-    found: set[int] = set()
+    inside = np.zeros(grid.GetDimensions()[::-1], bool)
     for voxels in drawn:
-        found.update(np.flatnonzero(_on(grid, voxels, moved).any(axis=(1, 2))).tolist())
-    return found
+        inside |= _on(grid, voxels, moved)
+    return inside.sum(axis=(1, 2))
 
 
 def _drawn(segmentation: Any, segment_id: str) -> Any:

@@ -29,7 +29,7 @@ from deepgmm.scene.segments import (
     set_reference,
 )
 from deepgmm.scene.tables import aha_table, numbers_table, parameters_table, slices_table
-from deepgmm.scene.undo import PREFIX, Snapshot, batch, belongings, remove, restore, snapshot
+from deepgmm.scene.undo import PREFIX, Snapshot, belongings, remove, restore, snapshot
 from deepgmm.study.words import Tissue
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def write_result(
 
     A segment for every tissue sought, named, coloured and with its terminology; the tables; the
     provenance as an attribute, without paths or names; the volumes asked for. All are computed
-    first, then added in one batch; on any error the scene is as it was.
+    first, then added node by node; on any error the scene is as it was. No batch of the scene is
+    begun: at its end Slicer would build all views anew, and show no segmentation added in it.
 
     Parameters
     ----------
@@ -120,29 +121,28 @@ def write_result(
             *(_uncertainty(entropy) if uncertainty else ())]
     before = None if segmentation is None else snapshot(segmentation)
     added: list[Any] = []
-    with batch(scene):
-        try:
-            node = segmentation or _new(scene, added, "vtkMRMLSegmentationNode",
-                                        "LV segmentation")
-            written = Written(node, {}, before=before)
-            if not node.GetSegmentation().GetNumberOfSegments() and reference is not None:
-                node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
-            put_segments(node, segments)
-            if not set_reference(node, labelmap, reference):
-                written.warnings.append(
-                    "the output segmentation was drawn on another grid, and Slicer resamples the "
-                    "segments to one grid when it saves: choose a new segmentation to keep every "
-                    "voxel")
-            _show(node)
-            _put_belongings(written, made, own, reference, added)
-            node.SetAttribute(PROVENANCE, _provenance(said, written.warnings))
-            file_beside(scene, reference, added)
-        except BaseException:
-            for one in reversed(added):
-                remove(one)
-            if before is not None:
-                restore(before)
-            raise
+    try:
+        node = segmentation or _new(scene, added, "vtkMRMLSegmentationNode",
+                                    "LV segmentation")
+        written = Written(node, {}, before=before)
+        if not node.GetSegmentation().GetNumberOfSegments() and reference is not None:
+            node.SetAndObserveTransformNodeID(reference.GetTransformNodeID())
+        put_segments(node, segments)
+        if not set_reference(node, labelmap, reference):
+            written.warnings.append(
+                "the output segmentation was drawn on another grid, and Slicer resamples the "
+                "segments to one grid when it saves: choose a new segmentation to keep every "
+                "voxel")
+        _show(node)
+        _put_belongings(written, made, own, reference, added)
+        node.SetAttribute(PROVENANCE, _provenance(said, written.warnings))
+        file_beside(scene, reference, added)
+    except BaseException:
+        for one in reversed(added):
+            remove(one)
+        if before is not None:
+            restore(before)
+        raise
     return written
 
 
@@ -152,9 +152,8 @@ def undo(written: Written) -> None:
         restore(written.before)
         return
     node = written.segmentation
-    with batch(node.GetScene()):
-        for one in (*belongings(node).values(), node):
-            remove(one)
+    for one in (*belongings(node).values(), node):
+        remove(one)
 
 
 def _said(result: Result) -> dict[str, Any]:

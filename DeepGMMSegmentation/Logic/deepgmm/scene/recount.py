@@ -11,7 +11,6 @@ from deepgmm.scene.insertions import points_again
 from deepgmm.scene.labels import labels_of
 from deepgmm.scene.read_back import PROVENANCE, belonging, is_of, provenance_of, slices_of
 from deepgmm.scene.tables import aha_table, numbers_table, slices_table
-from deepgmm.scene.undo import batch
 
 if TYPE_CHECKING:
     import slicer
@@ -48,11 +47,10 @@ def recount(segmentation: slicer.vtkMRMLSegmentationNode,
     made = {"Numbers": numbers_table(said), "Slices": slices_table(rows)}
     if "aha_segments" in said:
         made["AHA segments"] = aha_table(said)
-    with batch(segmentation.GetScene()):
-        for role, table in made.items():
-            node = belonging(segmentation, role)
-            if node is not None:
-                node.SetAndObserveTable(table)
-        segmentation.SetAttribute(PROVENANCE, json.dumps(said, ensure_ascii=False,
-                                                         allow_nan=False))
+    for role, table in made.items():
+        node = belonging(segmentation, role)
+        if node is not None:
+            node.SetAndObserveTable(table)
+    segmentation.SetAttribute(PROVENANCE, json.dumps(said, ensure_ascii=False,
+                                                     allow_nan=False))
     return list(said["corrected_tissues"])

@@ -12,6 +12,9 @@ _OF_SLICE = {"Slice": "index", "Used": "used", "Why not": "why", "Locked": "lock
              "Level": "level", "Uncertainty": "uncertainty", "Warning": "warning"}
 _AREA = " (mm2)"
 
+#: Of a slice, counted from 1, the base first; scenes of earlier versions lack it.
+_NUMBER = "Number"
+
 _OF_AHA = {"Segment": "segment", "Name": "name", "Wall (ml)": "wall_ml",
            "Infarct (% of wall)": "infarct_percent", "Edema (% of wall)": "edema_percent"}
 
@@ -71,6 +74,7 @@ def slices_table(rows: list[dict[str, Any]]) -> Any:
     rows : as `deepgmm.review.slices.slice_rows` gives them.
     """
     columns = {title: [row[key] for row in rows] for title, key in _OF_SLICE.items()}
+    columns[_NUMBER] = [row.get("number", row["index"] + 1) for row in rows]
     for tissue in rows[0]["areas_mm2"] if rows else ():
         columns[tissue + _AREA] = [row["areas_mm2"][tissue] for row in rows]
     return _table(columns)
@@ -81,8 +85,9 @@ def rows_of_slices(table: Any) -> list[dict[str, Any]]:
     rows = records_of(table)
     if not rows or not set(_OF_SLICE) <= set(rows[0]):
         return []
-    return [{key: bool(row[title]) if key in ("used", "locked") else row[title]
-             for title, key in _OF_SLICE.items()}
+    return [{"number": row.get(_NUMBER, row["Slice"] + 1)}
+            | {key: bool(row[title]) if key in ("used", "locked") else row[title]
+               for title, key in _OF_SLICE.items()}
             | {"areas_mm2": {title.removesuffix(_AREA): value for title, value in row.items()
                              if title.endswith(_AREA)}} for row in rows]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +10,6 @@ if TYPE_CHECKING:
 
 #: Roles of the nodes that belong to a segmentation of ours, and names of its attributes.
 PREFIX = "DeepGMM."
-
-
-@contextmanager
-def batch(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Viewers and panels hear of all changes at once, at the end."""
-    scene.StartState(scene.BatchProcessState)
-    try:
-        yield
-    finally:
-        scene.EndState(scene.BatchProcessState)
 
 
 def belongings(node: slicer.vtkMRMLSegmentationNode) -> dict[str, Any]:
@@ -96,27 +84,26 @@ def restore(before: Snapshot) -> None:
     """Make a segmentation what it was; tables and volumes that came since then go."""
     node = before.node
     scene = node.GetScene()
-    with batch(scene):
-        for role, other in belongings(node).items():
-            if role not in before.belongings or before.belongings[role][0] is not other:
-                remove(other)
-        for role in _our_roles(node):
-            node.RemoveNodeReferenceIDs(role)
-        # A copy of the copy, so that it can be restored again.
-        node.GetSegmentation().DeepCopy(before.segmentation)
-        for name in set(node.GetAttributeNames()) - set(before.attributes):
-            node.RemoveAttribute(name)
-        for name, value in before.attributes.items():
-            node.SetAttribute(name, value)
-        node.SetAndObserveTransformNodeID(before.transform)
-        node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), before.reference)
-        for role, (other, content) in before.belongings.items():
-            if other.GetScene() is None:
-                _add_again(scene, other, content)
-            _set_content(other, content)
-            node.SetNodeReferenceID(role, other.GetID())
-        if before.display is not None and node.GetDisplayNode() is not None:
-            node.GetDisplayNode().CopyContent(before.display)
+    for role, other in belongings(node).items():
+        if role not in before.belongings or before.belongings[role][0] is not other:
+            remove(other)
+    for role in _our_roles(node):
+        node.RemoveNodeReferenceIDs(role)
+    # A copy of the copy, so that it can be restored again.
+    node.GetSegmentation().DeepCopy(before.segmentation)
+    for name in set(node.GetAttributeNames()) - set(before.attributes):
+        node.RemoveAttribute(name)
+    for name, value in before.attributes.items():
+        node.SetAttribute(name, value)
+    node.SetAndObserveTransformNodeID(before.transform)
+    node.SetNodeReferenceID(node.GetReferenceImageGeometryReferenceRole(), before.reference)
+    for role, (other, content) in before.belongings.items():
+        if other.GetScene() is None:
+            _add_again(scene, other, content)
+        _set_content(other, content)
+        node.SetNodeReferenceID(role, other.GetID())
+    if before.display is not None and node.GetDisplayNode() is not None:
+        node.GetDisplayNode().CopyContent(before.display)
     node.Modified()
 
 

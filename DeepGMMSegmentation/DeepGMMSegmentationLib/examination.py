@@ -1,0 +1,207 @@
+"""An examination into the selectors: from a folder of DICOM, or from what the scene holds."""
+
+import json
+import os
+import re
+import subprocess
+import tempfile
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from deepgmm.study.words import Role
+from DeepGMMSegmentationLib import installing
+from DeepGMMSegmentationLib.chosen import is_there
+from DeepGMMSegmentationLib.panel import Panel, Section, scene
+
+#: Words of names and descriptions by which scanners and people call a sequence; LGE before T2, and
+#: both before bSSFP, whose words are the most common.
+_NAMED = (
+    (Role.LGE, r"\blge\b|late|delayed|psir|\bde[-_ ]|enhance|viab"),
+    (Role.T2, r"\bt2|stir|spair|edema|oedema"),
+    (Role.BSSFP, r"ssfp|cine|trufi|fiesta|\bffe\b|function"),
+)
+_NOT_SHORT_AXIS = r"4ch|2ch|3ch|chamber|lax|scout|locali|\bt1|rest|stress|perf"
+
+#: Series description and protocol, of volumes that Slicer's DICOM module loaded.
+_TAGS = ("0008,103e", "0018,1030")
+
+#: A short-axis stack has so many slices, at least so many times as thick as a pixel is wide.
+_SLICES, _THICK = range(3, 41), 2.0
+
+
+def guessed(nodes: list) -> dict[Role, object]:
+    """The volumes that look and are called like bSSFP, LGE and T2 short-axis stacks.
+
+    Parameters
+    ----------
+    nodes : volume nodes; of several that fit, the first by how they look, then in this order.
+    """
+    found: dict[Role, object] = {}
+    for node in sorted((one for one in nodes if one.GetImageData() is not None),
+                       key=lambda one: not _looks_like_a_stack(one)):
+        role = _role_of(_words_of(node))
+        if role is not None and role not in found and _may_be_used(node):
+            found[role] = node
+    return found
+
+
+def _may_be_used(node) -> bool:
+    return (not node.IsA("vtkMRMLLabelMapVolumeNode")
+            and node.GetImageData().GetNumberOfScalarComponents() == 1
+            and not node.GetName().startswith(("LV uncertainty", "LV probability")))
+
+
+def _looks_like_a_stack(node) -> bool:
+    spacing = node.GetSpacing()
+    return (node.GetImageData().GetDimensions()[2] in _SLICES
+            and spacing[2] >= _THICK * max(spacing[:2]))
+
+
+def _words_of(node) -> str:
+    """Name and what the DICOM database says, lower case; used here, told to nobody."""
+    words = [node.GetName() or ""]
+    uid = (node.GetAttribute("DICOM.instanceUIDs") or "").split(" ")[0]
+    database = getattr(slicer, "dicomDatabase", None)
+    if uid and database is not None:
+        words += [database.instanceValue(uid, tag) or "" for tag in _TAGS]
+    return " ".join(words).lower().replace("_", " ")
+
+
+def _role_of(words: str) -> Role | None:
+    if re.search(_NOT_SHORT_AXIS, words):
+        return None
+    return next((role for role, pattern in _NAMED if re.search(pattern, words)), None)
+
+
+class ExaminationSection(Section):
+    """Load examination, and Choose from scene."""
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        self._busy = False
+        panel.observers.add(scene(), scene().NodeAddedEvent, panel.refresh)
+        ui.loadExaminationButton.connect("clicked()", self._on_load)
+        ui.chooseFromSceneButton.connect("clicked()", self._on_choose)
+
+    def refresh(self) -> None:
+        self.ui.loadExaminationButton.enabled = self.state is not None and not self._busy
+        self.ui.chooseFromSceneButton.enabled = self.state is not None and bool(
+            scene().GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
+
+    def cleanup(self) -> None:
+        self.ui.loadExaminationButton.disconnect("clicked()", self._on_load)
+        self.ui.chooseFromSceneButton.disconnect("clicked()", self._on_choose)
+
+    def _on_choose(self) -> None:
+        state = self.state
+        found = guessed(list(slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")))
+        with slicer.util.NodeModify(state.parameterNode):
+            for role, node in found.items():
+                setattr(state, role.value, node)
+            if not is_there(state.mask):
+                state.mask = _only("vtkMRMLSegmentationNode", state.output)
+            if not is_there(state.insertionPoints):
+                state.insertionPoints = _only("vtkMRMLMarkupsFiducialNode")
+        self.panel.tell(_("Chosen from the scene: {what}. See whether that is right.").format(
+            what=", ".join(f"{role.title} - {node.GetName()}" for role, node in found.items()))
+            if found else _("No volume in the scene is called like LGE, bSSFP or T2: choose them "
+                            "in the list."))
+        self.panel.refresh()
+
+    def _on_load(self) -> None:
+        folder = qt.QFileDialog.getExistingDirectory(
+            self.ui.loadExaminationButton, _("Folder with the DICOM files of one examination"))
+        if not folder or self._busy:
+            return
+        self._busy = True
+        self.panel.refresh_now()
+        try:
+            said = self._import(folder)
+        except InputError as error:
+            self.panel.tell_of(error)
+        else:
+            self.panel.tell(said)
+        finally:
+            self._busy = False
+            self.panel.refresh_now()
+
+    def _import(self, folder: str) -> str:
+        """Our own import, in a process of its own; what it took and what it left, in words.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        state = self.state
+        with tempfile.TemporaryDirectory(prefix="deepgmm-") as place:
+            study = os.path.join(place, "study")
+            lines: list[str] = []
+            try:
+                installing.run_module("deepgmm", ["import", folder, "-o", study, "--quiet"],
+                                      _("The examination is being read."), lines.append)
+            except subprocess.CalledProcessError as error:
+                raise InputError(_why(lines)) from error
+            with open(os.path.join(study, "study.json"), encoding="utf-8") as file:
+                said = json.load(file)
+            if state is not self.state:  # the scene was closed meanwhile
+                raise InputError(_("the scene was closed while the examination was read"))
+            nodes = {Role(name): _volume(study, name) for name in said["sequences"]}
+        with slicer.util.NodeModify(state.parameterNode):
+            for role in Role:
+                setattr(state, role.value, nodes.get(role))
+                if role is not Role.BSSFP:
+                    kind = said["sequences"].get(role.value, {}).get("kind", "")
+                    setattr(state, f"{role.value}Kind", "" if kind == "unknown" else kind)
+        return "\n".join(_listed(said))
+
+
+def _only(kind: str, *but):
+    """The node of a class, where there is one only."""
+    found = [node for node in slicer.util.getNodesByClass(kind) if node not in but]
+    return found[0] if len(found) == 1 else None
+
+
+def _volume(study: str, name: str):
+    import SimpleITK as sitk
+
+    from deepgmm.scene.places import RAS_TO_LPS
+
+    image = sitk.ReadImage(os.path.join(study, f"{name}.nii.gz"))
+    matrix = slicer.util.vtkMatrixFromArray(RAS_TO_LPS @ _index_to_lps(image))
+    title = Role(name).title
+    return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), matrix,
+                                          scene().GenerateUniqueName(title))
+
+
+def _index_to_lps(image):
+    import numpy as np
+
+    matrix = np.eye(4)
+    matrix[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * np.array(image.GetSpacing())
+    matrix[:3, 3] = image.GetOrigin()
+    return matrix
+
+
+def _listed(said: dict) -> list[str]:
+    """What was taken, and what was left and why, as a technologist would say it."""
+    def series(one: dict) -> str:
+        numbers = one.get("series", [])
+        return _("series {numbers}").format(numbers=", ".join(map(str, numbers)))
+
+    lines = [_("{role}: {what}, {series}, {count} slices.").format(
+        role=Role(name).title, what=one["is"], series=series(one), count=len(one["slices"]))
+        for name, one in said["sequences"].items()]
+    left = [f"{one['is']} ({series(one)})" for one in said.get("left", said.get("others", []))]
+    if left:
+        lines.append(_("Not used: {what}.").format(what="; ".join(left)))
+    return [*lines, *said.get("warnings", ())]
+
+
+def _why(lines: list[str]) -> str:
+    """The one-line message with which the import ended."""
+    last = next((line for line in reversed(lines) if line.strip()), "")
+    return re.sub(r"^(deepgmm: )?(error: )", "", last, flags=re.IGNORECASE) or _(
+        "the examination could not be read")

@@ -1,0 +1,107 @@
+"""Base and apex: which end of a stack is which, and slices counted from the base as clinicians do.
+
+Arrays, files and the command line count slices from 0 in the order of the grid; what a person reads
+counts from 1, the base first.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.study.study import FloatArray, Study
+from deepgmm.study.words import ranges
+
+#: From base to apex.
+LEVELS = ("base", "mid", "apex")
+
+#: The LV mask's area must change by this share along the stack to say where the apex is.
+_LEAST_CHANGE = 0.1
+
+_NAMED = re.compile(r"\b([Ss])lices? (\d+(?:-\d+)?(?:(?:, | and )\d+(?:-\d+)?)*)")
+
+
+@dataclass(frozen=True)
+class Numbering:
+    """How the slices of a grid are counted for a person.
+
+    Attributes
+    ----------
+    count : of slices; 0 where it is not known, and then the order of the grid is kept.
+    towards_apex : 1 where the apex is at the last slices, -1 at the first, 0 where nothing tells;
+        then the order of the grid is kept too.
+    """
+
+    count: int = 0
+    towards_apex: int = 0
+
+    def of(self, index: int) -> int:
+        """The number of a slice, counted from 1, of its index, counted from 0."""
+        return self.count - index if self.count and self.towards_apex < 0 else index + 1
+
+    def listed(self, indices: Iterable[int]) -> str:
+        """Numbers of slices with runs joined: "1-3, 6"."""
+        return ranges((self.of(index) for index in indices), ", ")
+
+    def in_words(self, text: str) -> str:
+        """A message of the library, which names slices by index, with their numbers."""
+        def numbered(found: re.Match[str]) -> str:
+            indices: list[int] = []
+            for part in re.findall(r"\d+(?:-\d+)?", found[2]):
+                first, _, last = part.partition("-")
+                indices += range(int(first), int(last or first) + 1)
+            return f"{found[1]}lice{'s' if len(indices) > 1 else ''} {self.listed(indices)}"
+
+        return _NAMED.sub(numbered, text)
+
+
+def numbering_of(levels_by_index: dict[int, str], count: int) -> Numbering:
+    """The numbering that the levels of some slices of a grid imply."""
+    known = [(index, LEVELS.index(level)) for index, level in sorted(levels_by_index.items())
+             if level in LEVELS]
+    step = known[-1][1] - known[0][1] if known else 0
+    return Numbering(count, (step > 0) - (step < 0))
+
+
+def levels(study: Study) -> dict[int, str]:
+    """The level of every slice with LV mask: thirds of the way from base to apex.
+
+    The way goes from the first slice with LV mask to the last; a slice belongs to the third in
+    which its middle lies. The apex is where the mask's area falls, by a straight line through
+    the areas. Where that falls by less than a tenth of the mean area, RV insertion points that
+    are known on one side only say that the apex is on the other: the right ventricle ends above
+    it. Where neither tells, and for a single slice, no slice has a level.
+    """
+    return levels_of(study.mask.sum(axis=(1, 2)), study.insertion_points)
+
+
+def levels_of(areas: npt.NDArray[np.integer],
+              insertions: FloatArray | None = None) -> dict[int, str]:
+    """The same from the LV mask's area on every slice, and the points where they are known."""
+    masked = np.flatnonzero(areas)
+    direction = _towards_apex(masked, areas, insertions) if len(masked) > 1 else 0
+    if not direction:
+        return {}
+    way = (masked - masked[0] + 0.5) / (masked[-1] - masked[0] + 1)
+    way = way if direction > 0 else 1 - way
+    return {int(i): LEVELS[min(int(3 * w), 2)] for i, w in zip(masked, way)}
+
+
+def _towards_apex(masked: npt.NDArray[np.integer], all_areas: npt.NDArray[np.integer],
+                  insertions: FloatArray | None) -> int:
+    """1 where the apex is at the last slices, -1 at the first, 0 where nothing tells."""
+    areas = all_areas[masked].astype(float)
+    slope = float(np.polyfit(masked, areas, 1)[0])
+    if abs(slope) * (masked[-1] - masked[0]) >= _LEAST_CHANGE * areas.mean():
+        return -1 if slope > 0 else 1
+    if insertions is None:
+        return 0
+    known = np.isfinite(insertions[masked]).all(axis=(1, 2))
+    if known.all() or not known.any():
+        return 0
+    with_points, without = masked[known], masked[~known]
+    return int(with_points.max() < without.min()) - int(without.max() < with_points.min())
