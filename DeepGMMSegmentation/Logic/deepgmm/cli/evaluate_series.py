@@ -37,15 +37,15 @@ class Series:
         InputError
             Two of one name, or predictions that do not belong to the cases.
         """
-        from deepgmm.cli.evaluate_command import _pairs, _score
+        from deepgmm.cli.evaluate_cases import pairs_of, score_of
 
         for number, other in enumerate(others, start=2):
-            pairs, warnings = _pairs(other, self.truth)
+            pairs, warnings = pairs_of(other, self.truth)
             self.warnings += warnings
             name = _short(other)
             if name in self.methods:
                 name = f"{name} ({number})"
-            scores = {case: _score(case, *files, self.wanted)[0] for case, files in pairs.items()}
+            scores = {case: score_of(case, *files, self.wanted)[0] for case, files in pairs.items()}
             self.methods[name] = self._compared(pairs, scores)
 
     def said(self, reader: Path | None) -> dict[str, Any]:
@@ -159,12 +159,12 @@ class Series:
         return path
 
     def _readers(self, reader: Path) -> dict[str, Any]:
-        from deepgmm.cli.evaluate_command import _pairs
+        from deepgmm.cli.evaluate_cases import pairs_of
         from deepgmm.reading.masks.labelmap import read_labels
         from deepgmm.review.comparison import agreement_of
         from deepgmm.study.words import FOUR_TISSUES
 
-        pairs, warnings = _pairs(reader, self.truth)
+        pairs, warnings = pairs_of(reader, self.truth)
         self.warnings += [w.replace("predictions", "cases of the second reader")
                           for w in warnings]
         second, first, geometries, segments = {}, {}, {}, []
