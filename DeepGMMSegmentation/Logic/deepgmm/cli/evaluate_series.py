@@ -39,15 +39,15 @@ class Series:
         InputError
             Two of one name, or predictions that do not belong to the cases.
         """
-        from deepgmm.cli.evaluate_command import _pairs, _score
+        from deepgmm.cli.evaluate_cases import pairs_of, score_of
 
         for number, other in enumerate(others, start=2):
-            pairs, warnings = _pairs(other, self.truth)
+            pairs, warnings = pairs_of(other, self.truth)
             self.warnings += warnings
             name = _short(other)
             if name in self.methods:
                 name = f"{name} ({number})"
-            scores = {case: _score(case, *files, self.wanted, self.labels,
+            scores = {case: score_of(case, *files, self.wanted, self.labels,
                                    self.prediction_labels)[0] for case, files in pairs.items()}
             self.methods[name] = self._compared(pairs, scores)
 
@@ -117,13 +117,13 @@ class Series:
 
     def _segments(self, case: str, prediction: Path, truth: Path,
                   scores: Scores) -> list[SegmentScore]:
-        from deepgmm.cli.evaluate_command import _read_both
+        from deepgmm.cli.evaluate_cases import read_both
         from deepgmm.reading.contours.markups import read_points
         from deepgmm.review.comparison import by_segment
         from deepgmm.study.insertion_points import estimated_points, given_points
 
         with hushed():
-            true, other, _ = _read_both(prediction, truth, self.labels, self.prediction_labels)
+            true, other, _ = read_both(prediction, truth, self.labels, self.prediction_labels)
             found = other.on(true.geometry, true.values.shape)
         mask = true.values > 0
         path = self._points_of(case)
@@ -162,11 +162,11 @@ class Series:
         return path
 
     def _readers(self, reader: Path) -> dict[str, Any]:
-        from deepgmm.cli.evaluate_command import _pairs, _read_both
+        from deepgmm.cli.evaluate_cases import pairs_of, read_both
         from deepgmm.review.comparison import agreement_of
         from deepgmm.study.words import FOUR_TISSUES
 
-        pairs, warnings = _pairs(reader, self.truth)
+        pairs, warnings = pairs_of(reader, self.truth)
         self.warnings += [w.replace("predictions", "cases of the second reader")
                           for w in warnings]
         second, first, geometries, segments = {}, {}, {}, []
@@ -174,7 +174,7 @@ class Series:
             with hushed():
                 try:
                     # two readers draw by one convention
-                    true, drawn, _ = _read_both(other, truth, self.labels, self.labels)
+                    true, drawn, _ = read_both(other, truth, self.labels, self.labels)
                     second[case] = drawn.on(true.geometry, true.values.shape)
                 except InputError as error:
                     raise InputError(f"case {case}: {error}" if case else str(error)) from error

@@ -1,0 +1,128 @@
+"""Cases of `deepgmm evaluate`: which files belong together, and how well they agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepgmm.cli.common import hushed
+from deepgmm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepgmm.reading.masks.labelmap import Labels
+    from deepgmm.review.metrics import Scores
+    from deepgmm.study.words import Tissue
+
+_SUFFIXES = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+
+#: Files named like these are called by the folder that they are in.
+_GENERIC = {"truth", "labelmap", "segmentation", "labels", "prediction", "label", "seg"}
+
+#: Said where 3 and 4 could be EMIDEC's as well, and nothing else speaks for that.
+AS_OURS = ("labels 3 and 4 were taken for edema and scar; say --labels emidec if they are infarct "
+            "and no-reflow")
+
+
+def pairs_of(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
+    """Case to its two files, and what was left out."""
+    for name, path in (("prediction", prediction), ("truth", truth)):
+        if not path.exists():
+            raise InputError(f"the {name} does not exist: check the path that was given")
+    if prediction.is_dir() != truth.is_dir():
+        raise InputError("prediction and truth must both be files or both be folders")
+    if prediction.is_file():
+        return {"": (prediction, truth)}, []
+    predicted, true = _cases(prediction, "prediction"), _cases(truth, "truth")
+    both = sorted(predicted.keys() & true.keys())
+    if not both:
+        raise InputError(f"none of the {len(predicted)} predictions has the case name of one of "
+                         f"the {len(true)} truths: name the files alike")
+    warnings = [f"{len(rest)} {what}; left out"
+                for rest, what in ((predicted.keys() - true.keys(), "predictions have no truth"),
+                                   (true.keys() - predicted.keys(), "truths have no prediction"))
+                if rest]
+    return {case: (predicted[case], true[case]) for case in both}, warnings
+
+
+def _cases(folder: Path, name: str) -> dict[str, Path]:
+    """Label files of a folder by case; two files of one case would be a coin toss."""
+    found: dict[str, list[Path]] = {}
+    generic: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        suffix = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), None)
+        if suffix is None or path.name.startswith(".") or not path.is_file():
+            continue
+        stem = path.name[:-len(suffix)]
+        if stem.lower() in _GENERIC and path.parent != folder:
+            generic.setdefault(path.parent.name, []).append(path)
+        else:
+            found.setdefault(stem, []).append(path)
+    # Where patients have folders, the images beside the labels are no cases.
+    found = generic or found
+    if not found:
+        raise InputError(f"the {name} folder holds no label images ({', '.join(_SUFFIXES)})")
+    double = {case: paths for case, paths in found.items() if len(paths) > 1}
+    for case, paths in double.items():
+        # The same labels in two formats, as `deepgmm demo` writes them, are one.
+        if len({p.parent for p in paths}) > 1:
+            raise InputError(f"the {name} folder holds {len(paths)} files of one case: keep one")
+        found[case] = sorted(paths, key=lambda p: not p.name.endswith(".seg.nrrd"))[:1]
+    return {case: paths[0] for case, paths in found.items()}
+
+
+def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ...] | None,
+           labels: str | None, prediction_labels: str | None
+           ) -> tuple[Scores, list[int], list[str]]:
+    """Scores, the slices on which the truth holds something and the prediction nothing, and how
+    the labels were read."""
+    import numpy as np
+
+    from deepgmm.review.metrics import evaluate as compare
+    from deepgmm.study.words import FOUR_TISSUES, Tissue
+
+    try:
+        with hushed():
+            true, predicted, said = read_both(prediction, truth, labels, prediction_labels)
+            found = predicted.on(true.geometry, true.values.shape)
+    except InputError as error:
+        told = InputError(f"case {case}: {error}" if case else str(error))
+        told.private = error.private
+        raise told from error
+    present = set(np.unique(found)) | set(np.unique(true.values))
+    if Tissue.MVO in present:
+        present.add(Tissue.SCAR)
+    chosen = tissues or tuple(t for t in FOUR_TISSUES if t in present)
+    if not chosen:
+        raise InputError("neither prediction nor truth holds any tissue: see whether the right "
+                         "files were given")
+    blank = np.flatnonzero(true.values.any((1, 2)) & ~found.any((1, 2))).tolist()
+    return (compare(found, true.values, true.geometry, chosen),
+            blank if len(blank) < len(found) and found.any() else [], said)
+
+
+def read_both(prediction: Path, truth: Path, labels: str | None,
+               prediction_labels: str | None) -> tuple[Labels, Labels, list[str]]:
+    """Truth and prediction, and what is to be said of their labels.
+
+    Raises
+    ------
+    InputError
+        Labels that could mean several things: a truth that may be EMIDEC's beside a prediction
+        that is not, or the other way round.
+    """
+    from deepgmm.reading.conventions import parse_convention
+    from deepgmm.reading.masks.labelmap import read_labels
+
+    named = parse_convention(labels)
+    true = read_labels(truth, "truth", convention=named)
+    found = read_labels(prediction, "prediction", convention=prediction_labels,
+                        decide=lambda _, names: named if named in names else None,
+                        option="--prediction-labels")
+    said = [*true.warnings, *found.warnings]
+    if true.alike and (found.ours or not found.convention):
+        raise InputError("the truth's labels 3 and 4 may be edema and scar, or infarct and "
+                         "no-reflow: say --labels deepgmm or emidec")
+    if found.alike and true.convention not in ("", "deepgmm"):
+        raise InputError("the prediction's labels 3 and 4 may be edema and scar, or infarct and "
+                         "no-reflow: say --prediction-labels deepgmm or emidec")
+    return true, found, said + ([AS_OURS] if true.alike or found.alike else [])
