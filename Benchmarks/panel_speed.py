@@ -193,6 +193,7 @@ def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
     with ticks.on() as busy:
         measured.warm = [apply() for _ in range(runs)]
     gaps["Apply to result"] = list(busy)
+    panel.settle()
     measured.stroke = [_stroke(panel, row) for row in range(runs)]
     ui.undoButton.click()
     panel.settle()

@@ -85,7 +85,7 @@ def rows_of_slices(table: Any) -> list[dict[str, Any]]:
     rows = records_of(table)
     if not rows or not set(_OF_SLICE) <= set(rows[0]):
         return []
-    return [{"number": row.get(_NUMBER, row["Slice"] + 1)}
+    return [{"index": row["Slice"], "number": row.get(_NUMBER, row["Slice"] + 1)}
             | {key: bool(row[title]) if key in ("used", "locked") else row[title]
                for title, key in _OF_SLICE.items()}
             | {"areas_mm2": {title.removesuffix(_AREA): value for title, value in row.items()
