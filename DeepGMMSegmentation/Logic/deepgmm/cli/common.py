@@ -27,6 +27,8 @@ Log = Annotated[Path | None, typer.Option(
 _SUFFIXES: dict[str, tuple[str, ...]] = {
     "alignment picture": (".png", ".gif"),
     "contrast priors": (".json",),
+    "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "picture": (".png",),
 }
 
 

@@ -66,6 +66,7 @@ def _command() -> Any:
     from deepgmm.cli.myops_command import myops
     from deepgmm.cli.phantom_command import phantom
     from deepgmm.cli.priors_command import priors
+    from deepgmm.cli.propose_command import propose
     from deepgmm.cli.segment_command import segment
     from deepgmm.cli.train_command import train
 
@@ -84,6 +85,7 @@ def _command() -> Any:
     for function in (segment, demo, phantom, evaluate):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
+    app.command("propose-mask")(propose)
     app.command("myops")(myops)
     app.command("priors")(priors)
     app.command("train")(train)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from deepgmm.propose.proposal import MaskProposal
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
@@ -51,7 +52,8 @@ def segment(
         metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
     mask: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside. Also "
-        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT.",
+        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found "
+        "in the images and written beside the result, for you to look at.",
         rich_help_panel=_IN)] = None,
     mask_labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, "
@@ -219,6 +221,9 @@ class Job:
         return self.outputs | {"alignment picture": self.align_picture}
 
 
+#: Said to --mask instead of a file.
+PROPOSE = "propose"
+
 _MOVES = (Align.SHIFT, Align.RIGID)
 _TITLES = {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2", "mask": "LV mask", "wall": "wall"}
 
@@ -231,7 +236,8 @@ def run(job: Job, *, quiet: bool) -> Result:
     DeepGMMError
         Nothing has been written then.
     """
-    sources = {_TITLES[name]: path for name, path in job.inputs.items()}
+    sources = {_TITLES[name]: path for name, path in job.inputs.items()
+               if str(path) != PROPOSE}
     check_priors(job.settings.priors)
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
@@ -241,7 +247,11 @@ def run(job: Job, *, quiet: bool) -> Result:
     with progress_bar(quiet) as progress:
         began = time.perf_counter()
         with hushed():
+            marked = _proposed(job) if str(job.inputs["mask"]) == PROPOSE else None
             came = _read(job)
+        if marked is not None:
+            came.provenance["mask_proposal"] = marked.provenance
+            came.warnings[:0] = marked.warnings
         checked: Future[Study] | None = None
         if job.align is Align.CHECK:  # it moves nothing, so the fit need not wait for it
             study, checked = came, _aside(_aligned, came, job)
@@ -270,6 +280,28 @@ def run(job: Job, *, quiet: bool) -> Result:
         progress(1.0, "done")
     warn([*idle_options(job.settings), *study.warnings, *result.warnings])
     return result
+
+
+def _proposed(job: Job) -> MaskProposal:
+    """Propose the mask, write it beside the first of the outputs, and take it from there."""
+    from deepgmm.cli.propose_command import write_mask
+    from deepgmm.files import suffix_of
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.reading.studies.from_files import read_images
+
+    beside = next((path for path in job.outputs.values() if path is not None), None)
+    if job.study is not None or beside is None:
+        raise InputError("--mask propose needs single images and an output file, beside which the "
+                         "proposed mask is written; or run deepgmm propose-mask first")
+    images = read_images(bssfp=job.inputs["bssfp"], lge=job.inputs["lge"], t2=job.inputs["t2"],
+                         resample=job.resample, phase=job.phase)
+    found = propose_mask(images)
+    place = beside.with_name(beside.name.removesuffix(suffix_of(beside)) + "-proposed-mask.nii.gz")
+    check_places({"LV mask": place}, {_TITLES[k]: v for k, v in job.inputs.items()
+                                      if v is not None and str(v) != PROPOSE})
+    write_mask(found, images.geometry, place)
+    job.inputs["mask"] = place
+    return found
 
 
 def _aside(function: Callable[..., Study], *given: Any) -> Future[Study]:

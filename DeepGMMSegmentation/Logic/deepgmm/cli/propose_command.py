@@ -1,0 +1,87 @@
+"""`deepgmm propose-mask`: images in, a proposed LV mask out, for a person to look at."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
+from deepgmm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepgmm.propose.proposal import MaskProposal
+    from deepgmm.study.study import Geometry
+
+
+def propose(
+    bssfp: Annotated[Path | None, typer.Option(metavar="FILE", help="bSSFP image or cine.")] = None,
+    lge: Annotated[Path | None, typer.Option(metavar="FILE", help="LGE image.")] = None,
+    t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="OUT.nii.gz",
+        help="The mask: 0 outside, 1 blood pool, 2 wall.")] = None,
+    montage: Annotated[Path | None, typer.Option(
+        metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
+    phase: Annotated[str | None, typer.Option(
+        metavar="N", help="Frame of a bSSFP cine, counted from 0; the first by default.")] = None,
+    resample: Annotated[bool, typer.Option(
+        "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
+    quiet: Quiet = False,
+    json: AsJson = False,
+    log: Log = None,
+) -> None:
+    """Propose the outline of the left ventricle; look at it before you use it.
+
+    Example:
+
+        deepgmm propose-mask --lge lge.nii.gz -o lv.nii.gz --montage lv.png
+    """
+    outputs = {"LV mask": output, "picture": montage}
+    if not json and not any(outputs.values()):
+        raise InputError("no output asked for: give -o OUT.nii.gz, --montage or --json")
+    check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2})
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.reading.studies.from_files import read_images
+
+    with progress_bar(quiet) as progress:
+        with hushed():
+            study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=resample, phase=phase)
+        found = propose_mask(study, progress=progress)
+        if output is not None:
+            write_mask(found, study.geometry, output)
+        if montage is not None:
+            from deepgmm.files import together
+            from deepgmm.review.proposal_picture import proposal_png
+
+            with together() as places:
+                places.path(montage, "picture").write_bytes(proposal_png(study, found))
+    warn([*study.warnings, *found.warnings])
+    if json:
+        from json import dumps
+
+        sys.stdout.write(dumps(found.provenance, indent=2) + "\n")
+    elif not quiet:
+        print(table([("slice", "confidence", ""), *(
+            (str(i), f"{c:.2f}", found.left_out.get(i, "")) for i, c in
+            enumerate(found.confidence))]))
+
+
+def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
+    """The proposal as a labelmap: 1 pool, 2 wall.
+
+    Raises
+    ------
+    InputError : the file cannot be written.
+    """
+    import numpy as np
+
+    from deepgmm.files import together
+    from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.masks.labelmap import write_image
+
+    with together() as places:
+        labels = np.where(found.pool, 1, np.where(found.mask, 2, 0)).astype(np.uint8)
+        write_image(image_of(labels, geometry), places.path(path, "LV mask"), "LV mask")
