@@ -120,7 +120,8 @@ def _plane(rng: np.random.Generator, heart: Heart, grid: Grid) -> npt.NDArray[np
     u, v = x * cos + y * sin, y * cos - x * sin
     bump = 6.0 * smooth(rng, (1, *u.shape), 14.0)[0]
     plane = np.full(u.shape, M.LUNG, np.uint8)
-    plane[smooth(rng, (1, *u.shape), 1.6)[0] > rng.uniform(2.2, 3.5)] = M.RV_BLOOD  # vessels of the lung
+    # vessels of the lung
+    plane[smooth(rng, (1, *u.shape), 1.6)[0] > rng.uniform(2.2, 3.5)] = M.RV_BLOOD
     if rng.random() < 0.25:
         plane[:] = M.MUSCLE
     # mediastinum, on the side of the right ventricle

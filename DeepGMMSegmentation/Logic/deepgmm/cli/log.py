@@ -20,7 +20,7 @@ from deepgmm.user_folders import Purpose, user_folder
 _LARGEST = 1_000_000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops")
+            "myops", "propose-mask")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}

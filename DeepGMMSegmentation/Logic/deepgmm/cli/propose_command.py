@@ -22,7 +22,7 @@ def propose(
     t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.nii.gz",
-        help="The mask: 0 outside, 1 blood pool, 2 wall.")] = None,
+        help="The mask, blood and wall together: 1 inside.")] = None,
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
     phase: Annotated[str | None, typer.Option(
@@ -70,7 +70,7 @@ def propose(
 
 
 def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
-    """The proposal as a labelmap: 1 pool, 2 wall.
+    """The proposed mask as an image of 0 and 1.
 
     Raises
     ------
@@ -83,5 +83,4 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
     from deepgmm.reading.masks.labelmap import write_image
 
     with together() as places:
-        labels = np.where(found.pool, 1, np.where(found.mask, 2, 0)).astype(np.uint8)
-        write_image(image_of(labels, geometry), places.path(path, "LV mask"), "LV mask")
+        write_image(image_of(found.mask.astype(np.uint8), geometry), places.path(path, "LV mask"), "LV mask")

@@ -77,8 +77,7 @@ def ring_of(inside: FloatArray, pool: FloatArray, centre: FloatArray, pixel: flo
     at = centre[:, None, None] + RADII / pixel * np.stack([np.sin(THETA), np.cos(THETA)])[..., None]
     ray, deep = (map_coordinates(np.asarray(p, np.float32), at, order=1) for p in (inside, pool))
     # what lies between two borders weighs as its area
-    outer = _path(-np.cumsum((ray - 0.5) * RADII, axis=1) * STEP / 10.0)
-    outer = _smooth(RADII[outer])
+    outer = _smooth(RADII[_path(-np.cumsum((ray - 0.5) * RADII, axis=1) * STEP / 10.0)])
     cost = -np.cumsum((deep - 0.5) * RADII, axis=1) * STEP / 10.0
     wall = outer[:, None] - RADII
     cost = cost + HOLD * RADII * (wall - THICK) ** 2 / 10.0
