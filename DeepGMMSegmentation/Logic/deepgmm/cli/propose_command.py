@@ -83,4 +83,5 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
     from deepgmm.reading.masks.labelmap import write_image
 
     with together() as places:
-        write_image(image_of(found.mask.astype(np.uint8), geometry), places.path(path, "LV mask"), "LV mask")
+        image = image_of(found.mask.astype(np.uint8), geometry)
+        write_image(image, places.path(path, "LV mask"), "LV mask")
