@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from deepgmm.errors import InputError
 if TYPE_CHECKING:
     from deepgmm.propose.proposal import MaskProposal
     from deepgmm.study.study import Geometry
+
+#: Said to --mask of `deepgmm segment` instead of a file.
+PROPOSE = "propose"
 
 
 def propose(
@@ -85,3 +88,25 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
     with together() as places:
         image = image_of(found.mask.astype(np.uint8), geometry)
         write_image(image, places.path(path, "LV mask"), "LV mask")
+
+
+def propose_for(job: Any) -> MaskProposal:
+    """Propose a mask for a `Job` of `deepgmm segment`, write it beside the first of its outputs,
+    and let the job take it from there."""
+    from deepgmm.files import suffix_of
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.reading.studies.from_files import read_images
+
+    beside = next((path for path in job.outputs.values() if path is not None), None)
+    if job.study is not None or beside is None:
+        raise InputError("--mask propose needs single images and an output file, beside which the "
+                         "proposed mask is written; or run deepgmm propose-mask first")
+    given = {name: path for name, path in job.inputs.items() if str(path) != PROPOSE}
+    images = read_images(bssfp=given["bssfp"], lge=given["lge"], t2=given["t2"],
+                         resample=job.resample, phase=job.phase)
+    found = propose_mask(images)
+    place = beside.with_name(beside.name.removesuffix(suffix_of(beside)) + "-proposed-mask.nii.gz")
+    check_places({"LV mask": place}, given)
+    write_mask(found, images.geometry, place)
+    job.inputs["mask"] = place
+    return found

@@ -22,6 +22,7 @@ from deepgmm.cli.common import (
     warn,
 )
 from deepgmm.cli.idle import idle_options
+from deepgmm.cli.propose_command import PROPOSE, propose_for
 from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from deepgmm.propose.proposal import MaskProposal
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
@@ -221,9 +221,6 @@ class Job:
         return self.outputs | {"alignment picture": self.align_picture}
 
 
-#: Said to --mask instead of a file.
-PROPOSE = "propose"
-
 _MOVES = (Align.SHIFT, Align.RIGID)
 _TITLES = {"bssfp": "bSSFP", "lge": "LGE", "t2": "T2", "mask": "LV mask", "wall": "wall"}
 
@@ -247,7 +244,7 @@ def run(job: Job, *, quiet: bool) -> Result:
     with progress_bar(quiet) as progress:
         began = time.perf_counter()
         with hushed():
-            marked = _proposed(job) if str(job.inputs["mask"]) == PROPOSE else None
+            marked = propose_for(job) if str(job.inputs["mask"]) == PROPOSE else None
             came = _read(job)
         if marked is not None:
             came.provenance["mask_proposal"] = marked.provenance
@@ -280,28 +277,6 @@ def run(job: Job, *, quiet: bool) -> Result:
         progress(1.0, "done")
     warn([*idle_options(job.settings), *study.warnings, *result.warnings])
     return result
-
-
-def _proposed(job: Job) -> MaskProposal:
-    """Propose the mask, write it beside the first of the outputs, and take it from there."""
-    from deepgmm.cli.propose_command import write_mask
-    from deepgmm.files import suffix_of
-    from deepgmm.propose.proposal import propose_mask
-    from deepgmm.reading.studies.from_files import read_images
-
-    beside = next((path for path in job.outputs.values() if path is not None), None)
-    if job.study is not None or beside is None:
-        raise InputError("--mask propose needs single images and an output file, beside which the "
-                         "proposed mask is written; or run deepgmm propose-mask first")
-    images = read_images(bssfp=job.inputs["bssfp"], lge=job.inputs["lge"], t2=job.inputs["t2"],
-                         resample=job.resample, phase=job.phase)
-    found = propose_mask(images)
-    place = beside.with_name(beside.name.removesuffix(suffix_of(beside)) + "-proposed-mask.nii.gz")
-    check_places({"LV mask": place}, {_TITLES[k]: v for k, v in job.inputs.items()
-                                      if v is not None and str(v) != PROPOSE})
-    write_mask(found, images.geometry, place)
-    job.inputs["mask"] = place
-    return found
 
 
 def _aside(function: Callable[..., Study], *given: Any) -> Future[Study]:
