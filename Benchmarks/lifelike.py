@@ -225,20 +225,15 @@ class Around:
             (rng.normal(-1.6, 0.4), rng.uniform(40.0, 75.0)),
             (rng.normal(1.7, 0.4), rng.uniform(38.0, 75.0)))
 
-    def painted(self, heart: Heart, levels: FloatArray, grid: Grid) -> npt.NDArray[np.uint8]:
-        """(slices, fine rows, fine columns) materials around the left ventricle."""
+    def painted(self, heart: Heart, levels: FloatArray, grid: Grid,
+                plane: npt.NDArray[np.uint8] | None = None) -> npt.NDArray[np.uint8]:
+        """(slices, fine rows, fine columns) materials around the left ventricle; with a plane of
+        (fine rows, fine columns) its fat and right ventricle on that."""
+        if plane is None:
+            plane = self._plane(heart, grid)
         slices, factor = levels.shape
         y, x = (axis.astype(np.float32) for axis in grid.axes())
         y, x = y[:, None], x[None, :]
-        angle = np.arctan2(y, x) - heart.rotation
-        plane = np.full((y.size, x.size), M.MUSCLE, np.uint8)
-        away = np.abs((angle - self.lung[0] + np.pi) % (2 * np.pi) - np.pi)
-        plane[away < self.lung[1]] = M.LUNG
-        for (turn, distance), material in ((self.liver, M.LIVER), (self.wall, M.FAT)):
-            along = x * np.cos(turn + heart.rotation) + y * np.sin(turn + heart.rotation)
-            plane[along > distance] = material
-            if material is M.FAT:
-                plane[along > distance + 8] = M.MUSCLE
         labels = np.broadcast_to(plane, (slices, *plane.shape)).copy()
         flat = levels.ravel()
         centres = heart.centres(flat).reshape(slices, factor, 2)
@@ -258,6 +253,21 @@ class Around:
                 rim = (r < (outer[i, k] + thick[i, k])[turn]) & (part != M.RV_BLOOD)
                 part[rim] = M.FAT
         return labels
+
+    def _plane(self, heart: Heart, grid: Grid) -> npt.NDArray[np.uint8]:
+        """(fine rows, fine columns) lung, liver and chest wall."""
+        y, x = (axis.astype(np.float32) for axis in grid.axes())
+        y, x = y[:, None], x[None, :]
+        angle = np.arctan2(y, x) - heart.rotation
+        plane = np.full((y.size, x.size), M.MUSCLE, np.uint8)
+        away = np.abs((angle - self.lung[0] + np.pi) % (2 * np.pi) - np.pi)
+        plane[away < self.lung[1]] = M.LUNG
+        for (turn, distance), material in ((self.liver, M.LIVER), (self.wall, M.FAT)):
+            along = x * np.cos(turn + heart.rotation) + y * np.sin(turn + heart.rotation)
+            plane[along > distance] = material
+            if material is M.FAT:
+                plane[along > distance + 8] = M.MUSCLE
+        return plane
 
 
 def late_enhancement(rng: np.random.Generator, materials: npt.NDArray[np.uint8], grid: Grid,

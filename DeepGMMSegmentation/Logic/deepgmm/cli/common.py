@@ -44,6 +44,8 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "report PDF": (".pdf",),
     "DICOM segmentation": (".dcm",),
     "DICOM report": (".dcm",),
+    "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "picture": (".png",),
 }
 
 

@@ -24,7 +24,7 @@ _LARGEST = 1_000_000
 _LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops", "quantify", "report")
+            "myops", "quantify", "report", "propose-mask")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}

@@ -66,6 +66,7 @@ def _command() -> Any:
     from deepgmm.cli.myops_command import myops
     from deepgmm.cli.phantom_command import phantom
     from deepgmm.cli.priors_command import priors
+    from deepgmm.cli.propose_command import propose
     from deepgmm.cli.quantify_command import quantify
     from deepgmm.cli.report_command import report
     from deepgmm.cli.segment_command import segment
@@ -86,6 +87,7 @@ def _command() -> Any:
     for function in (segment, demo, phantom, evaluate, quantify, report):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
+    app.command("propose-mask")(propose)
     app.command("myops")(myops)
     app.command("priors")(priors)
     app.command("train")(train)

@@ -22,6 +22,7 @@ from deepgmm.cli.common import (
     warn,
 )
 from deepgmm.cli.idle import idle_options
+from deepgmm.cli.propose_command import PROPOSE, propose_for
 from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
@@ -51,7 +52,8 @@ def segment(
         metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
     mask: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside. Also "
-        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT.",
+        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found "
+        "in the images and written beside the result, for you to look at.",
         rich_help_panel=_IN)] = None,
     mask_labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, "
@@ -233,7 +235,8 @@ def run(job: Job, *, quiet: bool) -> Result:
     DeepGMMError
         Nothing has been written then.
     """
-    sources = {_TITLES[name]: path for name, path in job.inputs.items()}
+    sources = {_TITLES[name]: path for name, path in job.inputs.items()
+               if str(path) != PROPOSE}
     check_priors(job.settings.priors)
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
@@ -243,7 +246,11 @@ def run(job: Job, *, quiet: bool) -> Result:
     with progress_bar(quiet) as progress:
         began = time.perf_counter()
         with hushed():
+            marked = propose_for(job) if str(job.inputs["mask"]) == PROPOSE else None
             came = _read(job)
+        if marked is not None:
+            came.provenance["mask_proposal"] = marked.provenance
+            came.warnings[:0] = marked.warnings
         checked: Future[Study] | None = None
         if job.align is Align.CHECK:  # it moves nothing, so the fit need not wait for it
             study, checked = came, _aside(_aligned, came, job)

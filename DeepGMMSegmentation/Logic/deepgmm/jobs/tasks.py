@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,12 @@ from deepgmm.settings import Settings
 from deepgmm.study.study import Study
 from deepgmm.study.words import Align, Role
 
+if TYPE_CHECKING:
+    from deepgmm.propose.proposal import MaskProposal
+
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
-_LOCKED = "locked_labels"
+_LOCKED, _FIXED = "locked_labels", "fixed_masks"
 
 
 @dataclass
@@ -98,4 +101,43 @@ def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
     return ({"result": described, "report": report(result), "slices": slice_rows(result)}, answer)
 
 
-TASKS: dict[str, Task] = {"segment": segment_task}
+def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None
+                    ) -> tuple[Header, Arrays]:
+    """Header and arrays that ask for "propose".
+
+    Parameters
+    ----------
+    study : its mask may be empty.
+    fixed : slice to (rows, columns) masks that a person drew.
+    """
+    described, arrays = encode_study(study)
+    fixed = dict(fixed or {})
+    if fixed:
+        arrays[_FIXED] = np.stack([np.asarray(fixed[i], bool) for i in fixed])
+    return {"study": described, "fixed": [int(i) for i in fixed]}, arrays
+
+
+def proposed(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> MaskProposal:
+    """What came back; without the borders in mm."""
+    from deepgmm.propose.proposal import MaskProposal
+
+    return MaskProposal(
+        arrays["mask"], arrays["wall"], arrays["pool"], arrays["inside"], arrays["confidence"],
+        {int(i): why for i, why in header["left_out"]}, warnings=list(header["warnings"]),
+        provenance=dict(header["provenance"]))
+
+
+def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
+    """Propose the LV mask of a study; in the worker."""
+    from deepgmm.propose.proposal import propose_mask
+
+    study = decode_study(header["study"], arrays)
+    fixed = dict(zip(header.get("fixed", []), arrays.get(_FIXED, ())))
+    found = propose_mask(study, fixed=fixed, progress=progress)
+    return ({"left_out": list(found.left_out.items()), "warnings": found.warnings,
+             "provenance": found.provenance},
+            {"mask": found.mask, "wall": found.wall, "pool": found.pool, "inside": found.inside,
+             "confidence": found.confidence})
+
+
+TASKS: dict[str, Task] = {"segment": segment_task, "propose": propose_task}

@@ -199,6 +199,39 @@ def read_study(
     return study
 
 
+def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
+                t2: Source | None = None, resample: bool = False,
+                phase: int | str | None = None) -> Study:
+    """A study of images whose LV mask is still empty, to propose one for; as `read_study`.
+
+    Of a cine without a `phase` that is a number, its first frame is taken.
+
+    Raises
+    ------
+    InputError : a file that cannot be used, or files on different grids.
+    """
+    paths = {role: path for role, path in zip(Role, (bssfp, lge, t2)) if path is not None}
+    if not paths:
+        raise InputError("no sequence given: give at least one of bSSFP, LGE and T2")
+    cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
+    if cine is not None:
+        number = parse_phase(phase)
+        if number is not None and not 0 <= number < len(cine.values):
+            raise InputError(f"--phase: there is no frame {number}: the cine has "
+                             f"{len(cine.values)}, counted from 0")
+        paths[Role.BSSFP] = ImageInMemory(cine.frame(number or 0), cine.hash, list(cine.warnings))
+    images = {role: _sequence(path, role.title) for role, path in paths.items()}
+    grid = images[grid_role(images)]
+    warnings = [w for i in images.values() for w in i.warnings]
+    if resample:
+        warnings += _resample(grid, list(images.values()))
+    _check_one_grid(grid, list(images.values()))
+    sequences = {role: Sequence(role, _values(one), Kind.UNKNOWN) for role, one in images.items()}
+    shape = sequences[grid_role(images)].values.shape
+    return Study(sequences, np.zeros(shape, bool), geometry_of(grid.image), warnings=warnings,
+                 hashes={role.value: one.hash for role, one in images.items()})
+
+
 def _sequence(path: Source, name: str) -> _Input:
     if isinstance(path, ImageInMemory):
         return _Input(name, path.image, path.hash, "", path.warnings)

@@ -1,0 +1,237 @@
+"""Make the network that proposes the LV mask, from synthetic chests alone.
+
+    python Benchmarks/make_mask_network.py OUT            chests are made once and kept in OUT
+    python Benchmarks/make_mask_network.py OUT --resume   goes on where it was stopped
+
+No real patient is learned from. What each sample is, a few slices of one look of one chest, turned,
+mirrored, stretched and cropped from around the heart to the whole chest, is drawn anew each time.
+The same command on the same machine gives the same weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from common import machine, run, use_threads
+from torch import Tensor
+from whole_chest import FIRST_SEED, PIXEL, SIDE, chest
+
+from deepgmm.model.outline import OutlineNet, folded
+
+#: Pixels of a training crop's side; it is 160 mm wide.
+CROP = 80
+PEAK_RATE, WEIGHT_DECAY = 3e-3, 1e-4
+FIRST_CHESTS = 280
+
+
+class Pool:
+    """Chests, made where they are not yet, kept on disk and read into memory as they are used."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.count = folder, count
+        self.chests: list[dict[str, Tensor]] = []
+
+    def grown(self, step: int) -> None:
+        """Learning begins with some, and has all of them later."""
+        while len(self.chests) < min(self.count, FIRST_CHESTS + step // 2):
+            file = self.folder / f"{FIRST_SEED + len(self.chests)}.npz"
+            if not file.exists():
+                _made(self.folder, FIRST_SEED + len(self.chests))
+            with np.load(file) as held:
+                self.chests.append({name: torch.from_numpy(held[name]) for name in held.files})
+
+    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+        """Channels (N, 4, CROP, CROP) and shares of background, wall and pool (N, 3, ...)."""
+        parts = [self._raw(rng) for _ in range(size)]
+        images = torch.stack([image for image, _, _ in parts])
+        sampled = F.grid_sample(images, torch.stack([grid for _, grid, _ in parts]),
+                                align_corners=False)
+        seen = (sampled[:, 5:] > 0.99) & torch.stack([window for *_, window in parts])
+        wall, pool = sampled[:, 3:4], sampled[:, 4:5]
+        channels = torch.stack([_seen(rng, image, mask)
+                                for image, mask in zip(sampled[:, :3], seen[:, 0])])
+        return channels, torch.cat([1 - wall - pool, wall, pool], 1)
+
+    def _raw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """(6, SIDE, SIDE) three slices, wall, pool, one; the grid to sample it at; a window."""
+        one = self.chests[int(rng.integers(len(self.chests)))]
+        images, pool, wall = one["images"], one["pool"], one["wall"]
+        look, i = int(rng.integers(len(images))), int(rng.integers(len(pool)))
+        step = int(rng.choice([-1, 1])) * (2 if rng.random() < 0.1 else 1)
+        stack = torch.zeros(6, SIDE, SIDE)
+        for k, j in enumerate((i - step, i, i + step)):
+            if 0 <= j < len(pool) and (j == i or rng.random() > 0.1):
+                stack[k] = images[look, j].float()
+        stack[3], stack[4], stack[5] = wall[i].float() / 255, pool[i].float() / 255, 1.0
+        # breath-holds: neighbours lie elsewhere
+        for k in (0, 2):
+            stack[k] = torch.roll(stack[k], tuple(np.round(rng.normal(0, 0.7, 2)).astype(int)),
+                                  (0, 1))
+        held = (pool.float() + wall.float()).amax(0) > 127
+        rows, columns = (torch.nonzero(held.any(axis))[:, 0].float() for axis in (1, 0))
+        if not len(rows):
+            rows = columns = torch.tensor([SIDE / 2 - 10.0, SIDE / 2 + 10.0])
+        box = np.array([[float(rows.min()), float(rows.max())],
+                        [float(columns.min()), float(columns.max())]])
+        angle, zoom = rng.uniform(0, 2 * np.pi), float(np.exp(rng.uniform(-0.22, 0.22)))
+        stretch = float(np.exp(rng.normal(0, 0.05)))
+        cos, sin = np.cos(angle), np.sin(angle)
+        turn = np.array([[cos, -sin], [sin, cos]]) @ np.diag(
+            [zoom * stretch * rng.choice([-1, 1]), zoom / stretch])
+        middle = box.mean(1)
+        near = rng.random() < 0.8
+        middle = (middle + rng.uniform(-28, 28, 2) * (rng.random() < 0.7) if near
+                  else rng.uniform(20, SIDE - 20, 2))
+        line = (np.arange(CROP) - (CROP - 1) / 2)
+        y, x = np.meshgrid(line, line, indexing="ij")
+        at = turn @ np.stack([y.ravel(), x.ravel()]) + middle[:, None]
+        grid = (2 * at + 1) / SIDE - 1
+        grid = torch.from_numpy(grid[::-1].T.reshape(CROP, CROP, 2).copy()).float()
+        window = torch.ones(1, CROP, CROP, dtype=torch.bool)
+        if near and rng.random() < 0.45:  # cropped around the heart
+            half = (box[:, 1] - box[:, 0]).max() / 2 / zoom
+            corner = np.linalg.solve(turn, box.mean(1) - middle)[:, None] + half * np.array(
+                [-1, 1]) + np.array([-1, 1]) * rng.uniform(2, 24, (2, 2))
+            low, high = (np.clip(corner + CROP / 2, 0, CROP).astype(int)).T
+            window[:] = False
+            window[:, low[0]:max(high[0], low[0] + 12), low[1]:max(high[1], low[1] + 12)] = True
+        elif rng.random() < 0.08:
+            away = (torch.from_numpy(grid.numpy()) * SIDE / 2 - 0).norm(dim=-1)
+            window &= (away < rng.uniform(50, 90))[None]
+        return stack, grid, window
+
+
+def _made(folder: Path, seed: int) -> None:
+    one = chest(seed)
+    part = folder / f"{seed}.part.npz"
+    np.savez(part, images=one.images, pool=one.pool, wall=one.wall)
+    part.rename(folder / f"{seed}.npz")
+
+
+def _seen(rng: np.random.Generator, image: Tensor, mask: Tensor) -> Tensor:
+    """(4, H, W) from three slices: what the library makes of images, after some mischief."""
+    gamma = float(np.exp(rng.uniform(-0.45, 0.45)))
+    rough = float(rng.uniform(0, 0.08)) * (rng.random() < 0.5)
+    noise = torch.from_numpy(rng.standard_normal(image.shape, np.float32)) * rough
+    out = []
+    for one, more in zip(image, noise):
+        scaled = normalised(one, mask)
+        unit = ((scaled + 1) / 2).clamp(0, 1.25) ** gamma
+        out.append(torch.where(mask & (one != 0).any(), 2 * unit - 1 + more, 0.0))
+    return torch.stack([*out, mask.float()])
+
+
+def normalised(image: Tensor, mask: Tensor) -> Tensor:
+    """As `deepgmm.propose.canonical` does: the 2nd to 98th percentile to -1 to 1, cut."""
+    values = image[mask]
+    if not len(values):
+        return torch.zeros_like(image)
+    low, high = (float(v) for v in torch.quantile(values[::3], torch.tensor([0.02, 0.98])))
+    return (2 * (image - low) / max(high - low, 1e-6) - 1).clamp(-1.5, 1.5)
+
+
+def loss_of(logits: Tensor, shares: Tensor) -> Tensor:
+    """Cross entropy and overlap of the batch."""
+    log = torch.log_softmax(logits, 1)
+    cross = -(shares * log).sum(1).mean()
+    p = log.exp()
+    both = (p * shares).sum((0, 2, 3))
+    overlap = 2 * both / ((p * p).sum((0, 2, 3)) + (shares * shares).sum((0, 2, 3)) + 1)
+    return cross + 0.5 * (1 - overlap[1:]).mean()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--chests", type=Path, help="folder of chests, by default in OUT")
+    parser.add_argument("--patients", type=int, default=520)
+    parser.add_argument("--steps", type=int, default=2400)
+    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    use_threads(options.threads)
+    pool = Pool(options.chests or options.out / "chests", options.patients)
+    torch.manual_seed(options.seed)
+    network = OutlineNet(learns=True).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    state, first = options.out / "training.safetensors", 0
+    if options.resume and state.exists():
+        first = restored(state, network, optimiser)
+    began, mean = time.perf_counter(), None
+    for step in range(first, options.steps):
+        rng = np.random.default_rng([options.seed, step])
+        pool.grown(step)
+        channels, shares = pool.batch(rng, options.batch)
+        warm = min(1.0, (step + 1) / 50)
+        rate = PEAK_RATE * warm * 0.5 * (1 + np.cos(np.pi * step / options.steps)) + 1e-6
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        loss = loss_of(network(channels), shares)
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
+        optimiser.step()
+        mean = float(loss.detach()) if mean is None else 0.98 * mean + 0.02 * float(loss.detach())
+        if step % 50 == 49 or step + 1 == options.steps:
+            print(f"step {step + 1} of {options.steps}, loss {mean:.4f}, "
+                  f"{time.perf_counter() - began:.0f} s", flush=True)
+        if step % 100 == 99 or step + 1 == options.steps:
+            kept(state, network, optimiser, step + 1)
+            written(options, network, step + 1, time.perf_counter() - began)
+    print(machine(options.threads))
+
+
+def kept(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer, step: int) -> None:
+    from safetensors.torch import save_file
+
+    tensors = {f"net.{k}": v.contiguous() for k, v in network.state_dict().items()}
+    for i, held in optimiser.state_dict()["state"].items():
+        tensors |= {f"opt.{i}.{k}": v.contiguous().clone() for k, v in held.items()}
+    part = path.with_suffix(".part")
+    save_file(tensors, part, {"step": str(step)})
+    part.rename(path)
+
+
+def restored(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer) -> int:
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as held:
+        tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118
+        step = int(held.metadata()["step"])
+    network.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+    state: dict = {}
+    for name, value in tensors.items():
+        if name.startswith("opt."):
+            _, i, k = name.split(".")
+            state.setdefault(int(i), {})[k] = value
+    optimiser.load_state_dict({"state": state,
+                               "param_groups": optimiser.state_dict()["param_groups"]})
+    return step
+
+
+def written(options: argparse.Namespace, network: OutlineNet, step: int, seconds: float) -> None:
+    """The network as it ships, and its card."""
+    from deepgmm.propose.network import save
+
+    save(options.out, folded(network), {
+        "learning": "synthetic-supervised",
+        "patients": f"{options.patients} synthetic chests, seeds {FIRST_SEED} to "
+                    f"{FIRST_SEED + options.patients - 1}, three looks each; no real patient",
+        "command": f"python Benchmarks/make_mask_network.py {options.out.name} "
+                   f"--patients {options.patients} --steps {options.steps} "
+                   f"--batch {options.batch}",
+        "step": step, "seconds": round(seconds), "pixel_mm": PIXEL})
+
+
+if __name__ == "__main__":
+    run(main)
+

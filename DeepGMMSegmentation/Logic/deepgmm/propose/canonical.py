@@ -1,0 +1,111 @@
+"""Images as the network is shown them: pixels of 2 mm, brightness made comparable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+
+#: mm of a pixel that the network sees, and of the field around the heart that it sees twice.
+PIXEL, FIELD = 2.0, 160.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where a canonical grid lies on an image's grid.
+
+    Attributes
+    ----------
+    first : (row, column) of canonical pixel (0, 0) in pixels of the image.
+    step : (rows, columns) of the image from one canonical pixel to the next.
+    shape : (rows, columns) of the canonical grid.
+    """
+
+    first: tuple[float, float]
+    step: tuple[float, float]
+    shape: tuple[int, int]
+
+    @classmethod
+    def whole(cls, shape: tuple[int, int], spacing: tuple[float, float], multiple: int) -> Frame:
+        """All of an image of (rows, columns), `spacing` mm apart, padded to a multiple."""
+        sizes = [int(np.ceil(max(n * s / PIXEL, multiple) / multiple)) * multiple
+                 for n, s in zip(shape, spacing)]
+        return cls._about(((shape[0] - 1) / 2, (shape[1] - 1) / 2), spacing,
+                          (sizes[0], sizes[1]))
+
+    @classmethod
+    def around(cls, middle: tuple[float, float], spacing: tuple[float, float]) -> Frame:
+        """`FIELD` mm around a (row, column) of the image."""
+        side = round(FIELD / PIXEL)
+        return cls._about(middle, spacing, (side, side))
+
+    @classmethod
+    def _about(cls, middle: tuple[float, float], spacing: tuple[float, float],
+               shape: tuple[int, int]) -> Frame:
+        step = (PIXEL / spacing[0], PIXEL / spacing[1])
+        first = (middle[0] - step[0] * (shape[0] - 1) / 2, middle[1] - step[1] * (shape[1] - 1) / 2)
+        return cls(first, step, shape)
+
+    def to_image(self, points: FloatArray) -> FloatArray:
+        """(..., 2) canonical (row, column) to the image's."""
+        return np.asarray(points * np.array(self.step) + np.array(self.first))
+
+    def to_canonical(self, points: FloatArray) -> FloatArray:
+        """(..., 2) the image's (row, column) to canonical."""
+        return np.asarray((points - np.array(self.first)) / np.array(self.step))
+
+    def sampled(self, values: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """(slices, rows, columns) of an image on this grid, and where it has an image, (rows,
+        columns). Finer pixels are averaged first."""
+        from scipy.ndimage import affine_transform, gaussian_filter
+
+        blur = [0.42 * np.sqrt(max(s * s - 1, 0.0)) for s in self.step]
+        found = np.empty((len(values), *self.shape), np.float32)
+        for image, out in zip(values, found):
+            smooth = gaussian_filter(np.asarray(image, np.float32), blur, mode="nearest")
+            affine_transform(smooth, np.array(self.step), self.first, self.shape, out, order=1,
+                             mode="nearest")
+        rows, columns = (first + step * np.arange(n) for first, step, n in
+                         zip(self.first, self.step, self.shape))
+        held = [(axis > -0.6) & (axis < n - 0.4) for axis, n in
+                zip((rows, columns), values.shape[1:])]
+        return found, held[0][:, None] & held[1][None, :]
+
+    def back(self, values: FloatArray, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """(slices, ...) of this grid on the image's (rows, columns); 0 beyond this grid."""
+        from scipy.ndimage import affine_transform
+
+        inverse = 1 / np.array(self.step)
+        offset = -np.array(self.first) * inverse
+        found = np.empty((len(values), *shape), np.float32)
+        for plane, out in zip(values, found):
+            affine_transform(np.asarray(plane, np.float32), inverse, offset, shape, out, order=1)
+        return found
+
+
+def normalised(values: FloatArray, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:
+    """Each slice's 2nd to 98th percentile where it is seen to -1 to 1, cut; 0 elsewhere."""
+    found = np.zeros(values.shape, np.float32)
+    for image, out in zip(values, found):
+        inside = image[seen]
+        if not inside.size or not np.isfinite(inside).all():
+            inside = inside[np.isfinite(inside)]
+            if not inside.size:
+                continue
+        low, high = np.percentile(inside, [2.0, 98.0])
+        scaled = 2 * (np.nan_to_num(image, nan=low, posinf=high, neginf=low) - low) / max(
+            float(high - low), 1e-6) - 1
+        out[seen] = np.clip(scaled, -1.5, 1.5)[seen]
+    return found
+
+
+def channels(values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]
+             ) -> npt.NDArray[np.float32]:
+    """(slices, 4, rows, columns): the slice before, the slice, the slice behind, where seen."""
+    before = np.concatenate([np.zeros_like(values[:1]), values[:-1]])
+    behind = np.concatenate([values[1:], np.zeros_like(values[:1])])
+    there = np.broadcast_to(seen.astype(np.float32), values.shape)
+    return np.stack([before, values, behind, there], axis=1)

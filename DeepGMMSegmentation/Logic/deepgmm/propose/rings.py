@@ -1,0 +1,175 @@
+"""Two closed borders a slice from probabilities: a ring that is smooth around, in mm.
+
+Borders are radii at equally spaced angles around a centre. The epicardium is the closed path that
+parts likely inside from likely outside best, found by dynamic programming around the circle; the
+endocardium likewise inside of it, with a prior on how thick a wall is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.floating]
+
+ANGLES, STEP, REACH = 64, 0.5, 62.0
+THETA = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+RADII = np.arange(1, int(REACH / STEP) + 1) * STEP
+#: Cost of a border that moves by a step between neighbouring angles, squared, and steps allowed.
+BEND, STEPS = 0.12, 3
+#: Harmonics around that a border keeps.
+HARMONICS = 9
+#: mm: what walls are, and how strongly that is held to; and the least.
+THICK, HOLD, LEAST = 8.5, 0.004, 2.0
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One slice's borders.
+
+    Attributes
+    ----------
+    centre : (row, column) in mm on the image's grid.
+    outer, inner : (ANGLES,) radii, mm.
+    """
+
+    centre: FloatArray
+    outer: FloatArray
+    inner: FloatArray
+
+    def points(self, inner: bool = False) -> FloatArray:
+        """(ANGLES, 2) (row, column), mm."""
+        radii = self.inner if inner else self.outer
+        return np.asarray(self.centre + radii[:, None] * np.stack(
+            [np.sin(THETA), np.cos(THETA)], axis=1))
+
+    def about(self, centre: FloatArray) -> Ring:
+        """The same borders seen from another point inside both."""
+        def radii(points: FloatArray) -> FloatArray:
+            off = points - centre
+            turn, away = np.arctan2(off[:, 0], off[:, 1]), np.hypot(off[:, 0], off[:, 1])
+            return np.asarray(np.interp(THETA, *_sorted(turn, away), period=2 * np.pi))
+        return Ring(np.asarray(centre), radii(self.points()), radii(self.points(inner=True)))
+
+    def filled(self, shape: tuple[int, int], spacing: tuple[float, float], *,
+               inner: bool = False) -> npt.NDArray[np.bool_]:
+        """(rows, columns) pixels whose middle lies inside a border."""
+        y = (np.arange(shape[0]) * spacing[0] - self.centre[0])[:, None]
+        x = (np.arange(shape[1]) * spacing[1] - self.centre[1])[None, :]
+        radii = self.inner if inner else self.outer
+        edge = np.interp(np.arctan2(y, x), THETA, radii, period=2 * np.pi)
+        return np.asarray(np.hypot(y, x) < edge)
+
+
+def ring_of(inside: FloatArray, pool: FloatArray, centre: FloatArray, pixel: float) -> Ring:
+    """The ring of one slice.
+
+    Parameters
+    ----------
+    inside, pool : (rows, columns) probabilities of ventricle, and of its pool.
+    centre : (row, column) in pixels of these; the ring's is in pixels, its radii in mm.
+    pixel : mm.
+    """
+    from scipy.ndimage import map_coordinates
+
+    at = centre[:, None, None] + RADII / pixel * np.stack([np.sin(THETA), np.cos(THETA)])[..., None]
+    ray, deep = (map_coordinates(np.asarray(p, np.float32), at, order=1) for p in (inside, pool))
+    # what lies between two borders weighs as its area
+    outer = _smooth(RADII[_path(-np.cumsum((ray - 0.5) * RADII, axis=1) * STEP / 10.0)])
+    cost = -np.cumsum((deep - 0.5) * RADII, axis=1) * STEP / 10.0
+    wall = outer[:, None] - RADII
+    cost = cost + HOLD * RADII * (wall - THICK) ** 2 / 10.0
+    cost[wall < LEAST] += 100.0 * (LEAST - wall[wall < LEAST])
+    inner = np.minimum(_smooth(RADII[_path(cost)]), np.maximum(outer - LEAST, 0.3 * outer))
+    return Ring(np.asarray(centre, float), outer, inner)
+
+
+def _path(cost: FloatArray) -> npt.NDArray[np.intp]:
+    """(angles,) the closed path of least cost through (angles, radii)."""
+    start = int(np.argmin(cost.sum(0)))
+    for _ in range(2):  # first from anywhere; then closed where that one passed half way round
+        chain = _open_path(np.roll(cost, -ANGLES // 2, axis=0), start)
+        chain = np.roll(chain, ANGLES // 2)
+        start = int(chain[0])
+        chain = _open_path(cost, start)
+        start = int(chain[ANGLES // 2])
+    return chain
+
+
+def _open_path(cost: FloatArray, at: int) -> npt.NDArray[np.intp]:
+    """Begins and ends at one radius, `at`."""
+    count = cost.shape[1]
+    best = np.full(count, np.inf)
+    best[at] = cost[0, at]
+    came = np.zeros(cost.shape, np.intp)
+    moves = np.arange(-STEPS, STEPS + 1)
+    padded = np.full(count + 2 * STEPS, np.inf)
+    for i in range(1, len(cost) + 1):
+        padded[STEPS:-STEPS] = best
+        options = np.stack([padded[STEPS + m:STEPS + m + count] + BEND * m * m for m in moves])
+        which = options.argmin(0)
+        came[i % len(cost)] = np.arange(count) + moves[which]
+        best = options.min(0) + (cost[i] if i < len(cost) else 0.0)
+    path = np.empty(len(cost), np.intp)
+    now = int(came[0][at])
+    for i in range(len(cost) - 1, -1, -1):
+        path[i] = np.clip(now, 0, count - 1)
+        now = int(came[i][path[i]]) if i else now
+    return path
+
+
+def _smooth(radii: FloatArray) -> FloatArray:
+    """Its low harmonics."""
+    waves = np.fft.rfft(radii)
+    order = np.arange(len(waves))
+    return np.asarray(np.fft.irfft(waves * np.exp(-0.5 * (order / HARMONICS) ** 4), len(radii)))
+
+
+def _sorted(turn: FloatArray, away: FloatArray) -> tuple[FloatArray, FloatArray]:
+    order = np.argsort(turn)
+    return turn[order], away[order]
+
+
+def ring_of_mask(mask: npt.NDArray[np.bool_], spacing: tuple[float, float],
+                 pool: npt.NDArray[np.bool_] | None = None) -> Ring | None:
+    """The ring that a person drew; without a pool a wall of usual thickness. None where empty."""
+    if not mask.any():
+        return None
+    centre = np.argwhere(mask).mean(0)
+    scale = np.array(spacing)
+
+    def radii(of: npt.NDArray[np.bool_]) -> FloatArray:
+        from scipy.ndimage import map_coordinates
+
+        at = centre[:, None, None] + RADII / scale[:, None, None] * np.stack(
+            [np.sin(THETA), np.cos(THETA)])[..., None]
+        ray = map_coordinates(of.astype(np.float32), at, order=1)
+        # the outermost crossing, between samples
+        last = np.array([np.max(np.flatnonzero(r > 0.5), initial=0) for r in ray])
+        after = np.minimum(last + 1, len(RADII) - 1)
+        a, b = ray[np.arange(ANGLES), last], ray[np.arange(ANGLES), after]
+        share = np.where(a > b, (a - 0.5) / np.maximum(a - b, 1e-6), 0.0)
+        return np.asarray(RADII[last] + STEP * np.clip(share, 0.0, 1.0))
+    outer = radii(mask)
+    inner = radii(pool) if pool is not None and pool.any() else np.maximum(
+        outer - THICK, 0.4 * outer)
+    return Ring(centre * scale, outer, np.minimum(inner, outer))
+
+
+def moved(ring: Ring, by: Ring, was: Ring, share: float) -> Ring:
+    """A ring moved by a share of what a person moved another: `was` became `by`."""
+    shift = share * (by.centre - was.centre)
+    before, after = was.about(was.centre), by
+    return replace(
+        ring, centre=ring.centre + shift,
+        outer=np.maximum(ring.outer + share * (after.outer - before.outer), 1.0),
+        inner=np.maximum(ring.inner + share * (after.inner - before.inner), 0.5))
+
+
+def between(low: Ring, high: Ring, share: float) -> Ring:
+    """The ring so far on the way from one to another."""
+    mix = [(1 - share) * a + share * b for a, b in
+           ((low.centre, high.centre), (low.outer, high.outer), (low.inner, high.inner))]
+    return Ring(*mix)

@@ -1,0 +1,56 @@
+"""The picture by which a proposed LV mask is judged: each slice's outline and confidence."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from deepgmm.propose.proposal import SURE, MaskProposal
+from deepgmm.review.lettering import Words, lettered
+from deepgmm.review.panels import (
+    BACKGROUND,
+    EDGE,
+    GAP,
+    QUIET,
+    TEXT,
+    as_bytes,
+    grey,
+    grey_window,
+    inner_edge,
+    view_of,
+)
+from deepgmm.study.study import Study
+
+_COLUMNS, _ALERT = 5, "#ffb000"
+
+
+def proposal_png(study: Study, found: MaskProposal) -> bytes:
+    """PNG of all slices, every sequence below the other; unsure slices are in amber."""
+    view = view_of(found.mask, study.geometry)
+    height, width = view.size
+    count = len(found.mask)
+    columns = min(_COLUMNS, count)
+    rows = -(-count // columns) * len(study.sequences)
+    canvas = np.full((2 * EDGE + rows * (height + GAP + 20), 2 * EDGE + columns * (width + GAP), 3),
+                     BACKGROUND, np.uint8)
+    words = []
+    place = 0
+    for role, sequence in study.sequences.items():
+        window = grey_window(sequence.values[found.mask])
+        for i in range(count):
+            row, column = place // columns, i % columns
+            place += 1
+            y, x = EDGE + row * (height + GAP + 20), EDGE + column * (width + GAP)
+            panel = grey(view.smooth(sequence.values[i]), window).copy()
+            sure = found.confidence[i] > SURE
+            panel[inner_edge(view.blocks(found.mask[i]))] = (0.2, 0.9, 0.3) if sure else (1, .7, 0)
+            panel[inner_edge(view.blocks(found.pool[i]))] = (0.3, 0.6, 1.0)
+            canvas[y + 20:y + 20 + height, x:x + width] = as_bytes(panel)
+            said = "left out" if not found.mask[i].any() else f"{found.confidence[i]:.2f}"
+            words.append(Words(x, y + 10, f"{role.title} {i}: {said}", 12.5,
+                               QUIET if said == "left out" else TEXT if sure else _ALERT))
+        place = -(-place // columns) * columns
+    buffer = io.BytesIO()
+    lettered(canvas, words).save(buffer, "png")
+    return buffer.getvalue()
