@@ -217,8 +217,8 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     if cine is not None:
         number = parse_phase(phase)
         if isinstance(number, str):
-            raise InputError(f"--phase {number} goes by contours, of which there are none yet: give "
-                             "the frame's number, counted from 0")
+            raise InputError(f"--phase {number} goes by contours, of which there are none yet: "
+                             "give the frame's number, counted from 0")
         if number is not None and not 0 <= number < len(cine.values):
             raise InputError(f"--phase: there is no frame {number}: the cine has "
                              f"{len(cine.values)}, counted from 0")
