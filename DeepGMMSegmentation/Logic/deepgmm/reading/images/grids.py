@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +42,15 @@ def image_of(values: npt.NDArray[Any], geometry: Geometry) -> SimpleITK.Image:
     image.SetOrigin((*geometry.origin, 0.0))
     image.SetDirection(tuple(direction.ravel()))
     return image
+
+
+def notes_of(image: Any) -> dict[str, str]:
+    """What a header says beside the grid, of an image or its reader; what is no text left out."""
+    found = {}
+    for key in image.GetMetaDataKeys():
+        with suppress(TypeError, UnicodeError):
+            found[key] = image.GetMetaData(key)
+    return found
 
 
 def geometry_of(image: SimpleITK.Image) -> Geometry:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
+from deepgmm.reading.images.grids import notes_of
 from deepgmm.reading.images.nifti import Forms, read_forms
 
 if TYPE_CHECKING:
@@ -230,8 +231,8 @@ def _permuted(image: SimpleITK.Image, order: Axes) -> SimpleITK.Image:
     import SimpleITK as sitk
 
     turned = sitk.PermuteAxes(image, (*order, 3)[:image.GetDimension()])
-    for key in image.GetMetaDataKeys():  # which the filter leaves behind
-        turned.SetMetaData(key, image.GetMetaData(key))
+    for key, said in notes_of(image).items():  # which the filter leaves behind
+        turned.SetMetaData(key, said)
     return turned
 
 

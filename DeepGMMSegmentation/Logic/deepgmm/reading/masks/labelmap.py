@@ -24,7 +24,7 @@ from deepgmm.reading.conventions import (
     whole_numbers,
 )
 from deepgmm.reading.conventions.whose import agreed, candidates, fits, of_file
-from deepgmm.reading.images.grids import geometry_of, image_of
+from deepgmm.reading.images.grids import geometry_of, image_of, notes_of
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.masks.segmentation import label_segments, read_segmentation
 from deepgmm.study.study import Geometry
@@ -243,5 +243,6 @@ def _said(convention: Convention, role: str, why: str, option: str) -> list[str]
 
 def _is_ours(image: SimpleITK.Image) -> bool:
     """Whether a labelmap says that we wrote it."""
-    return any(image.HasMetaDataKey(key) and image.GetMetaData(key).strip() == OWN_NOTE
+    notes = notes_of(image)
+    return any(notes.get(key, "").strip() == OWN_NOTE
                for key in ("ITK_FileNotes", "descrip", "Comment"))

@@ -25,6 +25,7 @@ from deepgmm.errors import InputError
 from deepgmm.reading.contours.parts import Part, choose, combine
 from deepgmm.reading.conventions import PLAIN, Parts, parts_of
 from deepgmm.reading.conventions.names import Meaning, listed_names
+from deepgmm.reading.images.grids import notes_of
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.masks.seg_nrrd import Segment, tag_of
 from deepgmm.study.study import BoolArray
@@ -132,7 +133,7 @@ def _header(path: str | os.PathLike[str]) -> tuple[dict[str, str], npt.NDArray[A
         return {}, None
     finally:
         sitk.ProcessObject.SetGlobalWarningDisplay(before)
-    header = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+    header = notes_of(reader)
     axes = reader.GetDimension()
     header["dimension"] = str(axes)
     try:
@@ -170,7 +171,7 @@ def read_segments(image: SimpleITK.Image) -> list[Segment]:
     import SimpleITK as sitk
 
     values = sitk.GetArrayViewFromImage(image)
-    return _segments({key: image.GetMetaData(key) for key in image.GetMetaDataKeys()},
+    return _segments(notes_of(image),
                      values[..., None] if values.ndim == 3 else values)
 
 
