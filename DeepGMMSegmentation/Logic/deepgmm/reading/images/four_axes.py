@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from deepgmm.reading.images.grids import geometry_of
 from deepgmm.reading.images.image import quiet
+from deepgmm.reading.images.nifti import readable
 from deepgmm.reading.images.places import place_said, settled
 from deepgmm.study.study import Geometry
 
@@ -35,11 +36,14 @@ def read_four_axes(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] |
     None where the file has no axis that counts frames, or cannot be read: whoever reads it as one
     image says what is wrong.
     """
-    with quiet():
-        return _read(path)
+    try:
+        with quiet(), readable(path) as name:
+            return _read(path, name)
+    except (RuntimeError, OSError):
+        return None
 
 
-def _read(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
+def _read(path: Path, name: str) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
     import SimpleITK as sitk
 
     counted = _counting_axis(path)
@@ -51,7 +55,7 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
                 return None
             return np.ascontiguousarray(np.moveaxis(values, -1, 0)), geometry_of(image), []
         reader = sitk.ImageFileReader()
-        reader.SetFileName(os.fspath(path))
+        reader.SetFileName(name)
         reader.ReadImageInformation()
         if reader.GetDimension() != 4 or max(reader.GetSize()[0], reader.GetSize()[3]) < 2:
             return None
@@ -101,7 +105,7 @@ def _counting_axis(path: Path) -> int | None:
     try:
         fields = dict(line.split(b":", 1) for line in _header(path)[1:]
                       if b": " in line and not line.startswith(b"#"))
-    except OSError:
+    except (RuntimeError, OSError):
         return None
     if fields.get(b"dimension", b"").strip() != b"4":
         return None

@@ -14,7 +14,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.reading.images.dicom import holds_dicom, read_dicom
-from deepgmm.reading.images.nifti import wild_voxels
+from deepgmm.reading.images.nifti import readable, wild_voxels
 from deepgmm.reading.images.places import place_said, settled
 
 if TYPE_CHECKING:
@@ -61,11 +61,11 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
         raise InputError(f"the {name} file cannot be read ({error.strerror}): check its path "
                          "and its permissions") from error
     try:
-        with quiet():
-            if sitk.ImageFileReader.GetImageIOFromFileName(os.fspath(source)) == "GDCMImageIO":
+        with quiet(), readable(source) as name_of:
+            if sitk.ImageFileReader.GetImageIOFromFileName(name_of) == "GDCMImageIO":
                 raise InputError(f"the {name} file is DICOM without its preamble: give the folder "
                                  "that holds the series")
-            image = sitk.ReadImage(os.fspath(source))
+            image = sitk.ReadImage(name_of)
     except RuntimeError as error:
         if wild is not None and "ImageIO" in str(error):
             raise InputError(f"the {name} file is of a NIfTI version that is not read here: save "

@@ -7,14 +7,21 @@ ITK fills what is missing with zeros, and turns NaN and infinite voxels into zer
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 import struct
+import tempfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 import numpy.typing as npt
+
+from deepgmm.files import suffix_of
 
 _BLOCK = 1 << 20
 
@@ -49,11 +56,8 @@ def wild_voxels(path: Path) -> npt.NDArray[np.int64] | None:
     OSError
         The file cannot be opened.
     """
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    unpacked: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]
     try:
-        with unpacked as stream:
+        with _unpacked(path) as stream:
             header = _header(stream.read(540))
             if header is None:
                 return None
@@ -110,6 +114,61 @@ def _scan(stream: IO[bytes], header: _Header) -> npt.NDArray[np.int64] | None:
     return np.concatenate(found) if found else np.zeros(0, np.int64)
 
 
+#: Where a NIfTI-1 header says its place: voxel sizes, the forms' codes, and their numbers. No
+#: number of a real place, mm, is as large.
+_PIXDIM, _CODES, _NUMBERS, _PLACES = slice(76, 108), slice(252, 256), slice(256, 328), 1e7
+
+
+@contextmanager
+def readable(path: str | os.PathLike[str]) -> Iterator[str]:
+    """A name under which ITK can read a file: its own, or of a copy whose header says no place.
+
+    ITK runs for ever on some forms that are no numbers; the place is for the caller to know.
+
+    Raises
+    ------
+    RuntimeError, as ITK does : the file is damaged.
+    """
+    file = Path(path)
+    head = _head_of(file) if suffix_of(file) in (".nii", ".nii.gz", ".hdr") else b""
+    order = next((o for o in "<>" if len(head) == 348
+                  and struct.unpack(f"{o}i", head[:4])[0] == 348), None)
+    if order is None or (np.abs(np.frombuffer(head[_PIXDIM] + head[_NUMBERS], f"{order}f4"))
+                         < _PLACES).all():
+        yield os.fspath(path)
+        return
+    if suffix_of(file) == ".hdr":  # its voxels lie in another file
+        raise RuntimeError("a header without a place")
+    sizes = np.frombuffer(head[_PIXDIM], f"{order}f4")
+    mended = bytearray(head)
+    mended[_PIXDIM] = np.where(np.abs(sizes) < _PLACES, sizes, 1).astype(f"{order}f4").tobytes()
+    mended[_CODES], mended[_NUMBERS] = bytes(4), bytes(72)
+    with tempfile.TemporaryDirectory() as folder, _unpacked(file) as stream:
+        copy = Path(folder, "image.nii")
+        try:
+            stream.read(348)
+            with copy.open("wb") as out:
+                out.write(mended)
+                shutil.copyfileobj(stream, out)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise RuntimeError("damaged") from error
+        yield os.fspath(copy)
+
+
+def _unpacked(path: Path) -> IO[bytes]:
+    with path.open("rb") as stream:
+        packed = stream.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if packed else path.open("rb")  # type: ignore[return-value]
+
+
+def _head_of(path: Path) -> bytes:
+    try:
+        with _unpacked(path) as stream:
+            return stream.read(348)
+    except (OSError, EOFError, zlib.error):
+        return b""
+
+
 @dataclass(frozen=True)
 class Forms:
     """What a NIfTI-1 header says of its place; matrices from indices to mm, RAS.
@@ -139,11 +198,8 @@ def read_forms(path: Path) -> Forms | None:
     OSError
         The file cannot be opened.
     """
-    with path.open("rb") as stream:
-        packed = stream.read(2) == b"\x1f\x8b"
-    unpacked: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # type: ignore[assignment]
     try:
-        with unpacked as stream:
+        with _unpacked(path) as stream:
             head = stream.read(348)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return None

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.reading.images.grids import notes_of
-from deepgmm.reading.images.nifti import Forms, read_forms
+from deepgmm.reading.images.nifti import Forms, read_forms, readable
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -242,10 +242,11 @@ def axes_of_file(path: str | os.PathLike[str]) -> Axes:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
-    reader.SetFileName(os.fspath(path))
     try:
         said = place_said(Path(path), "")
-        reader.ReadImageInformation()
+        with readable(path) as name:
+            reader.SetFileName(name)
+            reader.ReadImageInformation()
     except (RuntimeError, OSError, InputError):
         return 0, 1, 2
     if reader.GetDimension() < 3:

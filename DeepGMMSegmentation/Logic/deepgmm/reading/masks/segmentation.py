@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.files import suffix_of
 from deepgmm.reading.contours.parts import Part, choose, combine
 from deepgmm.reading.conventions import PLAIN, Parts, parts_of
 from deepgmm.reading.conventions.names import Meaning, listed_names
@@ -126,7 +127,7 @@ def _header(path: str | os.PathLike[str]) -> tuple[dict[str, str], npt.NDArray[A
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     try:
-        if not os.path.isfile(path):
+        if not os.path.isfile(path) or suffix_of(path) in (".nii", ".nii.gz", ".hdr"):
             return {}, None
         reader.ReadImageInformation()
     except RuntimeError:
