@@ -29,6 +29,9 @@ EFFECTS = ("Threshold", "Paint", "Draw", "Erase", "Level tracing", "Grow from se
            "Fill between slices", "Margin", "Hollow", "Smoothing", "Scissors", "Islands",
            "Logical operators", "Mask volume")
 
+#: Those that are not scripted.
+_OF_CPP = ("Paint", "Draw", "Erase", "Scissors")
+
 
 class qSlicerSegmentEditorAbstractEffect(QObject):
     """One tool of the editor."""
@@ -43,10 +46,6 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
 
     def parameterSetNode(self) -> Any:
         return self._editor.mrmlSegmentEditorNode()
-
-    def self(self) -> Any:
-        """The Python half, of effects that are scripted."""
-        return _FillBetweenSlices(self._editor) if self._name == "Fill between slices" else self
 
     def active(self) -> bool:
         return self._editor.activeEffect() is self
@@ -65,6 +64,14 @@ class qSlicerSegmentEditorAbstractEffect(QObject):
 
     def parameterDefined(self, name: str) -> bool:
         return bool(self.parameter(name))
+
+
+class qSlicerSegmentEditorScriptedEffect(qSlicerSegmentEditorAbstractEffect):
+    """A tool that is written in Python."""
+
+    def self(self) -> Any:
+        """Its Python half."""
+        return _FillBetweenSlices(self._editor) if self._name == "Fill between slices" else self
 
 
 class _FillBetweenSlices:
@@ -110,7 +117,9 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
         self._logic = slicer.vtkSlicerSegmentEditorLogic()
         self._node: Any = None
         self._active: qSlicerSegmentEditorAbstractEffect | None = None
-        self._effects = {name: qSlicerSegmentEditorAbstractEffect(name, self) for name in EFFECTS}
+        self._effects = {name: (qSlicerSegmentEditorAbstractEffect if name in _OF_CPP else
+                                qSlicerSegmentEditorScriptedEffect)(name, self)
+                         for name in EFFECTS}
         self._flags: dict[str, Any] = {"maximumNumberOfUndoStates": 10, "undoEnabled": True,
                                        "readOnly": False, "effectColumnCount": 6}
         self._keyboard: QWidget | None = None

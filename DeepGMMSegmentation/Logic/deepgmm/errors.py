@@ -63,19 +63,21 @@ class DeepGMMError(Exception):
 
     Whatever it repeats of a file or an option is `shortened`.
 
+    Parameters
+    ----------
+    longest : of the message, characters; more only where many faults are told at once.
+
     Attributes
     ----------
-    longest : characters of the message.
     whole : the message before that, from which the log takes out what is a user's.
     private : words in it that the log must not hold, such as a user's names of cases.
     """
 
     exit_status = 3
-    longest = LONGEST
     private: tuple[str, ...] = ()
 
-    def __init__(self, message: str = "") -> None:
-        super().__init__(shortened(message, self.longest))
+    def __init__(self, message: str = "", *, longest: int = LONGEST) -> None:
+        super().__init__(shortened(message, longest))
         self.whole = " ".join(str(message).split())
 
 
@@ -96,12 +98,6 @@ class MissingPackages(InputError):
     def __init__(self, message: str, requirements: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.requirements = requirements
-
-
-class FaultyCases(InputError):
-    """What is wrong with the cases of a folder: all of it, so that it can be mended at once."""
-
-    longest = 20_000
 
 
 class ComputationError(DeepGMMError, RuntimeError):

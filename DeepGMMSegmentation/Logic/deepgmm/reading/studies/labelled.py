@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.errors import FaultyCases, InputError
+from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.conventions import CONVENTIONS, parse_convention
@@ -336,8 +336,9 @@ def _told(faults: list[tuple[str, Fault]], listed: list[CaseFiles]) -> InputErro
     wrong = {name for name, _ in faults}
     parts = [f"({number}) {_names(group)}: {what}"
              for number, (what, group) in enumerate(groups.items(), 1)]
-    error = FaultyCases(f"{len(wrong)} of the folder's {len(listed)} cases cannot be used: "
-                        + "; ".join(parts) + ". Mend them, or take them out of the folder")
+    error = InputError(f"{len(wrong)} of the folder's {len(listed)} cases cannot be used: "
+                       + "; ".join(parts) + ". Mend them, or take them out of the folder",
+                       longest=20_000)
     error.private = tuple(case.name for case in listed)
     return error
 
