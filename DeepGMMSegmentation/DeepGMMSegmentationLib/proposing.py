@@ -10,6 +10,7 @@ from deepgmm.errors import InputError
 from deepgmm.study.levels import levels_of, numbering_of
 from DeepGMMSegmentationLib import dependencies
 from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
+from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import PanelState
@@ -32,12 +33,16 @@ def _noted(state: PanelState | None) -> dict | None:
     return proposal_in(state.mask, list(state.maskSegmentIDs))
 
 
+def _nowhere(found, warnings: list[str]) -> str:
+    return ""
+
+
 @dataclass
 class ProposalJob(Job):
     """A proposal asked for; `put` takes it to the scene."""
 
     task: str = _TASK
-    put: Callable[[Any], str] = str
+    put: Callable[[Any, list[str]], str] = _nowhere
 
     def read(self) -> None:
         from deepgmm.jobs.tasks import propose_request
@@ -51,9 +56,12 @@ class ProposalJob(Job):
     def write(self, header: dict, arrays: dict) -> str:
         from deepgmm.jobs.tasks import proposed
 
-        found = proposed(header, arrays)
-        found.warnings += self.study.warnings
-        return self.put(found)
+        return self.put(proposed(header, arrays), self.study.warnings)
+
+    def check_scene(self) -> None:
+        if self.reference.GetScene() is not self.scene or grid_of(self.reference) != self.grid:
+            raise InputError(_("the images were deleted, moved or changed while the LV mask was "
+                               "proposed: press Propose again"))
 
 
 class ProposeSection(Section):
@@ -128,12 +136,17 @@ class ProposeSection(Section):
             return
         volume = reference(state)
         job = ProposalJob(None, {role.value: node for role, node in volumes(state).items()},
-                          volume, None, put=lambda found: self._put(found, volume),
-                          on_done=self._on_done)
+                          volume, None, on_done=self._on_done)
+        drawn = self._drawn_now()
+        job.put = lambda found, warnings: self._put(found, warnings, volume, drawn)
         self.panel.run.begin(job)
         self.panel.log(_("An LV mask is being proposed."))
 
-    def _put(self, found, volume) -> str:
+    def _drawn_now(self) -> tuple:
+        mask = self.state.mask
+        return (mask.GetID(), when_drawn(mask)) if is_there(mask) else ()
+
+    def _put(self, found, warnings: list[str], volume, drawn: tuple) -> str:
         """Into the scene, as a mask that the editor's Undo empties again; what is to be said."""
         from deepgmm.scene.proposals import write_proposal
 
@@ -141,14 +154,19 @@ class ProposeSection(Section):
         if state is None or reference(state) is not volume:
             raise InputError(_("other images were chosen while the LV mask was proposed: press "
                                "Propose again"))
+        if self._drawn_now() != drawn:
+            raise InputError(_("the LV mask was drawn on or chosen anew while one was proposed: it "
+                               "stays as it is; press Propose again for a proposal"))
         segment = self._mask.begin(volume)
+        self._editor.forget(state.mask)  # with nothing in it yet, there is nothing to undo
         drawing = self._editor.is_in_use(state.mask)
         if not drawing:
             self._mask.show(volume, segment)
             self._editor.save_for_undo(state.mask)
         write_proposal(found, state.mask, segment, volume)
         numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), len(found.mask))
-        return "\n".join(sentence(numbering.in_words(one)) for one in found.warnings)
+        return "\n".join(sentence(numbering.in_words(one))
+                         for one in [*found.warnings, *warnings])
 
     def _on_done(self, said: str) -> None:
         self._mask.say(said)

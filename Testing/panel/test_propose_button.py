@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import qt
@@ -158,6 +160,67 @@ def test_unsure_and_left_out_slices_are_counted_from_the_base(a_desk_without_mas
     assert desk.ui.maskReportLabel.text.splitlines() == [
         "The LV mask was proposed: look.", "It is unsure on slices 2, 5.",
         "No LV mask is proposed on slice 1."]
+
+
+def test_what_one_draws_meanwhile_stays(a_desk_without_mask: Desk, a_patient_in_the_scene) -> None:
+    desk, lge = a_desk_without_mask, a_patient_in_the_scene.lge
+    desk.ui.createMaskButton.click()  # Draw is at hand in the editor
+    desk.panel.settle()
+    mask = desk.panel.state.mask
+    desk.ui.proposeMaskButton.click()
+    drawn = np.zeros((5, *lge.GetImageData().GetDimensions()[1::-1]), np.uint8)
+    drawn[2, 40:60, 40:60] = 1
+    slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, mask, "LV", lge)
+    desk.finish()
+    assert "stays as it is" in desk.said and desk.panel.state.mask is mask
+    np.testing.assert_array_equal(
+        slicer.util.arrayFromSegmentBinaryLabelmap(mask, "LV", lge), drawn)
+    assert proposal_in(mask) is None
+
+
+def test_a_mask_that_was_only_begun_is_proposed_in(a_desk_without_mask: Desk) -> None:
+    desk, editor = a_desk_without_mask, a_desk_without_mask.ui.segmentEditorWidget
+    desk.ui.createMaskButton.click()
+    desk.panel.settle()
+    mask = desk.panel.state.mask
+    propose(desk)
+    assert desk.panel.state.mask is mask and proposal_in(mask, ["LV"]) is not None
+    editor.undo()
+    assert proposal_in(mask) is None
+
+
+def test_the_note_is_saved_with_the_segment(a_desk_without_mask: Desk, tmp_path) -> None:
+    desk = a_desk_without_mask
+    propose(desk)
+    noted, path = proposal_in(desk.panel.state.mask), str(tmp_path / "mask.seg.nrrd")
+    storage = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationStorageNode")
+    storage.SetFileName(path)
+    assert storage.WriteData(desk.panel.state.mask)
+    again = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "again")
+    assert storage.ReadData(again)
+    assert proposal_in(again) == noted and noted["looked_at"] is False
+
+
+def test_a_worker_without_the_task_says_so() -> None:
+    from deepgmm.jobs import service
+
+    said = []
+    service._do(({"job": 1, "task": "of a later version", "header": {}}, {}),
+                SimpleNamespace(cancelled=lambda job: False),
+                SimpleNamespace(say=lambda *what, **words: said.append((what, words))), "")
+    (what, words), = said
+    assert what == ("failed",) and words["kind"] == "dependencies"
+    assert "another DeepGMM" in words["message"]
+
+
+@pytest.mark.slow
+def test_the_real_process_proposes(a_panel: Panel, a_patient_in_the_scene) -> None:
+    a_panel.ui.lgeSelector.setCurrentNode(a_patient_in_the_scene.lge)
+    a_panel.settle()
+    a_panel.ui.proposeMaskButton.click()
+    a_panel.wait_until(lambda: not a_panel.widget.panel.run.busy, 120)
+    a_panel.settle()
+    assert proposal_in(a_panel.state.mask) is not None, a_panel.ui.statusLabel.text
 
 
 def test_what_the_worker_cannot_do_is_said(a_desk_without_mask: Desk) -> None:

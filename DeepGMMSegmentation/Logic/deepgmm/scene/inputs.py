@@ -144,6 +144,9 @@ def images_from_nodes(*, bssfp: slicer.vtkMRMLVolumeNode | None = None,
         raise InputError("bSSFP is a sequence of frames: give the one that the LV mask is for")
     grid = grid_of(nodes[role_of_grid], role_of_grid.title, stacks[role_of_grid])
     warnings = [*_uneven(grid), *(w for s in stacks.values() for w in s.warnings)]
+    if _frame_shown(nodes.get(Role.BSSFP)) and len(nodes) > 1:
+        warnings.append("the frame of bSSFP that is shown was taken: show the one that fits the "
+                        "others first")
     values = {role: np.nan_to_num(volume_on(grid, stack, warnings), posinf=0.0, neginf=0.0)
               for role, stack in stacks.items()}
     return data.Study(

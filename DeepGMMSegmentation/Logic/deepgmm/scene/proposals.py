@@ -26,7 +26,8 @@ def write_proposal(found: MaskProposal, node: slicer.vtkMRMLSegmentationNode, se
 
     Parameters
     ----------
-    node : under the same transform as `volume`, on whose grid the proposal lies.
+    node : a mask with nothing drawn in it yet; it comes under the transform of `volume`.
+    volume : on its grid the proposal lies.
 
     Raises
     ------
@@ -35,6 +36,7 @@ def write_proposal(found: MaskProposal, node: slicer.vtkMRMLSegmentationNode, se
     """
     import slicer
 
+    node.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     labelmap = oriented_labelmap(found.mask.astype("uint8"), ijk_to_ras(volume))
     if not slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
             labelmap, node, segment_id):
