@@ -12,6 +12,7 @@ from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_again, ask_output
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
+from DeepGMMSegmentationLib.proposing import proposed_unseen
 from DeepGMMSegmentationLib.run import Outcome, Run
 from DeepGMMSegmentationLib.warming import Warming
 
@@ -42,9 +43,10 @@ class ApplySection(Section):
                        else _("Apply"))
         button.enabled = not run.cancelling if run.busy else not missing
         button.toolTip = "\n".join(
-            [_("Stop the segmentation; nothing will be changed.")] if run.busy
+            [_("Stop it; nothing will be changed.") if run.task != "segment" else
+             _("Stop the segmentation; nothing will be changed.")] if run.busy
             else [_("Still to do:"), *(f"- {one}" for one in missing)] if missing
-            else [_("Segment the left ventricle with the choices above.")])
+            else [_("Segment the left ventricle with the choices above."), *self._unseen()])
         self.ui.progressBar.visible = run.busy
         if run.busy:
             self.ui.progressBar.value = round(100 * run.fraction)
@@ -80,6 +82,10 @@ class ApplySection(Section):
         if self.state is None:
             return [_("a scene")]
         return inputs.missing(self.state)
+
+    def _unseen(self) -> list[str]:
+        return [_("The LV mask was proposed: look at every slice of it first.")] \
+            if proposed_unseen(self.state) else []
 
     def _packages_are_there(self) -> bool:
         """Looked up once for each time the user comes to the module."""
@@ -134,7 +140,9 @@ class ApplySection(Section):
         changed = state is not None and choices_of(state) != self._choices
         outcome.choices = self._choices
         self._show(state, outcome)
-        said = about_done(outcome)
+        said = " ".join([about_done(outcome), *(
+            [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
+            if outcome.unseen else [])])
         if changed:
             said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
                             "some of which you have changed since.")
@@ -182,6 +190,8 @@ def _stages() -> dict[str, str]:
         "starting": _("Starting"), "checking": _("Checking the images"),
         "checking alignment": _("Comparing the sequences"),
         "preparing": _("Preparing the images"), "EM": _("Fitting the mixture"),
+        "finding the ventricle": _("Finding the left ventricle"),
+        "outlining": _("Outlining the left ventricle"),
         "anchored EM": _("Fitting the mixture"), "network": _("Fitting the network"),
         "adapting": _("Adapting to this patient"), "done": _("Finishing"),
     }

@@ -46,7 +46,7 @@ def missing(state: PanelState) -> list[str]:
     if not nodes:
         found = [_("Choose at least one of bSSFP, LGE and T2.")]
     else:
-        found = _wrong_volumes(nodes)
+        found = wrong_volumes(nodes)
     found += wrong_mask(state)
     return (found or _wrong_slices(state)) + _wrong_insertions(state)
 
@@ -59,7 +59,8 @@ def _wrong_slices(state: PanelState) -> list[str]:
     return [_("Every slice is left out: tick Use on at least one.")]
 
 
-def _wrong_volumes(nodes: dict) -> list[str]:
+def wrong_volumes(nodes: dict) -> list[str]:
+    """What is wrong with the volumes that are chosen, by role; no voxel is read."""
     found = []
     for one, other in itertools.combinations(nodes, 2):
         if nodes[one] is nodes[other]:
@@ -84,7 +85,7 @@ def wrong_mask(state: PanelState) -> list[str]:
     """What is missing or wrong about the LV mask."""
     mask = state.mask
     if not is_there(mask):
-        return [_("Choose the LV mask, or draw one with Create LV mask.")]
+        return [_("Choose the LV mask, or begin one with Propose or Create LV mask.")]
     if not mask.IsA("vtkMRMLSegmentationNode"):
         image = mask.GetImageData()
         return [] if image is not None and image.GetPointData().GetScalars() is not None else [
@@ -215,7 +216,7 @@ class InputsSection(Section):
             self.ui.tissuesLabel.text = _("Any of bSSFP, LGE and T2 may be left empty; together "
                                           "they tell edema and scar apart.")
             return
-        found = _wrong_volumes(nodes) or [will_be_found(list(nodes))]
+        found = wrong_volumes(nodes) or [will_be_found(list(nodes))]
         self.ui.tissuesLabel.text = "\n".join([*found, *_wrong_insertions(state)])
 
     def _on_place(self) -> None:

@@ -12,6 +12,7 @@ from DeepGMMSegmentationLib.drawing_view import DrawingView
 from DeepGMMSegmentationLib.drawn import MaskedSlices, masked, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
+from DeepGMMSegmentationLib.proposing import ProposeSection
 
 #: Slicer's name of the effect.
 _FILL = "Fill between slices"
@@ -24,7 +25,7 @@ class MaskSection(Section):
         super().__init__(ui, panel)
         self._editor = editor
         self._view = DrawingView(ui, panel)
-        panel.sections.append(self._view)
+        panel.sections += [self._view, ProposeSection(ui, panel, self, editor)]
         self._about: Callable[[], tuple] | None = None
         self._then: tuple = ()
         ui.createMaskButton.connect("clicked()", self._on_create)
@@ -60,11 +61,12 @@ class MaskSection(Section):
             return chosen[0]
         return segmentation.GetNthSegmentID(0) if segmentation.GetNumberOfSegments() else None
 
-    def _on_create(self) -> None:
+    def begin(self, volume) -> str:
+        """Choose a mask to draw in: the one that is still empty, else a new one, and the former
+        stays. Returns the segment."""
         from deepgmm.scene.drawing import SEGMENT, new_mask
 
         state = self.state
-        volume = reference(state)
         former, segment = state.mask, self._first_segment()
         if not _is_blank(former, volume):
             mask, segment = new_mask(volume), SEGMENT
@@ -72,8 +74,20 @@ class MaskSection(Section):
             with slicer.util.NodeModify(state.parameterNode):
                 state.mask = mask
                 state.maskSegmentIDs = [segment]
-        self._editor.show(state.mask, volume, "Draw", segment)
+        return segment
+
+    def show(self, volume, segment: str, effect: str | None = None) -> None:
+        """Open the mask in the editor, the short axis large."""
+        self._editor.show(self.state.mask, volume, effect, segment)
         self._view.show(volume)
+
+    def say(self, text: str) -> None:
+        """Show a text as long as the mask is chosen."""
+        self._say(text, self._mask_now)
+
+    def _on_create(self) -> None:
+        volume = reference(self.state)
+        self.show(volume, self.begin(volume), "Draw")
         self._say(_("Draw around the left ventricle, blood and wall together, in a slice view: "
                     "drag or click along the outline, right-click to close it. Slices may be "
                     "skipped: Fill between slices does them."), self._mask_now)

@@ -32,6 +32,7 @@ class Outcome:
     outlined : the display node of the LV mask, of which only the outline is shown since, or None.
     earlier : the output that was chosen before a new one was made, or None.
     choices : what the panel's choices were, None where no panel made them.
+    unseen : whether the LV mask was proposed, and nobody has looked at it.
     """
 
     written: Any
@@ -40,6 +41,7 @@ class Outcome:
     outlined: Any = None
     earlier: Any = None
     choices: list | None = None
+    unseen: bool = False
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""
@@ -77,6 +79,9 @@ class Job:
     grid: tuple = ()
     message: tuple[dict, dict] | None = None
     drawn: tuple = ()
+    task: str = "segment"
+    #: Called with what `write` returned, instead of the run's own.
+    on_done: Callable[[Any], None] | None = None
 
     def read(self) -> None:
         """Read the scene, and write the message to the worker.
@@ -167,7 +172,8 @@ class Job:
                 rows=rows)
         warnings = list(dict.fromkeys([*said["warnings"], *written.warnings]))
         return Outcome(written, warnings, time.monotonic() - self.began,
-                       outline_only(self.inputs["mask"], written.segmentation))
+                       outline_only(self.inputs["mask"], written.segmentation),
+                       unseen=said.get("mask_proposal", {}).get("looked_at") is False)
 
 
 def outline_only(mask, output):
@@ -240,6 +246,11 @@ class Run:
         return 0 if self._job is None else self._job.slices
 
     @property
+    def task(self) -> str:
+        """What the worker does at present; empty where nothing."""
+        return "" if self._job is None else self._job.task
+
+    @property
     def cold(self) -> bool:
         """Whether there is no worker, and one may be started ahead: the last could start."""
         return self._worker.state is client.State.STOPPED and not self._gave_up
@@ -280,7 +291,7 @@ class Run:
             job.read()
         self._gave_up = False
         job.began = time.monotonic()
-        job.number = self._worker.submit("segment", *job.message)
+        job.number = self._worker.submit(job.task, *job.message)
         job.message = None  # the worker has it now
         self._job, self.cancelling = job, False
         self.fraction, self.stage, self.seconds_left = 0.0, "", None
@@ -361,7 +372,9 @@ class Run:
                     return
             if job.output is not None:
                 self.before_writing(job.output)
-            self.last = job.write(header, arrays)
+            done = job.write(header, arrays)
+            if job.on_done is None:
+                self.last = done
         except InputError as error:
             self.on_failed("input", str(error))
         except Exception:
@@ -369,7 +382,7 @@ class Run:
             self.on_failed("computation", _("the result could not be put into the scene: the "
                                             "Python console (Ctrl+3) shows why"))
         else:
-            self.on_done(self.last)
+            (job.on_done or self.on_done)(done)
 
     def _tell(self) -> None:
         for listener in list(self.listeners):

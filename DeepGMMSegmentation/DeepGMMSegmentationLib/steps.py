@@ -5,6 +5,7 @@ from slicer.i18n import tr as _
 from DeepGMMSegmentationLib import inputs
 from DeepGMMSegmentationLib.chosen import is_there, volumes
 from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.proposing import proposed_unseen
 
 
 class StepsSection(Section):
@@ -14,7 +15,7 @@ class StepsSection(Section):
     """
 
     #: Step to the sections that are open in it; the user may open others.
-    _OPEN = {"load": ("inputs",), "mask": ("inputs", "mask"), "draw": ("mask",),
+    _OPEN = {"load": ("inputs",), "mask": ("inputs", "mask"), "draw": ("mask",), "look": ("mask",),
              "apply": ("inputs",), "review": ("slices", "results")}
     _FOLDED = ("inputs", "mask", "segmentation", "slices", "results")
 
@@ -49,7 +50,10 @@ class StepsSection(Section):
             return "draw", _("Next: outline the left ventricle on three slices or more, then press "
                              "Fill between slices.")
         if not is_there(state.mask) or inputs.wrong_mask(state):
-            return "mask", _("Next: outline the left ventricle under LV mask.")
+            return "mask", _("Next: outline the left ventricle under LV mask: Propose, and look.")
+        if proposed_unseen(state):
+            return "look", _("Next: look at the proposed LV mask on every slice, correct it, and "
+                             "say so under LV mask; then press Apply.")
         return "apply", _("Next: see the line beside Apply; something is to be mended.") \
             if missing else _("Next: press Apply.")
 

@@ -9,7 +9,8 @@ import qt
 
 #: Imported in this order; none of them imports torch.
 MODULES = ("SimpleITK", "deepgmm.jobs.tasks", "deepgmm.scene.inputs", "deepgmm.scene.outputs",
-           "deepgmm.scene.labels", "deepgmm.weights.shelf", "deepgmm.scene.drawing",
+           "deepgmm.scene.labels", "deepgmm.propose.proposal",
+           "deepgmm.weights.shelf", "deepgmm.scene.drawing",
            "scipy.ndimage")
 
 

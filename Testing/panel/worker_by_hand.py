@@ -62,7 +62,7 @@ class WorkerByHand:
         """Do the last order truly, here."""
         task, header, arrays = self.orders[-1]
         key = json.dumps([task, header], sort_keys=True)  # the arrays' hashes are in it
-        if header["locked"] or key not in _known:
+        if header.get("locked") or key not in _known:
             _known[key] = TASKS[task](header, arrays, lambda fraction, stage: None)
         self.state = State.IDLE
         self._events.append(Done(len(self.orders), *_known[key]))

@@ -160,6 +160,10 @@ def _do(order: Order, orders: Orders, speaker: Speaker, missing: str) -> None:
     if missing:
         failed("dependencies", missing)
         return
+    if header["task"] not in TASKS:
+        failed("dependencies", "the background process is of another DeepGMM, which cannot do "
+                               "this: install DeepGMM again and restart")
+        return
     try:
         progress(0.0, "starting")
         said, answer = TASKS[header["task"]](header["header"], arrays, progress)

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from deepgmm.errors import InputError
 from deepgmm.reading.images.cine import still_of
 from deepgmm.reading.images.phases import Phase, parse_phase
@@ -14,6 +16,7 @@ from deepgmm.scene.grids import Grid, mask_image, volume_on
 from deepgmm.scene.insertions import Insertions, insertion_points
 from deepgmm.scene.masks import read_mask
 from deepgmm.scene.places import is_bending
+from deepgmm.scene.proposals import proposal_in
 from deepgmm.scene.stacks import Stack, digest, read_stack, shown_frame
 from deepgmm.study import study as data
 from deepgmm.study.checks import check_study
@@ -94,7 +97,11 @@ def study_from_nodes(
     provenance = (_take_frame(stacks, grid, drawn, phase, lge_time)
                   or _frame_shown(nodes.get(Role.BSSFP)))
     named = (exchange_warning(role, node.GetName() or "") for role, node in nodes.items())
-    warnings = [*filter(None, named), *_uneven(grid),
+    noted = proposal_in(mask, segments)
+    if noted is not None:
+        provenance |= {"mask_proposal": noted["provenance"] | {"looked_at": noted["looked_at"]}}
+    unseen = noted["warnings"] if noted is not None and not noted["looked_at"] else []
+    warnings = [*unseen, *filter(None, named), *_uneven(grid),
                 *(w for s in stacks.values() for w in s.warnings), *drawn.warnings]
     sequences = {role: data.Sequence(role, volume_on(grid, stack, warnings))
                  for role, stack in stacks.items()}
@@ -114,6 +121,38 @@ def study_from_nodes(
     if check:
         check_study(study, guess=guess_of(study, said))
     return study
+
+
+def images_from_nodes(*, bssfp: slicer.vtkMRMLVolumeNode | None = None,
+                      lge: slicer.vtkMRMLVolumeNode | None = None,
+                      t2: slicer.vtkMRMLVolumeNode | None = None) -> data.Study:
+    """A study whose LV mask is still empty, to propose one for; as `study_from_nodes`.
+
+    Where a sequence does not reach, it is 0.
+
+    Raises
+    ------
+    InputError
+        A node that cannot be used, or a sequence of frames: which is meant, none can tell yet.
+    """
+    nodes = {role: node for role, node in zip(Role, (bssfp, lge, t2)) if node is not None}
+    if not nodes:
+        raise InputError("no sequence given: give at least one of bSSFP, LGE and T2")
+    role_of_grid = grid_role(nodes)
+    stacks = _read(nodes, role_of_grid)
+    if any(stack.cine is not None for stack in stacks.values()):
+        raise InputError("bSSFP is a sequence of frames: give the one that the LV mask is for")
+    grid = grid_of(nodes[role_of_grid], role_of_grid.title, stacks[role_of_grid])
+    warnings = [*_uneven(grid), *(w for s in stacks.values() for w in s.warnings)]
+    if _frame_shown(nodes.get(Role.BSSFP)) and len(nodes) > 1:
+        warnings.append("the frame of bSSFP that is shown was taken: show the one that fits the "
+                        "others first")
+    values = {role: np.nan_to_num(volume_on(grid, stack, warnings), posinf=0.0, neginf=0.0)
+              for role, stack in stacks.items()}
+    return data.Study(
+        sequences={role: data.Sequence(role, one) for role, one in values.items()},
+        mask=np.zeros(values[role_of_grid].shape, bool), geometry=grid.place.geometry,
+        warnings=warnings, hashes={role.value: stack.hash for role, stack in stacks.items()})
 
 
 def _insert(study: data.Study, found: Insertions) -> None:
