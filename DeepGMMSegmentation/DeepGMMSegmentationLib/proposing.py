@@ -69,12 +69,12 @@ class ProposeSection(Section):
 
     Parameters
     ----------
-    mask : the section of the LV mask, which begins and shows one.
+    masks : the section of the LV mask, which begins and shows one.
     """
 
-    def __init__(self, ui, panel: Panel, mask, editor: EditorSection) -> None:
+    def __init__(self, ui, panel: Panel, masks, editor: EditorSection) -> None:
         super().__init__(ui, panel)
-        self._mask, self._editor = mask, editor
+        self._masks, self._editor = masks, editor
         self._asking = False
         ui.proposeMaskButton.connect("clicked()", self._on_pressed)
         ui.maskLookedAtCheckBox.connect("clicked(bool)", self._on_looked)
@@ -157,11 +157,11 @@ class ProposeSection(Section):
         if self._drawn_now() != drawn:
             raise InputError(_("the LV mask was drawn on or chosen anew while one was proposed: it "
                                "stays as it is; press Propose again for a proposal"))
-        segment = self._mask.begin(volume)
+        segment = self._masks.begin(volume)
         self._editor.forget(state.mask)  # with nothing in it yet, there is nothing to undo
         drawing = self._editor.is_in_use(state.mask)
         if not drawing:
-            self._mask.show(volume, segment)
+            self._masks.show(volume, segment)
             self._editor.save_for_undo(state.mask)
         write_proposal(found, state.mask, segment, volume)
         numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), len(found.mask))
@@ -169,7 +169,7 @@ class ProposeSection(Section):
                          for one in [*found.warnings, *warnings])
 
     def _on_done(self, said: str) -> None:
-        self._mask.say(said)
+        self._masks.say(said)
         self.panel.tell(said)
         self.panel.refresh()
 
