@@ -164,7 +164,8 @@ def test_a_truncated_compressed_image_is_left_out_and_said(exam, capsys) -> None
     middle.write_bytes(middle.read_bytes()[:-500])
     out = exam.folder.parent / "out"
     assert run("import", exam.folder, "-o", out) == 0
-    assert "LGE lacks 1 image of series 31" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "LGE: 1 image of series 31 left out, because it is truncated or damaged" in said
     lge = sitk.GetArrayFromImage(sitk.ReadImage(str(out / "lge.nii.gz")))
     np.testing.assert_array_equal(lge[[0, 1, 3, 4]], values[[0, 1, 3, 4]])
     assert not lge[2].any()

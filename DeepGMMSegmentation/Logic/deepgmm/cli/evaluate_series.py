@@ -71,12 +71,11 @@ class Series:
         from deepgmm.cli.measuring import all_or_none, text_writer
         from deepgmm.review.comparison import latex_table, scores_csv, tests_of
 
-        with all_or_none({
+        all_or_none({
                 "scores' table": (csv, text_writer(lambda: scores_csv(self.methods))),
                 "LaTeX table": (latex, text_writer(
                     lambda: latex_table(self.methods, tests_of(self.methods)))),
-                "agreement's picture": (plot, self._plot)}):
-            pass
+                "agreement's picture": (plot, self._plot)})
 
     def words(self, said: dict[str, Any]) -> str:
         """The same as text."""

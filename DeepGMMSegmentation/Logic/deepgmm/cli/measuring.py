@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,6 @@ from deepgmm.cli.common import check_places, hushed, table
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepgmm.files import Outputs
     from deepgmm.review.measured import Measured, Sources
     from deepgmm.review.numbers import Numbers
 
@@ -51,6 +49,9 @@ Tissues = Annotated[str | None, typer.Option(
     metavar="LIST", help="Tissues that were sought, so that none found means 0: "
     "blood,myocardium,edema,scar,mvo. By default those found, scar with --lge, edema with --t2.",
     rich_help_panel=_IN)]
+LabelsOfIt = Annotated[str | None, typer.Option(
+    "--labels", metavar="CONVENTION", help="What the segmentation's values mean: deepgmm, emidec, "
+    "acdc, mnms or myops. By default values and shapes must tell.", rich_help_panel=_IN)]
 Segments = Annotated[int, typer.Option(
     help="AHA model: of 16 segments, or 17 with the apex proper.", rich_help_panel=_MORE)]
 T2Ms = Annotated[float | None, typer.Option(
@@ -93,9 +94,7 @@ def measured(sources: Sources) -> Measured:
         return measure(sources)
 
 
-@contextmanager
-def all_or_none(writers: Mapping[str, tuple[Path | None, Callable[[Path], None]]]
-                ) -> Iterator[Outputs]:
+def all_or_none(writers: Mapping[str, tuple[Path | None, Callable[[Path], None]]]) -> None:
     """Write every file that was asked for; they appear together, or none does."""
     from deepgmm.files import together, unwritable
 
@@ -108,7 +107,6 @@ def all_or_none(writers: Mapping[str, tuple[Path | None, Callable[[Path], None]]
                 write(path)
             except OSError as error:
                 raise unwritable(error, what) from error
-        yield outputs
 
 
 def text_writer(text: Callable[[], str]) -> Callable[[Path], None]:

@@ -14,6 +14,7 @@ from deepgmm.cli.measuring import (
     Bssfp,
     Csv,
     FromReport,
+    LabelsOfIt,
     Lge,
     LgeKind,
     Mask,
@@ -51,6 +52,7 @@ def quantify(
     rv_points: RvPoints = None,
     remote: Remote = None,
     from_report: FromReport = None,
+    labels: LabelsOfIt = None,
     tissues: Tissues = None,
     segments: Segments = 16,
     t2_ms: T2Ms = None,
@@ -85,8 +87,9 @@ def quantify(
         --csv numbers.csv
     """
     sources = sources_of(
-        segmentation, tissues=tissues, segments=segments, mask=mask, lge=lge, t2=t2, bssfp=bssfp,
-        lge_kind=lge_kind, t2_kind=t2_kind, points=rv_points, remote=remote, report=from_report,
+        segmentation, tissues=tissues, segments=segments, labels=labels, mask=mask, lge=lge, t2=t2,
+        bssfp=bssfp, lge_kind=lge_kind, t2_kind=t2_kind, points=rv_points, remote=remote,
+        report=from_report,
         t2_ms=t2_ms)
     if dicom_seg is None and (dicom_sr is not None or dicom_source is not None):
         raise InputError("--dicom-sr and --dicom-source go with --dicom-seg OUT.dcm")
@@ -120,10 +123,9 @@ def _write(numbers: Numbers, output: Path | None, csv: Path | None,
             raise InputError("there is no bull's-eye: " + numbers.insertions)
         path.write_bytes(png(bullseyes(numbers)))
 
-    with all_or_none({"numbers": (output, text_writer(lambda: json_text(numbers))),
+    all_or_none({"numbers": (output, text_writer(lambda: json_text(numbers))),
                       "numbers' table": (csv, text_writer(lambda: csv_text(numbers))),
-                      "bull's-eye": (bullseye, drawn)}):
-        pass
+                      "bull's-eye": (bullseye, drawn)})
 
 
 def _folder(sources: Sources) -> Path | None:

@@ -14,6 +14,7 @@ from deepgmm.cli.measuring import (
     Bssfp,
     Csv,
     FromReport,
+    LabelsOfIt,
     Lge,
     LgeKind,
     Mask,
@@ -46,6 +47,7 @@ def report(
     rv_points: RvPoints = None,
     remote: Remote = None,
     from_report: FromReport = None,
+    labels: LabelsOfIt = None,
     probabilities: Annotated[Path | None, typer.Option(
         metavar="FILE.nii.gz", help="What segment --probabilities wrote, for the picture of "
         "uncertainty.", rich_help_panel="Input")] = None,
@@ -77,8 +79,9 @@ def report(
         --pdf report.pdf
     """
     sources = sources_of(
-        segmentation, tissues=tissues, segments=segments, mask=mask, lge=lge, t2=t2, bssfp=bssfp,
-        lge_kind=lge_kind, t2_kind=t2_kind, points=rv_points, remote=remote, report=from_report,
+        segmentation, tissues=tissues, segments=segments, labels=labels, mask=mask, lge=lge, t2=t2,
+        bssfp=bssfp, lge_kind=lge_kind, t2_kind=t2_kind, points=rv_points, remote=remote,
+        report=from_report,
         probabilities=probabilities, t2_ms=t2_ms)
     if not any((output, pdf, csv, numbers)):
         raise InputError("no output asked for: give -o OUT.html, --pdf, --csv or --numbers")
@@ -100,12 +103,11 @@ def report(
         from deepgmm.review.tables import csv_text, json_text
 
         shown = pictures(made, found.entropy) if output or pdf else []
-        with all_or_none({
+        all_or_none({
                 "report page": (output, text_writer(lambda: html_page(made, shown, title))),
                 "report PDF": (pdf, lambda path: _bytes(path, pdf_pages(made, shown, title))),
                 "numbers' table": (csv, text_writer(lambda: csv_text(made))),
-                "numbers": (numbers, text_writer(lambda: json_text(made)))}):
-            pass
+                "numbers": (numbers, text_writer(lambda: json_text(made)))})
     warn(made.warnings)
     if not quiet:
         for what, path in (("report page", output), ("report PDF", pdf), ("numbers' table", csv),

@@ -33,7 +33,8 @@ class Sources:
 
     Attributes
     ----------
-    segmentation : whatever `read_labels` takes.
+    segmentation : whatever `read_labels` takes; labels : whose values it holds, by the name of
+        a convention, None where it tells itself.
     mask, remote : LV mask; remote wall that a reader drew.
     points : RV insertions, `.mrk.json`.
     report : JSON of the run that made the segmentation, for its intervals.
@@ -54,6 +55,7 @@ class Sources:
     tissues: tuple[Tissue, ...] | None = None
     model: int = 16
     t2_ms: float | None = None
+    labels: str | None = None
 
 
 @dataclass
@@ -72,14 +74,14 @@ def measure(sources: Sources) -> Measured:
     InputError
         Files that cannot be used, or that lie on different grids.
     """
-    labels = read_labels(sources.segmentation, "segmentation")
+    labels = read_labels(sources.segmentation, "segmentation", convention=sources.labels)
     study = _study(sources)
     geometry, values = labels.geometry, labels.values
     if study is not None:
         geometry = study.geometry
         values = _on(labels, geometry, study.mask.shape)
     shape = values.shape
-    warnings = list(study.warnings) if study is not None else []
+    warnings = [*labels.warnings, *(study.warnings if study is not None else [])]
 
     def drawn(path: Where, name: str) -> BoolArray | None:
         if path is None:
@@ -121,11 +123,18 @@ def _study(sources: Sources) -> Study | None:
     """The images as a study; None where there are none."""
     if all(path is None for path in (sources.bssfp, sources.lge, sources.t2)):
         return None
-    plain = None if sources.mask is not None else "plain"
-    return read_study(
-        bssfp=sources.bssfp, lge=sources.lge, t2=sources.t2,
-        mask=sources.mask if sources.mask is not None else sources.segmentation,
-        mask_labels=plain, lge_kind=sources.lge_kind, t2_kind=sources.t2_kind)
+    drawn = sources.mask is not None
+    try:
+        return read_study(
+            bssfp=sources.bssfp, lge=sources.lge, t2=sources.t2,
+            mask=sources.mask if sources.mask is not None else sources.segmentation,
+            mask_labels=None if drawn else "plain", lge_kind=sources.lge_kind,
+            t2_kind=sources.t2_kind, resample=None)
+    except InputError as error:
+        if drawn:
+            raise
+        # what stood for the mask has another name for whoever gave it
+        raise InputError(error.whole.replace("LV mask", "segmentation")) from error
 
 
 def _on(labels: Labels, geometry: Geometry, shape: tuple[int, ...]) -> Any:

@@ -200,8 +200,9 @@ def rescaled(frames: list[Frame], said: list[str], *, whole: bool = True) -> Pla
                 plane = plane * slope + intercept  # in double precision, as others do
             found[key] = plane.astype(np.float32)
     if lost:
-        said.append(f"{lost} image{'s are' if lost > 1 else ' is'} damaged and left out: "
-                    "export the examination again")
+        said.append(f"{lost} image{'s' if lost > 1 else ''} of series {frames[0].number} left out, "
+                    f"because {'they are' if lost > 1 else 'it is'} truncated or damaged: export "
+                    f"{'them' if lost > 1 else 'it'} again")
     said += sorted({f.doubt for f in frames} - {""})
     return found
 

@@ -19,12 +19,19 @@ class Stack:
     ----------
     slices : by position along the normal; each the frames of one place, in their order.
     variation : how the frames of a slice differ.
-    notes : what a user must know about how it was put together.
+    repeats, oddities : what a user must know about how it was put together: of images where
+        others lie, and the rest.
     """
 
     slices: list[list[Frame]]
     variation: Variation = Variation.NONE
-    notes: list[str] = field(default_factory=list)
+    repeats: list[str] = field(default_factory=list)
+    oddities: list[str] = field(default_factory=list)
+
+    @property
+    def notes(self) -> list[str]:
+        """All that a user must know about how it was put together."""
+        return [*self.repeats, *self.oddities]
 
     @property
     def first(self) -> Frame:

@@ -262,19 +262,19 @@ def _stack(frames: list[Frame]) -> Stack:
         slices[-1].append(frame)
     replaced: Counter[tuple[int, int]] = Counter()
     kept = [_latest(one, replaced) for one in slices]
-    notes = [f"{count} slice{'s were' if count > 1 else ' was'} acquired again: of series {old} "
-             f"and {new} the later, {new}, was kept" if old != new else
-             f"{count} slice{'s were' if count > 1 else ' was'} acquired several times in series "
-             f"{new}: the latest was kept"
-             for (old, new), count in sorted(replaced.items())]
+    repeats = [f"{count} slice{'s were' if count > 1 else ' was'} acquired again: of series {old} "
+               f"and {new} the later, {new}, was kept" if old != new else
+               f"{count} slice{'s were' if count > 1 else ' was'} acquired several times in series "
+               f"{new}: the latest was kept"
+               for (old, new), count in sorted(replaced.items())]
     variation = _variation(kept)
     if variation is Variation.NONE and max(map(len, kept)) > 1:
         many = sum(len(one) > 1 for one in kept)
         kept = [[max(one, key=lambda f: (f.acquired, f.instance))] for one in kept]
-        notes.append(f"{many} slice{'s have' if many > 1 else ' has'} several images: "
-                     "the latest was kept")
+        repeats.append(f"{many} slice{'s have' if many > 1 else ' has'} several images: "
+                       "the latest was kept")
     arranged, unsure = in_order(kept, variation)
-    return Stack(arranged, variation, [*notes, *unsure, *_odd(ordered)])
+    return Stack(arranged, variation, repeats, [*unsure, *_odd(ordered)])
 
 
 def _odd(frames: list[Frame]) -> list[str]:

@@ -57,9 +57,8 @@ def read_dicom(path: str | os.PathLike[str], name: str
     volume = volume_of(stack, whole=False)
     values = volume.values[0].astype(np.float32)
     values[sorted(set(range(len(values))) - set(volume.layers))] = np.nan
-    # What a stack's notes say of repeats was looked into above.
-    notes = [note for note in stack.notes if not _of_repeats(note)]
-    for said in [*notes, *volume.warnings]:
+    # What the stack says of repeats was looked into above.
+    for said in [*stack.oddities, *volume.warnings]:
         if "unevenly spaced" in said:
             said += ("; in the patient slices are off by up to half of the difference: "
                      "deepgmm import keeps each slice's own place")
@@ -128,10 +127,6 @@ def _several(name: str, count: int) -> InputError:
 def _phases(name: str) -> InputError:
     return InputError(f"the {name} series has several images at one position (heart phases?): "
                       "give one frame of each slice")
-
-
-def _of_repeats(note: str) -> bool:
-    return "acquired" in note or "several images" in note
 
 
 def _without_repeats(stack: Stack, found: Scan, name: str) -> list[str]:

@@ -74,7 +74,7 @@ def read_study(
     mask_labels: str | None = None,
     mask_dicom: PathLike | None = None,
     slices: str | None = None,
-    resample: bool = False,
+    resample: bool | None = False,
     phase: int | str | None = None,
     leave: frozenset[str] = frozenset(),
 ) -> Study:
@@ -99,7 +99,7 @@ def read_study(
     resample : bring everything onto the LGE grid (without LGE: bSSFP, then T2), linear for
         images, nearest for masks; a parallel stack of thick slices at other positions gives
         each slice its nearest one, and slices that it does not reach are left out. Without it,
-        different grids are an error.
+        different grids are an error, whose message offers it unless this is None.
     phase : the frame of a bSSFP cine, counted from 0; "ed" or "es" for end diastole or end systole
         among those that contours were drawn on; or "match" for the one whose edges fit the mask
         best. By default that which contours name; else that nearest to LGE in the heartbeat,
@@ -167,7 +167,8 @@ def read_study(
             part.image = place(part.image, grid.image)
     if resample:
         warnings += _resample(grid, [*images.values(), *masks.values()])
-    _check_one_grid(masks["LV mask"], [*images.values(), *masks.values()])
+    _check_one_grid(masks["LV mask"], [*images.values(), *masks.values()],
+                    offer=resample is not None)
 
     inside = _inside(masks["LV mask"])
     wall_inside = _inside(masks["wall"]) if "wall" in masks else None
@@ -290,14 +291,14 @@ def _file_axes(mask: PathLike, grid: Source) -> tuple[int, int, int]:
     return 0, 1, 2
 
 
-def _check_one_grid(reference: _Input, parts: list[_Input]) -> None:
+def _check_one_grid(reference: _Input, parts: list[_Input], *, offer: bool = True) -> None:
     for part in parts:
         what = difference(reference.image, part.image)
         if what:
             why = [w for w in {*part.warnings, *reference.warnings} if "qform" in w][:1]
             raise InputError("; ".join([
                 f"{part.name} and {reference.name} lie on different grids: {what}", *why,
-                "give them on one grid, or add --resample"]))
+                "give them on one grid" + (", or add --resample" if offer else "")]))
 
 
 def _inside(part: _Input) -> BoolArray:

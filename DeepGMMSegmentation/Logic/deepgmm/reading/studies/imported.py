@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.errors import InputError, MissingPackages
+from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, sha256, together
 from deepgmm.progress import Progress, silent
 from deepgmm.reading.dicom.choice import Choice, Entry
-from deepgmm.reading.dicom.frames import Frame
 from deepgmm.reading.dicom.meaning import Type
 from deepgmm.reading.dicom.pixels import Volume, volume_of
-from deepgmm.reading.dicom.stack import Stack
 from deepgmm.reading.images.cine import median_trigger
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.images.phases import Phase, asked_for, nearest_in_time, parse_phase, tells
@@ -86,7 +82,7 @@ def write_study_folder(
     with together() as outputs:
         for done, (role, entry) in enumerate(choice.taken.items()):
             progress(done / len(choice.taken), f"reading {role.title}")
-            volume = _volume(entry, choice.warnings, role)
+            volume = volume_of(entry.stack, whole=False)
             guess = _checked(role, entry, volume)
             said["warnings"] += [f"{role.title}: {w}" for w in volume.warnings]
             own = _described(entry, volume, guess)
@@ -110,33 +106,6 @@ def write_study_folder(
         with suppress(OSError):
             (Path(folder) / name).unlink()
     return said
-
-
-def _volume(entry: Entry, warnings: list[str], role: Role) -> Volume:
-    """A stack's pixels; images that cannot be decoded are left out and said, unless all are so."""
-    try:
-        return volume_of(entry.stack)
-    except MissingPackages:
-        raise
-    except InputError:
-        kept = [[frame for frame in one if _decodes(frame)] for one in entry.stack.slices]
-        lost = Counter(frame.number for one, rest in zip(entry.stack.slices, kept)
-                       for frame in one if frame not in rest)
-        if not lost or not any(kept):
-            raise
-    entry.stack = replace(entry.stack, slices=[one for one in kept if one])
-    warnings += [f"{role.title} lacks {n} image{'s' if n > 1 else ''} of series {number}, because "
-                 f"{'they are' if n > 1 else 'it is'} truncated or damaged: export them again"
-                 for number, n in sorted(lost.items())]
-    return volume_of(entry.stack)
-
-
-def _decodes(frame: Frame) -> bool:
-    try:
-        volume_of(Stack([[frame]]))
-    except InputError:
-        return False
-    return True
 
 
 def _files_of(folder: Path) -> set[str]:
