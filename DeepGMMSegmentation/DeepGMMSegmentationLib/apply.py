@@ -8,12 +8,13 @@ from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import dependencies, inputs
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
+from DeepGMMSegmentationLib.job import Outcome
 from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_again, ask_output
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
 from DeepGMMSegmentationLib.proposing import proposed_unseen
-from DeepGMMSegmentationLib.run import Outcome, Run
+from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.warming import Warming
 
 

@@ -12,9 +12,9 @@ from DeepGMMSegmentationLib import dependencies
 from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
+from DeepGMMSegmentationLib.job import Job, grid_of
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import PanelState
-from DeepGMMSegmentationLib.run import Job, grid_of
 
 _TASK = "propose"
 

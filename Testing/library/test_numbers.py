@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from rings import Ring, oblique
 from small_results import a_result_of
 from study_files import SPACING, TRUTH, arrays, save
@@ -263,3 +264,19 @@ def test_the_command_refuses_in_one_line(tmp_path: Path, capsys, spoil, words: s
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and words in lines[0] and len(lines[0]) < 320, lines
     assert "Mustermann" not in lines[0] and not (tmp_path / "o.json").exists()
+
+
+def test_whose_labels_are_measured_is_said_and_no_option_is_offered_that_is_not_there(
+        tmp_path: Path, capsys) -> None:
+    image = sitk.GetImageFromArray(np.repeat([[[0, 1, 2, 3, 4, 0]] * 6], 3, 0).astype(np.uint8))
+    sitk.WriteImage(image, str(tmp_path / "labels.nii.gz"))
+    measure = ["quantify", str(tmp_path / "labels.nii.gz"), "--json"]
+    voxel = 0.001  # ml; 18 voxels of each label
+    assert main([*measure, "--labels", "emidec"]) == 0
+    said = json.loads(capsys.readouterr().out)["numbers"]["study"][""]
+    assert said["infarct_volume"]["value"] == pytest.approx(36 * voxel)
+    other = sitk.GetImageFromArray(np.ones((3, 8, 8), np.float32) * np.arange(8))
+    sitk.WriteImage(other, str(tmp_path / "lge.nii.gz"))
+    assert main([*measure, "--lge", str(tmp_path / "lge.nii.gz")]) == 2
+    error = capsys.readouterr().err
+    assert "LGE and segmentation lie on different grids" in error and "--resample" not in error

@@ -214,7 +214,7 @@ def test_scripts_wait_for_a_true_worker(a_panel, a_patient_in_the_scene) -> None
 
 
 def test_of_the_mask_the_outline_stays_and_undo_fills_it_again(a_scene, a_patient_in_the_scene):
-    from DeepGMMSegmentationLib.run import Outcome, outline_only
+    from DeepGMMSegmentationLib.job import Outcome, outline_only
 
     mask = a_patient_in_the_scene.mask
     display = mask.GetDisplayNode()

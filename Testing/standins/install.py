@@ -79,7 +79,8 @@ def _stand_ins(*modules: str) -> dict[str, type]:
 
 
 def _widgets() -> dict[str, type]:
-    return _stand_ins("mrml_widgets", "segment_selector", "segments_table", "segment_editor",
+    return _stand_ins("mrml_widgets", "segment_selector", "segments_table", "segment_effects",
+                      "segment_editor",
                       "slice_views", "three_d_view", "layout_manager", "application", "main_window")
 
 

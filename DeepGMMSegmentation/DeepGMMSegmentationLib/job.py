@@ -1,0 +1,193 @@
+"""What is handed to the worker, and how its answer comes back into the scene."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from deepgmm.settings import Settings
+from DeepGMMSegmentationLib.drawn import when_drawn
+
+
+@dataclass
+class Outcome:
+    """What a finished run left.
+
+    Attributes
+    ----------
+    written : `deepgmm.scene.outputs.Written`.
+    warnings : what the user must know, the input's first.
+    seconds : from Apply to the result in the scene.
+    outlined : the display node of the LV mask, of which only the outline is shown since, or None.
+    earlier : the output that was chosen before a new one was made, or None.
+    choices : what the panel's choices were, None where no panel made them.
+    unseen : whether the LV mask was proposed, and nobody has looked at it.
+    """
+
+    written: Any
+    warnings: list[str]
+    seconds: float
+    outlined: Any = None
+    earlier: Any = None
+    choices: list | None = None
+    unseen: bool = False
+
+    def fill_again(self) -> None:
+        """Show the LV mask as it was before the run."""
+        if self.outlined is not None and self.outlined.GetScene() is not None:
+            self.outlined.SetVisibility2DFill(True)
+
+
+@dataclass
+class Job:
+    """What is needed to bring an answer back to where it belongs.
+
+    Attributes
+    ----------
+    inputs : as `study_from_nodes` takes them.
+    reference : the volume on whose grid the study lies, or None.
+    output : the segmentation to write into, or None for a new one.
+    locked : slices that keep their labels, and of which segmentation.
+    align : what is done about sequences that do not lie on LGE, as `deepgmm.study.words.Align`.
+    """
+
+    settings: Settings
+    inputs: dict[str, Any]
+    reference: Any
+    output: Any
+    probabilities: bool = False
+    uncertainty: bool = True
+    locked: list[int] = field(default_factory=list)
+    locked_in: Any = None
+    align: str = "check"
+    scene: Any = field(default_factory=lambda: slicer.mrmlScene)
+    began: float = 0.0
+    number: int = -1
+    study: Any = None
+    slices: int = 0
+    grid: tuple = ()
+    message: tuple[dict, dict] | None = None
+    drawn: tuple = ()
+    task: str = "segment"
+    #: Called with what `write` returned, instead of the run's own.
+    on_done: Callable[[Any], None] | None = None
+
+    def read(self) -> None:
+        """Read the scene, and write the message to the worker.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        from deepgmm.jobs.tasks import segment_request
+        from deepgmm.scene.inputs import guess_of, study_from_nodes
+
+        self.study = study_from_nodes(check=False, **self.inputs)
+        self.slices = len(self.study.slices)
+        self.grid = grid_of(self.reference)
+        self.drawn = self._drawn_now()
+        labels = None
+        if self.locked:
+            from deepgmm.scene.labels import labels_of
+
+            labels = labels_of(self.locked_in, self.reference)
+        self.message = segment_request(
+            self.study, self.settings, locked=self.locked, locked_labels=labels,
+            guess=guess_of(self.study, self.inputs.get("kinds")), align=self.align)
+
+    def _drawn_now(self) -> tuple:
+        return () if self.locked_in is None else when_drawn(self.locked_in)
+
+    def was_drawn_on(self) -> bool:
+        """Whether the output was drawn on since the scene was read."""
+        return self.output is not None and self.output is self.locked_in \
+            and self._drawn_now() != self.drawn
+
+    def check_scene(self) -> None:
+        """See that the scene can still take the answer.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        for node, name in ((self.reference, self._reference_name()),
+                           (self.output, _("the output segmentation"))):
+            if node is not None and node.GetScene() is not self.scene:
+                raise InputError(_("{name} was deleted while the segmentation ran: choose it again "
+                                   "and press Apply").format(name=name))
+        if grid_of(self.reference) != self.grid:
+            raise InputError(_("the volume that the result lies on was moved or changed while the "
+                               "segmentation ran"))
+
+    def _keep_what_is_locked(self, answer) -> tuple[Any, dict, list[dict]]:
+        """The result with locked slices as they are drawn now, its report and its rows; the
+        worker knows them as they were when it began."""
+        said, rows = answer.report, answer.slices
+        if not self.locked or self._drawn_now() == self.drawn:
+            return answer.result, said, rows
+        from deepgmm.review.locked import keep_locked
+        from deepgmm.review.recount import recounted
+        from deepgmm.scene.insertions import points_again
+        from deepgmm.scene.labels import labels_of
+
+        now = labels_of(self.locked_in, self.reference)
+        result = keep_locked(answer.result, now, self.locked)
+        given = said.get("rv_insertion_points")
+        points = points_again(given, len(now)) if given else None
+        return result, *recounted(said, rows, result.labels, points)
+
+    def _reference_name(self) -> str:
+        from deepgmm.study.words import Role
+
+        return next((role.title for role in Role if self.inputs.get(role.value) is self.reference),
+                    _("the volume that the result lies on"))
+
+    def write(self, header: dict, arrays: dict) -> Outcome:
+        """Put the answer into the scene: all of it or nothing.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        from deepgmm.jobs.tasks import segmented
+        from deepgmm.scene.outputs import write_result
+
+        answer = segmented(header, arrays, self.study)
+        result, said, rows = self._keep_what_is_locked(answer)
+        with slicer.util.RenderBlocker():
+            written = write_result(
+                result, self.scene, reference=self.reference, segmentation=self.output,
+                probabilities=self.probabilities, uncertainty=self.uncertainty, said=said,
+                rows=rows)
+        warnings = list(dict.fromkeys([*said["warnings"], *written.warnings]))
+        return Outcome(written, warnings, time.monotonic() - self.began,
+                       outline_only(self.inputs["mask"], written.segmentation),
+                       unseen=said.get("mask_proposal", {}).get("looked_at") is False)
+
+
+def outline_only(mask, output):
+    """Take away the fill of the LV mask, which would lie over the result's.
+
+    Returns
+    -------
+    The display node that was changed, or None.
+    """
+    display = mask.GetDisplayNode() if mask.IsA("vtkMRMLSegmentationNode") else None
+    if display is None or mask is output or not display.GetVisibility2DFill():
+        return None
+    display.SetVisibility2DFill(False)
+    return display
+
+
+def grid_of(volume) -> tuple:
+    """What tells whether a volume's grid is still the same; no voxel is read."""
+    if volume is None or volume.GetImageData() is None:
+        return ()
+    from deepgmm.scene.places import ijk_to_ras
+
+    return (volume.GetImageData().GetDimensions(), ijk_to_ras(volume).tobytes(),
+            volume.GetTransformNodeID())
