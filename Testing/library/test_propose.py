@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from deepgmm import InputError, propose_mask
 from deepgmm.jobs.tasks import TASKS, propose_request, proposed
@@ -13,6 +15,7 @@ from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
 from deepgmm.propose.rings import Ring, ring_of, ring_of_mask
 from deepgmm.review.metrics import dice
+from deepgmm.review.proposal_picture import proposal_png
 from deepgmm.study.study import Sequence
 
 
@@ -64,3 +67,13 @@ def test_rings_of_circles_are_circles():
     drawn = Ring(np.array([60.0, 62.0]), ring.outer, ring.inner).filled((100, 100), (1.3, 1.3))
     back = ring_of_mask(drawn, (1.3, 1.3))
     assert back is not None and np.abs(back.outer - 32).max() < 1.3
+
+
+def test_the_picture_shows_which_slices_to_look_at_first(study):
+    found = propose_mask(without_mask(study))
+    amber = []
+    for confidence in (0.95, 0.5):
+        found.confidence = np.array([0.95, confidence, 0.95])
+        pixels = np.asarray(Image.open(io.BytesIO(proposal_png(study, found))).convert("RGB"))
+        amber.append(int((pixels == (255, 179, 0)).all(2).sum()))
+    assert amber[0] == 0 and amber[1] > 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 
 import numpy as np
 
@@ -20,26 +21,35 @@ from deepgmm.review.panels import (
     inner_edge,
     view_of,
 )
+from deepgmm.review.report import NOTICE
+from deepgmm.study.levels import levels_of, numbering_of
 from deepgmm.study.study import Study
 
 _COLUMNS, _ALERT = 5, "#ffb000"
+_LEGEND = ("Proposed, not drawn: look at every slice. Green: an outline that is likely right; "
+           "amber: look here first. Blue: the blood pool. Numbers: confidence, 0 to 1. " + NOTICE)
 
 
 def proposal_png(study: Study, found: MaskProposal) -> bytes:
-    """PNG of all slices, every sequence below the other; unsure slices are in amber."""
+    """PNG of all slices, the base first, every sequence below the other."""
     view = view_of(found.mask, study.geometry)
     height, width = view.size
     count = len(found.mask)
     columns = min(_COLUMNS, count)
     rows = -(-count // columns) * len(study.sequences)
-    canvas = np.full((2 * EDGE + rows * (height + GAP + 20), 2 * EDGE + columns * (width + GAP), 3),
-                     BACKGROUND, np.uint8)
-    words = []
+    numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), count)
+    across = 2 * EDGE + columns * (width + GAP)
+    foot = textwrap.wrap(_LEGEND + (" Slices are counted from 1, the base." if
+                                    numbering.towards_apex else " Slices are counted from 1."),
+                         max(across // 7, 30))
+    top = 2 * EDGE + rows * (height + GAP + 20)
+    canvas = np.full((top + 18 * len(foot), across, 3), BACKGROUND, np.uint8)
+    words = [Words(EDGE, top + 18 * k, line, 12.5, QUIET) for k, line in enumerate(foot)]
     place = 0
     for role, sequence in study.sequences.items():
         window = grey_window(sequence.values[found.mask])
-        for i in range(count):
-            row, column = place // columns, i % columns
+        for i in sorted(range(count), key=numbering.of):
+            row, column = divmod(place, columns)
             place += 1
             y, x = EDGE + row * (height + GAP + 20), EDGE + column * (width + GAP)
             panel = grey(view.smooth(sequence.values[i]), window).copy()
@@ -48,7 +58,7 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
             panel[inner_edge(view.blocks(found.pool[i]))] = (0.3, 0.6, 1.0)
             canvas[y + 20:y + 20 + height, x:x + width] = as_bytes(panel)
             said = "left out" if not found.mask[i].any() else f"{found.confidence[i]:.2f}"
-            words.append(Words(x, y + 10, f"{role.title} {i}: {said}", 12.5,
+            words.append(Words(x, y + 10, f"{role.title}, slice {numbering.of(i)}: {said}", 12.5,
                                QUIET if said == "left out" else TEXT if sure else _ALERT))
         place = -(-place // columns) * columns
     buffer = io.BytesIO()
