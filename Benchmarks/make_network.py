@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from common import machine, run, use_threads
 from lifelike import FIRST_SEED as FIRST_LIFELIKE_SEED
 from lifelike import layered_patient, training_patient
@@ -100,7 +101,7 @@ STAGES = (
                                    gamma=0.15, noise=0.12), ("wide", "widest", "lifelike"), True,
           {"likelihood_weight": 0.0, "bare": 1.0, "overlap_weight": 1.0,
            "temperature": BARE_TEMPERATURE}),
-    Stage(600, 1.2e-3, Augmentation(missing=0.15, zoom=0.25, trabeculae=1.0, lined=0.25, bias=0.25,
+    Stage(800, 5e-4, Augmentation(missing=0.15, zoom=0.25, trabeculae=1.0, lined=0.25, bias=0.25,
                                     gamma=0.15, noise=0.12),
           ("wide", "widest", "lifelike", "layered"), True,
           {"likelihood_weight": 0.0, "bare": 1.0, "overlap_weight": 1.0,
@@ -165,9 +166,11 @@ class Pools:
                                 for name in stage.patients])
 
     def checked(self, stage: Stage) -> tuple[Examples, Tensor]:
-        """Slices to choose the best step by, and which patient each is of: of the last make."""
-        name = "lifelike" if stage.around else "wide"
-        return self._of(name, stage, self.counts[name], VALIDATION)
+        """Slices to choose the best step by, and which patient each is of: of the latest makes."""
+        names = [name for name in ("lifelike", "layered") if name in stage.patients] or ["wide"]
+        found = [self._of(name, stage, self.counts[name], VALIDATION) for name in names]
+        return Examples.joined([examples for examples, _ in found]), torch.cat(
+            [owner + VALIDATION * i for i, (_, owner) in enumerate(found)])
 
     def _of(self, name: str, stage: Stage, skip: int, count: int) -> tuple[Examples, Tensor]:
         maker, first = MAKERS[name]
