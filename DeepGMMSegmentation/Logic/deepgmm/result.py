@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.given import Corrections
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
 
@@ -69,6 +70,8 @@ class Result:
     fits : one per fitted slice.
     warnings : what a user must see, input's first.
     provenance : settings, versions, seed, device, input hashes, times; JSON values only.
+    corrections : what a person said of its voxels, where `refine` made it; None of an automatic
+        result.
     """
 
     study: Study
@@ -78,6 +81,7 @@ class Result:
     fits: list[SliceFit] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    corrections: Corrections | None = None
 
     @property
     def present_tissues(self) -> tuple[Tissue, ...]:
