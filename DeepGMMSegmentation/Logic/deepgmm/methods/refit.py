@@ -40,10 +40,11 @@ from deepgmm.study.words import Tissue
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
 
-#: Rounds of EM at most: from where a fit ended a few suffice.
-ROUNDS = 12
+#: Rounds of EM at most, and the mean change of the posterior at which it ends: from where a fit
+#: had ended a few rounds suffice.
+ROUNDS, TOLERANCE = 12, 2e-4
 #: How many pixels a corrected one weighs.
-WEIGHT = 1.0
+WEIGHT = 10.0
 #: A stroke refuses an island of scar that holds its surest pixel, to this share of how sure that
 #: is, or that covers so much of the island; other strokes only trim its border.
 REFUSED_CORE, REFUSED_SHARE = 0.9, 0.5
@@ -101,8 +102,10 @@ def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
         fit.posterior = edema_held_back(problem, fit.posterior, notes)
     fit.of_study = notes
     outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
-    found = _certain(case, outcome.posterior, corrections)
-    return Refitted(refused_islands(case, posterior, found, corrections), outcome,
+    # what the corrections refuse is seen in what was there before them
+    unclamped = np.where(corrections.fixed[:, None], posterior, outcome.posterior)
+    found = _certain(case, FOLLOW(case, unclamped, corrections), corrections)
+    return Refitted(found.astype(np.float32), outcome,
                     _painted(case, trust, corrections.fixed), outcome.warnings)
 
 
@@ -111,7 +114,7 @@ def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
     options = ALL_TERMS.applied(anchored_options(problem.tissues, problem.roles, problem.device,
                                                  problem.dtype))
     options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
-    options.iterations = ROUNDS
+    options.iterations, options.tolerance = ROUNDS, TOLERANCE
     prior = replace(problem.penalty([found_contrast(problem, begun)]),
                     variance_strength=ANCHORED_SPREAD)
     with few_threads(problem.batch.valid.numel()):
@@ -120,11 +123,12 @@ def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
 
 
 def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> FloatArray:
-    """Probabilities of a network that follow corrections.
+    """Probabilities that follow corrections without another fit.
 
     Parameters
     ----------
-    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask.
+    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask; at
+        corrected voxels as they were before these.
     corrections : of the fitted slices.
 
     Returns
@@ -135,7 +139,7 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
                            corrections)
 
 
-#: What a network's result does with corrections.
+#: What is made of probabilities that corrections have not been put into.
 FOLLOW: Callable[[Case, FloatArray, Corrections], FloatArray] = follow
 
 

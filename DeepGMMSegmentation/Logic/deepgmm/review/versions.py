@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
-from deepgmm.given import Corrections, Edit, Strength
-from deepgmm.result import Result, SliceFit
+from deepgmm.given import Corrections
+from deepgmm.result import Result
 from deepgmm.review.corrections import now
+from deepgmm.review.encoding import (
+    decode_corrections,
+    decode_result,
+    encode_result,
+    encode_study,
+)
 from deepgmm.review.metrics import dice
 from deepgmm.review.report import scrubbed_settings, volumes
 from deepgmm.study.levels import levels, numbering_of
@@ -22,10 +28,6 @@ from deepgmm.study.words import Tissue
 
 #: Bytes that the versions of a study may take; beyond, the oldest lose their probabilities.
 MOST_BYTES = 150_000_000
-#: Fields of `SliceFit` that every slice has in the same shape.
-_STACKED = ("index", "weights", "means", "covariances", "nll", "iterations", "converged",
-            "agreement")
-
 Packed = tuple[bytes, str, tuple[int, ...]]
 Table = list[dict[str, Any]]
 
@@ -40,8 +42,7 @@ class Version:
     when : UTC, ISO 8601; `what` was done: "segmented", "refined", "went back to version 2".
     settings : of the fit; a file of priors by its hash, a network by its name.
     numbers : volumes in ml by tissue, corrected voxels, slices done.
-    arrays : labels, posterior (inside the mask), corrections and fits, compressed.
-    words : warnings, provenance, traces and edits.
+    arrays, words : its result as `encoding` has it, without the study, the arrays compressed.
     """
 
     number: int
@@ -68,12 +69,10 @@ class Version:
 
     def corrections(self) -> Corrections | None:
         """All that had been corrected by then."""
-        if "edit" not in self.arrays:
-            return None
-        edits = [Edit(Strength(e["strength"]), e["when"], e["run"], e["seconds"])
-                 for e in self.words["edits"]]
-        return Corrections(unpacked(self.arrays["tissue"]), unpacked(self.arrays["edit"]), edits,
-                           tuple(self.words["done"]))
+        said = self.words["corrections"]
+        return said and decode_corrections(said, {
+            name: unpacked(one) for name, one in self.arrays.items()
+            if name.startswith("corrections.")})
 
 
 @dataclass
@@ -116,21 +115,10 @@ class Versions:
 
     def add(self, result: Result, what: str, when: str | None = None) -> Version:
         """A result as the next version."""
-        arrays = {"labels": packed(result.labels)}
-        inside = result.posterior.any(axis=1)
-        arrays["inside"] = packed(inside)
-        arrays["posterior"] = packed(result.posterior.transpose(0, 2, 3, 1)[inside])
-        words: dict[str, Any] = {
-            "warnings": list(result.warnings), "traces": [f.trace for f in result.fits],
-            "provenance": {k: v for k, v in result.provenance.items() if k != "settings"}}
-        if result.corrections is not None:
-            given = result.corrections
-            arrays |= {"tissue": packed(given.tissue), "edit": packed(given.edit)}
-            words |= {"edits": [asdict(e) | {"strength": int(e.strength)} for e in given.edits],
-                      "done": list(given.done)}
-        for name in _STACKED if result.fits else ():
-            arrays["fits." + name] = packed(np.stack(
-                [np.asarray(getattr(fit, name)) for fit in result.fits]))
+        header, plain_arrays = encode_result(result, result.study)
+        words = {name: header[name] for name in ("corrections", "tissues", "traces", "warnings")}
+        words["provenance"] = {k: v for k, v in result.provenance.items() if k != "settings"}
+        arrays = {name: packed(values) for name, values in plain_arrays.items()}
         refined = result.provenance.get("refined", {})
         numbers = {"volumes_ml": volumes(result),
                    "corrected_voxels": refined.get("corrected_voxels", 0),
@@ -153,18 +141,11 @@ class Versions:
         if not version.has_posterior:
             raise InputError(f"version {version.number} has its labels and corrections left, not "
                              "its probabilities: they were given up for room; take a later one")
-        inside = unpacked(version.arrays["inside"]).astype(bool)
-        found = unpacked(version.arrays["posterior"])
-        slices, rows, columns = inside.shape
-        posterior = np.zeros((slices, len(self.tissues), rows, columns), np.float32)
-        posterior.transpose(0, 2, 3, 1)[inside] = found
-        stacked = {name: unpacked(version.arrays["fits." + name]) for name in _STACKED
-                   if "fits." + name in version.arrays}
-        fits = [SliceFit(**{name: _number(values[i]) for name, values in stacked.items()},
-                         trace=list(trace)) for i, trace in enumerate(version.words["traces"])]
-        provenance = {"settings": dict(version.settings), **version.words["provenance"]}
-        return Result(self.study, self.tissues, version.labels(), posterior, fits,
-                      list(version.words["warnings"]), provenance, version.corrections())
+        study, _ = encode_study(self.study, self.study)
+        words = {**version.words, "study": study, "provenance": {
+            "settings": dict(version.settings), **version.words["provenance"]}}
+        return decode_result(words, {name: unpacked(one) for name, one in version.arrays.items()},
+                             self.study)
 
     def back(self, number: int) -> Version:
         """An earlier version as the next one; those between stay in the line.
@@ -203,12 +184,8 @@ def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:
         its `index` and `number` (from 1, the base first), the pixels that changed, the share of
         them that was corrected by hand in either, and Dice of each tissue.
     """
-    a, b = versions.numbered(first), versions.numbered(second)
-    one, other = a.labels(), b.labels()
-    hand = np.zeros(one.shape, bool)
-    for given in (a.corrections(), b.corrections()):
-        if given is not None:
-            hand |= given.fixed
+    one, other = (versions.numbered(number).labels() for number in (first, second))
+    hand = hand_drawn(versions, first, second)
     voxel = versions.study.geometry.voxel_volume
     present = [t for t in Tissue if t and (t in versions.tissues or (one == t).any()
                                            or (other == t).any())]
@@ -229,6 +206,14 @@ def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:
             "dice": {t.title: dice(one[index] == t, other[index] == t) for t in present}})
     return {"first": first, "second": second, "tissues": tissues,
             "slices": sorted(slices, key=lambda row: row["number"])}
+
+
+def hand_drawn(versions: Versions, first: int, second: int) -> npt.NDArray[np.bool_]:
+    """(slices, rows, columns) what a person corrected between two versions."""
+    given = [versions.numbered(number).corrections() for number in (first, second)]
+    shape = versions.study.mask.shape
+    one, other = (Corrections.none(shape) if c is None else c for c in given)
+    return np.asarray((one.edit != other.edit) | (one.tissue != other.tissue))
 
 
 def packed(values: npt.NDArray[Any]) -> Packed:
@@ -259,6 +244,3 @@ def of_description(said: Mapping[str, Any], arrays: Mapping[str, bytes]) -> Vers
                    {name: (arrays[name], str(kind), tuple(shape))
                     for name, (kind, shape) in said["arrays"].items()}, dict(said["words"]))
 
-
-def _number(value: Any) -> Any:
-    return value.item() if np.ndim(value) == 0 else np.array(value)
