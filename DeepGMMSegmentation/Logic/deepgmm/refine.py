@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from deepgmm.acting import method_run
 from deepgmm.errors import ComputationError, InputError
-from deepgmm.given import Corrections
+from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.progress import Progress, silent
 from deepgmm.result import Result
@@ -68,13 +68,12 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
     began = time.perf_counter()
     check_corrections(result, corrections)
     said: list[str] = []
-    every = corrections
-    if result.corrections is not None:
-        changed = result.corrections.contradicted(corrections)
-        if changed:
-            said.append(f"{changed} voxels were corrected before and are now called another "
-                        "tissue: the later correction holds")
-        every = result.corrections.joined(corrections)
+    before = _known_before(result)
+    changed = before.contradicted(corrections)
+    if changed:
+        said.append(f"{changed} voxels were corrected before and are now called another tissue: "
+                    "the later correction holds")
+    every = before.joined(corrections)
     case = case or case_of(result)
     slices = list(case.slices)
     free = case.mask & ~every.fixed[slices]
@@ -90,11 +89,24 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
     fresh = [w for w in new.warnings if w not in result.warnings and w not in told]
     new.warnings = [*told, *fresh, *said]
     new.corrections = every
-    before = result.provenance.get("refined", {}).get("refits", 0)
-    new.provenance = {**new.provenance, "refined": _record(every, before + 1),
+    refits = result.provenance.get("refined", {}).get("refits", 0)
+    kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}
+    new.provenance = {**kept, "refined": _record(every, refits + 1),
                       "seconds": {"refine": round(time.perf_counter() - began, 3)}}
     progress(1.0, "done")
     return new
+
+
+def _known_before(result: Result) -> Corrections:
+    """What a result has been told already: by corrections, and by slices that were locked."""
+    known = result.corrections or Corrections.none(result.labels.shape)
+    locked = [i for i in result.provenance.get("locked_slices", ()) if i not in known.done]
+    if not locked:
+        return known
+    whole = np.zeros(result.labels.shape, np.uint16)
+    whole[locked] = result.study.mask[locked] | (result.labels[locked] > 0)
+    return known.joined(Corrections(np.where(whole > 0, result.labels, 0), whole,
+                                    [Edit(Strength.SLICE)], tuple(locked)))
 
 
 def check_corrections(result: Result, corrections: Corrections) -> None:

@@ -45,6 +45,9 @@ def refine(
         metavar="LIST", help="Slices in which everything is right now, also what you left alone: "
         "3,4-6. Counted from 1, the base first, as the montage and the panel count them.",
         rich_help_panel=_IN)] = None,
+    border: Annotated[str | None, typer.Option(
+        metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
+        "so too.", rich_help_panel=_IN)] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.", rich_help_panel=_IN)] = None,
@@ -96,7 +99,7 @@ def refine(
     """
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
-    if edited is None and done is None:
+    if edited is None and done is None and border is None:
         raise InputError("nothing was corrected: give --edited FILE, or --done with slices that "
                          "are right as they are")
     if not json and not any(outputs.values()) and edit_log is None and new_state is None:
@@ -108,7 +111,7 @@ def refine(
     files = {**outputs, "edit log": edit_log, "state": new_state or state}
     older = existing(files)
     began = time.perf_counter()
-    job = _Job(state, edited, done, labels, version, priors, seconds, device)
+    job = _Job(state, edited, done, border, labels, version, priors, seconds, device)
     with progress_bar(quiet) as progress:
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
@@ -131,6 +134,7 @@ class _Job:
     state: Path
     edited: Path | None
     done: str | None
+    border: str | None
     labels: str | None
     version: int | None
     priors: Path | None
@@ -160,7 +164,8 @@ def _run(job: _Job, progress: Any) -> _Job:
     job.numbering = numbering_of(levels(job.versions.study), count)
     if not job.numbering.count:
         job.numbering = type(job.numbering)(count)
-    finished = job.numbering.parsed(job.done, "--done") if job.done else set()
+    finished, borders = (job.numbering.parsed(text, option) if text is not None else set()
+                         for text, option in ((job.done, "--done"), (job.border, "--border")))
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -173,7 +178,7 @@ def _run(job: _Job, progress: Any) -> _Job:
         if base is not job.versions.last:
             said.append(f"the edited segmentation was made from version {base.number}, not from "
                         f"the last: what differs from that is taken for corrected")
-    given = corrections_of(job.before, labels, done=finished, run=base.number,
+    given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
     began = time.perf_counter()
     job.result = fit(job.before, given, progress=progress)

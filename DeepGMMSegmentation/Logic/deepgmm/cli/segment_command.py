@@ -320,7 +320,7 @@ def _write(result: Result, came: Study, job: Job) -> None:
             moved = result.study if job.align in _MOVES else with_alignment(came, Align.SHIFT)
             outputs.path(job.align_picture, "alignment picture").write_bytes(
                 alignment_picture(came, moved, job.align_picture))
-        write_outputs(result, **job.outputs)
+        write_outputs(result, **job.outputs)  # type: ignore[arg-type]  # files alone
 
 
 def _read(job: Job) -> Study:

@@ -25,7 +25,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 _STACKED = ("index", "weights", "means", "covariances", "nll", "iterations", "converged",
             "agreement")
 _POSTERIOR, _INSIDE, _STUDY, _FITS = "posterior", "inside", "study.", "fits."
-_TISSUE, _EDIT = "corrections.tissue", "corrections.edit"
+_AT, _TISSUE, _EDIT = (f"corrections.{name}" for name in ("at", "tissue", "edit"))
 
 
 def encode_study(study: Study, known: Study | None = None) -> tuple[Header, Arrays]:
@@ -96,7 +96,8 @@ def encode_result(result: Result, known: Study | None = None) -> tuple[Header, A
     if result.corrections is not None:
         corrections, more = encode_corrections(result.corrections)
         arrays |= more
-    header = {"study": study, "corrections": corrections, "tissues": [int(tissue) for tissue in result.tissues],
+    header = {"study": study, "corrections": corrections,
+              "tissues": [int(tissue) for tissue in result.tissues],
               "traces": [fit.trace for fit in result.fits],
               "warnings": result.warnings, "provenance": result.provenance}
     return header, arrays
@@ -131,10 +132,13 @@ def decode_result(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
 
 
 def encode_corrections(corrections: Corrections) -> tuple[Header, Arrays]:
-    """Corrections as header and arrays."""
-    header = {"edits": [asdict(edit) | {"strength": int(edit.strength)}
-                        for edit in corrections.edits], "done": list(corrections.done)}
-    return header, {_TISSUE: corrections.tissue, _EDIT: corrections.edit}
+    """Corrections as header and arrays: of the voxels alone of which something was said."""
+    at = np.flatnonzero(corrections.fixed)
+    header = {"shape": list(corrections.tissue.shape), "done": list(corrections.done),
+              "edits": [asdict(edit) | {"strength": int(edit.strength)}
+                        for edit in corrections.edits]}
+    return header, {_AT: at.astype(np.int64), _TISSUE: corrections.tissue.ravel()[at],
+                    _EDIT: corrections.edit.ravel()[at]}
 
 
 def decode_corrections(header: Mapping[str, Any],
@@ -149,8 +153,11 @@ def decode_corrections(header: Mapping[str, Any],
     try:
         edits = [Edit(Strength(edit["strength"]), str(edit["when"]), int(edit["run"]),
                       edit["seconds"]) for edit in header["edits"]]
-        return Corrections(arrays[_TISSUE], arrays[_EDIT], edits, tuple(header["done"]))
-    except (KeyError, TypeError, AttributeError) as error:
+        found = Corrections.none(tuple(header["shape"]))
+        found.tissue.flat[arrays[_AT]] = arrays[_TISSUE]
+        found.edit.flat[arrays[_AT]] = arrays[_EDIT]
+        return Corrections(found.tissue, found.edit, edits, tuple(header["done"]))
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         raise ValueError(f"no corrections: {error!r}") from error
 
 

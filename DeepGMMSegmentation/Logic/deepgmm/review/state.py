@@ -139,7 +139,7 @@ def _metadata(content: bytes) -> dict[str, str]:
 
 def _study_arrays(study: Study) -> tuple[dict[str, Any], Arrays]:
     """A study as JSON values, and its arrays in the mask's box."""
-    rows, columns = box_of(study.mask.any(axis=0), around=AROUND)
+    rows, columns = box_of(np.asarray(study.mask.any(axis=0)), around=AROUND)
     rows = slice(rows.start, min(rows.stop, study.mask.shape[1]))
     columns = slice(columns.start, min(columns.stop, study.mask.shape[2]))
     arrays: Arrays = {f"images.{role.value}": _ready(s.values[:, rows, columns])
