@@ -24,6 +24,8 @@ _HOMES = {
     "Papillary": "settings",
     "Result": "result",
     "segment": "segment",
+    "refine": "refine",
+    "Corrections": "given",
     "segment_many": "segment",
     "Study": "study.study",
     "Sequence": "study.study",
@@ -40,8 +42,10 @@ __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
+    from deepgmm.given import Corrections
     from deepgmm.propose.proposal import MaskProposal, propose_mask
     from deepgmm.reading.studies.from_files import read_study
+    from deepgmm.refine import refine
     from deepgmm.result import Result
     from deepgmm.segment import segment, segment_many
     from deepgmm.settings import Covariance, Method, Papillary, Preset, Settings
@@ -59,12 +63,13 @@ def __getattr__(name: str) -> Any:
 
 
 class _Package(ModuleType):
-    """This package, in which the function `segment` stands where its module would."""
+    """This package, in which the functions `segment` and `refine` stand where their modules
+    would."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         # importing a submodule, by whomever, sets it here
-        if name == "segment" and isinstance(value, ModuleType):
-            value = value.segment
+        if name in ("segment", "refine") and isinstance(value, ModuleType):
+            value = getattr(value, name)
         super().__setattr__(name, value)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.given import Corrections
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
 
@@ -69,6 +70,8 @@ class Result:
     fits : one per fitted slice.
     warnings : what a user must see, input's first.
     provenance : settings, versions, seed, device, input hashes, times; JSON values only.
+    corrections : what a person said of its voxels, where `refine` made it; None of an automatic
+        result.
     """
 
     study: Study
@@ -78,6 +81,7 @@ class Result:
     fits: list[SliceFit] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    corrections: Corrections | None = None
 
     @property
     def present_tissues(self) -> tuple[Tissue, ...]:
@@ -101,6 +105,8 @@ class Result:
         there is none: for methods whose posterior is not calibrated, for a tissue reported
         absent, for microvascular obstruction told apart from scar, where the wall was given for
         what that alone decides, and where slices were locked, whose labels a user vouches for.
+        Of a refined result, corrected voxels are as the user has them: what is open is counted
+        over the others.
         """
         tissue, none = Tissue.named(tissue), (float("nan"), float("nan"))
         if tissue not in self.tissues or not self.provenance.get("calibrated", False):
@@ -113,10 +119,12 @@ class Result:
         expected = p.sum()
         if expected == 0:
             return none
+        free = np.ones(p.shape, bool) if self.corrections is None else ~self.corrections.fixed
         border = BORDER_MM * self._border(tissue) / self.study.geometry.pixel_area
         apart = 0.0
         if tissue is Tissue.SCAR:
-            apart = np.hypot(SCAR_APART[self._seen_how()] * expected, SCAR_MISSED * self._wall())
+            apart = np.hypot(SCAR_APART[self._seen_how()] * p[free].sum(),
+                             SCAR_MISSED * self._wall(free))
         half = 1.645 * np.sqrt(PIXELS_TOGETHER[tissue] * (p * (1 - p)).sum() + border**2
                                + apart**2)
         count = int((self.labels == tissue).sum())
@@ -135,10 +143,10 @@ class Result:
             return "several"
         return "found" if self.study.wall is None else "given"
 
-    def _wall(self) -> float:
-        """Expected pixels of the wall."""
+    def _wall(self, where: npt.NDArray[np.bool_]) -> float:
+        """Expected pixels of the wall, among some."""
         wall = [k for k, t in enumerate(self.tissues) if t is not Tissue.BLOOD]
-        return float(self.posterior[:, wall].sum())
+        return float(self.posterior[:, wall].sum(1)[where].sum())
 
     def _border(self, tissue: Tissue) -> float:
         """Expected length, mm, of the border between the pool and the tissue, or the whole wall
@@ -148,6 +156,9 @@ class Result:
         blood = self.posterior[:, self.tissues.index(Tissue.BLOOD)]
         other = (self.posterior.sum(1) - blood if tissue is Tissue.BLOOD
                  else self.posterior[:, self.tissues.index(tissue)])
+        if self.corrections is not None:  # a border between two that were corrected is known
+            known = self.corrections.fixed
+            blood, other = np.where(known, 0, blood), np.where(known, 0, other)
         width, height = self.study.geometry.spacing[:2]
         down = (blood[:, 1:] * other[:, :-1] + blood[:, :-1] * other[:, 1:]).sum()
         along = (blood[:, :, 1:] * other[:, :, :-1] + blood[:, :, :-1] * other[:, :, 1:]).sum()

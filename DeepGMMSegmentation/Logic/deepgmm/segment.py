@@ -180,15 +180,49 @@ def _tissues(study: Study, settings: Settings) -> tuple[Tissue, ...]:
     return tuple(sorted(wanted))
 
 
-def _mark_obstruction(case: Case, outcome: Outcome,
+def labels_of(case: Case, probabilities: npt.NDArray[np.floating],
+              means: npt.NDArray[np.floating]) -> npt.NDArray[np.uint8]:
+    """(slices, rows, columns) the labels of a case's probabilities, on the study's grid.
+
+    Parameters
+    ----------
+    probabilities : (slices fitted, tissues, rows, columns).
+    means : (slices fitted, tissues, sequences), in the units of the image files.
+    """
+    labels = np.zeros(case.study.mask.shape, dtype=np.uint8)
+    painted = np.zeros(case.mask.shape, dtype=np.uint8)
+    winner = probabilities.transpose(0, 2, 3, 1)[case.mask].argmax(1)
+    painted[case.mask] = np.asarray(case.tissues)[winner]
+    labels[list(case.slices)] = painted
+    infarct = {Tissue.MYOCARDIUM, Tissue.SCAR} <= set(case.tissues)
+    if Role.LGE in case.study.sequences and infarct and case.geometric:
+        _mark_obstruction(case, means, labels)
+    return labels
+
+
+def _mark_obstruction(case: Case, means: npt.NDArray[np.floating],
                       labels: npt.NDArray[np.uint8]) -> None:
     """Dark islands inside a scar join it, or get a label of their own where asked for."""
     study, tissues = case.study, case.tissues
     column = study.roles.index(Role.LGE)
     pair = [tissues.index(Tissue.MYOCARDIUM), tissues.index(Tissue.SCAR)]
-    level = outcome.scale.raw_means(outcome.means[:, pair].mean((0, 1)))[column]
+    level = means[:, pair].mean((0, 1))[column]
     islands = obstructions(labels, study.mask, study.sequences[Role.LGE].values, level)
     labels[islands] = Tissue.MVO if case.settings.keep_mvo else Tissue.SCAR
+
+
+def fits_of(case: Case, outcome: Outcome) -> list[SliceFit]:
+    """The parameters of each slice that was fitted, in the units of the image files."""
+    scale = outcome.scale
+    return [
+        SliceFit(
+            index=index, weights=outcome.weights[i], means=scale.raw_means(outcome.means[i]),
+            covariances=scale.raw_covariances(outcome.covariances[i]),
+            nll=float(outcome.nll[i] + scale.log_volume), trace=outcome.traces[i],
+            iterations=int(outcome.iterations[i]), converged=bool(outcome.converged[i]),
+            agreement=float("nan" if outcome.agreement is None else outcome.agreement[i]))
+        for i, index in enumerate(case.slices)
+    ]
 
 
 def _result(case: Case, outcome: Outcome) -> Result:
@@ -198,25 +232,9 @@ def _result(case: Case, outcome: Outcome) -> Result:
         raise ComputationError("the fit came to no finite result: try the method map, and report "
                                "this with the log")
     posterior = np.zeros((study.mask.shape[0], len(tissues), *study.mask.shape[1:]), np.float32)
-    labels = np.zeros(study.mask.shape, dtype=np.uint8)
     posterior[list(slices)] = probabilities
-    painted = np.zeros(case.mask.shape, dtype=np.uint8)
-    winner = probabilities.transpose(0, 2, 3, 1)[case.mask].argmax(1)
-    painted[case.mask] = np.asarray(tissues)[winner]
-    labels[list(slices)] = painted
-    infarct = {Tissue.MYOCARDIUM, Tissue.SCAR} <= set(tissues)
-    if Role.LGE in study.sequences and infarct and case.geometric:
-        _mark_obstruction(case, outcome, labels)
-    scale = outcome.scale
-    fits = [
-        SliceFit(
-            index=index, weights=outcome.weights[i], means=scale.raw_means(outcome.means[i]),
-            covariances=scale.raw_covariances(outcome.covariances[i]),
-            nll=float(outcome.nll[i] + scale.log_volume), trace=outcome.traces[i],
-            iterations=int(outcome.iterations[i]), converged=bool(outcome.converged[i]),
-            agreement=float("nan" if outcome.agreement is None else outcome.agreement[i]))
-        for i, index in enumerate(slices)
-    ]
+    labels = labels_of(case, probabilities, outcome.scale.raw_means(outcome.means))
+    fits = fits_of(case, outcome)
     provenance = {
         "settings": settings.as_dict(), "method": outcome.method, "seed": settings.seed,
         "device": outcome.device, "input_sha256": dict(study.hashes),

@@ -46,6 +46,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "DICOM report": (".dcm",),
     "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha"),
     "picture": (".png",),
+    "edit log": (".json",),
 }
 
 

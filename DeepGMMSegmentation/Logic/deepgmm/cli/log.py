@@ -24,7 +24,7 @@ _LARGEST = 1_000_000
 _LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops", "quantify", "report", "propose-mask")
+            "myops", "quantify", "report", "propose-mask", "refine", "versions")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}
@@ -38,7 +38,8 @@ _WORDS = frozenset((
     "convolutions", "likelihood-weight", "label-weight", "teacher-weight", "variation-weight",
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
-    "training-steps", "segments", "t2-ms"))
+    "training-steps", "segments", "t2-ms", "done", "border", "version", "compare", "back",
+    "seconds"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",

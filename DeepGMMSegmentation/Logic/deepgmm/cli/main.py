@@ -68,9 +68,11 @@ def _command() -> Any:
     from deepgmm.cli.priors_command import priors
     from deepgmm.cli.propose_command import propose
     from deepgmm.cli.quantify_command import quantify
+    from deepgmm.cli.refine_command import refine
     from deepgmm.cli.report_command import report
     from deepgmm.cli.segment_command import segment
     from deepgmm.cli.train_command import train
+    from deepgmm.cli.versions_command import versions
 
     app = typer.Typer(
         help="Blood, myocardium, edema and scar from cardiac MRI and an LV mask, without "
@@ -84,7 +86,7 @@ def _command() -> Any:
             help="Print the version and leave.")) -> None:
         pass
 
-    for function in (segment, demo, phantom, evaluate, quantify, report):
+    for function in (segment, refine, versions, demo, phantom, evaluate, quantify, report):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
     app.command("propose-mask")(propose)

@@ -103,6 +103,9 @@ def segment(
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",
         rich_help_panel=_OUT)] = None,
+    state: Annotated[Path | None, typer.Option(
+        metavar="OUT.dgmm", help="The study and its fit, for deepgmm refine. Holds images of the "
+        "patient.", rich_help_panel=_OUT)] = None,
     method: Annotated[Method, typer.Option(
         help="How tissues are found.", rich_help_panel=_FIT)] = Method.AUTO,
     preset: Annotated[Preset, typer.Option(
@@ -166,7 +169,7 @@ def segment(
     job = Job(
         inputs={"bssfp": bssfp, "lge": lge, "t2": t2, "mask": mask, "wall": wall},
         outputs={"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
-                 "montage": montage, "report": report},
+                 "montage": montage, "report": report, "state": state},
         settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
                           seed=seed, tissues=_names(tissues), priors=str(priors or ""),
                           model=model, adapt=adapt, degrees=degrees, outlier=outlier,
@@ -178,7 +181,7 @@ def segment(
         align_picture=align_picture)
     if not json and not any(job.files.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
-                         "--probabilities, --montage, --report or --json")
+                         "--probabilities, --montage, --report, --state or --json")
     older = existing(job.files)
     began = time.perf_counter()
     result = run(job, quiet=quiet)
@@ -317,7 +320,7 @@ def _write(result: Result, came: Study, job: Job) -> None:
             moved = result.study if job.align in _MOVES else with_alignment(came, Align.SHIFT)
             outputs.path(job.align_picture, "alignment picture").write_bytes(
                 alignment_picture(came, moved, job.align_picture))
-        write_outputs(result, **job.outputs)
+        write_outputs(result, **job.outputs)  # type: ignore[arg-type]  # files alone
 
 
 def _read(job: Job) -> Study:

@@ -1,131 +1,45 @@
-"""A study and a result as a header of JSON values and named arrays, and back: every field of them.
-
-In a header, whole numbers that were keys are words, so they stand in pairs; everything else in
-`Study` and `Result` that is no array is JSON already.
-"""
+"""Studies and results as the worker's messages have them, see `deepgmm.review.encoding`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from deepgmm.jobs.protocol import Arrays, Header, ProtocolError
-from deepgmm.result import Result, SliceFit
-from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.given import Corrections
+from deepgmm.jobs.protocol import ProtocolError
+from deepgmm.result import Result
+from deepgmm.review import encoding
+from deepgmm.review.encoding import encode_corrections, encode_result, encode_study
+from deepgmm.study.study import Study
 
-#: Fields of `SliceFit` that every slice has in the same shape.
-_STACKED = ("index", "weights", "means", "covariances", "nll", "iterations", "converged",
-            "agreement")
-_POSTERIOR, _INSIDE, _STUDY, _FITS = "posterior", "inside", "study.", "fits."
-
-
-def encode_study(study: Study, known: Study | None = None) -> tuple[Header, Arrays]:
-    """A study as header and arrays, which are its own and are not copied.
-
-    Parameters
-    ----------
-    known : a study that the other side has: arrays that are the very same in both are left out.
-    """
-    header: Header = {
-        "kinds": {role.value: sequence.kind.value for role, sequence in study.sequences.items()},
-        "geometry": asdict(study.geometry), "excluded": list(study.excluded.items()),
-        "warnings": study.warnings, "hashes": study.hashes, "provenance": study.provenance,
-    }
-    there = _arrays_of(study)
-    other = {} if known is None else _arrays_of(known)
-    header["given"] = list(there)
-    return header, {name: values for name, values in there.items()
-                    if values is not other.get(name)}
+__all__ = ["decode_corrections", "decode_result", "decode_study", "encode_corrections",
+           "encode_result", "encode_study"]
 
 
 def decode_study(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]],
                  known: Study | None = None) -> Study:
-    """The study of `encode_study`.
-
-    Parameters
-    ----------
-    known : the study that was known there; what was left out is taken from it.
-
-    Raises
-    ------
-    ProtocolError
-        The header is no study's, or an array is missing.
-    """
-    mine = {} if known is None else _arrays_of(known)
+    """As `encoding.decode_study`; raises `ProtocolError`."""
     try:
-        there = {name: arrays[name] if name in arrays else mine[name] for name in header["given"]}
-        place = header["geometry"]
-        return Study(
-            sequences={Role(role): Sequence(Role(role), there[role], Kind(kind))
-                       for role, kind in header["kinds"].items()},
-            mask=there["mask"], wall=there.get("wall"),
-            insertion_points=there.get("insertion_points"),
-            geometry=Geometry(tuple(place["spacing"]), tuple(place["origin"]),
-                              tuple(place["direction"])),
-            excluded={int(index): reason for index, reason in header["excluded"]},
-            warnings=list(header["warnings"]), hashes=dict(header["hashes"]),
-            provenance=dict(header["provenance"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ProtocolError(f"no study: {error!r}") from error
-
-
-def encode_result(result: Result, known: Study | None = None) -> tuple[Header, Arrays]:
-    """A result as header and arrays. Of the posterior only the pixels are sent that have one.
-
-    Parameters
-    ----------
-    known : as `encode_study` takes it.
-    """
-    study, arrays = encode_study(result.study, known)
-    arrays = {_STUDY + name: values for name, values in arrays.items()}
-    inside = (result.posterior != 0).any(axis=1)
-    arrays |= {"labels": result.labels, _INSIDE: inside,
-               _POSTERIOR: result.posterior.transpose(0, 2, 3, 1)[inside]}
-    arrays |= {_FITS + name: np.stack([np.asarray(getattr(fit, name)) for fit in result.fits])
-               for name in _STACKED if result.fits}
-    header = {"study": study, "tissues": [int(tissue) for tissue in result.tissues],
-              "traces": [fit.trace for fit in result.fits],
-              "warnings": result.warnings, "provenance": result.provenance}
-    return header, arrays
+        return encoding.decode_study(header, arrays, known)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def decode_result(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]],
                   known: Study | None = None) -> Result:
-    """The result of `encode_result`.
-
-    Raises
-    ------
-    ProtocolError
-        The header is no result's, or an array is missing.
-    """
+    """As `encoding.decode_result`; raises `ProtocolError`."""
     try:
-        study = decode_study(header["study"], {
-            name.removeprefix(_STUDY): values for name, values in arrays.items()
-            if name.startswith(_STUDY)}, known)
-        inside, packed = arrays[_INSIDE], arrays[_POSTERIOR]
-        slices, rows, columns = inside.shape
-        posterior = np.zeros((slices, packed.shape[1], rows, columns), packed.dtype)
-        posterior.transpose(0, 2, 3, 1)[inside] = packed
-        fits = [SliceFit(**{name: _number(arrays[_FITS + name][i]) for name in _STACKED},
-                         trace=trace) for i, trace in enumerate(header["traces"])]
-        return Result(study, tuple(Tissue(label) for label in header["tissues"]),
-                      arrays["labels"], posterior, fits,
-                      list(header["warnings"]), dict(header["provenance"]))
-    except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
-        raise ProtocolError(f"no result: {error!r}") from error
+        return encoding.decode_result(header, arrays, known)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from error
 
 
-def _arrays_of(study: Study) -> dict[str, npt.NDArray[Any]]:
-    named = {role.value: sequence.values for role, sequence in study.sequences.items()}
-    more = {"mask": study.mask, "wall": study.wall, "insertion_points": study.insertion_points}
-    return named | {name: values for name, values in more.items() if values is not None}
-
-
-def _number(value: Any) -> Any:
-    """A copy of one slice's array; of a single number, Python's own."""
-    return value.item() if np.ndim(value) == 0 else np.array(value)
+def decode_corrections(header: Mapping[str, Any],
+                       arrays: Mapping[str, npt.NDArray[Any]]) -> Corrections:
+    """As `encoding.decode_corrections`; raises `ProtocolError`."""
+    try:
+        return encoding.decode_corrections(header, arrays)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from error

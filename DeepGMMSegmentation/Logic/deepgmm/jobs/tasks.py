@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.jobs.codec import decode_result, decode_study, encode_result, encode_study
+from deepgmm.given import Corrections
+from deepgmm.jobs import kept
+from deepgmm.jobs.codec import (
+    decode_corrections,
+    decode_result,
+    decode_study,
+    encode_corrections,
+    encode_result,
+    encode_study,
+)
 from deepgmm.jobs.protocol import Arrays, Header
 from deepgmm.progress import Progress
 from deepgmm.result import Result
@@ -33,11 +42,15 @@ class Segmented:
     ----------
     report : of `deepgmm.review.report.report`.
     slices : of `deepgmm.review.slices.slice_rows`.
+    kept : by which the worker finds the result again, for "refine".
+    next : of `deepgmm.review.where_next.review_next`; none but of "refine".
     """
 
     result: Result
     report: dict[str, Any]
     slices: list[dict[str, Any]]
+    kept: str = ""
+    next: list[dict[str, Any]] = field(default_factory=list)
 
 
 def segment_request(study: Study, settings: Settings | None = None, *, guess: Iterable[Role] = (),
@@ -73,7 +86,7 @@ def segmented(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]],
     study : the study that was sent; its arrays are the result's where nothing was repaired.
     """
     return Segmented(decode_result(header["result"], arrays, study), header["report"],
-                     header["slices"])
+                     header["slices"], header.get("kept", ""), header.get("next", []))
 
 
 def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
@@ -98,7 +111,60 @@ def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
     if header.get("locked"):
         result = keep_locked(result, arrays[_LOCKED], header["locked"])
     described, answer = encode_result(result, sent)
-    return ({"result": described, "report": report(result), "slices": slice_rows(result)}, answer)
+    return ({"result": described, "report": report(result), "slices": slice_rows(result),
+             "kept": kept.keep(result)}, answer)
+
+
+def refine_request(corrections: Corrections, key: str = "", result: Result | None = None
+                   ) -> tuple[Header, Arrays]:
+    """Header and arrays that ask for "refine".
+
+    Parameters
+    ----------
+    corrections : the new ones, as `deepgmm.review.corrections.corrections_of` finds them; of them
+        only the voxels travel that they speak of.
+    key : `Segmented.kept` of the result that was corrected.
+    result : that result, for a worker that does not have it: a new one, or one that has been given
+        others since. Then everything travels.
+    """
+    described, arrays = encode_corrections(corrections)
+    header: Header = {"corrections": described, "kept": key}
+    if result is not None:
+        header["result"], more = encode_result(result)
+        arrays |= more
+    return header, arrays
+
+
+def refined(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]],
+            study: Study) -> Segmented | None:
+    """What came back; None where the worker no longer has the result, and must be sent it.
+
+    Parameters
+    ----------
+    study : of the result that was corrected; its arrays are the new result's.
+    """
+    return segmented(header, arrays, study) if header["kept"] else None
+
+
+def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
+    """Have a result follow corrections; in the worker."""
+    from deepgmm.refine import case_of, refine
+    from deepgmm.review.report import report
+    from deepgmm.review.slices import slice_rows
+    from deepgmm.review.where_next import review_next
+
+    known = kept.find(header["kept"])
+    if known is None and "result" in header:
+        known = kept.Kept(decode_result(header["result"], arrays))
+    if known is None:
+        return {"kept": ""}, {}
+    corrections = decode_corrections(header["corrections"], arrays)
+    progress(0.0, "preparing")
+    known.case = known.case or case_of(known.result)
+    result = refine(known.result, corrections, progress=progress, case=known.case)
+    described, answer = encode_result(result, result.study)
+    return ({"result": described, "report": report(result), "slices": slice_rows(result),
+             "next": review_next(result), "kept": kept.keep(result, known.case)}, answer)
 
 
 def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None
@@ -140,4 +206,5 @@ def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
              "confidence": found.confidence})
 
 
-TASKS: dict[str, Task] = {"segment": segment_task, "propose": propose_task}
+TASKS: dict[str, Task] = {"segment": segment_task, "refine": refine_task,
+                          "propose": propose_task}

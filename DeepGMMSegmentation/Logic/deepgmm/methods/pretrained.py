@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from deepgmm.files import sha256
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.identify.anatomy import anchored_options
-from deepgmm.identify.contrast import ContrastPrior, reanchored
 from deepgmm.identify.islands import SPOKEN_OF, Islands, Thresholds, judged
 from deepgmm.methods.anchored import (
     TEMPERATURE,
@@ -24,7 +23,7 @@ from deepgmm.methods.anchored import (
     tempered,
 )
 from deepgmm.methods.network_input import answer_of, images_of
-from deepgmm.methods.problem import Case, Problem
+from deepgmm.methods.problem import Case, Problem, found_contrast
 from deepgmm.methods.untold import edema_held_back, held_back
 from deepgmm.model.anchored import fit_anchored
 from deepgmm.model.architecture import INPUTS
@@ -256,7 +255,7 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent], roun
         sought = tuple(t for t in problem.tissues if t not in absent.get(index, {}))
         columns = [problem.tissues.index(t) for t in sought]
         one = problem.select([index]).for_tissues(sought)
-        prior = _moved(one.cases[0], one, posterior[rows][..., columns])
+        prior = found_contrast(one, posterior[rows][..., columns])
         options = anchored_options(sought, problem.roles, problem.device, problem.dtype)
         options.iterations = rounds_at_most
         fit = fit_anchored(one.batch, one.ventricle, one.penalty([prior]), options)
@@ -266,16 +265,6 @@ def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent], roun
         rounds[rows.cpu()] = fit.iterations.cpu()
         progress(0.5 + 0.5 * (index + 1) / len(problem.cases), "adapting")
     return mixed, rounds
-
-
-def _moved(case: Case, problem: Problem, posterior: Tensor) -> ContrastPrior:
-    """The contrast prior moved to the network's blood and healthy wall."""
-    mass = posterior.sum((0, 1))
-    if float(mass[:2].min()) < 20:
-        return case.anchored_contrast
-    means = torch.einsum("spk,spm->km", posterior, problem.batch.values) / mass[:, None]
-    kinds = {role: s.kind for role, s in case.study.sequences.items()}
-    return reanchored(case.contrast, kinds, means[0].cpu().numpy(), means[1].cpu().numpy())
 
 
 @dataclass(frozen=True)

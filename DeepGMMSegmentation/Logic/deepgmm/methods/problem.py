@@ -233,6 +233,17 @@ class Problem:
             variance_strength=0.05 * strength, weight_strength=0.05 * strength)
 
 
+def found_contrast(problem: Problem, posterior: torch.Tensor) -> ContrastPrior:
+    """The contrast prior of a problem of one case, moved to where a posterior (S, P, K) finds this
+    patient's blood and healthy wall."""
+    case, mass = problem.cases[0], posterior.sum((0, 1))
+    if float(mass[:2].min()) < 20:
+        return case.anchored_contrast
+    means = torch.einsum("spk,spm->km", posterior, problem.batch.values) / mass[:, None]
+    kinds = {role: s.kind for role, s in case.study.sequences.items()}
+    return reanchored(case.contrast, kinds, means[0].cpu().numpy(), means[1].cpu().numpy())
+
+
 def mean_strength(contrast: ContrastPrior) -> npt.NDArray[np.float64]:
     """(K, M) kappa of `ConjugatePrior`: a tissue whose mean hardly varies between patients is
     held harder, by (sd / mean_sd)^2 of its share of the pixels."""

@@ -131,7 +131,7 @@ def _panels(result: Result, view: View, index: int, windows: dict[Role, tuple[fl
     mask = view.blocks(study.mask[index])
     greys = {role: grey(view.smooth(sequence.values[index]), windows[role])
              for role, sequence in study.sequences.items()}
-    return [*greys.values(), _overlay(greys[base], view.blocks(result.labels[index]), mask),
+    return [*greys.values(), overlay(greys[base], view.blocks(result.labels[index]), mask),
             _heat(view.blocks(entropy[index]), mask)]
 
 
@@ -162,7 +162,8 @@ def _windows(result: Result, view: View) -> dict[Role, tuple[float, float]]:
     return windows
 
 
-def _overlay(ground: Pixels, labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Pixels:
+def overlay(ground: Pixels, labels: npt.NDArray[np.uint8], mask: npt.NDArray[np.bool_]) -> Pixels:
+    """Labels over an image, (height, width, 3), with the LV mask's outline."""
     colours = (np.array([COLOURS[tissue] for tissue in Tissue]) / 255).astype(np.float32)
     fills = np.full(len(Tissue), _FILL, np.float32)
     fills[Tissue.BACKGROUND], fills[Tissue.BLOOD] = 0.0, _FILL_OF_BLOOD

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +14,9 @@ from deepgmm.errors import InputError
 from deepgmm.files import IMAGE_SUFFIXES, suffix_of, together, unwritable
 from deepgmm.result import Result
 from deepgmm.review.report import report_text
+
+if TYPE_CHECKING:
+    from deepgmm.review.versions import Versions
 
 Where = str | os.PathLike[str] | None
 
@@ -22,6 +27,7 @@ SUFFIXES: dict[str, tuple[str, ...]] = {
     "probabilities": (".nii.gz", ".nii"),
     "montage": (".png",),
     "report": (".json",),
+    "state": (".dgmm",),
 }
 
 
@@ -33,6 +39,8 @@ def write_outputs(
     probabilities: Where = None,
     montage: Where = None,
     report: Where = None,
+    state: Where = None,
+    versions: Versions | None = None,
 ) -> None:
     """Write the files asked for; they appear together, once all have been written.
 
@@ -44,6 +52,8 @@ def write_outputs(
     probabilities : NIfTI, float32, axes columns, rows, slices (in that order too), tissues; the
         order of the tissues is in the report and in the file's description.
     montage : PNG.
+    state : the study and its versions, to be refined; see `deepgmm.review.state`.
+    versions : for the state; by default a line that begins with the result.
     report : JSON. The times of a result that has any say how long the other files took, too.
 
     Raises
@@ -57,6 +67,7 @@ def write_outputs(
         (labelmap, "labelmap", _write_labelmap),
         (probabilities, "probabilities", _write_probabilities),
         (montage, "montage", _write_montage),
+        (state, "state", partial(_write_state, versions=versions)),
         (report, "report", _write_report),
     )
     for final, what, _ in wanted:
@@ -108,6 +119,13 @@ def _write_montage(result: Result, path: Path) -> None:
     from deepgmm.review.montage import montage_png
 
     path.write_bytes(montage_png(result))
+
+
+def _write_state(result: Result, path: Path, versions: Versions | None) -> None:
+    from deepgmm.review.state import state_bytes
+    from deepgmm.review.versions import Versions
+
+    path.write_bytes(state_bytes(versions or Versions.begun(result)))
 
 
 def _write_report(result: Result, path: Path) -> None:

@@ -41,7 +41,7 @@ def report(result: Result) -> dict[str, Any]:
     numbering = numbering_of(levels(study), len(study.mask))
     head = {
         "notice": NOTICE,
-        "settings": _settings(provenance.pop("settings", None)),
+        "settings": scrubbed_settings(provenance.pop("settings", None)),
         "versions": versions() | (provenance.pop("versions", None) or {}),
         "seed": provenance.pop("seed", None),
         "device": provenance.pop("device", None),
@@ -67,9 +67,9 @@ def report(result: Result) -> dict[str, Any]:
         "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
         "times_s": _times(provenance.pop("seconds", None)),
     }
-    plain = _plain(head | provenance)
-    assert isinstance(plain, dict)
-    return plain
+    said = plain(head | provenance)
+    assert isinstance(said, dict)
+    return said
 
 
 def _times(seconds: dict[str, float] | None) -> dict[str, float] | None:
@@ -112,7 +112,7 @@ def _aha(result: Result) -> dict[str, Any]:
     return {"aha_segments": rows} if rows else {}
 
 
-def _settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:
+def scrubbed_settings(settings: dict[str, Any] | None) -> dict[str, Any] | None:
     """The settings, with the user's own priors named by their hash instead of their path, and a
     network by its folder's name."""
     if settings and settings.get("model"):
@@ -145,19 +145,19 @@ def _slice(fit: SliceFit, result: Result, numbering: Numbering) -> dict[str, Any
     }
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON values only; what is no number JSON can hold becomes None."""
     if isinstance(value, dict):
-        return {str(key.value if isinstance(key, Enum) else key): _plain(item)
+        return {str(key.value if isinstance(key, Enum) else key): plain(item)
                 for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, (list, tuple, set, frozenset)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, np.generic):
-        return _plain(value.item())
+        return plain(value.item())
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, bool, int)):

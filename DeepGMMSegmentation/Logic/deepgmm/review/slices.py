@@ -28,7 +28,7 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     list of dict
         `index`, counted from 0 in the order of the grid; `number`, counted from 1, the base
         first; `used` in the fit, and `why` not; `locked`, left as the user had
-        it; `level` ("base", "mid", "apex", or "" where it cannot be told, see `levels`);
+        it, or done; `level` ("base", "mid", "apex", or "" where it cannot be told, see `levels`);
         `uncertainty`, the mean entropy inside the LV mask from 0 to 1, None where nothing was
         fitted or the slice is locked; `warning`, the most important one of this slice;
         `areas_mm2` of the tissues, by their titles.
@@ -37,6 +37,8 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     level, warnings = levels(study), _warnings(result)
     numbering = numbering_of(level, len(result.labels))
     locked = set(result.provenance.get("locked_slices", ()))
+    if result.corrections is not None:
+        locked |= set(result.corrections.done)
     area, titles = study.geometry.pixel_area, result.present_tissues
     entropy = result.entropy()
     rows = []

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.errors import InputError
 from deepgmm.study.study import FloatArray, Study
 from deepgmm.study.words import ranges
 
@@ -46,6 +47,31 @@ class Numbering:
     def listed(self, indices: Iterable[int]) -> str:
         """Numbers of slices with runs joined: "1-3, 6"."""
         return ranges((self.of(index) for index in indices), ", ")
+
+    def index_of(self, number: int) -> int:
+        """The index of a slice, counted from 0, of its number."""
+        return self.count - number if self.count and self.towards_apex < 0 else number - 1
+
+    def parsed(self, text: str, option: str) -> set[int]:
+        """The indices of the slices that "1,3-6" names by their numbers.
+
+        Raises
+        ------
+        InputError
+            Not of that form, or a slice that is not there.
+        """
+        wanted: set[int] = set()
+        for part in text.split(","):
+            match = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
+            if not match:
+                raise InputError(f"{option}: '{part.strip()}' is no slice or range: "
+                                 "write for instance 1,3-6")
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not 1 <= first <= last <= self.count:
+                raise InputError(f"{option}: there is no slice {part.strip()}: the images have "
+                                 f"{self.count}, counted from 1, the base first")
+            wanted.update(self.index_of(number) for number in range(first, last + 1))
+        return wanted
 
     def in_words(self, text: str) -> str:
         """A message of the library, which names slices by index, with their numbers."""

@@ -1,0 +1,241 @@
+"""`deepgmm refine`: a corrected segmentation in, a segmentation that follows it out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepgmm.cli.common import (
+    AsJson,
+    Log,
+    Quiet,
+    check_places,
+    check_priors,
+    hushed,
+    progress_bar,
+    table,
+    warn,
+)
+from deepgmm.cli.segment_command import existing, written
+from deepgmm.errors import InputError
+from deepgmm.progress import share_of
+from deepgmm.settings import Device
+
+if TYPE_CHECKING:
+    from deepgmm.result import Result
+    from deepgmm.review.versions import Versions
+    from deepgmm.study.levels import Numbering
+
+_IN, _OUT = "Input", "Output"
+
+
+def refine(
+    state: Annotated[Path, typer.Argument(
+        metavar="STATE.dgmm", help="What segment --state wrote. The new version is added to it.",
+        show_default=False)],
+    edited: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="The segmentation as you corrected it: .seg.nrrd of 3D Slicer, or a "
+        "labelmap of any program, on the result's grid.", rich_help_panel=_IN)] = None,
+    done: Annotated[str | None, typer.Option(
+        metavar="LIST", help="Slices in which everything is right now, also what you left alone: "
+        "3,4-6. Counted from 1, the base first, as the montage and the panel count them.",
+        rich_help_panel=_IN)] = None,
+    border: Annotated[str | None, typer.Option(
+        metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
+        "so too.", rich_help_panel=_IN)] = None,
+    labels: Annotated[str | None, typer.Option(
+        metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
+        "or myops. By default they must tell.", rich_help_panel=_IN)] = None,
+    version: Annotated[int | None, typer.Option(
+        min=1, metavar="N", help="The version that was edited; by default the one that --edited "
+        "is nearest to.", rich_help_panel=_IN)] = None,
+    priors: Annotated[Path | None, typer.Option(
+        metavar="FILE.json", help="The contrast priors that segment was given, if any.",
+        rich_help_panel=_IN)] = None,
+    seconds: Annotated[float | None, typer.Option(
+        min=0.0, help="How long the correcting took, for the edit log.",
+        rich_help_panel=_IN)] = None,
+    device: Annotated[Device, typer.Option(
+        help="Where it is computed.", rich_help_panel=_IN)] = Device.AUTO,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="NEW.seg.nrrd", help="Segmentation for 3D Slicer.",
+        rich_help_panel=_OUT)] = None,
+    new_state: Annotated[Path | None, typer.Option(
+        "--state", metavar="NEW.dgmm", help="Write the state here instead, and leave the old one "
+        "as it is.", rich_help_panel=_OUT)] = None,
+    labelmap: Annotated[Path | None, typer.Option(
+        metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, "
+        "4 scar.", rich_help_panel=_OUT)] = None,
+    probabilities: Annotated[Path | None, typer.Option(
+        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.",
+        rich_help_panel=_OUT)] = None,
+    montage: Annotated[Path | None, typer.Option(
+        metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
+    report: Annotated[Path | None, typer.Option(
+        metavar="OUT.json", help="Settings, volumes, parameters, warnings, corrections.",
+        rich_help_panel=_OUT)] = None,
+    edit_log: Annotated[Path | None, typer.Option(
+        "--edit-log", metavar="OUT.json", help="What was corrected, for a reader study: Dice of "
+        "automatic against corrected, voxels touched, time.", rich_help_panel=_OUT)] = None,
+    quiet: Quiet = False,
+    json: AsJson = False,
+    log: Log = None,
+) -> None:
+    """Have the other slices follow what you corrected in some.
+
+    What you corrected never changes. Nothing is read but the state and the edited segmentation;
+    every refit is kept as a version, see deepgmm versions.
+
+    Example:
+
+        deepgmm segment --lge lge.nii.gz --mask lv.nii.gz --state heart.dgmm -o auto.seg.nrrd
+
+        deepgmm refine heart.dgmm --edited auto-edited.seg.nrrd --done 3,4 -o new.seg.nrrd
+    """
+    outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
+               "montage": montage, "report": report}
+    if edited is None and done is None and border is None:
+        raise InputError("nothing was corrected: give --edited FILE, or --done with slices that "
+                         "are right as they are")
+    if not json and not any(outputs.values()) and edit_log is None and new_state is None:
+        raise InputError("no output asked for: give -o NEW.seg.nrrd, --labelmap, "
+                         "--probabilities, --montage, --report, --edit-log, --state or --json")
+    check_priors(priors)
+    check_places({**outputs, "state": new_state, "edit log": edit_log},
+                 {"state": state, "edited segmentation": edited, "contrast priors": priors})
+    files = {**outputs, "edit log": edit_log, "state": new_state or state}
+    older = existing(files)
+    began = time.perf_counter()
+    job = _Job(state, edited, done, border, labels, version, priors, seconds, device)
+    with progress_bar(quiet) as progress:
+        done_job = _run(job, share_of(progress, 0.0, 0.8))
+        progress(0.85, "writing")
+        _write(done_job, outputs, files["state"], edit_log, began)
+    numbering = done_job.numbering
+    warn([numbering.in_words(text) for text in done_job.result.warnings])
+    if json:
+        from deepgmm.review.report import report_text
+
+        sys.stdout.write(report_text(done_job.result))
+    elif not quiet:
+        print(_summary(done_job, time.perf_counter() - began))
+        print(written(files, older))
+
+
+@dataclass
+class _Job:
+    """One refit: what is given, and what came of it."""
+
+    state: Path
+    edited: Path | None
+    done: str | None
+    border: str | None
+    labels: str | None
+    version: int | None
+    priors: Path | None
+    seconds: float | None
+    device: Device
+    hash: str = ""
+    versions: Versions = field(init=False)
+    before: Result = field(init=False)
+    result: Result = field(init=False)
+    numbering: Numbering = field(init=False)
+    log: dict[str, Any] = field(default_factory=dict)
+
+
+def _run(job: _Job, progress: Any) -> _Job:
+    from deepgmm.reading.masks.labelmap import read_labels
+    from deepgmm.refine import refine as fit
+    from deepgmm.review.corrections import corrections_of, edited_labels
+    from deepgmm.review.edit_log import edit_log
+    from deepgmm.review.state import read_state
+    from deepgmm.study.levels import levels, numbering_of
+
+    progress(0.0, "reading")
+    job.versions, job.hash = read_state(job.state)
+    job.before = job.versions.result()
+    _settle(job)
+    count = len(job.before.labels)
+    job.numbering = numbering_of(levels(job.versions.study), count)
+    if not job.numbering.count:
+        job.numbering = type(job.numbering)(count)
+    finished, borders = (job.numbering.parsed(text, option) if text is not None else set()
+                         for text, option in ((job.done, "--done"), (job.border, "--border")))
+    said: list[str] = []
+    base = job.versions.last
+    labels = job.before.labels
+    if job.edited is not None:
+        with hushed():
+            read = read_labels(job.edited, "edited segmentation", convention=job.labels)
+        labels, said = edited_labels(read, job.before), list(read.warnings)
+        base = (job.versions.edited_from(labels) if job.version is None
+                else job.versions.numbered(job.version))
+        if base is not job.versions.last:
+            said.append(f"the edited segmentation was made from version {base.number}, not from "
+                        f"the last: what differs from that is taken for corrected")
+    given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
+                           base=base.labels(), seconds=job.seconds)
+    began = time.perf_counter()
+    job.result = fit(job.before, given, progress=progress)
+    job.result.warnings += said
+    version = job.versions.add(job.result, "refined")
+    job.log = edit_log(job.versions, given, base.number, version.number,
+                       seconds=job.seconds, refit_seconds=time.perf_counter() - began)
+    return job
+
+
+def _settle(job: _Job) -> None:
+    """Put into the settings what the state cannot hold."""
+    settings = dict(job.before.provenance.get("settings", {}))
+    settings["device"] = job.device.value
+    wanted = str(settings.get("priors", ""))
+    if job.priors is not None:
+        from deepgmm.files import sha256
+
+        if wanted != f"sha256:{sha256(job.priors)}":
+            raise InputError("these contrast priors are not those that the state was made with: "
+                             + ("give those" if wanted else "leave --priors out"))
+        settings["priors"] = str(job.priors)
+    job.before.provenance["settings"] = settings
+
+
+def _write(job: _Job, outputs: dict[str, Path | None], state: Path | None,
+           edit_log: Path | None, began: float) -> None:
+    """All files, or none; not over a state that has changed meanwhile."""
+    from deepgmm.files import sha256, together
+    from deepgmm.review.edit_log import log_text
+    from deepgmm.review.outputs import write_outputs
+
+    with together() as places:
+        if edit_log is not None:
+            places.path(edit_log, "edit log").write_text(log_text(job.log), encoding="utf-8")
+        if state == job.state and sha256(job.state) != job.hash:
+            raise InputError("the state was changed by another run meanwhile: run this one again, "
+                             "nothing was lost")
+        write_outputs(job.result, **outputs, state=state, versions=job.versions)
+
+
+def _summary(job: _Job, seconds: float) -> str:
+    """What changed, as text."""
+    refined = job.result.provenance["refined"]
+    changed = job.result.labels != job.before.labels
+    assert job.result.corrections is not None
+    followed = changed & ~job.result.corrections.fixed
+    where = job.numbering.listed(i for i in range(len(changed)) if followed[i].any())
+    rows = [("tissue", "ml before", "ml now", "90 % interval")]
+    for tissue in job.result.present_tissues:
+        low, high = job.result.volume_interval(tissue)
+        rows.append((tissue.title, f"{job.before.volume(tissue):.1f}",
+                     f"{job.result.volume(tissue):.1f}",
+                     f"{low:.1f} to {high:.1f}" if low == low else "-"))
+    done = job.numbering.listed(refined["done_slices"])
+    return (f"version {job.versions.last.number}: {refined['corrected_voxels']} voxels corrected"
+            + (f", done: slice{'s' if len(refined['done_slices']) > 1 else ''} {done}"
+               if done else "")
+            + f"; {int(followed.sum())} others followed"
+            + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}")

@@ -1,0 +1,246 @@
+"""A fit taken up again with what a person corrected: from where it ended, not from the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+
+from deepgmm.given import Corrections, Strength
+from deepgmm.identify.anatomy import anchored_options
+from deepgmm.methods.anchored import (
+    ALL_TERMS,
+    TEMPERATURE,
+    absence_note,
+    absent_tissues,
+    tempered,
+    widened,
+)
+from deepgmm.methods.problem import (
+    ANCHORED_SPREAD,
+    Case,
+    Outcome,
+    Problem,
+    found_contrast,
+    pack_outcomes,
+)
+from deepgmm.methods.untold import edema_held_back
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.clamped import FREE, NONE, refit_anchored
+from deepgmm.model.devices import few_threads
+from deepgmm.model.fit import Fit
+from deepgmm.progress import Progress
+from deepgmm.settings import Method, Papillary
+from deepgmm.study.words import Tissue
+
+FloatArray = npt.NDArray[np.floating]
+BoolArray = npt.NDArray[np.bool_]
+
+#: Rounds of EM at most, and the mean change of the posterior at which it ends: from where a fit
+#: had ended a few rounds suffice.
+ROUNDS, TOLERANCE = 12, 2e-4
+#: How many pixels a corrected one weighs.
+WEIGHT = 10.0
+#: A stroke refuses an island of scar that holds its surest pixel, to this share of how sure that
+#: is, or that covers so much of the island; other strokes only trim its border.
+REFUSED_CORE, REFUSED_SHARE = 0.9, 0.5
+
+
+@dataclass
+class Refitted:
+    """A posterior that follows corrections.
+
+    Attributes
+    ----------
+    posterior : (slices, tissues, rows, columns) of the fitted slices; certain where corrected.
+    outcome : the parameters, where the method has any that moved.
+    trust : (slices, rows, columns) how much each corrected voxel weighed, 0 to 1; NaN elsewhere.
+    warnings : what is to be said.
+    """
+
+    posterior: npt.NDArray[np.float32]
+    outcome: Outcome | None = None
+    trust: FloatArray | None = None
+    warnings: list[str] = field(default_factory=list)
+
+
+def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
+              progress: Progress) -> Refitted:
+    """The anchored fit with corrected voxels as labels of the same objective.
+
+    Parameters
+    ----------
+    posterior : (slices, tissues, rows, columns) as the last fit left it, of the fitted slices.
+    corrections : of the fitted slices.
+    """
+    problem = Problem((case,))
+    tissues = problem.tissues
+    begun = _packed(case, posterior)
+    known = _known(case, corrections)
+    drawn = [t for k, t in enumerate(tissues) if bool((known == k).any())]
+    likely = tempered(begun, 1 / TEMPERATURE)
+    sought = tuple(t for k, t in enumerate(tissues) if t in drawn or k < 2
+                   or bool((begun[..., k] > 0.5).any()))
+    said: list[str] = []
+    while True:
+        fit, trust = _fit(problem.for_tissues(sought), _columns(tissues, sought, likely),
+                          _renumbered(tissues, sought, known), progress)
+        absent = {t: why for t, why in absent_tissues(
+            problem.for_tissues(sought), fit, 0).items() if t not in drawn}
+        if not absent:
+            break
+        said += [absence_note(t, *why) for t, why in absent.items()]
+        sought = tuple(t for t in sought if t not in absent)
+    fit = widened(problem, fit, sought)
+    fit.posterior = tempered(fit.posterior, TEMPERATURE)
+    notes = {0: said}
+    if Tissue.EDEMA not in drawn:
+        fit.posterior = edema_held_back(problem, fit.posterior, notes)
+    fit.of_study = notes
+    outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
+    # what the corrections refuse is seen in what was there before them
+    unclamped = np.where(corrections.fixed[:, None], posterior, outcome.posterior)
+    found = _certain(case, FOLLOW(case, unclamped, corrections), corrections)
+    return Refitted(found.astype(np.float32), outcome,
+                    _painted(case, trust, corrections.fixed), outcome.warnings)
+
+
+def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
+         progress: Progress) -> tuple[Fit, torch.Tensor]:
+    options = ALL_TERMS.applied(anchored_options(problem.tissues, problem.roles, problem.device,
+                                                 problem.dtype))
+    options.papillary_in_wall = problem.settings.papillary is Papillary.WALL
+    options.iterations, options.tolerance = ROUNDS, TOLERANCE
+    prior = replace(problem.penalty([found_contrast(problem, begun)]),
+                    variance_strength=ANCHORED_SPREAD)
+    with few_threads(problem.batch.valid.numel()):
+        return refit_anchored(problem.batch, problem.ventricle, prior, options, begun, known,
+                              weight=WEIGHT, progress=progress)
+
+
+def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> FloatArray:
+    """Probabilities that follow corrections without another fit.
+
+    Parameters
+    ----------
+    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask; at
+        corrected voxels as they were before these.
+    corrections : of the fitted slices.
+
+    Returns
+    -------
+    Of the same shape. Whoever calls makes corrected voxels certain.
+    """
+    return refused_islands(case, probabilities, _certain(case, probabilities, corrections),
+                           corrections)
+
+
+#: What is made of probabilities that corrections have not been put into.
+FOLLOW: Callable[[Case, FloatArray, Corrections], FloatArray] = follow
+
+
+def refit_network(case: Case, posterior: FloatArray, corrections: Corrections) -> Refitted:
+    """A network's posterior, or that of a mixture that knows no ventricle, that follows."""
+    found = FOLLOW(case, posterior, corrections)
+    return Refitted(_certain(case, found, corrections).astype(np.float32))
+
+
+def refused_islands(case: Case, before: FloatArray, after: FloatArray,
+                    corrections: Corrections) -> FloatArray:
+    """Probabilities without the scar that a person refused.
+
+    A stroke of healthy wall or blood over the core of an island of scar removes the rest of that
+    island; and where all scar that is left in this heart was no surer than what was refused, that
+    too. In a heart with other, surer scar that stays as it is.
+
+    Parameters
+    ----------
+    before, after : (slices, tissues, rows, columns) probabilities without and with the corrections.
+
+    Returns
+    -------
+    Of the same shape.
+    """
+    if Tissue.SCAR not in case.tissues or Tissue.MYOCARDIUM not in case.tissues:
+        return after
+    scar, muscle = case.tissues.index(Tissue.SCAR), case.tissues.index(Tissue.MYOCARDIUM)
+    drawn = before.argmax(1) == scar
+    drawn &= before[:, scar] > 0
+    said = np.isin(corrections.tissue, (Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA))
+    struck = drawn & corrections.fixed & said
+    confirmed = corrections.fixed & (corrections.tissue >= Tissue.SCAR)
+    if not struck.any() or (corrections.strength == Strength.CONTOUR)[struck].all():
+        return after
+    islands = np.zeros(drawn.shape, int)
+    for index, one in enumerate(drawn):
+        found, _ = ndimage.label(one, np.ones((3, 3)))
+        islands[index] = np.where(found > 0, found + islands.max(), 0)
+    numbers = np.arange(1, islands.max() + 1)
+    sure = ndimage.maximum(before[:, scar], islands, numbers)
+    core = ndimage.maximum(np.where(struck, before[:, scar], 0.0), islands, numbers)
+    share = ndimage.mean(struck, islands, numbers)
+    kept = np.isin(numbers, islands[confirmed])
+    refused = ((core >= REFUSED_CORE * sure) | (share >= REFUSED_SHARE)) & (share > 0) & ~kept
+    if not refused.any():
+        return after
+    left = ~refused & (share < 1)
+    if not confirmed.any() and left.any() and sure[left].max() <= sure[refused].max():
+        refused |= left
+    gone = np.isin(islands, numbers[refused]) & ~corrections.fixed
+    gone |= ~drawn & (after.argmax(1) == scar) & ~corrections.fixed & bool(
+        refused[left | refused].all())
+    result = np.array(after)
+    result[:, muscle] += np.where(gone, result[:, scar], 0)
+    result[:, scar][gone] = 0
+    return result
+
+
+def _certain(case: Case, posterior: FloatArray, corrections: Corrections) -> FloatArray:
+    """Probabilities that are certain of corrected voxels, and 0 where those are no tissue."""
+    tissue = np.where(corrections.tissue == Tissue.MVO, Tissue.SCAR, corrections.tissue)
+    certain = np.stack([tissue == t for t in case.tissues], axis=1).astype(posterior.dtype)
+    return np.where(corrections.fixed[:, None], certain, posterior)
+
+
+def _packed(case: Case, grid: FloatArray) -> torch.Tensor:
+    """(S, P, C) of (slices, C, rows, columns)."""
+    return PixelBatch.from_images(grid, case.mask, device=case.device, dtype=case.dtype).values
+
+
+def _known(case: Case, corrections: Corrections) -> torch.Tensor:
+    """(S, P) the column of each corrected pixel's tissue, `NONE` or `FREE`."""
+    code = np.full(corrections.tissue.shape, FREE, float)
+    tissue = np.where(corrections.tissue == Tissue.MVO, Tissue.SCAR, corrections.tissue)
+    code[corrections.fixed] = NONE
+    for column, one in enumerate(case.tissues):
+        code[corrections.fixed & (tissue == one)] = column
+    packed = _packed(case, code[:, None])[..., 0].round().long()
+    return torch.where(case.batch.valid > 0, packed, torch.full_like(packed, FREE))
+
+
+def _columns(tissues: tuple[Tissue, ...], sought: tuple[Tissue, ...],
+             posterior: torch.Tensor) -> torch.Tensor:
+    """(S, P, K sought) a posterior of some tissues: what the others had is healthy wall's."""
+    part = posterior[..., [tissues.index(t) for t in sought]].clone()
+    inside = posterior.sum(2) > 0
+    part[..., 1] += (1 - part.sum(2)).clamp_min(0) * inside
+    return part
+
+
+def _renumbered(tissues: tuple[Tissue, ...], sought: tuple[Tissue, ...],
+                known: torch.Tensor) -> torch.Tensor:
+    """(S, P) `known` by the columns of fewer tissues, all of those known among them."""
+    place = torch.tensor([sought.index(t) if t in sought else FREE for t in tissues],
+                         device=known.device)
+    return torch.where(known >= 0, place[known.clamp_min(0)], known)
+
+
+def _painted(case: Case, packed: torch.Tensor, where: BoolArray) -> FloatArray:
+    """(slices, rows, columns) of (S, P), NaN where it does not hold."""
+    grid = np.full(case.mask.shape, np.nan)
+    case.batch.paint(packed.detach().cpu().numpy(), grid)
+    return np.where(where, grid, np.nan)

@@ -1,0 +1,140 @@
+"""The anchored fit taken up again where some pixels' tissues are known.
+
+A known pixel is no longer asked: its responsibility is its tissue's, its place in pool or wall is
+told to the contour, and its tissue to its sector's state. How much it weighs follows its own
+likelihood: one that its tissue cannot have drawn counts as an outlier, which moves no mean, no
+contour and no state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from deepgmm.model.anchored import AnchoredOptions, _AnchoredFit, _Evidence
+from deepgmm.model.batch import PixelBatch
+from deepgmm.model.fit import Fit
+from deepgmm.model.mixture import Mixture
+from deepgmm.model.pool import log_box
+from deepgmm.model.priors import ConjugatePrior
+from deepgmm.model.ventricle import Ventricle
+from deepgmm.progress import Progress, silent
+
+#: Of a pixel's tissue: nobody has said it; it is none, and the pixel is left out.
+FREE, NONE = -1, -2
+#: Log-likelihood by which a known pixel tells the contour whether it is wall.
+SURE = 8.0
+#: No probability that a fit is begun from is nearer to 0 or 1.
+_LEAST = 1e-3
+
+
+def refit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
+                   options: AnchoredOptions, posterior: Tensor, known: Tensor, *,
+                   weight: float = 1.0, progress: Progress = silent) -> tuple[Fit, Tensor]:
+    """Go on with the fit of one study, from what it had found.
+
+    Parameters
+    ----------
+    options : its `iterations` are the rounds at most.
+    posterior : (S, P, K) as the fit left it; of the tissues it is the only state needed, for
+        means, levels, sectors and thickness follow from it.
+    known : (S, P) long, the tissue of each pixel, or `FREE` or `NONE`.
+    weight : of a known pixel, beside one that is not.
+
+    Returns
+    -------
+    Fit, whose posterior is certain of known pixels, and (S, P) how much each known pixel weighed,
+    0 to 1; 0 elsewhere.
+    """
+    running = _Clamped(batch, ventricle, prior, options, posterior, known, weight)
+    settled = torch.zeros(ventricle.studies, dtype=torch.bool, device=known.device)
+    for round_ in range(1, options.iterations + 1):
+        settled = running.round()
+        progress(round_ / options.iterations, "anchored EM")
+        if bool(settled.all()):
+            break
+    return running.fit(settled), running.trust
+
+
+class _Clamped(_AnchoredFit):
+    """A fit under way in which some pixels are known.
+
+    Attributes
+    ----------
+    trust : (S, P) how likely each known pixel is not an outlier of its tissue.
+    """
+
+    def __init__(self, batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
+                 options: AnchoredOptions, posterior: Tensor, known: Tensor,
+                 weight: float) -> None:
+        self.known, self.begun, self.weight = known, posterior, weight
+        self.is_known, self.is_none = known >= 0, known == NONE
+        self.in_wall_known = known >= 1
+        self.trust = torch.zeros_like(batch.valid)
+        super().__init__(batch, ventricle, prior, options)
+
+    def _geometric_start(self) -> None:
+        """Wall and pool, and the tissues of the wall, as the fit had left them."""
+        begun = torch.where(self.is_known[..., None], self._certain(), self.begun)
+        wall = (1 - begun[..., 0]) * self.batch.valid
+        self.tissue = begun[..., 1:] / wall.clamp_min(_LEAST)[..., None]
+        self.tissue[..., 0] += (1 - self.tissue.sum(2)).clamp_min(0)
+        self.inlier = torch.ones_like(begun)
+        self.parts = torch.stack([self.batch.valid, torch.zeros_like(self.batch.valid)], 2)
+        if self.ventricle.wall is None:
+            sure = wall.clamp(_LEAST, 1 - _LEAST)
+            self.wall.update(sure.log(), (1 - sure).log(), tied=False)
+            self.wall.in_wall = wall  # pixel by pixel, until the contour is found again
+        self.posterior = begun
+        if self.sectors is not None:
+            self._refresh_geometry()
+            assert self.tables is not None
+            told = torch.einsum("spk,spzk->spz", self.tissue, self.tables.log())
+            self.sectors.update(told, self.in_wall, tied=False)
+
+    @property
+    def in_wall(self) -> Tensor:
+        """(S, P) w(x)."""
+        found = super().in_wall
+        return torch.where(self.is_known, self.in_wall_known.to(found.dtype), found)
+
+    def _certain(self) -> Tensor:
+        """(S, P, K) all of each known pixel to its tissue, 0 elsewhere."""
+        certain = torch.zeros_like(self.begun)
+        certain.scatter_(2, self.known.clamp_min(0)[..., None], 1.0)
+        return certain * self.is_known[..., None]
+
+    def _responsibilities(self) -> Tensor:
+        w = super()._responsibilities()
+        if self.weight != 1.0:
+            w = torch.where(self.is_known[..., None], self.weight * w, w)
+        return w.masked_fill(self.is_none[..., None], 0.0)
+
+    def _evidence(self, mixture: Mixture) -> _Evidence:
+        found = super()._evidence(mixture)
+        wall, pool = self.in_wall_known, self.known == 0
+        place = (self.known - 1).clamp_min(0)
+        anywhere = log_box(self.batch, self.options.outlier)
+        own = found.inlier.gather(2, self.known.clamp_min(0)[..., None])[..., 0]
+        self.trust = torch.where(pool, torch.sigmoid(found.pool - anywhere), own) * self.is_known
+        # of a wall pixel that is known, only its own tissue speaks
+        column = place[..., None, None].expand(*found.tissue.shape[:3], 1)
+        mine = found.tissue.gather(3, column)[..., 0]
+        never = torch.full_like(found.tissue, -1e4).scatter(3, column, mine[..., None])
+        tissue = torch.where(wall[..., None, None], never, found.tissue)
+        # what a state says of it, by its trust
+        middle = mine.mean(2, keepdim=True)
+        mine = middle + self.trust[..., None] * self.weight * (mine - middle)
+        sure = SURE * self.trust * self.weight
+        state = torch.where(wall[..., None], mine, found.state)
+        state = torch.where(pool[..., None], (found.pool - sure)[..., None], state)
+        of_pool = torch.where(wall, state.amax(2) - sure, found.pool)
+        none = self.is_none
+        return replace(found, tissue=tissue, state=state.masked_fill(none[..., None], 0.0),
+                       pool=of_pool.masked_fill(none, 0.0))
+
+    def _posterior(self, tissue: Tensor) -> Tensor:
+        found = super()._posterior(tissue)
+        return torch.where(self.is_known[..., None], self._certain(), found)

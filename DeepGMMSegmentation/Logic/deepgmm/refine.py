@@ -1,0 +1,231 @@
+"""A result and what a person corrected in it; a result that follows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.acting import method_run
+from deepgmm.errors import ComputationError, InputError
+from deepgmm.given import Corrections, Edit, Strength
+from deepgmm.identify.contrast import contrast_prior
+from deepgmm.progress import Progress, silent
+from deepgmm.result import Result
+from deepgmm.segment import fits_of, labels_of
+from deepgmm.settings import Method, Settings
+from deepgmm.study.words import Tissue, named_slices
+
+if TYPE_CHECKING:
+    from deepgmm.methods import Case
+
+#: A corrected voxel that weighs less contradicts the images; so many of a tissue in a slice, and
+#: this share of them, are told.
+CONTRADICTS, LEAST_TOLD, SHARE_TOLD = 0.3, 5, 0.5
+#: What a fit says of itself; after corrections it is said anew.
+_OF_A_FIT = ("no scar was found", "no edema was found", "edema cannot be told here",
+             "scar may be more than what is drawn", "corrected as ", "other starts of the fit",
+             "everything was corrected")
+
+
+def refine(result: Result, corrections: Corrections, *, progress: Progress = silent,
+           case: Case | None = None) -> Result:
+    """A result that follows what a person corrected, from where its fit had ended.
+
+    Corrected voxels are as the person has them, whatever the fit says; those of earlier refits
+    too. The other voxels follow: of `map` by its objective, of a network by what it is sure of.
+
+    Parameters
+    ----------
+    result : of `segment` or of this function; it stays as it is.
+    corrections : new ones, beside those that the result has; these hold where both speak.
+    case : the study as an earlier call had it ready, see `case_of`.
+
+    Returns
+    -------
+    Result
+        Its `corrections` are all that were ever given; `provenance["refined"]` says how many
+        voxels, which slices and how many refits.
+
+    Raises
+    ------
+    InputError
+        Corrections of other images, of a tissue that the result does not seek, or none at all.
+    ComputationError
+        The fit came to no finite result.
+
+    Examples
+    --------
+    >>> from deepgmm import refine, segment                                # doctest: +SKIP
+    >>> from deepgmm.review.corrections import corrections_of
+    >>> result = segment(study)
+    >>> mended = refine(result, corrections_of(result, edited, done=[3]))
+    """
+    began = time.perf_counter()
+    check_corrections(result, corrections)
+    said: list[str] = []
+    before = _known_before(result)
+    changed = before.contradicted(corrections)
+    if changed:
+        said.append(f"{changed} voxels were corrected before and are now called another tissue: "
+                    "the later correction holds")
+    every = before.joined(corrections)
+    case = case or case_of(result)
+    slices = list(case.slices)
+    free = case.mask & ~every.fixed[slices]
+    settings = case.settings
+    if free.any():
+        new = _refitted(case, result, every, settings, progress)
+    else:
+        new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy())
+        said.append("everything was corrected: nothing was left to follow")
+    _certain(new, every)
+    new.labels = every.painted(new.labels)
+    told = [w for w in new.warnings if not w.startswith(_OF_A_FIT)]
+    fresh = [w for w in new.warnings if w not in result.warnings and w not in told]
+    new.warnings = [*told, *fresh, *said]
+    new.corrections = every
+    refits = result.provenance.get("refined", {}).get("refits", 0)
+    kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}
+    new.provenance = {**kept, "refined": _record(every, refits + 1),
+                      "seconds": {"refine": round(time.perf_counter() - began, 3)}}
+    progress(1.0, "done")
+    return new
+
+
+def _known_before(result: Result) -> Corrections:
+    """What a result has been told already: by corrections, and by slices that were locked."""
+    known = result.corrections or Corrections.none(result.labels.shape)
+    locked = [i for i in result.provenance.get("locked_slices", ()) if i not in known.done]
+    if not locked:
+        return known
+    whole = np.zeros(result.labels.shape, np.uint16)
+    whole[locked] = result.study.mask[locked] | (result.labels[locked] > 0)
+    return known.joined(Corrections(np.where(whole > 0, result.labels, 0), whole,
+                                    [Edit(Strength.SLICE)], tuple(locked)))
+
+
+def check_corrections(result: Result, corrections: Corrections) -> None:
+    """See that corrections can be of a result.
+
+    Raises
+    ------
+    InputError
+    """
+    if corrections.tissue.shape != result.labels.shape:
+        raise InputError(f"the corrections have shape {corrections.tissue.shape}, the images "
+                         f"{result.labels.shape}: they are of another study")
+    if not corrections:
+        raise InputError("nothing was corrected: the edited segmentation is the result itself; "
+                         "name slices that are right with --done, or correct some voxels")
+    known = {*result.tissues, Tissue.BACKGROUND}
+    if Tissue.SCAR in known:
+        known.add(Tissue.MVO)
+    strange = {Tissue(int(t)) for t in np.unique(corrections.tissue[corrections.fixed])} - known
+    if strange:
+        names = " and ".join(t.title.lower() for t in sorted(strange))
+        raise InputError(f"the corrections hold {names}, which this result does not seek: its "
+                         "tissues are " + ", ".join(t.title.lower() for t in result.tissues))
+    _check_slices(corrections.done, len(result.labels))
+
+
+def _check_slices(slices: Iterable[int], count: int) -> None:
+    wrong = [i for i in slices if not 0 <= i < count]
+    if wrong:
+        raise InputError(f"there is no slice {wrong[0]} to be done: the images have {count}, "
+                         f"0 to {count - 1}")
+
+
+def case_of(result: Result) -> Case:
+    """The study of a result made ready to be fitted again; worth keeping between refits."""
+    from deepgmm.methods import Case
+    from deepgmm.methods.bias import without_shading
+
+    study, tissues = result.study, result.tissues
+    settings = Settings(**result.provenance.get("settings", {}))
+    if settings.priors.startswith("sha256:"):
+        raise InputError("this result was made with contrast priors of one's own, which are not "
+                         "kept with it: give their file with --priors")
+    slices = tuple(fit.index for fit in result.fits) or study.slices
+    kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
+    prior = contrast_prior(kinds, tissues, settings.priors or None)
+    return without_shading(Case(study, slices, tissues, prior, settings)).case
+
+
+def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
+    """The corrections of the slices that were fitted."""
+    done = tuple(place for place, index in enumerate(slices) if index in corrections.done)
+    return replace(corrections, tissue=corrections.tissue[slices], edit=corrections.edit[slices],
+                   done=done)
+
+
+def _refitted(case: Case, result: Result, every: Corrections, settings: Settings,
+              progress: Progress) -> Result:
+    from deepgmm.methods.refit import refit_map, refit_network
+
+    slices = list(case.slices)
+    before, mine = result.posterior[slices], _of_slices(every, slices)
+    progress(0.0, "refining")
+    ran = result.provenance.get("method") or method_run(settings, case.study.roles).value
+    walled = case.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
+    if ran == Method.MAP.value and walled:
+        found = refit_map(case, before, mine, progress)
+    else:
+        found = refit_network(case, before, mine)
+    if not np.isfinite(found.posterior).all():
+        raise ComputationError("the refit came to no finite result: nothing was changed; report "
+                               "this with the log")
+    posterior = np.zeros_like(result.posterior)
+    posterior[slices] = found.posterior
+    fits = result.fits if found.outcome is None else fits_of(case, found.outcome)
+    labels = labels_of(case, found.posterior, np.stack([f.means for f in fits]))
+    said = list(found.warnings)
+    if found.trust is not None:
+        changed = mine.fixed & (mine.tissue != result.labels[slices])
+        said += _contradictions(case, mine, found.trust, changed)
+    new = replace(result, labels=labels, posterior=posterior, fits=list(fits),
+                  warnings=[*result.warnings, *said])
+    outside = [i for i in range(len(labels)) if i not in slices]
+    new.labels[outside] = result.labels[outside]
+    new.posterior[outside] = result.posterior[outside]
+    return new
+
+
+def _contradictions(case: Case, corrections: Corrections, trust: npt.NDArray[np.floating],
+                    changed: npt.NDArray[np.bool_]) -> list[str]:
+    """What is to be said of corrections that the images do not show."""
+    said = []
+    for tissue in case.tissues:
+        own = changed & (corrections.tissue == tissue) & np.isfinite(trust)
+        strange = own & (trust < CONTRADICTS)
+        where = [case.slices[i] for i in range(len(own))
+                 if strange[i].sum() >= LEAST_TOLD and strange[i].sum() > SHARE_TOLD * own[i].sum()]
+        if where:
+            count = int(sum(strange[case.slices.index(i)].sum() for i in where))
+            said.append(f"corrected as {tissue.title.lower()} on {named_slices(where)}, {count} "
+                        "voxels look unlike it in these images: they are kept, and the rest does "
+                        "not follow them")
+    return said
+
+
+def _certain(new: Result, every: Corrections) -> None:
+    """Make the posterior certain of corrected voxels, on every slice."""
+    tissue = np.where(every.tissue == Tissue.MVO, Tissue.SCAR, every.tissue)
+    where = every.fixed
+    for column, one in enumerate(new.tissues):
+        new.posterior[:, column][where] = tissue[where] == one
+
+
+def _record(corrections: Corrections, refits: int) -> dict[str, Any]:
+    """What a report says of the corrections."""
+    strength = corrections.strength
+    by_tissue = {t.title: int((corrections.fixed & (corrections.tissue == t)).sum())
+                 for t in Tissue if (corrections.fixed & (corrections.tissue == t)).any()}
+    return {"refits": refits, "corrected_voxels": int(corrections.fixed.sum()),
+            "corrected_voxels_of": by_tissue,
+            "corrected_slices": [int(i) for i in np.flatnonzero(strength.any((1, 2)))],
+            "done_slices": list(corrections.done)}

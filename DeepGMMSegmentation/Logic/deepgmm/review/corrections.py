@@ -1,0 +1,189 @@
+"""What a user changed in a result, voxel by voxel, from an edited segmentation of anyone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.errors import InputError
+from deepgmm.given import Corrections, Edit, Strength
+from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.result import Result
+from deepgmm.study.words import WALL_TISSUES, Tissue, named_slices
+
+__all__ = ["Corrections", "Edit", "Strength", "contour_corrections", "corrections_of",
+           "edited_labels", "now"]
+
+#: An edited segmentation whose tissues lie on the LV mask less than this (Dice) is of another
+#: heart, as is one that changes more of the voxels than this.
+SAME_HEART, MOST_CHANGED = 0.85, 0.5
+#: How far from the border of pool and wall a border that is right is told, mm.
+BESIDE_MM = 2.5
+
+
+def now() -> str:
+    """This moment, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
+    """The labels of an edited segmentation on a result's grid.
+
+    Raises
+    ------
+    InputError
+        Of another grid, or so far from the LV mask or from the result that it is another heart's.
+    """
+    shape = result.labels.shape
+    try:
+        labels = edited.on(result.study.geometry, (shape[0], shape[1], shape[2]))
+    except InputError as error:
+        raise InputError("the edited segmentation lies on another grid than the images of this "
+                         "study: see whether it is of this patient, and export it on the grid of "
+                         "the result") from error
+    check_edited(labels, result)
+    return labels
+
+
+def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:
+    """See that labels can be a result's, edited.
+
+    Raises
+    ------
+    InputError
+        Another shape, values that are no tissue, tissues that the result does not seek, or
+        labels that lie elsewhere than the LV mask.
+    """
+    if labels.shape != result.labels.shape:
+        raise InputError(f"the edited segmentation has shape {labels.shape}, the images "
+                         f"{result.labels.shape}: see whether it is of this patient")
+    found = {int(v) for v in np.unique(labels)}
+    if not found <= {int(t) for t in Tissue}:
+        raise InputError("the edited segmentation holds values that are no tissue")
+    known = {0, *map(int, result.tissues), *map(int, np.unique(result.labels))}
+    if Tissue.SCAR in result.tissues:
+        known.add(int(Tissue.MVO))
+    if not found <= known:
+        names = " and ".join(Tissue(v).title.lower() for v in sorted(found - known))
+        raise InputError(f"the edited segmentation has {names}, which this result does not seek: "
+                         "its tissues are "
+                         + ", ".join(t.title.lower() for t in result.tissues))
+    fitted = (result.labels > 0).any((1, 2)) & (labels > 0).any((1, 2))
+    drawn, mask = labels[fitted] > 0, result.labels[fitted] > 0
+    same = 2 * (drawn & mask).sum() / max(drawn.sum() + mask.sum(), 1)
+    changed = (labels[fitted] != result.labels[fitted])[drawn | mask]
+    if not fitted.any() or same < SAME_HEART or changed.mean() > MOST_CHANGED:
+        raise InputError("the edited segmentation does not lie where this result does: see "
+                         "whether it is of this patient and was made from this result")
+
+
+def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Iterable[int] = (),
+                   borders: Iterable[int] = (), run: int = 0,
+                   base: npt.NDArray[np.uint8] | None = None, when: str | None = None,
+                   seconds: float | None = None) -> Corrections:
+    """What an edited segmentation changes in a result, and the slices that are right as a whole.
+
+    Parameters
+    ----------
+    edited : (slices, rows, columns) values of `Tissue` on the result's grid.
+    done : slices in which everything is right, also what was left alone; counted from 0.
+    borders : slices on which the border of pool and wall is right, on both sides of it.
+    run : the version that was edited, and `base` its labels; by default those of the result.
+    when : UTC, ISO 8601; now by default.
+    seconds : that the editing took.
+
+    Raises
+    ------
+    InputError
+        Labels that cannot be this result's, or a slice that is not there.
+    """
+    edited = np.asarray(edited)
+    check_edited(edited, result)
+    finished, bordered = (_checked(edited, result, which) for which in (done, borders))
+    when = now() if when is None else when
+    number = (edited != (result.labels if base is None else base)).astype(np.uint16)
+    edits = [Edit(Strength.VOXEL, when, run, seconds)]
+    for strength, slices in ((Strength.CONTOUR, bordered), (Strength.SLICE, finished)):
+        if not slices:
+            continue
+        edits.append(Edit(strength, when, run, seconds))
+        for index in slices:
+            said = (_beside_border(edited[index], result) if strength is Strength.CONTOUR
+                    else result.study.mask[index] | (edited[index] > 0))
+            number[index][said & (number[index] == 0)] = len(edits)
+    return Corrections(np.where(number > 0, edited, 0), number, edits, tuple(finished))
+
+
+def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.floating]], *,
+                        run: int = 0, when: str | None = None,
+                        seconds: float | None = None) -> Corrections:
+    """A border of pool and wall that a person drew, as labels on both sides of it.
+
+    What lies inside is blood and what lies outside, within the LV mask, wall: of the tissue of the
+    nearest wall pixel where it was blood before.
+
+    Parameters
+    ----------
+    contours : slice, counted from 0, to (points, 2) row and column of a closed line; whole numbers
+        are the centres of pixels.
+
+    Raises
+    ------
+    InputError
+        A slice that is not there or has no result, or a line that holds no pixel.
+    """
+    from scipy import ndimage
+
+    from deepgmm.reading.contours.polygons import filled
+
+    edited = result.labels.copy()
+    slices = _checked(edited, result, contours)
+    for index in slices:
+        mask, old = result.study.mask[index], result.labels[index]
+        line = np.asarray(contours[index], float)
+        if line.ndim != 2 or line.shape[1] != 2 or len(line) < 3 or not np.isfinite(line).all():
+            raise InputError(f"the contour on {named_slices([index])} is no line of 3 points and "
+                             "more, with row and column")
+        pool = filled(line, (mask.shape[0], mask.shape[1])) & mask
+        if not pool.any() or not (mask & ~pool).any():
+            raise InputError(f"the contour on {named_slices([index])} does not lie inside the LV "
+                             "mask")
+        wall = np.isin(old, WALL_TISSUES)
+        nearest = np.full(old.shape, Tissue.MYOCARDIUM, np.uint8)
+        if wall.any():
+            rows, columns = ndimage.distance_transform_edt(~wall, return_distances=False,
+                                                           return_indices=True)
+            nearest = old[rows, columns]
+        edited[index] = np.where(pool, Tissue.BLOOD, np.where(mask, nearest, old))
+    found = corrections_of(result, edited, borders=slices, run=run, when=when, seconds=seconds)
+    found.edits = [replace(edit, strength=Strength.CONTOUR) for edit in found.edits]
+    return found
+
+
+def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:
+    """Slices in their order, all of them there and drawn."""
+    found = sorted({int(i) for i in slices})
+    wrong = [i for i in found if not 0 <= i < len(edited)]
+    if wrong:
+        raise InputError(f"there is no slice {wrong[0]} to be right: the images have "
+                         f"{len(edited)}, 0 to {len(edited) - 1}")
+    empty = [i for i in found if not edited[i].any()]
+    if empty:
+        raise InputError(f"{named_slices(empty)} cannot be right: no tissue is drawn there")
+    return found
+
+
+def _beside_border(labels: npt.NDArray[np.uint8], result: Result) -> npt.NDArray[np.bool_]:
+    """(rows, columns) the pixels nearest to the border of pool and wall, on both sides."""
+    from scipy import ndimage
+
+    pool, wall = labels == Tissue.BLOOD, np.isin(labels, WALL_TISSUES)
+    if not pool.any() or not wall.any():
+        return np.zeros(labels.shape, bool)
+    spacing = result.study.geometry.spacing[1::-1]
+    far = [ndimage.distance_transform_edt(~part, sampling=spacing) for part in (pool, wall)]
+    return (wall & (far[0] <= BESIDE_MM)) | (pool & (far[1] <= BESIDE_MM))
