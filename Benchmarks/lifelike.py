@@ -30,7 +30,7 @@ from deepgmm.phantom.anatomy import (
 )
 from deepgmm.phantom.anatomy import Material as M
 from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Kind, Role, Tissue
+from deepgmm.study.words import Kind, Role
 
 #: Seeds of training patients begin here.
 FIRST_SEED = 30_000
@@ -52,37 +52,8 @@ def training_patient(seed: int) -> WidePatient:
     return lifelike_patient(seed, (Role.LGE,) if alone else tuple(Role))
 
 
-@dataclass(frozen=True)
-class Variety:
-    """What patients have that infarcts of one artery on a good T2 do not show.
-
-    Attributes
-    ----------
-    other : share of diseased patients who have the scars of any disease.
-    layers : where in the wall those scars begin; as `wide_hearts.LAYERS` where not given.
-    flat_t2 : share of T2 images without contrast of edema, whose readers draw none.
-    uneven_t2 : share of T2 images that are uneven over about a quarter of the wall.
-    """
-
-    other: float = OTHER
-    layers: dict[str, float] | None = None
-    flat_t2: float = 0.0
-    uneven_t2: float = 0.0
-
-
-#: Of those of whom there are three sequences. Real infarcts begin at the endocardium, and on LGE
-#: alone fat beside the wall looks like a scar that does not; other sequences tell. About a third of
-#: all scars then lie in the middle of the wall or outside.
-LAYERED = Variety(0.7, {"inner": 0.25, "middle": 0.35, "outer": 0.35, "through": 0.05}, 0.12, 0.35)
-
-
-def layered_patient(seed: int) -> WidePatient:
-    """One of three sequences, with scars in any layer of the wall."""
-    return lifelike_patient(seed, variety=LAYERED)
-
-
 def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
-                     bright_blood: bool = False, variety: Variety = Variety()) -> WidePatient:
+                     bright_blood: bool = False) -> WidePatient:
     """One patient, all drawn from the seed."""
     rng = np.random.default_rng([seed, 79])
     pixel = round(float(np.exp(rng.uniform(*np.log(PIXEL)))), 4)
@@ -92,7 +63,7 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     smaller = rng.uniform(0.78, 1.0) if rng.random() < 0.35 else 1.0
     heart = replace(heart, radius=smaller * heart.radius,
                     thickness=min(heart.thickness, 0.42 * smaller * heart.radius))
-    lesions = [] if rng.random() < HEALTHY else lesions_of(rng, variety)
+    lesions = [] if rng.random() < HEALTHY else lesions_of(rng)
     thinning = rng.uniform(-0.2, 0.45)
     slices = int(rng.integers(4, 11))
     levels, gap = stack(rng, heart, slices)
@@ -109,9 +80,6 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
     if bright_blood or kinds[Role.LGE] is not Kind.LGE_DARK_BLOOD:
         kinds[Role.LGE] = Kind.LGE_PSIR if rng.random() < 0.6 else Kind.LGE_MAGNITUDE
     truth = drawn_labels(painted(contours), grid, rng.uniform(0.35, 0.6))
-    flat_t2 = rng.random() < variety.flat_t2
-    if flat_t2:
-        truth[truth == Tissue.EDEMA] = Tissue.MYOCARDIUM
     old = any(lesion.age == "old" for lesion in lesions)
     sequences = {}
     for role in Role:
@@ -125,31 +93,18 @@ def lifelike_patient(seed: int, roles: tuple[Role, ...] = tuple(Role), *,
         else:
             off = own.normal(0.0, 1.0) + own.normal(0.0, 0.7, (slices, 1))
             materials = painted(Pose.draw(own, own.uniform(0.3, 2.0), pixel), off)
-            wide = False
-            if role is Role.T2:
-                # drawn only where asked for, so that patients of one seed stay the same
-                wide = variety.uneven_t2 > 0 and own.random() < variety.uneven_t2
-                if flat_t2:
-                    materials = np.where(np.isin(materials, (M.EDEMA, M.SCAR, M.MVO)),
-                                         np.uint8(M.MYOCARDIUM), materials)
             values = scanned(own, materials, grid, kind, old)
             # coils and motion leave unevenness as wide as a quarter of the wall
-            size, width = ((0.06, 0.22), (10.0, 20.0)) if wide else ((0.0, 0.12), (4.0, 16.0))
-            values = values * (1 + own.uniform(*size) * smooth(
-                own, values.shape, own.uniform(*width) / pixel))
+            values = values * (1 + own.uniform(0.0, 0.12) * smooth(
+                own, values.shape, own.uniform(4.0, 16.0) / pixel))
         sequences[role] = Sequence(role, values, kind)
     study = Study(sequences, truth > 0, Geometry((pixel, pixel, float(gap))))
     return WidePatient(study, truth)
 
 
-def lesions_of(rng: np.random.Generator, variety: Variety) -> list[Lesion]:
+def lesions_of(rng: np.random.Generator) -> list[Lesion]:
     """Mostly of one artery; of some patients the scars of any disease."""
-    if rng.random() >= variety.other:
-        return infarcts(rng)
-    found, layers = draw_lesions(rng), variety.layers
-    if layers is None:
-        return found
-    return [replace(lesion, layer=str(one_of(rng, layers))) for lesion in found]
+    return infarcts(rng) if rng.random() >= OTHER else draw_lesions(rng)
 
 
 def infarcts(rng: np.random.Generator) -> list[Lesion]:

@@ -20,6 +20,7 @@ from deepgmm.methods.anchored import (
     tempered,
     widened,
 )
+from deepgmm.methods.follow import followed
 from deepgmm.methods.problem import (
     ANCHORED_SPREAD,
     Case,
@@ -135,8 +136,8 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
     -------
     Of the same shape. Whoever calls makes corrected voxels certain.
     """
-    return refused_islands(case, probabilities, _certain(case, probabilities, corrections),
-                           corrections)
+    moved = followed(case, probabilities, corrections)
+    return refused_islands(case, probabilities, _certain(case, moved, corrections), corrections)
 
 
 #: What is made of probabilities that corrections have not been put into.
