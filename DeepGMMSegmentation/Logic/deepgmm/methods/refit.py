@@ -45,9 +45,9 @@ BoolArray = npt.NDArray[np.bool_]
 ROUNDS, TOLERANCE = 12, 2e-4
 #: How many pixels a corrected one weighs.
 WEIGHT = 10.0
-#: A stroke refuses an island of scar that holds its surest pixel, to this share of how sure that
-#: is, or that covers so much of the island; other strokes only trim its border.
-REFUSED_CORE, REFUSED_SHARE = 0.9, 0.5
+#: A stroke refuses an island of scar where it reaches its core, as deep and as sure as these shares
+#: of the deepest and surest pixel, or where it covers so much of it; other strokes only trim it.
+REFUSED_DEPTH, REFUSED_CORE, REFUSED_SHARE = 0.6, 0.9, 0.5
 
 
 @dataclass
@@ -181,10 +181,14 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
         islands[index] = np.where(found > 0, found + islands.max(), 0)
     numbers = np.arange(1, islands.max() + 1)
     sure = ndimage.maximum(before[:, scar], islands, numbers)
+    deep = _depth(drawn)
     core = ndimage.maximum(np.where(struck, before[:, scar], 0.0), islands, numbers)
+    reached = (ndimage.maximum(np.where(struck, deep, 0), islands, numbers)
+               >= REFUSED_DEPTH * ndimage.maximum(deep, islands, numbers))
     share = ndimage.mean(struck, islands, numbers)
     kept = np.isin(numbers, islands[confirmed])
-    refused = ((core >= REFUSED_CORE * sure) | (share >= REFUSED_SHARE)) & (share > 0) & ~kept
+    refused = (reached & (core >= REFUSED_CORE * sure)) | (share >= REFUSED_SHARE)
+    refused &= (share > 0) & ~kept
     if not refused.any():
         return after
     left = ~refused & (share < 1)
@@ -197,6 +201,11 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
     result[:, muscle] += np.where(gone, result[:, scar], 0)
     result[:, scar][gone] = 0
     return result
+
+
+def _depth(drawn: BoolArray) -> FloatArray:
+    """(slices, rows, columns) pixels to the border of what is drawn, slice by slice."""
+    return np.stack([ndimage.distance_transform_edt(one) for one in drawn])
 
 
 def _certain(case: Case, posterior: FloatArray, corrections: Corrections) -> FloatArray:
