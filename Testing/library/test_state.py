@@ -150,6 +150,17 @@ def test_the_version_that_was_edited_is_found(versions: Versions) -> None:
         assert versions.edited_from(edited).number == number
 
 
+def test_an_older_file_edited_on_is_known_by_the_slices_left_alone(versions: Versions) -> None:
+    """The refit changed a slice that nobody touched; the file has it as it was before."""
+    result = versions.result()
+    result.labels[2][result.labels[2] == Tissue.SCAR] = Tissue.EDEMA
+    versions.add(result, "refined")
+    edited = versions.numbered(3).labels()  # with all corrections, and much of slice 0 drawn anew
+    edited[2] = versions.numbered(1).labels()[2]
+    edited[0][edited[0] == Tissue.BLOOD] = Tissue.MYOCARDIUM
+    assert versions.edited_from(edited).number == 2
+
+
 def test_differences_are_those_of_the_labels(versions: Versions) -> None:
     found = differences(versions, 1, 2)
     one, other = (versions.numbered(n).labels() for n in (1, 2))

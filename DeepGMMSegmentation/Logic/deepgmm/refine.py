@@ -74,12 +74,9 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
         said.append(f"{changed} voxels were corrected before and are now called another tissue: "
                     "the later correction holds")
     every = before.joined(corrections)
-    case = case or case_of(result)
-    slices = list(case.slices)
-    free = case.mask & ~every.fixed[slices]
-    settings = case.settings
-    if free.any():
-        new = _refitted(case, result, every, settings, progress)
+    slices = list(_fitted(result))
+    if (result.study.mask[slices] & ~every.fixed[slices]).any():
+        new = _refitted(case or case_of(result), result, every, progress)
     else:
         new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy())
         said.append("everything was corrected: nothing was left to follow")
@@ -88,7 +85,7 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
     told = [w for w in new.warnings if not w.startswith(_OF_A_FIT)]
     fresh = [w for w in new.warnings if w not in result.warnings and w not in told]
     new.warnings = [*told, *fresh, *said]
-    new.corrections = every
+    new.corrections, new.automatic = every, _automatic(result)
     refits = result.provenance.get("refined", {}).get("refits", 0)
     kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}
     new.provenance = {**kept, "refined": _record(every, refits + 1),
@@ -150,10 +147,19 @@ def case_of(result: Result) -> Case:
     if settings.priors.startswith("sha256:"):
         raise InputError("this result was made with contrast priors of one's own, which are not "
                          "kept with it: give their file with --priors")
-    slices = tuple(fit.index for fit in result.fits) or study.slices
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
     prior = contrast_prior(kinds, tissues, settings.priors or None)
-    return without_shading(Case(study, slices, tissues, prior, settings)).case
+    return without_shading(Case(study, _fitted(result), tissues, prior, settings)).case
+
+
+def _fitted(result: Result) -> tuple[int, ...]:
+    """The slices that were fitted."""
+    return tuple(fit.index for fit in result.fits) or result.study.slices
+
+
+def _automatic(result: Result) -> npt.NDArray[np.float32]:
+    """The posterior before anything was corrected."""
+    return result.posterior if result.automatic is None else result.automatic
 
 
 def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
@@ -163,19 +169,19 @@ def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
                    done=done)
 
 
-def _refitted(case: Case, result: Result, every: Corrections, settings: Settings,
-              progress: Progress) -> Result:
+def _refitted(case: Case, result: Result, every: Corrections, progress: Progress) -> Result:
     from deepgmm.methods.refit import refit_map, refit_network
 
     slices = list(case.slices)
-    before, mine = result.posterior[slices], _of_slices(every, slices)
+    automatic, mine = _automatic(result)[slices], _of_slices(every, slices)
     progress(0.0, "refining")
-    ran = result.provenance.get("method") or method_run(settings, case.study.roles).value
+    ran = (result.provenance.get("method")
+           or method_run(case.settings, case.study.roles).value)
     walled = case.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
     if ran == Method.MAP.value and walled:
-        found = refit_map(case, before, mine, progress)
+        found = refit_map(case, result.posterior[slices], automatic, mine, progress)
     else:
-        found = refit_network(case, before, mine)
+        found = refit_network(case, automatic, mine)
     if not np.isfinite(found.posterior).all():
         raise ComputationError("the refit came to no finite result: nothing was changed; report "
                                "this with the log")

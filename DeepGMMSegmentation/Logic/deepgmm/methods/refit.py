@@ -68,14 +68,15 @@ class Refitted:
     warnings: list[str] = field(default_factory=list)
 
 
-def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
+def refit_map(case: Case, posterior: FloatArray, automatic: FloatArray, corrections: Corrections,
               progress: Progress) -> Refitted:
     """The anchored fit with corrected voxels as labels of the same objective.
 
     Parameters
     ----------
     posterior : (slices, tissues, rows, columns) as the last fit left it, of the fitted slices.
-    corrections : of the fitted slices.
+    automatic : the same before anything was corrected.
+    corrections : of the fitted slices, all that were ever given.
     """
     problem = Problem((case,))
     tissues = problem.tissues
@@ -103,7 +104,7 @@ def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
     fit.of_study = notes
     outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
     # what the corrections refuse is seen in what was there before them
-    unclamped = np.where(corrections.fixed[:, None], posterior, outcome.posterior)
+    unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
     found = _certain(case, FOLLOW(case, unclamped, corrections), corrections)
     return Refitted(found.astype(np.float32), outcome,
                     _painted(case, trust, corrections.fixed), outcome.warnings)
@@ -127,9 +128,10 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
 
     Parameters
     ----------
-    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask; at
-        corrected voxels as they were before these.
-    corrections : of the fitted slices.
+    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask, as
+        they were before anything was corrected; of `map` so at corrected voxels, and elsewhere as
+        its refit has them.
+    corrections : of the fitted slices, all that were ever given.
 
     Returns
     -------
@@ -143,9 +145,15 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
 FOLLOW: Callable[[Case, FloatArray, Corrections], FloatArray] = follow
 
 
-def refit_network(case: Case, posterior: FloatArray, corrections: Corrections) -> Refitted:
-    """A network's posterior, or that of a mixture that knows no ventricle, that follows."""
-    found = FOLLOW(case, posterior, corrections)
+def refit_network(case: Case, automatic: FloatArray, corrections: Corrections) -> Refitted:
+    """A network's posterior, or that of a mixture that knows no ventricle, that follows.
+
+    Parameters
+    ----------
+    automatic, corrections : as `follow` takes them: always from the start, so that the order in
+        which somebody corrects does not matter.
+    """
+    found = FOLLOW(case, automatic, corrections)
     return Refitted(_certain(case, found, corrections).astype(np.float32))
 
 
