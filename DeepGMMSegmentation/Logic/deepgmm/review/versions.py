@@ -160,8 +160,8 @@ class Versions:
         """The version that a segmentation was edited from: that of which the most slices were left
         alone, else that which it is nearest to; of equals the last.
 
-        What was corrected in any version hardly says it: who goes on with an older file has the same
-        corrections in it.
+        What was corrected in any version hardly says it: who goes on with an older file has the
+        same corrections in it.
         """
         free = np.ones(labels.shape, bool)
         for version in self.line:
