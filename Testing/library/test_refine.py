@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from small_phantoms import a_patient
 
-import deepgmm
 from deepgmm import Result, Settings, refine, segment
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
@@ -18,7 +17,7 @@ from deepgmm.refine import case_of
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.slices import slice_rows
 from deepgmm.review.where_next import By, review_next
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
 
@@ -94,9 +93,9 @@ def test_all_corrected_is_as_it_was_drawn_with_no_interval_left(both) -> None:
     assert low == pytest.approx(high) == pytest.approx(new.volume(BLOOD))
 
 
-def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing() -> None:
-    result, _ = fitted("map")
-    lge = result.study.sequences[deepgmm.Role.LGE].values
+def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing(both) -> None:
+    result, _ = both
+    lge = result.study.sequences[Role.LGE].values
     wall = result.labels[1] == MYOCARDIUM
     dark = wall & (lge[1] < np.quantile(lge[1][wall], 0.3))
     edited = result.labels.copy()
@@ -145,6 +144,17 @@ def test_what_was_erased_is_nothing(both) -> None:
     assert not new.labels[0, row].any() and not new.posterior[0, :, row].any()
 
 
+def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn(both) -> None:
+    result, truth = both
+    edited = made_right(result, truth, 1)
+    new = refine(result, corrections_of(result, edited, done=[1]))
+    given = refine(new, Corrections.none(new.labels.shape), reopened=[1]).corrections
+    assert given is not None and given.done == ()
+    np.testing.assert_array_equal(given.fixed, edited != result.labels)
+    with pytest.raises(InputError, match="nothing was corrected"):
+        refine(new, Corrections.none(new.labels.shape), reopened=[2])
+
+
 def test_slices_that_were_locked_count_as_done(both) -> None:
     from deepgmm.review.locked import keep_locked
 
@@ -170,6 +180,32 @@ def test_corrections_that_are_not_this_results_are_refused(wrong: str, words: st
     with pytest.raises(InputError, match=words) as refusal:
         refine(result, given)
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize("kind, settings", [
+    ("wall given", {"method": "map"}), ("LGE alone", {"method": "map", "papillary": "wall"}),
+    ("T2 alone", {}), ("one slice", {"method": "map"}), ("plain", {"method": "gmm"}),
+    ("shaded", {"method": "map", "bias_degree": 1})])
+def test_every_sort_of_fit_can_be_refined(kind: str, settings: dict) -> None:
+    patient = a_patient(101)
+    study, truth = patient.study, patient.truth
+    if kind == "wall given":
+        study = replace(study, wall=np.isin(truth, (MYOCARDIUM, EDEMA, SCAR)))
+    elif kind == "LGE alone":
+        study = replace(study, sequences={Role.LGE: study.sequences[Role.LGE]})
+    elif kind == "T2 alone":
+        study = replace(study, sequences={Role.T2: study.sequences[Role.T2]})
+    elif kind == "one slice":
+        study = replace(study, excluded={0: "left out", 2: "left out"})
+    result = segment(study, Settings(restarts=1, **settings))
+    edited = result.labels.copy()
+    edited[1][tuple(np.argwhere(edited[1] == MYOCARDIUM)[:60:2].T)] = result.tissues[-1]
+    given = corrections_of(result, edited)
+    new = refine(result, given)
+    np.testing.assert_array_equal(new.labels[given.fixed], given.tissue[given.fixed])
+    fitted = result.study.mask[list(new.study.slices)]
+    np.testing.assert_allclose(new.posterior[list(new.study.slices)].sum(1)[fitted], 1, atol=1e-5)
+    assert set(np.unique(new.labels[new.study.mask])) <= {0, *result.tissues}
 
 
 # False scar refused: probabilities drawn by hand

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,11 +29,15 @@ from deepgmm.methods.problem import (
     pack_outcomes,
 )
 from deepgmm.methods.untold import edema_held_back
+from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.clamped import FREE, NONE, refit_anchored
+from deepgmm.model.clamped import BELIEVED, FREE, NONE, refit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
+from deepgmm.model.mixture import log_density
+from deepgmm.model.pool import log_box
 from deepgmm.progress import Progress
+from deepgmm.result import SliceFit
 from deepgmm.settings import Method, Papillary
 from deepgmm.study.words import Tissue
 
@@ -155,6 +159,27 @@ def refit_network(case: Case, automatic: FloatArray, corrections: Corrections) -
     """
     found = FOLLOW(case, automatic, corrections)
     return Refitted(_certain(case, found, corrections).astype(np.float32))
+
+
+def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> FloatArray:
+    """How much the images speak for each corrected voxel, as `refit_anchored` has it, by the
+    Gaussians of a fit.
+
+    Returns
+    -------
+    (slices, rows, columns) from 0 to 1, NaN where nothing was corrected.
+    """
+    scale, values = case.normalised[1], case.batch.values
+    means = (np.stack([f.means for f in fits]) - scale.centre) / scale.width
+    variances = np.stack([f.covariances.diagonal(axis1=1, axis2=2) for f in fits]) / scale.width**2
+    density = log_density(case.batch, values.new_tensor(means), values.new_tensor(variances))
+    density = torch.logaddexp(density, torch.full_like(
+        density, log_box(case.batch, AnchoredOptions().outlier)))
+    density[..., 0] = density[..., :2].amax(2)  # the pool holds muscle too
+    known = _known(case, corrections)
+    own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
+    trust = torch.sigmoid(BELIEVED + own - density.amax(2))
+    return _painted(case, trust, corrections.fixed)
 
 
 def refused_islands(case: Case, before: FloatArray, after: FloatArray,
