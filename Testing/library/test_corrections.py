@@ -57,6 +57,13 @@ def test_what_was_erased_is_corrected_to_nothing(result) -> None:
     assert not found.tissue.any() and found
 
 
+def test_a_slice_with_nothing_drawn_was_left_alone(result) -> None:
+    edited = edited_of(result)
+    edited[[0, 2]] = 0
+    found = corrections_of(result, edited, done=[1])
+    assert not found.fixed[[0, 2]].any() and found.fixed[1].any()
+
+
 def test_the_version_that_was_edited_is_what_edits_are_told_from(result) -> None:
     base, edited = edited_of(result, 0), edited_of(result, 0)
     edited[2][edited[2] == EDEMA] = MYOCARDIUM

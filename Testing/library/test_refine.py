@@ -75,16 +75,16 @@ def test_two_slices_made_right_teach_map_what_it_had_missed() -> None:
     assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.6
 
 
-def test_intervals_are_those_of_what_nobody_corrected(both) -> None:
-    result, truth = both
+def test_intervals_are_those_of_what_nobody_corrected() -> None:
+    result, truth = fitted("map")
     new = refine(result, corrections_of(result, made_right(result, truth, 0, 1), done=[0, 1]))
     for tissue in (BLOOD, SCAR):
         (low, high), (now_low, now_high) = (r.volume_interval(tissue) for r in (result, new))
         assert now_high - now_low < high - low and now_low <= new.volume(tissue) <= now_high
 
 
-def test_all_corrected_is_as_it_was_drawn_with_no_interval_left(both) -> None:
-    result, truth = both
+def test_all_corrected_is_as_it_was_drawn_with_no_interval_left() -> None:
+    result, truth = fitted("auto")
     edited = made_right(result, truth, 0, 1, 2)
     new = refine(result, corrections_of(result, edited, done=[0, 1, 2]))
     np.testing.assert_array_equal(new.labels, edited)
@@ -113,8 +113,8 @@ def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing(both) -> Non
     assert any("were corrected before" in w for w in mended.warnings)  # contradicting strokes
 
 
-def test_next_to_nothing_corrected_changes_next_to_nothing(both) -> None:
-    result, _ = both
+def test_next_to_nothing_corrected_changes_next_to_nothing() -> None:
+    result, _ = fitted("map")
     at = tuple(np.argwhere(result.labels == BLOOD)[50])
     edit = np.zeros(result.labels.shape, np.uint16)
     edit[at] = 1
@@ -135,8 +135,8 @@ def test_a_disease_that_was_absent_is_there_where_one_draws_it() -> None:
     assert (new.labels[1] == SCAR).sum() >= 15 and np.isfinite(new.posterior).all()
 
 
-def test_what_was_erased_is_nothing(both) -> None:
-    result, _ = both
+def test_what_was_erased_is_nothing() -> None:
+    result, _ = fitted("auto")
     edited = result.labels.copy()
     row = int(np.nonzero(edited[0])[0][0])
     edited[0, row] = 0
@@ -144,8 +144,8 @@ def test_what_was_erased_is_nothing(both) -> None:
     assert not new.labels[0, row].any() and not new.posterior[0, :, row].any()
 
 
-def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn(both) -> None:
-    result, truth = both
+def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn() -> None:
+    result, truth = fitted("auto")
     edited = made_right(result, truth, 1)
     new = refine(result, corrections_of(result, edited, done=[1]))
     given = refine(new, Corrections.none(new.labels.shape), reopened=[1]).corrections
@@ -155,10 +155,10 @@ def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn(both) -> No
         refine(new, Corrections.none(new.labels.shape), reopened=[2])
 
 
-def test_slices_that_were_locked_count_as_done(both) -> None:
+def test_slices_that_were_locked_count_as_done() -> None:
     from deepgmm.review.locked import keep_locked
 
-    result, truth = both
+    result, truth = fitted("auto")
     locked = keep_locked(result, made_right(result, truth, 0), [0])
     new = refine(locked, corrections_of(locked, made_right(locked, truth, 1), done=[1]))
     np.testing.assert_array_equal(new.labels[0], locked.labels[0])

@@ -155,10 +155,11 @@ class _Job:
 def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
-    from deepgmm.review.corrections import corrections_of, edited_labels
+    from deepgmm.review.corrections import corrections_of, edited_labels, left_empty
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
     from deepgmm.study.levels import levels, numbering_of
+    from deepgmm.study.words import named_slices
 
     progress(0.0, "reading")
     job.versions, job.hash = read_state(job.state)
@@ -180,6 +181,10 @@ def _run(job: _Job, progress: Any) -> _Job:
         labels, said = edited_labels(read, job.before), list(read.warnings)
         base = (job.versions.edited_from(labels) if job.version is None
                 else job.versions.numbered(job.version))
+        empty = left_empty(labels, job.before)
+        if empty:
+            said.append(f"the edited segmentation has nothing on {named_slices(empty)}: taken for "
+                        "left alone, not for erased")
         if base is not job.versions.last:
             said.append(f"the edited segmentation was made from version {base.number}, not from "
                         f"the last: what differs from that is taken for corrected")
