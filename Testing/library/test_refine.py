@@ -135,13 +135,16 @@ def test_a_disease_that_was_absent_is_there_where_one_draws_it() -> None:
     assert (new.labels[1] == SCAR).sum() >= 15 and np.isfinite(new.posterior).all()
 
 
-def test_what_was_erased_is_nothing() -> None:
+def test_what_was_erased_is_nothing_and_what_was_drawn_outside_the_mask_stays() -> None:
     result, _ = fitted("auto")
     edited = result.labels.copy()
     row = int(np.nonzero(edited[0])[0][0])
     edited[0, row] = 0
+    outside = tuple(np.argwhere(~result.study.mask[1])[0])
+    edited[1][outside] = BLOOD
     new = refine(result, corrections_of(result, edited))
     assert not new.labels[0, row].any() and not new.posterior[0, :, row].any()
+    assert new.labels[1][outside] == BLOOD and new.posterior[1, 0][outside] == 1
 
 
 def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn() -> None:
