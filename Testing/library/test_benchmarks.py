@@ -134,3 +134,33 @@ def test_a_run_of_all_writes_one_document(tmp_path: Path) -> None:
     assert "no figure to quote" in text and "## EM against scikit-learn" in text
     assert text.count("| EM equals scikit-learn's, 2 slices |") == 2, "in summary and section"
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_simulated_reader_says_nothing_but_the_truth() -> None:
+    """One slice or 200 voxels, and the error elsewhere by hand."""
+    sys.path.insert(0, str(Path(__file__).parent))
+    import refine as reader
+    from small_results import a_result_of
+
+    result = a_result_of()
+    truth = result.labels.copy()
+    truth[truth == 3] = 2
+    one = reader.finished(result, truth, 1)
+    assert one.done == (1,) and not one.fixed[[0, 2]].any()
+    np.testing.assert_array_equal(one.tissue[1], truth[1])
+    few = reader.strokes(result, truth, 1)
+    wrong = int((truth[1] != result.labels[1]).sum())
+    assert few.fixed.sum() == min(wrong, reader.VOXELS) and not few.fixed[[0, 2]].any()
+    assert (few.tissue[few.fixed] == truth[few.fixed]).all()
+    slices = [0, 2]
+    muscle, true = result.labels[slices] == 2, truth[slices] == 2
+    share = 2 * (muscle & true).sum() / (muscle.sum() + true.sum())
+    found = reader.error(result.labels, result.labels, truth, slices, result.tissues)
+    assert found == pytest.approx((0 + (1 - share) + 1 + 0) / 4), "edema that is none counts as 1"
+    assert reader.error(truth, result.labels, truth, slices, result.tissues) == 0
+    another = reader.of_another(result, np.roll(truth, 3, 1), 1)
+    assert another.fixed[1].sum() == result.study.mask[1].sum()
+    heart = reader.Heart({"worst 1": 0.2}, {"worst 1": 0.15})
+    assert reader.share([heart, reader.Heart({"worst 1": 0.2}, {"worst 1": 0.25})],
+                        "worst 1") == pytest.approx(0)
+    assert reader.worse([heart], "worst 1") == (0, 1)

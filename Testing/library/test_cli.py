@@ -36,7 +36,7 @@ from deepgmm.study.words import Tissue
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "train", "priors", "models",
-            "myops", "quantify", "report")
+            "myops", "quantify", "report", "refine", "versions")
 
 
 @pytest.fixture

@@ -9,13 +9,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from deepgmm import Settings, segment
+from deepgmm import Settings, refine, segment
 from deepgmm.errors import Cancelled, InputError
 from deepgmm.jobs.protocol import pieces, read_message
-from deepgmm.jobs.tasks import TASKS, Segmented, segment_request, segmented
+from deepgmm.jobs.tasks import (
+    TASKS,
+    Segmented,
+    refine_request,
+    refined,
+    segment_request,
+    segmented,
+)
 from deepgmm.phantom import make_patient
+from deepgmm.review.corrections import corrections_of
 from deepgmm.review.report import report
 from deepgmm.review.slices import slice_rows
+from deepgmm.review.where_next import review_next
 from deepgmm.study.alignment import with_alignment
 from deepgmm.study.study import Study
 from deepgmm.study.words import Kind, Role
@@ -156,3 +165,48 @@ def test_whoever_is_told_of_the_progress_can_stop_it(a_study: Study) -> None:
     with pytest.raises(Cancelled):
         asked(a_study, progress=progress)
     assert told[0] == 0 and told == sorted(told)
+
+
+# Corrections, of which only what changed travels
+
+def refined_by(corrections, study: Study, **more) -> Segmented | None:
+    sent = through(*refine_request(corrections, **more))
+    assert sum(a.nbytes for a in sent[1].values()) < 30_000 or "result" in more
+    return refined(*through(*TASKS["refine"](*sent, lambda fraction, stage: None)), study)
+
+
+def test_a_refit_by_the_worker_is_the_librarys_and_only_changes_travel(a_study: Study) -> None:
+    answer = asked(a_study, Settings(method="map"))
+    edited = answer.result.labels.copy()
+    edited[1][tuple(np.argwhere(edited[1] == 2)[:30].T)] = 4
+    given = corrections_of(answer.result, edited)
+    new = refined_by(given, answer.result.study, key=answer.kept)
+    assert new is not None and new.kept not in ("", answer.kept)
+    expected = refine(answer.result, given)
+    np.testing.assert_array_equal(new.result.labels, expected.labels)
+    np.testing.assert_array_equal(new.result.posterior, expected.posterior)
+    assert new.result.warnings == expected.warnings and new.slices == slice_rows(expected)
+    assert new.next == review_next(expected)
+    assert new.report["refined"]["corrected_voxels"] == 30
+    # the next correction, of the new result: what the first one said still holds
+    done = corrections_of(new.result, new.result.labels, done=[0])
+    later = refined_by(done, new.result.study, key=new.kept)
+    assert later is not None and (later.result.labels[given.fixed] == 4).all()
+    assert later.report["refined"]["done_slices"] == [0]
+
+
+def test_a_worker_that_has_forgotten_a_result_says_so_and_takes_it_whole(a_study: Study) -> None:
+    answer = asked(a_study, Settings(method="map"))
+    given = corrections_of(answer.result, answer.result.labels, done=[1])
+    assert refined_by(given, a_study, key="of another process") is None
+    new = refined_by(given, answer.result.study, key="of another process", result=answer.result)
+    assert new is not None
+    np.testing.assert_array_equal(new.result.labels, refine(answer.result, given).labels)
+
+
+def test_a_worker_keeps_the_newest_results_only(a_study: Study) -> None:
+    from deepgmm.jobs import kept
+
+    answer = asked(a_study, Settings(method="gmm", restarts=1))
+    keys = [kept.keep(answer.result) for _ in range(kept.MOST)]
+    assert kept.find(answer.kept) is None and all(map(kept.find, keys))

@@ -14,8 +14,9 @@ from deepgmm.acting import method_run
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.identify.contrast import contrast_prior
+from deepgmm.identify.physics import check_physics
 from deepgmm.progress import Progress, silent
-from deepgmm.result import Result
+from deepgmm.result import Result, SliceFit
 from deepgmm.segment import fits_of, labels_of
 from deepgmm.settings import Method, Settings
 from deepgmm.study.words import Tissue, named_slices
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 #: A corrected voxel that weighs less contradicts the images; so many of a tissue in a slice, and
 #: this share of them, are told.
 CONTRADICTS, LEAST_TOLD, SHARE_TOLD = 0.3, 5, 0.5
-#: What a fit says of itself; after corrections it is said anew.
-_OF_A_FIT = ("no scar was found", "no edema was found", "edema cannot be told here",
-             "scar may be more than what is drawn", "corrected as ", "other starts of the fit",
-             "everything was corrected")
+#: What a refit says of itself; and what a fit says, which one by EM says anew.
+_OF_A_REFIT = ("corrected as ", "everything was corrected")
+_OF_A_FIT = (*_OF_A_REFIT, "no scar was found", "no edema was found", "edema cannot be told here",
+             "other starts of the fit", "the fit reached its last step")
 
 
-def refine(result: Result, corrections: Corrections, *, progress: Progress = silent,
-           case: Case | None = None) -> Result:
+def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] = (),
+           progress: Progress = silent, case: Case | None = None) -> Result:
     """A result that follows what a person corrected, from where its fit had ended.
 
     Corrected voxels are as the person has them, whatever the fit says; those of earlier refits
@@ -43,6 +44,7 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
     ----------
     result : of `segment` or of this function; it stays as it is.
     corrections : new ones, beside those that the result has; these hold where both speak.
+    reopened : slices, counted from 0, that are no longer done; what was drawn there stays.
     case : the study as an earlier call had it ready, see `case_of`.
 
     Returns
@@ -66,29 +68,27 @@ def refine(result: Result, corrections: Corrections, *, progress: Progress = sil
     >>> mended = refine(result, corrections_of(result, edited, done=[3]))
     """
     began = time.perf_counter()
-    check_corrections(result, corrections)
-    said: list[str] = []
     before = _known_before(result)
+    opened = sorted({int(i) for i in reopened})
+    check_corrections(result, corrections, anything=not set(opened) & set(before.done))
+    said: list[str] = []
+    before = before.without(opened)
     changed = before.contradicted(corrections)
     if changed:
         said.append(f"{changed} voxels were corrected before and are now called another tissue: "
                     "the later correction holds")
     every = before.joined(corrections)
-    case = case or case_of(result)
-    slices = list(case.slices)
-    free = case.mask & ~every.fixed[slices]
-    settings = case.settings
-    if free.any():
-        new = _refitted(case, result, every, settings, progress)
+    slices = list(_fitted(result))
+    if (result.study.mask[slices] & ~every.fixed[slices]).any():
+        new = _refitted(case or case_of(result), result, every, progress)
     else:
-        new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy())
+        new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy(),
+                      warnings=_without(result.warnings, _OF_A_REFIT))
         said.append("everything was corrected: nothing was left to follow")
     _certain(new, every)
     new.labels = every.painted(new.labels)
-    told = [w for w in new.warnings if not w.startswith(_OF_A_FIT)]
-    fresh = [w for w in new.warnings if w not in result.warnings and w not in told]
-    new.warnings = [*told, *fresh, *said]
-    new.corrections = every
+    new.warnings += said
+    new.corrections, new.automatic = every, _automatic(result)
     refits = result.provenance.get("refined", {}).get("refits", 0)
     kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}
     new.provenance = {**kept, "refined": _record(every, refits + 1),
@@ -109,8 +109,9 @@ def _known_before(result: Result) -> Corrections:
                                     [Edit(Strength.SLICE)], tuple(locked)))
 
 
-def check_corrections(result: Result, corrections: Corrections) -> None:
-    """See that corrections can be of a result.
+def check_corrections(result: Result, corrections: Corrections, *,
+                      anything: bool = True) -> None:
+    """See that corrections can be of a result, and are not empty where `anything` is asked for.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def check_corrections(result: Result, corrections: Corrections) -> None:
     if corrections.tissue.shape != result.labels.shape:
         raise InputError(f"the corrections have shape {corrections.tissue.shape}, the images "
                          f"{result.labels.shape}: they are of another study")
-    if not corrections:
+    if anything and not corrections:
         raise InputError("nothing was corrected: the edited segmentation is the result itself; "
                          "name slices that are right with --done, or correct some voxels")
     known = {*result.tissues, Tissue.BACKGROUND}
@@ -150,10 +151,19 @@ def case_of(result: Result) -> Case:
     if settings.priors.startswith("sha256:"):
         raise InputError("this result was made with contrast priors of one's own, which are not "
                          "kept with it: give their file with --priors")
-    slices = tuple(fit.index for fit in result.fits) or study.slices
     kinds = {role: sequence.kind for role, sequence in study.sequences.items()}
     prior = contrast_prior(kinds, tissues, settings.priors or None)
-    return without_shading(Case(study, slices, tissues, prior, settings)).case
+    return without_shading(Case(study, _fitted(result), tissues, prior, settings)).case
+
+
+def _fitted(result: Result) -> tuple[int, ...]:
+    """The slices that were fitted."""
+    return tuple(fit.index for fit in result.fits) or result.study.slices
+
+
+def _automatic(result: Result) -> npt.NDArray[np.float32]:
+    """The posterior before anything was corrected."""
+    return result.posterior if result.automatic is None else result.automatic
 
 
 def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
@@ -163,36 +173,54 @@ def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
                    done=done)
 
 
-def _refitted(case: Case, result: Result, every: Corrections, settings: Settings,
-              progress: Progress) -> Result:
-    from deepgmm.methods.refit import refit_map, refit_network
+def _refitted(case: Case, result: Result, every: Corrections, progress: Progress) -> Result:
+    from deepgmm.methods.refit import refit_map, refit_network, trust_of
 
     slices = list(case.slices)
-    before, mine = result.posterior[slices], _of_slices(every, slices)
+    automatic, mine = _automatic(result)[slices], _of_slices(every, slices)
     progress(0.0, "refining")
-    ran = result.provenance.get("method") or method_run(settings, case.study.roles).value
+    ran = (result.provenance.get("method")
+           or method_run(case.settings, case.study.roles).value)
     walled = case.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
     if ran == Method.MAP.value and walled:
-        found = refit_map(case, before, mine, progress)
+        found = refit_map(case, result.posterior[slices], automatic, mine, progress)
     else:
-        found = refit_network(case, before, mine)
+        found = refit_network(case, automatic, mine)
     if not np.isfinite(found.posterior).all():
         raise ComputationError("the refit came to no finite result: nothing was changed; report "
                                "this with the log")
     posterior = np.zeros_like(result.posterior)
     posterior[slices] = found.posterior
-    fits = result.fits if found.outcome is None else fits_of(case, found.outcome)
+    by_em = found.outcome is not None
+    fits = fits_of(case, found.outcome) if found.outcome is not None else list(result.fits)
     labels = labels_of(case, found.posterior, np.stack([f.means for f in fits]))
-    said = list(found.warnings)
-    if found.trust is not None:
-        changed = mine.fixed & (mine.tissue != result.labels[slices])
-        said += _contradictions(case, mine, found.trust, changed)
-    new = replace(result, labels=labels, posterior=posterior, fits=list(fits),
-                  warnings=[*result.warnings, *said])
     outside = [i for i in range(len(labels)) if i not in slices]
-    new.labels[outside] = result.labels[outside]
-    new.posterior[outside] = result.posterior[outside]
-    return new
+    labels[outside], posterior[outside] = result.labels[outside], result.posterior[outside]
+    stale = {*_physics(case, result.fits, result.labels)}
+    if not by_em:
+        stale |= {w for w in result.warnings for t in case.tissues
+                  if w.startswith(f"no {t.title.lower()} was found") and (mine.tissue == t).any()}
+    warnings = [w for w in _without(result.warnings, _OF_A_FIT if by_em else _OF_A_REFIT)
+                if w not in stale]
+    trust = trust_of(case, result.fits, mine) if found.trust is None else found.trust
+    drawn = np.asarray(case.tissues)[automatic.argmax(1)]
+    more = [*found.warnings, *_physics(case, fits, labels),
+            *_contradictions(case, mine, trust, mine.fixed & (mine.tissue != drawn))]
+    return replace(result, labels=labels, posterior=posterior, fits=fits,
+                   warnings=[*warnings, *(w for w in more if w not in warnings)])
+
+
+def _without(warnings: list[str], starts: tuple[str, ...]) -> list[str]:
+    """Warnings but those that begin so."""
+    return [w for w in warnings if not w.startswith(starts)]
+
+
+def _physics(case: Case, fits: list[SliceFit], labels: npt.NDArray[np.uint8]) -> list[str]:
+    """What the physics of the sequences says of a fit's means."""
+    kinds = {role: sequence.kind for role, sequence in case.study.sequences.items()}
+    present = np.stack([np.isin(case.tissues, labels[i]) for i in case.slices])
+    return check_physics(np.stack([f.means for f in fits]), kinds, case.tissues, present,
+                         case.slices)
 
 
 def _contradictions(case: Case, corrections: Corrections, trust: npt.NDArray[np.floating],

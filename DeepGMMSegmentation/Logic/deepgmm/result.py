@@ -72,6 +72,7 @@ class Result:
     provenance : settings, versions, seed, device, input hashes, times; JSON values only.
     corrections : what a person said of its voxels, where `refine` made it; None of an automatic
         result.
+    automatic : the posterior before any of them, of a refined result.
     """
 
     study: Study
@@ -82,6 +83,7 @@ class Result:
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     corrections: Corrections | None = None
+    automatic: npt.NDArray[np.float32] | None = None
 
     @property
     def present_tissues(self) -> tuple[Tissue, ...]:

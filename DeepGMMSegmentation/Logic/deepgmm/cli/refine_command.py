@@ -48,6 +48,9 @@ def refine(
     border: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
         "so too.", rich_help_panel=_IN)] = None,
+    reopen: Annotated[str | None, typer.Option(
+        metavar="LIST", help="Slices that are no longer done; what was drawn there stays.",
+        rich_help_panel=_IN)] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.", rich_help_panel=_IN)] = None,
@@ -99,7 +102,7 @@ def refine(
     """
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
-    if edited is None and done is None and border is None:
+    if edited is None and done is None and border is None and reopen is None:
         raise InputError("nothing was corrected: give --edited FILE, or --done with slices that "
                          "are right as they are")
     if not json and not any(outputs.values()) and edit_log is None and new_state is None:
@@ -111,7 +114,7 @@ def refine(
     files = {**outputs, "edit log": edit_log, "state": new_state or state}
     older = existing(files)
     began = time.perf_counter()
-    job = _Job(state, edited, done, border, labels, version, priors, seconds, device)
+    job = _Job(state, edited, done, border, reopen, labels, version, priors, seconds, device)
     with progress_bar(quiet) as progress:
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
@@ -135,6 +138,7 @@ class _Job:
     edited: Path | None
     done: str | None
     border: str | None
+    reopen: str | None
     labels: str | None
     version: int | None
     priors: Path | None
@@ -151,10 +155,11 @@ class _Job:
 def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
-    from deepgmm.review.corrections import corrections_of, edited_labels
+    from deepgmm.review.corrections import corrections_of, edited_labels, left_empty
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
     from deepgmm.study.levels import levels, numbering_of
+    from deepgmm.study.words import named_slices
 
     progress(0.0, "reading")
     job.versions, job.hash = read_state(job.state)
@@ -164,8 +169,9 @@ def _run(job: _Job, progress: Any) -> _Job:
     job.numbering = numbering_of(levels(job.versions.study), count)
     if not job.numbering.count:
         job.numbering = type(job.numbering)(count)
-    finished, borders = (job.numbering.parsed(text, option) if text is not None else set()
-                         for text, option in ((job.done, "--done"), (job.border, "--border")))
+    finished, borders, reopened = (
+        job.numbering.parsed(text, option) if text is not None else set() for text, option in
+        ((job.done, "--done"), (job.border, "--border"), (job.reopen, "--reopen")))
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -175,13 +181,17 @@ def _run(job: _Job, progress: Any) -> _Job:
         labels, said = edited_labels(read, job.before), list(read.warnings)
         base = (job.versions.edited_from(labels) if job.version is None
                 else job.versions.numbered(job.version))
+        empty = left_empty(labels, job.before)
+        if empty:
+            said.append(f"the edited segmentation has nothing on {named_slices(empty)}: taken for "
+                        "left alone, not for erased")
         if base is not job.versions.last:
             said.append(f"the edited segmentation was made from version {base.number}, not from "
                         f"the last: what differs from that is taken for corrected")
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
     began = time.perf_counter()
-    job.result = fit(job.before, given, progress=progress)
+    job.result = fit(job.before, given, reopened=reopened, progress=progress)
     job.result.warnings += said
     version = job.versions.add(job.result, "refined")
     job.log = edit_log(job.versions, given, base.number, version.number,
@@ -221,7 +231,9 @@ def _write(job: _Job, outputs: dict[str, Path | None], state: Path | None,
 
 
 def _summary(job: _Job, seconds: float) -> str:
-    """What changed, as text."""
+    """What changed, as text, and where to look next."""
+    from deepgmm.review.where_next import review_next
+
     refined = job.result.provenance["refined"]
     changed = job.result.labels != job.before.labels
     assert job.result.corrections is not None
@@ -234,8 +246,10 @@ def _summary(job: _Job, seconds: float) -> str:
                      f"{job.result.volume(tissue):.1f}",
                      f"{low:.1f} to {high:.1f}" if low == low else "-"))
     done = job.numbering.listed(refined["done_slices"])
+    left = review_next(job.result)
+    then = f"\nlook next at slice {left[0]['number']}" if left else ""
     return (f"version {job.versions.last.number}: {refined['corrected_voxels']} voxels corrected"
             + (f", done: slice{'s' if len(refined['done_slices']) > 1 else ''} {done}"
                if done else "")
             + f"; {int(followed.sum())} others followed"
-            + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}")
+            + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

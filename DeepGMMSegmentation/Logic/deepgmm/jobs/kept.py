@@ -41,3 +41,9 @@ def find(key: str) -> Kept | None:
     if key in _kept:
         _kept.move_to_end(key)
     return _kept.get(key)
+
+
+def rest() -> None:
+    """Give back what lies ready of the studies, which may be on a GPU; the results stay."""
+    for one in _kept.values():
+        one.case = None

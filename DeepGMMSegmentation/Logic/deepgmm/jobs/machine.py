@@ -62,9 +62,11 @@ def threads() -> int:
 
 def free_memory() -> None:
     """Give back what earlier work left, on the GPU too; networks are loaded again when needed."""
+    from deepgmm.jobs import kept
     from deepgmm.methods.pretrained import forget_networks
 
     forget_networks()
+    kept.rest()
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():

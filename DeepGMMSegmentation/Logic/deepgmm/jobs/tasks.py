@@ -115,8 +115,8 @@ def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
              "kept": kept.keep(result)}, answer)
 
 
-def refine_request(corrections: Corrections, key: str = "", result: Result | None = None
-                   ) -> tuple[Header, Arrays]:
+def refine_request(corrections: Corrections, key: str = "", result: Result | None = None, *,
+                   reopened: Iterable[int] = ()) -> tuple[Header, Arrays]:
     """Header and arrays that ask for "refine".
 
     Parameters
@@ -126,9 +126,11 @@ def refine_request(corrections: Corrections, key: str = "", result: Result | Non
     key : `Segmented.kept` of the result that was corrected.
     result : that result, for a worker that does not have it: a new one, or one that has been given
         others since. Then everything travels.
+    reopened : slices that are no longer done.
     """
     described, arrays = encode_corrections(corrections)
-    header: Header = {"corrections": described, "kept": key}
+    header: Header = {"corrections": described, "kept": key,
+                      "reopened": [int(index) for index in reopened]}
     if result is not None:
         header["result"], more = encode_result(result)
         arrays |= more
@@ -161,7 +163,8 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
     corrections = decode_corrections(header["corrections"], arrays)
     progress(0.0, "preparing")
     known.case = known.case or case_of(known.result)
-    result = refine(known.result, corrections, progress=progress, case=known.case)
+    result = refine(known.result, corrections, reopened=header.get("reopened", ()),
+                    progress=progress, case=known.case)
     described, answer = encode_result(result, result.study)
     return ({"result": described, "report": report(result), "slices": slice_rows(result),
              "next": review_next(result), "kept": kept.keep(result, known.case)}, answer)

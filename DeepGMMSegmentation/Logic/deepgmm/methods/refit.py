@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -30,11 +30,15 @@ from deepgmm.methods.problem import (
     pack_outcomes,
 )
 from deepgmm.methods.untold import edema_held_back
+from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.clamped import FREE, NONE, refit_anchored
+from deepgmm.model.clamped import BELIEVED, FREE, NONE, refit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
+from deepgmm.model.mixture import log_density
+from deepgmm.model.pool import log_box
 from deepgmm.progress import Progress
+from deepgmm.result import SliceFit
 from deepgmm.settings import Method, Papillary
 from deepgmm.study.words import Tissue
 
@@ -46,9 +50,9 @@ BoolArray = npt.NDArray[np.bool_]
 ROUNDS, TOLERANCE = 12, 2e-4
 #: How many pixels a corrected one weighs.
 WEIGHT = 10.0
-#: A stroke refuses an island of scar that holds its surest pixel, to this share of how sure that
-#: is, or that covers so much of the island; other strokes only trim its border.
-REFUSED_CORE, REFUSED_SHARE = 0.9, 0.5
+#: A stroke refuses an island of scar where it reaches its core, as deep and as sure as these shares
+#: of the deepest and surest pixel, or where it covers so much of it; other strokes only trim it.
+REFUSED_DEPTH, REFUSED_CORE, REFUSED_SHARE = 0.6, 0.9, 0.5
 
 
 @dataclass
@@ -69,14 +73,15 @@ class Refitted:
     warnings: list[str] = field(default_factory=list)
 
 
-def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
+def refit_map(case: Case, posterior: FloatArray, automatic: FloatArray, corrections: Corrections,
               progress: Progress) -> Refitted:
     """The anchored fit with corrected voxels as labels of the same objective.
 
     Parameters
     ----------
     posterior : (slices, tissues, rows, columns) as the last fit left it, of the fitted slices.
-    corrections : of the fitted slices.
+    automatic : the same before anything was corrected.
+    corrections : of the fitted slices, all that were ever given.
     """
     problem = Problem((case,))
     tissues = problem.tissues
@@ -104,7 +109,7 @@ def refit_map(case: Case, posterior: FloatArray, corrections: Corrections,
     fit.of_study = notes
     outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
     # what the corrections refuse is seen in what was there before them
-    unclamped = np.where(corrections.fixed[:, None], posterior, outcome.posterior)
+    unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
     found = _certain(case, FOLLOW(case, unclamped, corrections), corrections)
     return Refitted(found.astype(np.float32), outcome,
                     _painted(case, trust, corrections.fixed), outcome.warnings)
@@ -128,9 +133,10 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
 
     Parameters
     ----------
-    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask; at
-        corrected voxels as they were before these.
-    corrections : of the fitted slices.
+    probabilities : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask, as
+        they were before anything was corrected; of `map` so at corrected voxels, and elsewhere as
+        its refit has them.
+    corrections : of the fitted slices, all that were ever given.
 
     Returns
     -------
@@ -144,10 +150,37 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
 FOLLOW: Callable[[Case, FloatArray, Corrections], FloatArray] = follow
 
 
-def refit_network(case: Case, posterior: FloatArray, corrections: Corrections) -> Refitted:
-    """A network's posterior, or that of a mixture that knows no ventricle, that follows."""
-    found = FOLLOW(case, posterior, corrections)
+def refit_network(case: Case, automatic: FloatArray, corrections: Corrections) -> Refitted:
+    """A network's posterior, or that of a mixture that knows no ventricle, that follows.
+
+    Parameters
+    ----------
+    automatic, corrections : as `follow` takes them: always from the start, so that the order in
+        which somebody corrects does not matter.
+    """
+    found = FOLLOW(case, automatic, corrections)
     return Refitted(_certain(case, found, corrections).astype(np.float32))
+
+
+def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> FloatArray:
+    """How much the images speak for each corrected voxel, as `refit_anchored` has it, by the
+    Gaussians of a fit.
+
+    Returns
+    -------
+    (slices, rows, columns) from 0 to 1, NaN where nothing was corrected.
+    """
+    scale, values = case.normalised[1], case.batch.values
+    means = (np.stack([f.means for f in fits]) - scale.centre) / scale.width
+    variances = np.stack([f.covariances.diagonal(axis1=1, axis2=2) for f in fits]) / scale.width**2
+    density = log_density(case.batch, values.new_tensor(means), values.new_tensor(variances))
+    density = torch.logaddexp(density, torch.full_like(
+        density, log_box(case.batch, AnchoredOptions().outlier)))
+    density[..., 0] = density[..., :2].amax(2)  # the pool holds muscle too
+    known = _known(case, corrections)
+    own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
+    trust = torch.sigmoid(BELIEVED + own - density.amax(2))
+    return _painted(case, trust, corrections.fixed)
 
 
 def refused_islands(case: Case, before: FloatArray, after: FloatArray,
@@ -182,10 +215,14 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
         islands[index] = np.where(found > 0, found + islands.max(), 0)
     numbers = np.arange(1, islands.max() + 1)
     sure = ndimage.maximum(before[:, scar], islands, numbers)
+    deep = _depth(drawn)
     core = ndimage.maximum(np.where(struck, before[:, scar], 0.0), islands, numbers)
+    reached = (ndimage.maximum(np.where(struck, deep, 0), islands, numbers)
+               >= REFUSED_DEPTH * ndimage.maximum(deep, islands, numbers))
     share = ndimage.mean(struck, islands, numbers)
     kept = np.isin(numbers, islands[confirmed])
-    refused = ((core >= REFUSED_CORE * sure) | (share >= REFUSED_SHARE)) & (share > 0) & ~kept
+    refused = (reached & (core >= REFUSED_CORE * sure)) | (share >= REFUSED_SHARE)
+    refused &= (share > 0) & ~kept
     if not refused.any():
         return after
     left = ~refused & (share < 1)
@@ -198,6 +235,11 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
     result[:, muscle] += np.where(gone, result[:, scar], 0)
     result[:, scar][gone] = 0
     return result
+
+
+def _depth(drawn: BoolArray) -> FloatArray:
+    """(slices, rows, columns) pixels to the border of what is drawn, slice by slice."""
+    return np.stack([ndimage.distance_transform_edt(one) for one in drawn])
 
 
 def _certain(case: Case, posterior: FloatArray, corrections: Corrections) -> FloatArray:

@@ -1,9 +1,8 @@
 """The anchored fit taken up again where some pixels' tissues are known.
 
 A known pixel is no longer asked: its responsibility is its tissue's, its place in pool or wall is
-told to the contour, and its tissue to its sector's state. How much it weighs follows its own
-likelihood: one that its tissue cannot have drawn counts as an outlier, which moves no mean, no
-contour and no state.
+told to the contour, and its tissue to its sector's state. How much it weighs follows how likely its
+tissue drew it: one that the images contradict moves no mean, no contour and no state.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ from deepgmm.progress import Progress, silent
 FREE, NONE = -1, -2
 #: Log-likelihood by which a known pixel tells the contour whether it is wall.
 SURE = 8.0
+#: A known pixel is half believed where another tissue is so much likelier, log-likelihood.
+BELIEVED = 4.0
 #: No probability that a fit is begun from is nearer to 0 or 1.
 _LEAST = 1e-3
 
@@ -63,78 +64,89 @@ class _Clamped(_AnchoredFit):
 
     Attributes
     ----------
-    trust : (S, P) how likely each known pixel is not an outlier of its tissue.
+    told : (S, P) `known`, once what the fit had been without it is found again.
+    trust : (S, P) how much each known pixel is believed: by how likely its tissue drew it, beside
+        the likeliest, before anything was known. What follows cannot make itself likely.
     """
 
     def __init__(self, batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrior,
                  options: AnchoredOptions, posterior: Tensor, known: Tensor,
                  weight: float) -> None:
         self.known, self.begun, self.weight = known, posterior, weight
-        self.is_known, self.is_none = known >= 0, known == NONE
-        self.in_wall_known = known >= 1
+        self.told = torch.full_like(known, FREE)
         self.trust = torch.zeros_like(batch.valid)
         super().__init__(batch, ventricle, prior, options)
 
     def _geometric_start(self) -> None:
-        """Wall and pool, and the tissues of the wall, as the fit had left them."""
-        begun = torch.where(self.is_known[..., None], self._certain(), self.begun)
-        wall = (1 - begun[..., 0]) * self.batch.valid
-        self.tissue = begun[..., 1:] / wall.clamp_min(_LEAST)[..., None]
+        self._begin(self.begun)
+        self._m_step()
+        self.trust = self._trusted()
+        self.told = self.known
+        self._begin(torch.where((self.told >= 0)[..., None], self._certain(), self.begun))
+
+    def _begin(self, posterior: Tensor) -> None:
+        """Wall and pool, the tissues of the wall and its states as a posterior has them."""
+        wall = (1 - posterior[..., 0]) * self.batch.valid
+        self.tissue = posterior[..., 1:] / wall.clamp_min(_LEAST)[..., None]
         self.tissue[..., 0] += (1 - self.tissue.sum(2)).clamp_min(0)
-        self.inlier = torch.ones_like(begun)
+        self.inlier = torch.ones_like(posterior)
         self.parts = torch.stack([self.batch.valid, torch.zeros_like(self.batch.valid)], 2)
         if self.ventricle.wall is None:
             sure = wall.clamp(_LEAST, 1 - _LEAST)
             self.wall.update(sure.log(), (1 - sure).log(), tied=False)
             self.wall.in_wall = wall  # pixel by pixel, until the contour is found again
-        self.posterior = begun
+        self.posterior = posterior
         if self.sectors is not None:
             self._refresh_geometry()
             assert self.tables is not None
-            told = torch.einsum("spk,spzk->spz", self.tissue, self.tables.log())
-            self.sectors.update(told, self.in_wall, tied=False)
+            said = torch.einsum("spk,spzk->spz", self.tissue, self.tables.log())
+            self.sectors.update(said, self.in_wall, tied=False)
+
+    def _trusted(self) -> Tensor:
+        """(S, P) `trust` under the mixture of now."""
+        found = super()._evidence(self.mixture)
+        density = self._density(self.mixture)
+        density = torch.logaddexp(density, torch.full_like(
+            density, log_box(self.batch, self.options.outlier)))
+        density = torch.cat([found.pool[..., None], density[..., 1:]], dim=2)
+        own = density.gather(2, self.known.clamp_min(0)[..., None])[..., 0]
+        return torch.sigmoid(BELIEVED + own - density.amax(2)) * (self.known >= 0)
 
     @property
     def in_wall(self) -> Tensor:
         """(S, P) w(x)."""
         found = super().in_wall
-        return torch.where(self.is_known, self.in_wall_known.to(found.dtype), found)
+        return torch.where(self.told >= 0, (self.told >= 1).to(found.dtype), found)
 
     def _certain(self) -> Tensor:
         """(S, P, K) all of each known pixel to its tissue, 0 elsewhere."""
         certain = torch.zeros_like(self.begun)
-        certain.scatter_(2, self.known.clamp_min(0)[..., None], 1.0)
-        return certain * self.is_known[..., None]
+        certain.scatter_(2, self.told.clamp_min(0)[..., None], 1.0)
+        return certain * (self.told >= 0)[..., None]
 
     def _responsibilities(self) -> Tensor:
-        w = super()._responsibilities()
-        if self.weight != 1.0:
-            w = torch.where(self.is_known[..., None], self.weight * w, w)
-        return w.masked_fill(self.is_none[..., None], 0.0)
+        w, weight = super()._responsibilities(), self.weight * self.trust
+        w = torch.where((self.told >= 0)[..., None], weight[..., None] * w, w)
+        return w.masked_fill((self.told == NONE)[..., None], 0.0)
 
     def _evidence(self, mixture: Mixture) -> _Evidence:
         found = super()._evidence(mixture)
-        wall, pool = self.in_wall_known, self.known == 0
-        place = (self.known - 1).clamp_min(0)
-        anywhere = log_box(self.batch, self.options.outlier)
-        own = found.inlier.gather(2, self.known.clamp_min(0)[..., None])[..., 0]
-        self.trust = torch.where(pool, torch.sigmoid(found.pool - anywhere), own) * self.is_known
+        wall, pool, none = self.told >= 1, self.told == 0, self.told == NONE
         # of a wall pixel that is known, only its own tissue speaks
-        column = place[..., None, None].expand(*found.tissue.shape[:3], 1)
+        column = (self.told - 1).clamp_min(0)[..., None, None].expand(*found.tissue.shape[:3], 1)
         mine = found.tissue.gather(3, column)[..., 0]
         never = torch.full_like(found.tissue, -1e4).scatter(3, column, mine[..., None])
         tissue = torch.where(wall[..., None, None], never, found.tissue)
-        # what a state says of it, by its trust
+        # what it says of its sector's state, and of the contour, by its trust
+        weight = self.weight * self.trust
         middle = mine.mean(2, keepdim=True)
-        mine = middle + self.trust[..., None] * self.weight * (mine - middle)
-        sure = SURE * self.trust * self.weight
+        mine = middle + weight[..., None] * (mine - middle)
         state = torch.where(wall[..., None], mine, found.state)
-        state = torch.where(pool[..., None], (found.pool - sure)[..., None], state)
-        of_pool = torch.where(wall, state.amax(2) - sure, found.pool)
-        none = self.is_none
+        state = torch.where(pool[..., None], (found.pool - SURE * weight)[..., None], state)
+        of_pool = torch.where(wall, state.amax(2) - SURE * weight, found.pool)
         return replace(found, tissue=tissue, state=state.masked_fill(none[..., None], 0.0),
                        pool=of_pool.masked_fill(none, 0.0))
 
     def _posterior(self, tissue: Tensor) -> Tensor:
         found = super()._posterior(tissue)
-        return torch.where(self.is_known[..., None], self._certain(), found)
+        return torch.where((self.told >= 0)[..., None], self._certain(), found)

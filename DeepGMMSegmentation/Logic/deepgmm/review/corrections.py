@@ -89,7 +89,8 @@ def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Itera
 
     Parameters
     ----------
-    edited : (slices, rows, columns) values of `Tissue` on the result's grid.
+    edited : (slices, rows, columns) values of `Tissue` on the result's grid. A slice with none of
+        them was left alone: a file may hold only what somebody drew.
     done : slices in which everything is right, also what was left alone; counted from 0.
     borders : slices on which the border of pool and wall is right, on both sides of it.
     run : the version that was edited, and `base` its labels; by default those of the result.
@@ -106,6 +107,7 @@ def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Itera
     finished, bordered = (_checked(edited, result, which) for which in (done, borders))
     when = now() if when is None else when
     number = (edited != (result.labels if base is None else base)).astype(np.uint16)
+    number[left_empty(edited, result)] = 0
     edits = [Edit(Strength.VOXEL, when, run, seconds)]
     for strength, slices in ((Strength.CONTOUR, bordered), (Strength.SLICE, finished)):
         if not slices:
@@ -116,6 +118,11 @@ def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Itera
                     else result.study.mask[index] | (edited[index] > 0))
             number[index][said & (number[index] == 0)] = len(edits)
     return Corrections(np.where(number > 0, edited, 0), number, edits, tuple(finished))
+
+
+def left_empty(edited: npt.NDArray[np.uint8], result: Result) -> list[int]:
+    """The slices that have labels in a result and none in an edited segmentation."""
+    return [i for i in range(len(edited)) if result.labels[i].any() and not edited[i].any()]
 
 
 def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.floating]], *,

@@ -87,11 +87,11 @@ def encode_result(result: Result, known: Study | None = None) -> tuple[Header, A
     """
     study, arrays = encode_study(result.study, known)
     arrays = {_STUDY + name: values for name, values in arrays.items()}
-    inside = (result.posterior != 0).any(axis=1)
-    arrays |= {"labels": result.labels, _INSIDE: inside,
-               _POSTERIOR: result.posterior.transpose(0, 2, 3, 1)[inside]}
+    arrays |= {"labels": result.labels, **_packed(result.posterior)}
     arrays |= {_FITS + name: np.stack([np.asarray(getattr(fit, name)) for fit in result.fits])
                for name in _STACKED if result.fits}
+    if result.automatic is not None:
+        arrays |= _packed(result.automatic, "automatic.")
     corrections = None
     if result.corrections is not None:
         corrections, more = encode_corrections(result.corrections)
@@ -116,19 +116,33 @@ def decode_result(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[An
         study = decode_study(header["study"], {
             name.removeprefix(_STUDY): values for name, values in arrays.items()
             if name.startswith(_STUDY)}, known)
-        inside, packed = arrays[_INSIDE], arrays[_POSTERIOR]
-        slices, rows, columns = inside.shape
-        posterior = np.zeros((slices, packed.shape[1], rows, columns), packed.dtype)
-        posterior.transpose(0, 2, 3, 1)[inside] = packed
+        posterior = _unpacked(arrays)
         fits = [SliceFit(**{name: _number(arrays[_FITS + name][i]) for name in _STACKED},
                          trace=trace) for i, trace in enumerate(header["traces"])]
         return Result(study, tuple(Tissue(label) for label in header["tissues"]),
                       arrays["labels"], posterior, fits,
                       list(header["warnings"]), dict(header["provenance"]),
                       decode_corrections(header["corrections"], arrays)
-                      if header.get("corrections") else None)
+                      if header.get("corrections") else None,
+                      _unpacked(arrays, "automatic.") if "automatic." + _INSIDE in arrays
+                      else None)
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as error:
         raise ValueError(f"no result: {error!r}") from error
+
+
+def _packed(posterior: npt.NDArray[np.float32], name: str = "") -> Arrays:
+    """The pixels of a posterior that have one, and where they are."""
+    inside = (posterior != 0).any(axis=1)
+    return {name + _INSIDE: inside, name + _POSTERIOR: posterior.transpose(0, 2, 3, 1)[inside]}
+
+
+def _unpacked(arrays: Mapping[str, npt.NDArray[Any]], name: str = "") -> npt.NDArray[Any]:
+    """The posterior of `_packed`."""
+    inside, packed = arrays[name + _INSIDE], arrays[name + _POSTERIOR]
+    slices, rows, columns = inside.shape
+    posterior = np.zeros((slices, packed.shape[1], rows, columns), packed.dtype)
+    posterior.transpose(0, 2, 3, 1)[inside] = packed
+    return posterior
 
 
 def encode_corrections(corrections: Corrections) -> tuple[Header, Arrays]:

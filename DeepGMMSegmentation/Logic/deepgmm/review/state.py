@@ -73,6 +73,8 @@ def read_state(path: str | os.PathLike[str]) -> tuple[Versions, str]:
     """
     source = Path(path)
     try:
+        if source.exists() and not source.is_file():
+            raise InputError("the state is a folder or no file: give what segment --state wrote")
         if source.stat().st_size > LARGEST:
             raise InputError("the state is larger than any of ours: give what segment --state "
                              "wrote")
@@ -93,7 +95,7 @@ def of_bytes(content: bytes) -> Versions:
         raise InputError("this file is no state of a study: give what segment --state wrote")
     if about.get("format_version") != str(FORMAT_VERSION):
         raise InputError("the state was written by another version of DeepGMM (form "
-                         f"{about.get('format_version', 'unknown')[:8]}, this one reads "
+                         f"{str(about.get('format_version'))[:8]}, this one reads "
                          f"{FORMAT_VERSION}): refine it with that one, or segment the study again")
     damaged = InputError("the state is damaged: copy it again from where it was made, or segment "
                          "the study again")

@@ -157,9 +157,23 @@ class Versions:
         return self.add(self.result(number), f"went back to version {number}")
 
     def edited_from(self, labels: npt.NDArray[np.uint8]) -> Version:
-        """The version that an edited segmentation is nearest to; of equals the last."""
-        away = [int((version.labels() != labels).sum()) for version in self.line]
-        return self.line[len(away) - 1 - int(np.argmin(away[::-1]))]
+        """The version that a segmentation was edited from: that of which the most slices were left
+        alone, else that which it is nearest to; of equals the last.
+
+        What was corrected in any version hardly says it: who goes on with an older file has the
+        same corrections in it.
+        """
+        free = np.ones(labels.shape, bool)
+        for version in self.line:
+            given = version.corrections()
+            if given is not None:
+                free &= ~given.fixed
+
+        def nearness(version: Version) -> tuple[int, ...]:
+            differs = version.labels() != labels
+            left = (differs & free).sum((1, 2))
+            return int((left == 0).sum()), -int(left.sum()), -int(differs.sum()), version.number
+        return max(self.line, key=nearness)
 
     def rows(self) -> Table:
         """One row a version: number, when, what, and its numbers."""
@@ -170,8 +184,8 @@ class Versions:
         for version in self.line[:-1]:
             if sum(v.size for v in self.line) <= MOST_BYTES:
                 return
-            version.arrays.pop("posterior", None)
-            version.arrays.pop("inside", None)
+            for name in ("posterior", "automatic.posterior"):
+                version.arrays.pop(name, None)
 
 
 def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:

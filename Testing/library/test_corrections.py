@@ -1,0 +1,158 @@
+"""What a user changed, from an edited segmentation, voxel by voxel; and what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_results import a_result_of
+
+from deepgmm.errors import InputError
+from deepgmm.given import Corrections, Edit, Strength
+from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.review.corrections import contour_corrections, corrections_of, edited_labels
+from deepgmm.study.words import Role, Tissue
+
+BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
+
+
+@pytest.fixture
+def result():
+    return a_result_of()
+
+
+def edited_of(result, index: int = 1, old: Tissue = EDEMA, new: Tissue = SCAR) -> np.ndarray:
+    labels = result.labels.copy()
+    labels[index][labels[index] == old] = new
+    return labels
+
+
+def test_what_differs_is_what_was_corrected(result) -> None:
+    edited = edited_of(result)
+    found = corrections_of(result, edited, run=3, when="2026-01-02T03:04:05+00:00", seconds=12.5)
+    np.testing.assert_array_equal(found.fixed, edited != result.labels)
+    assert set(np.unique(found.tissue[found.fixed])) == {SCAR} and found.done == ()
+    assert set(np.unique(found.strength)) == {0, Strength.VOXEL}
+    assert found.edits == [Edit(Strength.VOXEL, "2026-01-02T03:04:05+00:00", 3, 12.5)]
+    np.testing.assert_array_equal(found.painted(result.labels), edited)
+
+
+def test_a_slice_that_is_done_is_right_also_where_it_was_left_alone(result) -> None:
+    edited = edited_of(result)
+    found = corrections_of(result, edited, done=[1])
+    assert found.fixed[1].sum() == result.study.mask[1].sum() and not found.fixed[[0, 2]].any()
+    np.testing.assert_array_equal(found.tissue[1], edited[1])
+    changed = edited[1] != result.labels[1]
+    assert (found.strength[1][changed] == Strength.VOXEL).all()
+    assert (found.strength[1][~changed & result.study.mask[1]] == Strength.SLICE).all()
+
+
+def test_what_was_erased_is_corrected_to_nothing(result) -> None:
+    edited = result.labels.copy()
+    row = int(np.nonzero(edited[0])[0][0])
+    edited[0, row] = 0
+    found = corrections_of(result, edited)
+    assert found.fixed.sum() == (result.labels[0, row] > 0).sum() > 0
+    assert not found.tissue.any() and found
+
+
+def test_a_slice_with_nothing_drawn_was_left_alone(result) -> None:
+    edited = edited_of(result)
+    edited[[0, 2]] = 0
+    found = corrections_of(result, edited, done=[1])
+    assert not found.fixed[[0, 2]].any() and found.fixed[1].any()
+
+
+def test_the_version_that_was_edited_is_what_edits_are_told_from(result) -> None:
+    base, edited = edited_of(result, 0), edited_of(result, 0)
+    edited[2][edited[2] == EDEMA] = MYOCARDIUM
+    found = corrections_of(result, edited, base=base, run=2)
+    assert not found.fixed[:2].any() and (found.tissue[2][found.fixed[2]] == MYOCARDIUM).all()
+
+
+def test_a_contour_is_blood_inside_and_wall_outside(result) -> None:
+    pool = result.labels[1] == BLOOD
+    centre = np.argwhere(pool).mean(0)
+    radius = np.sqrt(pool.sum() / np.pi) - 1.5
+    turn = np.linspace(0, 2 * np.pi, 60, endpoint=False)
+    line = centre + radius * np.stack([np.sin(turn), np.cos(turn)], 1)
+    found = contour_corrections(result, {1: line})
+    away = np.hypot(*(np.indices(pool.shape) - centre[:, None, None]))
+    here = found.fixed[1]
+    assert set(np.unique(found.strength[here[None].repeat(3, 0) & found.fixed])) == {
+        Strength.CONTOUR} and not found.fixed[[0, 2]].any()
+    sure = np.abs(away - radius) > 1  # pixels that the line does not cut
+    assert (found.tissue[1][here & sure & (away < radius)] == BLOOD).all()
+    outside = found.tissue[1][here & sure & (away > radius)]
+    assert np.isin(outside, (MYOCARDIUM, EDEMA, SCAR)).all() and len(outside) > 20
+    # what was blood and lies outside now is said, however far from the line
+    assert here[pool & (away > radius + 1)].all()
+    edited = corrections_of(result, result.labels, borders=[0])
+    assert (edited.strength[edited.fixed] == Strength.CONTOUR).all() and edited.fixed[0].any()
+
+
+def test_later_corrections_hold_and_nothing_that_was_drawn_is_lost(result) -> None:
+    first = corrections_of(result, edited_of(result), done=[1])
+    second = corrections_of(result, edited_of(result, 1, EDEMA, MYOCARDIUM))
+    both = first.joined(second)
+    assert first.contradicted(second) == second.fixed.sum() > 0
+    assert (both.tissue[second.fixed] == MYOCARDIUM).all() and both.done == (1,)
+    only = first.fixed & ~second.fixed
+    np.testing.assert_array_equal(both.tissue[only], first.tissue[only])
+    assert len(both.edits) == len(first.edits) + len(second.edits)
+    assert (both.edit[second.fixed] == len(first.edits) + 1).all()
+    open_again = both.without([1])
+    assert open_again.done == () and set(np.unique(open_again.strength)) <= {0, Strength.VOXEL}
+
+
+def test_an_edited_segmentation_may_lie_on_a_piece_of_the_grid(result) -> None:
+    edited = edited_of(result)
+    whole = Labels(edited, result.study.geometry)
+    np.testing.assert_array_equal(edited_labels(whole, result), edited)
+    there = np.argwhere(edited.any(0))
+    (top, left), (bottom, right) = there.min(0), there.max(0) + 1
+    matrix = result.study.geometry.index_to_world()
+    origin = (matrix @ [left, top, 0, 1])[:3]
+    piece = Labels(edited[:, top:bottom, left:right],
+                   replace(result.study.geometry, origin=tuple(origin)))
+    np.testing.assert_array_equal(edited_labels(piece, result), edited)
+
+
+@pytest.mark.parametrize("spoilt, words", [
+    ("grid", "another grid"), ("elsewhere", "does not lie where"), ("other heart", "this patient"),
+    ("tissue", "edema, which this result does not seek"), ("slice", "no slice 9"),
+    ("empty slice", "no tissue is drawn"), ("shape", "shape")])
+def test_what_cannot_be_this_results_is_refused_in_one_line(spoilt: str, words: str) -> None:
+    result = a_result_of(roles=(Role.LGE,) if spoilt == "tissue" else tuple(Role))
+    edited, done = result.labels.copy(), []
+    geometry = result.study.geometry
+    if spoilt == "grid":
+        geometry = replace(geometry, spacing=(1.0, 1.1, 8.0))
+    elif spoilt == "elsewhere":
+        edited = np.roll(edited, 9, axis=2)
+    elif spoilt == "other heart":
+        edited = np.where(edited > 0, np.roll(edited, 1, 0) % 4 + 1, 0).astype(np.uint8)
+    elif spoilt == "tissue":
+        edited[0][edited[0] == SCAR] = EDEMA
+    elif spoilt == "slice":
+        done = [9]
+    elif spoilt == "empty slice":
+        edited[2], done = 0, [2]
+    with pytest.raises(InputError, match=words) as refusal:
+        labels = (edited[:, :-1] if spoilt == "shape" else
+                  edited_labels(Labels(edited, geometry), result))
+        corrections_of(result, labels, done=done)
+    assert len(str(refusal.value)) < 300
+
+
+def test_corrections_that_cannot_be_are_refused() -> None:
+    shape = (2, 3, 3)
+    with pytest.raises(InputError):
+        Corrections(np.zeros(shape, np.uint8), np.zeros((2, 3), np.uint16))
+    with pytest.raises(InputError):
+        Corrections(np.zeros(shape, np.uint8), np.ones(shape, np.uint16))
+    with pytest.raises(InputError):
+        Corrections(np.full(shape, 77, np.uint8), np.ones(shape, np.uint16),
+                    [Edit(Strength.VOXEL)])
+    assert not Corrections.none(shape)
