@@ -55,11 +55,11 @@ def _methods() -> list[tuple[str, str, str]]:
     """Label, value and description of each method, the ones to use first."""
     return [
         (_("Automatic"), Method.AUTO.value,
-         _("The default: the pretrained network where there is LGE, else the mixture with "
-           "geometry. No GPU is needed.")),
+         _("The default: the pretrained network where there is LGE or bSSFP alone, else the "
+           "mixture with geometry. No GPU is needed.")),
         (_("Mixture with geometry (MAP)"), Method.MAP.value,
          _("A mixture held by contrast priors and by the heart's geometry. It learned from no "
-           "patient: what Automatic takes without LGE, or with your own priors.")),
+           "patient: what Automatic takes for T2 without LGE, or with your own priors.")),
         (_("Pretrained network"), Method.PRETRAINED.value,
          _("One pass of a network that learned from many hearts. The one that comes with DeepGMM "
            "learned from synthetic patients only.")),

@@ -80,14 +80,15 @@ def test_a_network_that_was_named_is_what_automatic_runs() -> None:
 
 
 @pytest.mark.parametrize("roles, settings, method", [
-    ([Role.BSSFP], {}, Method.MAP), ([Role.BSSFP, Role.T2], {}, Method.MAP),
+    ([Role.BSSFP], {}, Method.PRETRAINED), ([Role.BSSFP, Role.T2], {}, Method.MAP),
+    ([Role.T2], {}, Method.MAP), ([Role.BSSFP], {"papillary": "wall"}, Method.MAP),
     ([Role.LGE], {}, Method.PRETRAINED), (list(Role), {}, Method.PRETRAINED),
     (list(Role), {"priors": "mine.json"}, Method.MAP),
     (list(Role), {"papillary": "wall"}, Method.MAP),
     (list(Role), {"tissues": ["blood", "myocardium"]}, Method.PRETRAINED),
     (list(Role), {"tissues": ["myocardium", "scar"]}, Method.MAP),
     ([Role.LGE], {"method": "map"}, Method.MAP)])
-def test_automatic_is_the_network_where_there_is_lge_and_nothing_it_does_not_heed(
+def test_automatic_is_the_network_where_it_reads_better_and_heeds_all_that_is_asked(
         roles: list[Role], settings: dict, method: Method) -> None:
     assert method_run(Settings(**settings), roles) == method
 
