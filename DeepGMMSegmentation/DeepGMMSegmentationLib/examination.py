@@ -48,6 +48,21 @@ def guessed(nodes: list) -> dict[Role, object]:
     return found
 
 
+def dicom_of(volume, panel: Panel) -> dict | None:
+    """Where the DICOM of a volume lies, as `deepgmm.review.dicom.sources_in` takes it: of one that
+    was loaded here in this session, or by Slicer's DICOM module. None where that is not known."""
+    if volume.GetID() in panel.dicom_folders:
+        return panel.dicom_folders[volume.GetID()]
+    uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not uids or database is None:
+        return None
+    folders = {os.path.dirname(database.fileForInstance(uid) or "") for uid in uids}
+    if len(folders) != 1 or not all(folders):
+        return None
+    return {"folder": folders.pop(), "instances": uids}
+
+
 def _may_be_used(node) -> bool:
     return (not node.IsA("vtkMRMLLabelMapVolumeNode")
             and node.GetImageData().GetNumberOfScalarComponents() == 1
@@ -85,6 +100,9 @@ class ExaminationSection(Section):
         panel.observers.add(scene(), scene().NodeAddedEvent, panel.refresh)
         ui.loadExaminationButton.connect("clicked()", self._on_load)
         ui.chooseFromSceneButton.connect("clicked()", self._on_choose)
+
+    def close(self) -> None:
+        self.panel.dicom_folders.clear()
 
     def refresh(self) -> None:
         self.ui.loadExaminationButton.enabled = self.state is not None and not self._busy
@@ -149,6 +167,9 @@ class ExaminationSection(Section):
             if state is not self.state:  # the scene was closed meanwhile
                 raise InputError(_("the scene was closed while the examination was read"))
             nodes = {Role(name): _volume(study, name) for name in said["sequences"]}
+        for role, node in nodes.items():
+            self.panel.dicom_folders[node.GetID()] = {
+                "folder": folder, "series": said["sequences"][role.value].get("series", [])}
         with slicer.util.NodeModify(state.parameterNode):
             for role in Role:
                 setattr(state, role.value, nodes.get(role))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.jobs.codec import decode_result, decode_study, encode_result, encode_study
+from deepgmm.jobs.measuring import measure_task
 from deepgmm.jobs.protocol import Arrays, Header
 from deepgmm.progress import Progress
 from deepgmm.result import Result
@@ -140,4 +141,5 @@ def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
              "confidence": found.confidence})
 
 
-TASKS: dict[str, Task] = {"segment": segment_task, "propose": propose_task}
+TASKS: dict[str, Task] = {"segment": segment_task, "propose": propose_task,
+                          "measure": measure_task}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.review.aha import APEX
+from deepgmm.review.bullseye import BULLSEYES, sectors
 from deepgmm.review.panels import View, grey_window, view_of
 from deepgmm.review.quantities import Numbers
 from deepgmm.review.thresholds import two_gaussians
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Where the sectors of each ring lie, degrees against the clock from the right of the drawing, as
-#: in the statement of the American Heart Association: first edge and width of its first segment.
-_SIX, _FOUR = (60.0, 60.0), (45.0, 90.0)
-#: What the bull's-eyes show: key, title, unit and the value of the darkest shade.
-BULLSEYES = (("infarct_percent", "Infarct", "% of the segment's wall", 100.0),
-             ("edema_percent", "Edema (without infarct)", "% of the segment's wall", 100.0),
-             ("transmurality_mean_radial", "Transmurality", "% of the wall's thickness", 100.0))
 _MOST_SLICES = 16
 
 
@@ -70,19 +63,13 @@ def bullseye(axes: Axes, values: Mapping[int, float | None], model: int, most: f
     from matplotlib.patches import Circle, Wedge
 
     shades = colormaps["Greys"]
-    rings = ((1, 6, 1.0, 0.72, _SIX), (7, 6, 0.72, 0.44, _SIX),
-             (13, 4, 0.44, 0.16 if model == APEX else 0.08, _FOUR))
-    for first, count, outer, inner, (begin, width) in rings:
-        for i in range(count):
-            start = begin + i * width
-            _sector(axes, Wedge((0, 0), outer, start, start + width, width=outer - inner),
-                    values.get(first + i), most, shades)
-            angle, radius = np.radians(start + width / 2), (outer + inner) / 2
-            _written(axes, radius * np.cos(angle), radius * np.sin(angle), values.get(first + i),
-                     most, first + i)
-    if model == APEX:
-        _sector(axes, Circle((0, 0), 0.16), values.get(APEX), most, shades)
-        _written(axes, 0, 0, values.get(APEX), most, APEX)
+    for place in sectors(model):
+        value = values.get(place.segment)
+        patch = Wedge((0, 0), place.outer, place.start, place.start + place.width,
+                      width=place.outer - place.inner) if place.width < 360 else \
+            Circle((0, 0), place.outer)
+        _sector(axes, patch, value, most, shades)
+        _written(axes, *place.middle, value, most, place.segment)
     for text, x, y in (("anterior", 0, 1.08), ("inferior", 0, -1.08)):
         axes.text(x, y, text, ha="center", va="center", fontsize=8)
     for text, side, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
