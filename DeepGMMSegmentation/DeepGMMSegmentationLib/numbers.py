@@ -384,9 +384,9 @@ def _geometry(said: dict):
 
 def _masses(study: dict) -> list[list[str]]:
     """Rows of what was sought; obstruction and all infarct where there is obstruction."""
-    titles = {"blood": _("Blood"), "wall": _("LV wall"), "myocardium": _("Myocardium, healthy"),
+    titles = {"blood": _("Blood"), "wall": _("LV wall"), "myocardium": _("Myocardium"),
               "edema": _("Edema"), "scar": _("Scar"), "obstruction": _("Obstruction"),
-              "infarct": _("Infarct"), "area_at_risk": _("At risk (exploratory)")}
+              "infarct": _("Infarct"), "area_at_risk": _("Area at risk")}
     obstructed = bool(study) and bool(study["obstruction_volume"].value)
     rows = []
     for group, title in titles.items():
@@ -404,10 +404,11 @@ def _transmurality(study: dict) -> str:
     mean = study["transmurality_mean_radial"]
     if mean.value is None:
         return _("Transmurality: {why}.").format(why=mean.why)
-    return _("Transmurality: mean {mean:.0f} %, 95th percentile {high:.0f} %; over 50 % on {over} "
+    said = _("Transmurality: mean {mean:.0f} %, 95th percentile {high:.0f} %; over 50 % on {over} "
              "of {all} sectors of 5 degrees.").format(
         mean=mean.value, high=study["transmurality_p95_radial"].value,
         over=round(study["chords_over_50_radial"].value), all=round(study["chords_radial"].value))
+    return said.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 def _percent(row: dict, key: str, unit: str = " %") -> str:

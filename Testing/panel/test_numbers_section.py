@@ -82,7 +82,7 @@ def test_masses_and_segments_are_those_of_the_library(a_result: Desk,
         for key in ("infarct_percent", "edema_percent", "transmurality_mean_radial"):
             one, other = shown.get(key, "segment", number), wanted.get(key, "segment", number)
             assert one.value == pytest.approx(other.value, abs=1e-9), (number, key)
-    assert f"mean {wanted.get('transmurality_mean_radial').value:.0f} %" \
+    assert f"mean {wanted.get('transmurality_mean_radial').value:.0f}\N{NO-BREAK SPACE}%" \
         in a_result.ui.transmuralityLabel.text
 
 

@@ -137,6 +137,12 @@ def test_the_panel_in_other_looks(a_panel: Panel, a_sample: list[Any], look: str
         panel.settle()
         screenshot(window, f"look-{look}-inputs")
         assert not clipped(ui)
+        ui.inputsCollapsibleButton.collapsed = ui.maskCollapsibleButton.collapsed = True
+        ui.numbersCollapsibleButton.collapsed = False
+        panel.wait_until(lambda: ui.methodsTable.isVisible(), 60)
+        panel.settle()
+        screenshot(window, f"look-{look}-numbers")
+        assert not clipped(ui)
     finally:
         application.setFont(font)
         application.setPalette(palette)
@@ -156,8 +162,11 @@ def dark() -> Any:
 
 
 def clipped(ui: Any) -> list[str]:
-    """Buttons, labels and columns whose words have no room."""
-    found = []
+    """Buttons, labels and columns whose words have no room, and sections wider than the panel."""
+    found = [name for name, one in vars(ui).items()
+             if name.endswith("CollapsibleButton") and one.isVisible()
+             and name != "editorCollapsibleButton"  # Slicer's own
+             and 0 < one.visibleRegion().boundingRect().width() < one.width]
     for name, widget in vars(ui).items():
         if isinstance(widget, qt.QPushButton) and widget.isVisible() \
                 and widget.width < widget.fontMetrics().horizontalAdvance(widget.text):
