@@ -121,6 +121,7 @@ def _write_seg(numbers: Numbers, outputs: Outputs, seg: Path,
         try:
             sources_in(geometry=numbers.geometry, shape=(shape[0], shape[1], shape[2]), **dicom)
         except InputError as refused:
-            numbers.warnings.append(f"the segmentation refers to no DICOM of the patient: {refused}")
+            numbers.warnings.append("the segmentation refers to no DICOM of the patient: "
+                                    f"{refused}")
             dicom = None
     write_beside(numbers, outputs, seg, **(dicom or {}))

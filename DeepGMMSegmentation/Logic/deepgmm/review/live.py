@@ -62,7 +62,7 @@ class Live:
 
     def take(self, labels: Labels) -> None:
         """Take labels, (slices, rows, columns), as they are now; `step` does the rest."""
-        flat = (labels > 0).any(axis=0)
+        flat = np.asarray((labels > 0).any(axis=0))
         if not flat.any():
             self._labels, self._chords, self._pending = labels[:, :0, :0], {}, set()
             return
@@ -73,7 +73,8 @@ class Live:
             self._box = (slice(max(box[0].start - _ROOM, 0), box[0].stop + _ROOM),
                          slice(max(box[1].start - _ROOM, 0), box[1].stop + _ROOM))
             self._chords, self._labels = {}, None
-        inside = labels[(slice(None), *self._box)].copy()
+        rows, columns = self._box
+        inside = labels[:, rows, columns].copy()
         changed = range(len(labels)) if self._labels is None else np.flatnonzero(
             (inside != self._labels).any(axis=(1, 2)))
         self._labels = inside

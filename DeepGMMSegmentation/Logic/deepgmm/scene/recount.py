@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.review.recount import recounted
-from deepgmm.study.insertion_points import points_again
 from deepgmm.scene.labels import labels_of
 from deepgmm.scene.measured import forget_numbers
 from deepgmm.scene.read_back import PROVENANCE, belonging, is_of, provenance_of, slices_of
 from deepgmm.scene.tables import aha_table, numbers_table, slices_table
+from deepgmm.study.insertion_points import points_again
 
 if TYPE_CHECKING:
     import slicer
