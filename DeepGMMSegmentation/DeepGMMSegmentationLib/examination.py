@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering
 from deepgmm.study.words import Role, grid_role
 from DeepGMMSegmentationLib import installing
 from DeepGMMSegmentationLib.chosen import is_there
@@ -230,7 +231,7 @@ def _listed(said: dict) -> list[str]:
     left = [f"{one['is']} ({series(one)})" for one in said.get("left", said.get("others", []))]
     if left:
         lines.append(_("Not used: {what}.").format(what="; ".join(left)))
-    return [*lines, *said.get("warnings", ())]
+    return [*lines, *map(Numbering().in_words, said.get("warnings", ()))]
 
 
 def _why(lines: list[str]) -> str:

@@ -103,7 +103,7 @@ def quantify(
         _write(numbers, output, csv, bullseye)
         if dicom_seg is not None:
             _write_dicom(numbers, dicom_seg, dicom_sr, dicom_source or _folder(sources))
-    warn(numbers.warnings)
+    warn(numbers.warnings, numbers.numbering)
     if json:
         from deepgmm.review.tables import json_text
 

@@ -111,12 +111,12 @@ def contours(numbers: Numbers) -> Figure | None:
                (np.isin(labels, (Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)), ":", 1.4)]
     if not (labels == Tissue.EDEMA).any():
         regions.pop()
-    shown = _slices(wall)
+    shown = sorted(_slices(wall), key=numbers.numbering.of)
     figure, panels = _grid(len(shown), 4)
     draw = _drawer(numbers, image)
     for axes, index in zip(panels, shown):
         draw(axes, index, [(region[index], dash, width) for region, dash, width in regions])
-        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+        axes.set_title(f"slice {numbers.numbering.of(index)}", fontsize=8, pad=2)
     figure.text(0.5, 0.012, "solid: pool and epicardium; dashed: infarct"
                 + ("; dotted: area at risk" if len(regions) == 4 else "")
                 + _left_out(wall, shown), ha="center", fontsize=8)
@@ -132,7 +132,7 @@ def methods(numbers: Numbers) -> Figure | None:
     wall = np.isin(numbers.labels, WALL_TISSUES)
     own = np.isin(numbers.labels, (Tissue.SCAR, Tissue.MVO))
     area = (own if own.any() else wall).sum(axis=(1, 2))
-    shown = sorted(np.argsort(-area, kind="stable")[:3].tolist())
+    shown = sorted(np.argsort(-area, kind="stable")[:3].tolist(), key=numbers.numbering.of)
     shown = [i for i in shown if wall[i].any()]
     columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
     figure = blank(1.4 * len(columns), 1.45 * len(shown) + 0.75)
@@ -149,7 +149,7 @@ def methods(numbers: Numbers) -> Figure | None:
                 share = "-" if said is None or said.value is None else f"{said.value:.0f} %"
                 axes.set_title(f"{name}\n{share}", fontsize=8, pad=2)
             if column == 0:
-                axes.set_ylabel(f"slice {index}", fontsize=8)
+                axes.set_ylabel(f"slice {numbers.numbering.of(index)}", fontsize=8)
     figure.text(0.5, 0.015, "white: infarct by each method inside the same wall; % of the wall "
                 "of all slices", ha="center", fontsize=8)
     return figure
@@ -171,7 +171,8 @@ def edema_methods(numbers: Numbers) -> Figure | None:
         axes = figure.add_subplot(1, len(columns), column + 1)
         draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
         axes.set_title(name, fontsize=9, pad=2)
-    figure.text(0.5, 0.02, f"white: area at risk by each method on T2, slice {index}",
+    figure.text(0.5, 0.02, "white: area at risk by each method on T2, slice "
+                f"{numbers.numbering.of(index)}",
                 ha="center", fontsize=8)
     return figure
 
@@ -184,7 +185,7 @@ def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
     entropy : (slices, rows, columns).
     """
     wall = np.isin(numbers.labels, WALL_TISSUES)
-    shown = _slices(wall)
+    shown = sorted(_slices(wall), key=numbers.numbering.of)
     figure, panels = _grid(len(shown), 4)
     view = view_of(numbers.labels > 0, numbers.geometry)
     held = None
@@ -193,7 +194,7 @@ def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
         axes.autoscale(False)
         _lines(axes, view, wall[index], "-", 0.7, halo=False)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+        axes.set_title(f"slice {numbers.numbering.of(index)}", fontsize=8, pad=2)
     if held is not None:
         figure.subplots_adjust(right=0.88)
         bar = figure.colorbar(held, cax=figure.add_axes((0.9, 0.15, 0.015, 0.7)))
