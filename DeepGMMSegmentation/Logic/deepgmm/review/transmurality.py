@@ -64,9 +64,10 @@ class Chords:
 def high_end(transmurality: Lines, resolution: float, percentile: float = 95.0) -> float:
     """A high percentile of sectors that is not that of the pixels' noise.
 
-    A wall is some pixels thick, and a sector's transmurality is uncertain by a share of one: of many
-    sectors that are truly alike a high percentile picks the ones that came out too high. So the
-    percentile is replaced by the mean of the sectors that cannot be told from it, until that stays.
+    A wall is some pixels thick, and a sector's transmurality is uncertain by a share of one: of
+    many sectors that are truly alike a high percentile picks those that came out too high. So the
+    percentile is replaced by the mean of the sectors that cannot be told from it, until that
+    stays.
 
     Parameters
     ----------
