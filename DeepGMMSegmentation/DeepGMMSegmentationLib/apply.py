@@ -195,6 +195,7 @@ def _stages() -> dict[str, str]:
         "outlining": _("Outlining the left ventricle"),
         "anchored EM": _("Fitting the mixture"), "network": _("Fitting the network"),
         "adapting": _("Adapting to this patient"), "done": _("Finishing"),
+        "measuring": _("Measuring"), "writing": _("Writing the files"),
     }
 
 

@@ -23,6 +23,9 @@ from DeepGMMSegmentationLib import installing
 
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "Resources" / "requirements.txt"
 
+#: Wanted for DICOM segmentations alone.
+FOR_DICOM = ("pydicom>=2.4", "highdicom>=0.28")
+
 #: Comes through the PyTorch extension only, which knows the build that suits the computer.
 TORCH = "torch>=2.2"
 
@@ -71,6 +74,26 @@ def ensure() -> None:
     if still:
         raise InputError(_("The installation ended, but {names} cannot be found: restart Slicer "
                            "and press Apply again").format(names=", ".join(still)))
+
+
+def ensure_dicom() -> None:
+    """See that DICOM segmentations can be written; what that needs is installed, after asking.
+
+    Raises
+    ------
+    deepgmm.errors.InputError
+        It is still not there; the message says why and what to do.
+    """
+    importlib.invalidate_caches()
+    wanted = [name for name in FOR_DICOM if not _met(name)]
+    if not wanted:
+        return
+    names = ", ".join(wanted)
+    if slicer.app.testingEnabled() or not slicer.util.confirmOkCancelDisplay(
+            _question(wanted), _("DeepGMM - Install packages")):
+        raise InputError(_("Nothing was installed. A DICOM segmentation cannot be written without "
+                           "{names}: press the button again to be asked again").format(names=names))
+    _install(names, lambda: _install_others(wanted))
 
 
 def check_library() -> None:

@@ -48,5 +48,26 @@ class MaskedSlices:
         return self._found
 
 
+class DrawnLabels:
+    """What the segments of a result hold on a volume's grid, read again only after a stroke."""
+
+    def __init__(self) -> None:
+        self._key: tuple = ()
+        self._labels = None
+
+    def of(self, segmentation, volume):
+        """(slices, rows, columns), as `deepgmm.scene.labels.labels_of`, and its errors."""
+        key = (segmentation.GetID(), segmentation.GetMTime(), when_drawn(segmentation),
+               volume.GetID(), volume.GetMTime())
+        if key != self._key:
+            from deepgmm.scene.labels import labels_of
+
+            self._labels, self._key = labels_of(segmentation, volume), key
+        return self._labels
+
+
+#: Likewise for all who want the result's labels after the same stroke.
+drawn_labels = DrawnLabels()
+
 #: One for the whole panel: the mask is the same in all its sections.
 masked = MaskedSlices()

@@ -11,7 +11,8 @@ import slicer
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
-from deepgmm.study.words import Role
+from deepgmm.study.levels import Numbering
+from deepgmm.study.words import Role, grid_role
 from DeepGMMSegmentationLib import installing
 from DeepGMMSegmentationLib.chosen import is_there
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
@@ -46,6 +47,21 @@ def guessed(nodes: list) -> dict[Role, object]:
         if role is not None and role not in found and _may_be_used(node):
             found[role] = node
     return found
+
+
+def dicom_of(volume, panel: Panel) -> dict | None:
+    """Where the DICOM of a volume lies, as `deepgmm.review.dicom.sources_in` takes it: of one that
+    was loaded here in this session, or by Slicer's DICOM module. None where that is not known."""
+    if volume.GetID() in panel.dicom_folders:
+        return panel.dicom_folders[volume.GetID()]
+    uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
+    database = getattr(slicer, "dicomDatabase", None)
+    if not uids or database is None:
+        return None
+    folders = {os.path.dirname(database.fileForInstance(uid) or "") for uid in uids}
+    if len(folders) != 1 or not all(folders):
+        return None
+    return {"folder": folders.pop(), "instances": uids}
 
 
 def _may_be_used(node) -> bool:
@@ -85,6 +101,9 @@ class ExaminationSection(Section):
         panel.observers.add(scene(), scene().NodeAddedEvent, panel.refresh)
         ui.loadExaminationButton.connect("clicked()", self._on_load)
         ui.chooseFromSceneButton.connect("clicked()", self._on_choose)
+
+    def close(self) -> None:
+        self.panel.dicom_folders.clear()
 
     def refresh(self) -> None:
         self.ui.loadExaminationButton.enabled = self.state is not None and not self._busy
@@ -148,13 +167,20 @@ class ExaminationSection(Section):
                 said = json.load(file)
             if state is not self.state:  # the scene was closed meanwhile
                 raise InputError(_("the scene was closed while the examination was read"))
-            nodes = {Role(name): _volume(study, name) for name in said["sequences"]}
+            nodes = {Role(name): _volume(study, name, own)
+                     for name, own in said["sequences"].items()}
+        for role, node in nodes.items():
+            self.panel.dicom_folders[node.GetID()] = {
+                "folder": folder, "series": said["sequences"][role.value].get("series", [])}
         with slicer.util.NodeModify(state.parameterNode):
             for role in Role:
                 setattr(state, role.value, nodes.get(role))
                 if role is not Role.BSSFP:
                     kind = said["sequences"].get(role.value, {}).get("kind", "")
                     setattr(state, f"{role.value}Kind", "" if kind == "unknown" else kind)
+        if slicer.app.layoutManager() is not None and nodes:
+            shown = nodes[grid_role(nodes)]
+            slicer.util.setSliceViewerLayers(background=shown, fit=True)
         return "\n".join(_listed(said))
 
 
@@ -164,12 +190,17 @@ def _only(kind: str, *but):
     return found[0] if len(found) == 1 else None
 
 
-def _volume(study: str, name: str):
+def _volume(study: str, name: str, own: dict):
+    """A sequence that was imported, as a new volume: of a cine the frame that the import chose,
+    or the first where nothing told which."""
     import SimpleITK as sitk
 
     from deepgmm.scene.places import RAS_TO_LPS
 
-    image = sitk.ReadImage(os.path.join(study, f"{name}.nii.gz"))
+    image = sitk.ReadImage(os.path.join(study, own.get("file") or own.get("cine")
+                                        or f"{name}.nii.gz"))
+    if image.GetDimension() == 4:
+        image = image[:, :, :, 0]
     matrix = slicer.util.vtkMatrixFromArray(RAS_TO_LPS @ _index_to_lps(image))
     title = Role(name).title
     return slicer.util.addVolumeFromArray(sitk.GetArrayFromImage(image), matrix,
@@ -194,10 +225,13 @@ def _listed(said: dict) -> list[str]:
     lines = [_("{role}: {what}, {series}, {count} slices.").format(
         role=Role(name).title, what=one["is"], series=series(one), count=len(one["slices"]))
         for name, one in said["sequences"].items()]
+    lines += [_("{role}: of the cine the first frame was taken, for nothing tells which belongs to "
+                "the others.").format(role=Role(name).title)
+              for name, one in said["sequences"].items() if one.get("cine") and not one.get("file")]
     left = [f"{one['is']} ({series(one)})" for one in said.get("left", said.get("others", []))]
     if left:
         lines.append(_("Not used: {what}.").format(what="; ".join(left)))
-    return [*lines, *said.get("warnings", ())]
+    return [*lines, *map(Numbering().in_words, said.get("warnings", ()))]
 
 
 def _why(lines: list[str]) -> str:

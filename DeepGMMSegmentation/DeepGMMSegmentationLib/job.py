@@ -131,8 +131,8 @@ class Job:
             return answer.result, said, rows
         from deepgmm.review.locked import keep_locked
         from deepgmm.review.recount import recounted
-        from deepgmm.scene.insertions import points_again
         from deepgmm.scene.labels import labels_of
+        from deepgmm.study.insertion_points import points_again
 
         now = labels_of(self.locked_in, self.reference)
         result = keep_locked(answer.result, now, self.locked)

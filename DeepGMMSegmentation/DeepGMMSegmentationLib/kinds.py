@@ -41,6 +41,7 @@ class KindSection(Section):
         self._combo.enabled = node is not None
         guessed = node is not None and not getattr(state, f"{self._role.value}Kind")
         self._label.text = self._guess(state, node) if guessed else ""
+        self._label.visible = bool(self._label.text)
 
     def _guess(self, state: PanelState, node) -> str:
         """What the name says now, or what the intensities said in the last run."""

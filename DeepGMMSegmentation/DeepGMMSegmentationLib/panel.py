@@ -1,6 +1,7 @@
 """What the sections of the panel share: the state, the worker's run, when to look again."""
 
 import logging
+from collections.abc import Callable
 
 import qt
 import slicer
@@ -55,6 +56,8 @@ class Panel:
     run : the segmentation in the background (`run.Run`).
     sections : in the order in which they are refreshed.
     numbering : how the slices are counted for the user; the section of the slices says it.
+    go_to : brings every slice view to a slice, by index; the section of the slices says how.
+    dicom_folders : ID of a volume to the folder of DICOM that it came from, in this session.
     """
 
     def __init__(self, ui, run) -> None:
@@ -64,6 +67,8 @@ class Panel:
         self.state: PanelState | None = None
         self.sections: list[Section] = []
         self.numbering = Numbering()
+        self.go_to: Callable[[int], None] = lambda index: None
+        self.dicom_folders: dict[str, str] = {}
         self._wrapper: PanelState | None = None
         self._gui_tag = None
         self._timer = qt.QTimer()

@@ -59,6 +59,10 @@ class PanelState:
     slicesOf: slicer.vtkMRMLScalarVolumeNode
     opacity: Annotated[float, WithinRange(0, 1), Default(0.5)]
 
+    #: What the bull's-eye shows, by key of a number, and of how many AHA segments it is.
+    bullseye: Annotated[str, Default("infarct_percent")]
+    segmentModel: Annotated[str, Default("16")]
+
 
 #: Fields of the state that a node selector shows.
 NODES = ("bssfp", "lge", "t2", "mask", "insertionPoints", "output")

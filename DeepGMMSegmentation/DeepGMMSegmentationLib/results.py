@@ -15,7 +15,7 @@ from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.apply import choices_of
 from DeepGMMSegmentationLib.chosen import is_there, reference
-from DeepGMMSegmentationLib.drawn import when_drawn
+from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import slices_chosen
 
@@ -138,7 +138,7 @@ class ResultsSection(Section):
         volume = self._output.GetNodeReference(role)
         if volume is not None and "volumes_ml" in provenance_of(self._output):
             try:
-                recount(self._output, volume)
+                recount(self._output, volume, drawn_labels.of(self._output, volume))
             except InputError as error:
                 self.panel.tell_of(error)
         self.panel.refresh()
@@ -213,7 +213,7 @@ class ResultsSection(Section):
 
     def _on_save(self) -> None:
         path = qt.QFileDialog.getSaveFileName(
-            self.ui.saveNumbersButton, _("DeepGMM - Save numbers"), _proposed_file(),
+            self.ui.saveNumbersButton, _("DeepGMM - Save numbers"), proposed_file("numbers.csv"),
             _("Table (*.csv)"))
         path = path[0] if isinstance(path, tuple) else path
         if not path:
@@ -229,12 +229,12 @@ class ResultsSection(Section):
             name=os.path.basename(path)))
 
 
-def _proposed_file() -> str:
-    """Beside the scene, where that was saved."""
+def proposed_file(what: str) -> str:
+    """Where a file is proposed to be saved: beside the scene, where that was saved."""
     scene_file = slicer.mrmlScene.GetURL()
     folder = os.path.dirname(scene_file) if scene_file else slicer.mrmlScene.GetRootDirectory()
     stem = os.path.splitext(os.path.basename(scene_file))[0] if scene_file else "DeepGMM"
-    return os.path.join(folder or "", f"{stem} numbers.csv")
+    return os.path.join(folder or "", f"{stem} {what}")
 
 
 def _differs(state, output) -> bool:

@@ -51,6 +51,7 @@ class Run:
         self.cancelling = False
         self._worker = client.Worker() if worker is None else worker
         self._job: Job | None = None
+        self._quiet: Job | None = None
         self._gave_up = False
         self._timer = qt.QTimer()
         self._timer.timeout.connect(self.look)
@@ -110,12 +111,38 @@ class Run:
             job.read()
         self._gave_up = False
         job.began = time.monotonic()
-        job.number = self._worker.submit(job.task, *job.message)
-        job.message = None  # the worker has it now
         self._job, self.cancelling = job, False
         self.fraction, self.stage, self.seconds_left = 0.0, "", None
+        if self._quiet is None:
+            self._hand_over(job)
+        else:  # what nobody waits for makes room
+            self._worker.cancel()
         self._watch()
         self._tell()
+
+    def begin_quietly(self, job: Job) -> bool:
+        """Hand over a job that nobody waits for: the next that somebody wants ends it.
+
+        Returns
+        -------
+        Whether it was taken: not where the worker is about something else, or there is none.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        if self.busy or self._quiet is not None \
+                or self._worker.state not in (client.State.IDLE, client.State.STARTING):
+            return False
+        job.read()
+        self._quiet = job
+        self._hand_over(job)
+        self._watch()
+        return True
+
+    def _hand_over(self, job: Job) -> None:
+        job.number = self._worker.submit(job.task, *job.message)
+        job.message = None  # the worker has it now
 
     def cancel(self) -> None:
         """Stop; nothing of it comes to the scene from now on."""
@@ -124,10 +151,16 @@ class Run:
             self._worker.cancel()
             self._tell()
 
+    def forget_quiet(self) -> None:
+        """What nobody waits for is not to come to the scene any more."""
+        if self._quiet is not None:
+            self._worker.cancel()
+
     def close(self) -> None:
         """End the worker at once; nothing is left behind."""
         self._timer.stop()
-        self._job, self.cancelling, self.machine, self._gave_up = None, False, None, True
+        self._job, self._quiet = None, None
+        self.cancelling, self.machine, self._gave_up = False, None, True
         self._worker.close()
 
     def forget(self) -> None:
@@ -146,10 +179,11 @@ class Run:
         self._watch()
 
     def _watch(self) -> None:
-        if self._worker.state is client.State.STOPPED and not self.busy:
+        idle = not self.busy and self._quiet is None
+        if self._worker.state is client.State.STOPPED and idle:
             self._timer.stop()
             return
-        waiting = self._worker.state is client.State.IDLE and not self.busy
+        waiting = self._worker.state is client.State.IDLE and idle
         interval = _SELDOM if waiting else _OFTEN
         if not self._timer.active or self._timer.interval != interval:
             self._timer.start(interval)
@@ -160,6 +194,8 @@ class Run:
             return
         if isinstance(event, client.Ready):
             self.machine = event.machine
+        elif self._quiet is not None and event.job == self._quiet.number:
+            self._take_quietly(event)
         elif self._job is None or event.job != self._job.number:
             return
         elif isinstance(event, client.Progress):
@@ -174,6 +210,31 @@ class Run:
         else:
             self._finish(event.header, event.arrays)
         self._tell()
+
+    def _take_quietly(self, event) -> None:
+        if isinstance(event, client.Progress):
+            return
+        job, self._quiet = self._quiet, None
+        if isinstance(event, client.Done) and self._job is None:
+            self._write_quietly(job, event)
+        elif isinstance(event, client.Failed):
+            self.on_said(event.message)
+        if self.cancelling:
+            self._end()
+            self.on_failed("cancelled", _("Cancelled: nothing was changed"))
+        elif self._job is not None:
+            self._hand_over(self._job)
+
+    def _write_quietly(self, job: Job, event) -> None:
+        try:
+            job.check_scene()
+            done = job.write(event.header, event.arrays)
+        except InputError as error:
+            self.on_said(str(error))
+        except Exception:
+            logging.exception("DeepGMM: an answer could not be put into the scene")
+        else:
+            job.on_done(done)
 
     def _end(self) -> Job:
         job, self._job, self.cancelling = self._job, None, False

@@ -11,6 +11,7 @@ from DeepGMMSegmentationLib.examination import ExaminationSection
 from DeepGMMSegmentationLib.inputs import InputsSection
 from DeepGMMSegmentationLib.mask import MaskSection
 from DeepGMMSegmentationLib.method import MethodSection
+from DeepGMMSegmentationLib.numbers import NumbersSection
 from DeepGMMSegmentationLib.overlay import OverlaySection
 from DeepGMMSegmentationLib.panel import Panel
 from DeepGMMSegmentationLib.results import ResultsSection
@@ -41,7 +42,7 @@ def make_panel(ui) -> Panel:
         ExaminationSection(ui, panel), InputsSection(ui, panel),
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        ResultsSection(ui, panel, editor),
+        ResultsSection(ui, panel, editor), NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

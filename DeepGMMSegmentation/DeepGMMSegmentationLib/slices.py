@@ -122,6 +122,7 @@ class SlicesSection(Section):
         table.connect("cellClicked(int,int)", self._on_clicked)
         table.connect("currentCellChanged(int,int,int,int)", self._on_moved)
         ui.nextUncertainButton.connect("clicked()", self._on_next)
+        panel.go_to = self._go_to
 
     def refresh(self) -> None:
         volume = None if self.state is None else reference(self.state)
@@ -168,6 +169,12 @@ class SlicesSection(Section):
                 _fill(table, number, row, most)
         table.blockSignals(blocked)
         self._shown = rows
+
+    def _go_to(self, index: int) -> None:
+        number = next((n for n, row in enumerate(self._shown) if row.index == index), None)
+        if number is not None:
+            self.ui.sliceTable.setCurrentCell(number, _INDEX)
+            self._go(number)
 
     def _on_clicked(self, number: int, column: int) -> None:
         self._go(number)

@@ -10,7 +10,8 @@ import qt
 #: Imported in this order; none of them imports torch.
 MODULES = ("SimpleITK", "deepgmm.jobs.tasks", "deepgmm.scene.inputs", "deepgmm.scene.outputs",
            "deepgmm.scene.labels", "deepgmm.propose.proposal",
-           "deepgmm.weights.shelf", "deepgmm.scene.drawing",
+           "deepgmm.weights.shelf", "deepgmm.scene.drawing", "deepgmm.review.live",
+           "deepgmm.scene.measured",
            "scipy.ndimage")
 
 

@@ -126,3 +126,39 @@ def test_segments_are_scored_where_base_and_apex_are_known(tmp_path: Path, capsy
     said = json.loads(capsys.readouterr().out)["segments"]["truth"]
     assert set(said["Myocardium"]) == {str(n) for n in range(1, 17)}
     assert all(s["percent_difference"] == 0 for s in said["Scar"].values())
+    assert {s["hausdorff95"] for s in said["Scar"].values() if s["defined"]} == {0.0}
+
+
+def test_distances_by_segment_are_monais_of_what_lies_in_the_segment() -> None:
+    monai = pytest.importorskip("monai.metrics")
+    torch = pytest.importorskip("torch")
+    from deepgmm.phantom import make_patient
+    from deepgmm.review.aha import segment_map
+    from deepgmm.review.comparison import by_segment
+    from deepgmm.study.words import Tissue
+
+    patient = make_patient(1003, slices=4)
+    study, truth = patient.study, patient.truth
+    moved = np.roll(truth, 2, axis=2)
+    moved[study.mask & (moved == 0)] = Tissue.MYOCARDIUM
+    moved[~study.mask] = 0
+    geometry, points = study.geometry, study.insertion_points
+    segments = segment_map(truth, study.mask, points,
+                           (geometry.spacing[1], geometry.spacing[0]))
+    checked = 0
+    for one in by_segment(moved, truth, geometry, points, [Tissue.SCAR]):
+        a, b = ((labels == Tissue.SCAR) & (segments == one.segment) for labels in (moved, truth))
+        if not (a.any() and b.any()):
+            assert one.hausdorff95 is None and one.surface_distance is None
+            continue
+        given = [torch.tensor(part[None, None]) for part in (a, b)]
+        for value, measure in (
+                (one.hausdorff95, lambda *x, **k: monai.compute_hausdorff_distance(
+                    *x, percentile=95, **k)),
+                (one.surface_distance, lambda *x, **k: monai.compute_average_surface_distance(
+                    *x, symmetric=True, **k))):
+            wanted = float(measure(*given, include_background=True,
+                                   spacing=[float(s) for s in geometry.spacing[::-1]]))
+            assert value == pytest.approx(wanted, rel=1e-4)
+        checked += 1
+    assert checked >= 2

@@ -117,7 +117,7 @@ def test_slices_without_any_prediction_are_asked_about(tmp_path: Path, capsys) -
     found[[0, 2]] = 0
     truth, prediction = save(TRUTH, tmp_path / "t.nrrd"), save(found, tmp_path / "p.nrrd")
     assert run("evaluate", prediction, truth) == 0
-    assert ("note: slices 0 and 2 hold no prediction: were they left out?"
+    assert ("note: slices 1 and 3 hold no prediction: were they left out?"
             in capsys.readouterr().out)
     assert run("evaluate", truth, truth) == 0
     assert "no prediction" not in capsys.readouterr().out

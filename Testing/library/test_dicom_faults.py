@@ -116,7 +116,7 @@ def test_a_truncated_file_is_named_and_leaves_a_gap(exam, patient, capsys) -> No
     assert run("import", exam.folder, "-o", exam.folder.parent / "out") == 0
     error = capsys.readouterr().err
     assert "LGE lacks 1 image of series 31, because it is truncated: export them again" in error
-    assert "LGE: 1 slice is missing (slice 2, counted from 0)" in error
+    assert "LGE: 1 slice is missing (slice 3) and left empty" in error
     lge = sitk.GetArrayFromImage(sitk.ReadImage(str(exam.folder.parent / "out" / "lge.nii.gz")))
     assert not lge[2].any() and lge[[0, 1, 3, 4]].any(axis=(1, 2)).all()
 

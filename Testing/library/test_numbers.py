@@ -18,6 +18,7 @@ from study_files import SPACING, TRUTH, arrays, save
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
 from deepgmm.phantom import make_patient
+from deepgmm.review.measured import Sources, measure
 from deepgmm.review.numbers import (
     NO_POSTERIOR,
     intervals_of,
@@ -206,6 +207,30 @@ def test_what_cannot_be_measured_is_refused() -> None:
              "different grids"), (labels, {"remote": labels == 0}, "no pixel in the wall")):
         with pytest.raises(InputError, match=words):
             quantify(given, Geometry(), **more)
+
+
+def test_segments_that_overlap_are_measured_as_the_tissue_that_counts(tmp_path) -> None:
+    """A `.seg.nrrd` of four layers, wall drawn through scar and blood through wall: each voxel
+    counts once, as scar over edema over myocardium over blood."""
+    import nrrd
+
+    labels = Ring(arc=np.pi / 2).labels((1.4, 1.4), 3)
+    scar, wall, pool = labels == SCAR, labels >= Tissue.MYOCARDIUM, labels == Tissue.BLOOD
+    layers = np.stack([pool | wall, wall, np.zeros_like(wall), scar]).astype(np.uint8)
+    names = ("Blood", "Myocardium", "Edema", "Scar")
+    header = {"space": "left-posterior-superior", "kinds": ["list", "domain", "domain", "domain"],
+              "space directions": np.vstack([[np.nan] * 3, np.diag([1.4, 1.4, 8.0])]),
+              "space origin": [0.0, 0.0, 0.0]}
+    for k, name in enumerate(names):
+        header |= {f"Segment{k}_ID": f"s{k}", f"Segment{k}_Name": name,
+                   f"Segment{k}_Layer": str(k), f"Segment{k}_LabelValue": "1"}
+    path = tmp_path / "drawn.seg.nrrd"
+    nrrd.write(str(path), layers.transpose(0, 3, 2, 1), header)
+    found = measure(Sources(path)).numbers
+    voxel = 1.4 * 1.4 * 8 / 1000
+    for key, part in (("scar_volume", scar), ("wall_volume", wall), ("blood_volume", pool),
+                      ("myocardium_volume", wall & ~scar)):
+        assert found.get(key).value == pytest.approx(part.sum() * voxel), key
 
 
 def test_odd_masks_and_slices_are_said() -> None:

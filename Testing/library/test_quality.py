@@ -269,5 +269,5 @@ def test_the_command_line_prints_and_reports_it(tmp_path: Path, capsys) -> None:
     sitk.WriteImage(spoilt_image, str(paths["t2"]))
     report = tmp_path / "report.json"
     assert main(["segment", *options(paths), "--report", str(report)]) == 0
-    assert "warning: slice 1: T2 has little contrast" in capsys.readouterr().err
+    assert "warning: slice 2: T2 has little contrast" in capsys.readouterr().err
     assert json.loads(report.read_text())["quality"][0]["index"] == 1

@@ -41,7 +41,8 @@ def truth_of(panel: Panel, patient: Patient, warnings: tuple[str, ...] = ()) -> 
     posterior = np.where(one_hot, sure, (1 - sure) / (len(study.tissues) - 1))
     posterior = posterior * (labels > 0)[:, None]
     result = Result(study, study.tissues, labels, posterior.astype(np.float32), [],
-                    [*study.warnings, *warnings], {"method": "map", "calibrated": True})
+                    [*study.warnings, *warnings],
+                    study.provenance | {"method": "map", "calibrated": True})
     locked = slices_chosen(state, reference(state))[1] if state.output is not None else []
     return keep_locked(result, labels_of(state.output, reference(state)), locked) if locked \
         else result

@@ -14,8 +14,11 @@ import numpy as np
 import pytest
 import qt
 import slicer
+from dicom_files import Examination, add_distractors, add_sequences
 from panels import Panel
 from standins import SampleData, dialogs
+
+from deepgmm.phantom import make_patient
 
 
 @pytest.fixture
@@ -47,28 +50,54 @@ class Presses:
         self._panel.settle()
 
 
+@pytest.fixture
+def an_examination(tmp_path: Path) -> Examination:
+    """The sample patient as a scanner exports him, other series beside."""
+    patient = make_patient(1)
+    study, folder = patient.study, Examination(tmp_path / "examination")
+    add_sequences(folder, patient)
+    add_distractors(folder, study.geometry, study.mask.shape[1:])
+    return folder
+
+
 @pytest.mark.slow
-def test_from_the_sample_to_the_corrected_result(
-    a_panel: Panel, a_sample: list[Any], screenshot: Callable[..., Path], tmp_path: Path,
+def test_from_the_dicom_folder_to_the_saved_numbers(
+    a_panel: Panel, an_examination: Examination, screenshot: Callable[..., Path], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    saved = tmp_path / "numbers.csv"
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(saved))
     panel, ui, user = a_panel, a_panel.ui, Presses(a_panel)
+    saved = tmp_path / "numbers.csv"
+
+    def folder_chosen(*_: Any) -> str:
+        user.menu("the folder")
+        return str(an_examination.folder)
+
+    def file_chosen(*_: Any) -> str:
+        user.menu("the file")
+        return str(saved)
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", folder_chosen)
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", file_chosen)
     window = panel.window(1440, 940)
-    lge = a_sample[1]
-    user.menu("Sample Data")
-    user.menu("DeepGMM heart")
     user.menu("DeepGMM Segmentation")
 
     assert not ui.applyButton.enabled
-    user.press(ui.chooseFromSceneButton)
-    panel.wait_until(lambda: ui.applyButton.enabled)
-    assert [panel.state.bssfp, panel.state.lge, panel.state.t2, panel.state.mask,
-            panel.state.insertionPoints] == a_sample
+    user.press(ui.loadExaminationButton)
+    assert [one.GetName() for one in (panel.state.bssfp, panel.state.lge, panel.state.t2)] == [
+        "bSSFP", "LGE", "T2"], ui.statusLabel.text
+    assert "series 31" in ui.statusLabel.text and "Not used" in ui.statusLabel.text
+    lge = panel.state.lge
+    screenshot(window, "inputs")
+
+    user.press(ui.proposeMaskButton)
+    idle(panel)
+    assert panel.state.mask is not None, ui.statusLabel.text
+    ui.segmentEditorWidget.setActiveEffect(None)
+    panel.settle()
+    screenshot(window, "proposed")
+    user.press(ui.maskLookedAtCheckBox)
     user.press(ui.reviewLayoutButton)
     assert ui.nextStepLabel.text == "Next: press Apply."
-    screenshot(window, "inputs")
 
     user.press(ui.applyButton)
     panel.wait_until(lambda: panel.widget.panel.run.fraction > 0, 60)
@@ -77,16 +106,17 @@ def test_from_the_sample_to_the_corrected_result(
     assert ui.inputsCollapsibleButton.collapsed and not ui.resultsCollapsibleButton.collapsed
     screenshot(window, "review")
 
-    user.press(ui.uncertaintyButton)
+    # looking
+    ui.uncertaintyButton.click()
     ui.nextUncertainButton.click()
     panel.settle()
     screenshot(window, "uncertain")
     ui.uncertaintyButton.click()
 
+    # correcting
     ui.sliceTable.setCurrentCell(2, 0)
     ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
     ui.editorCollapsibleButton.collapsed = False
-    user.menu("Segment editor")
     panel.settle()
     screenshot(window, "editor")
     before = ui.numbersLabel.text
@@ -100,10 +130,24 @@ def test_from_the_sample_to_the_corrected_result(
     assert list(panel.state.locked) == [2]
     screenshot(window, "corrected")
 
-    user.press(ui.saveNumbersButton)
-    assert "Scar" in saved.read_text(encoding="utf-8-sig")
+    ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
+    user.menu("Numbers")
+    ui.numbersCollapsibleButton.collapsed = False
+    panel.wait_until(lambda: ui.methodsTable.isVisible(), 60)
+    panel.settle()
+    window.resize(1440, 1240)
+    panel.settle()
+    screenshot(window, "numbers")
+    user.press(ui.saveTableButton)
+    idle(panel)
+    rows = saved.read_text(encoding="utf-8-sig").splitlines()
+    assert any(row.startswith("study,,study,scar_mass,") for row in rows)
+    assert any(row.startswith("method,FWHM,") for row in rows)
     assert len(user.done) <= 10, user.done
 
+    window.resize(1440, 940)
+    ui.numbersCollapsibleButton.collapsed = True
+    ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = False
     leave_out(panel, 0, "the apex is blurred")
     dialogs.answer("Yes")
     ui.applyButton.click()
@@ -137,6 +181,12 @@ def test_the_panel_in_other_looks(a_panel: Panel, a_sample: list[Any], look: str
         panel.settle()
         screenshot(window, f"look-{look}-inputs")
         assert not clipped(ui)
+        ui.inputsCollapsibleButton.collapsed = ui.maskCollapsibleButton.collapsed = True
+        ui.numbersCollapsibleButton.collapsed = False
+        panel.wait_until(lambda: ui.methodsTable.isVisible(), 60)
+        panel.settle()
+        screenshot(window, f"look-{look}-numbers")
+        assert not clipped(ui)
     finally:
         application.setFont(font)
         application.setPalette(palette)
@@ -156,8 +206,11 @@ def dark() -> Any:
 
 
 def clipped(ui: Any) -> list[str]:
-    """Buttons, labels and columns whose words have no room."""
-    found = []
+    """Buttons, labels and columns whose words have no room, and sections wider than the panel."""
+    found = [name for name, one in vars(ui).items()
+             if name.endswith("CollapsibleButton") and one.isVisible()
+             and name != "editorCollapsibleButton"  # Slicer's own
+             and 0 < one.visibleRegion().boundingRect().width() < one.width]
     for name, widget in vars(ui).items():
         if isinstance(widget, qt.QPushButton) and widget.isVisible() \
                 and widget.width < widget.fontMetrics().horizontalAdvance(widget.text):
@@ -173,8 +226,13 @@ def clipped(ui: Any) -> list[str]:
     return found
 
 
-def finished(panel: Panel) -> None:
+def idle(panel: Panel) -> None:
     panel.wait_until(lambda: not panel.widget.panel.run.busy, 120)
+    panel.settle()
+
+
+def finished(panel: Panel) -> None:
+    idle(panel)
     assert panel.state.output is not None, panel.ui.statusLabel.text
     panel.settle()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 _PATH = re.compile(r"""(?<![\w<.])(?:[A-Za-z]:)?(?:[\\/][^\s'"\\/:,;]+){2,}""")
 
@@ -71,10 +72,13 @@ class DeepGMMError(Exception):
     ----------
     whole : the message before that, from which the log takes out what is a user's.
     private : words in it that the log must not hold, such as a user's names of cases.
+    numbering : how the slices that it names by index are counted for a person
+        (`deepgmm.study.levels.Numbering`), None where that is not known.
     """
 
     exit_status = 3
     private: tuple[str, ...] = ()
+    numbering: Any = None
 
     def __init__(self, message: str = "", *, longest: int = LONGEST) -> None:
         super().__init__(shortened(message, longest))

@@ -15,6 +15,7 @@ from deepgmm.errors import InputError, shortened
 from deepgmm.progress import Progress, silent
 
 if TYPE_CHECKING:
+    from deepgmm.study.levels import Numbering
     from deepgmm.study.words import Kind, Role
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
@@ -159,10 +160,33 @@ def check_priors(path: str | Path | None) -> None:
                          "to --priors")
 
 
-def warn(texts: list[str]) -> None:
-    """Warnings to stderr, each once, also with --quiet."""
-    for text in dict.fromkeys(texts):
+def warn(texts: list[str], numbering: Numbering | None = None, *,
+         numbered: bool = False) -> None:
+    """Warnings to stderr, each once, also with --quiet.
+
+    Parameters
+    ----------
+    numbering : how their slices are counted for a person; by default from 1 in the file's order.
+    numbered : whether they say it already, each in its own way.
+    """
+    from deepgmm.study.levels import Numbering
+
+    numbering = numbering or Numbering()
+    told = {text: text if numbered else numbering.in_words(text) for text in texts}
+    for text in dict.fromkeys(told.values()):
         print(f"warning: {shortened(text, LONGEST_WARNING)}", file=sys.stderr)
+    if any(text != words for text, words in told.items()):
+        print(f"note: {about_slices(numbering)}", file=sys.stderr)
+
+
+def about_slices(numbering: Numbering) -> str:
+    """How slices are counted in messages, and in --slices and JSON."""
+    if numbering.towards_apex:
+        first = 0 if numbering.towards_apex > 0 else numbering.count - 1
+        return ("slices are counted from 1, the base first; --slices and JSON count from 0 in the "
+                f"file's order, in which slice 1 is {first}")
+    return ("slices are counted from 1 in the file's order; --slices and JSON count from 0, so "
+            "slice 1 is 0")
 
 
 def table(rows: Sequence[tuple[str, ...]]) -> str:

@@ -73,11 +73,12 @@ def _cases(folder: Path, name: str) -> dict[str, Path]:
 def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ...] | None,
            labels: str | None, prediction_labels: str | None
            ) -> tuple[Scores, list[int], list[str]]:
-    """Scores, the slices on which the truth holds something and the prediction nothing, and how
-    the labels were read."""
+    """Scores, the slices on which the truth holds something and the prediction nothing, counted
+    from 1, the base first, and how the labels were read."""
     import numpy as np
 
     from deepgmm.review.metrics import evaluate as compare
+    from deepgmm.study.levels import numbering_in
     from deepgmm.study.words import FOUR_TISSUES, Tissue
 
     try:
@@ -96,8 +97,10 @@ def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ..
         raise InputError("neither prediction nor truth holds any tissue: see whether the right "
                          "files were given")
     blank = np.flatnonzero(true.values.any((1, 2)) & ~found.any((1, 2))).tolist()
+    numbering = numbering_in(true.values > 0)
     return (compare(found, true.values, true.geometry, chosen),
-            blank if len(blank) < len(found) and found.any() else [], said)
+            sorted(map(numbering.of, blank)) if len(blank) < len(found) and found.any() else [],
+            [numbering.in_words(text) for text in said])
 
 
 def read_both(prediction: Path, truth: Path, labels: str | None,

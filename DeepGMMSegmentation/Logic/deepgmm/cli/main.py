@@ -117,7 +117,7 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
         return int(status or DONE)
     except DeepGMMError as error:
         log_error(error, arguments)
-        _say(str(error))
+        _say(in_words(error))
         return error.exit_status
     except OSError as error:
         reason = refusal_of(error, arguments)
@@ -152,6 +152,14 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
             _say(f"the computation failed ({type(error).__name__}): please report it with the "
                  f"log{where}")
         return FAILED
+
+
+def in_words(error: DeepGMMError) -> str:
+    """An error's message with its slices as a person counts them."""
+    from deepgmm.study.levels import Numbering
+
+    said = (error.numbering or Numbering()).in_words(str(error))
+    return str(said)
 
 
 def _help_of(arguments: list[str]) -> str:

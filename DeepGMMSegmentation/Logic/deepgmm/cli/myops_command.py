@@ -88,8 +88,10 @@ def myops(
     with progress_bar(quiet) as progress:
         cohort = read_cohort(folder, most=QUICK_CASES if quick else None, progress=progress,
                              around=hushed)
-    warn([f"case {patient.name}: {text}" for patient in cohort.patients
-          for text in patient.study.warnings])
+    from deepgmm.study.levels import numbering_in
+
+    warn([f"case {patient.name}: {numbering_in(patient.study.mask).in_words(text)}"
+          for patient in cohort.patients for text in patient.study.warnings], numbered=True)
     # before an hour goes into the other table
     names = [name.strip() for name in test.split(",") if name.strip()]
     parting = parted(cohort, protocol, names) if only != 1 else None

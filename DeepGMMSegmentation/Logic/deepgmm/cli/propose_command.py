@@ -61,15 +61,18 @@ def propose(
 
             with together() as places:
                 places.path(montage, "picture").write_bytes(proposal_png(study, found))
-    warn([*study.warnings, *found.warnings])
+    from deepgmm.study.levels import numbering_in
+
+    numbering = numbering_in(found.mask)
+    warn([*study.warnings, *found.warnings], numbering)
     if json:
         from json import dumps
 
         sys.stdout.write(dumps(found.provenance, indent=2) + "\n")
     elif not quiet:
         print(table([("slice", "confidence", ""), *(
-            (str(i), f"{c:.2f}", found.left_out.get(i, "")) for i, c in
-            enumerate(found.confidence))]))
+            (str(numbering.of(i)), f"{found.confidence[i]:.2f}", found.left_out.get(i, ""))
+            for i in sorted(range(len(found.mask)), key=numbering.of))]))
 
 
 def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:

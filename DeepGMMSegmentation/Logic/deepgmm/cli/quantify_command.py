@@ -103,7 +103,7 @@ def quantify(
         _write(numbers, output, csv, bullseye)
         if dicom_seg is not None:
             _write_dicom(numbers, dicom_seg, dicom_sr, dicom_source or _folder(sources))
-    warn(numbers.warnings)
+    warn(numbers.warnings, numbers.numbering)
     if json:
         from deepgmm.review.tables import json_text
 
@@ -139,31 +139,10 @@ def _folder(sources: Sources) -> Path | None:
 def _write_dicom(numbers: Numbers, seg: Path, report: Path | None, folder: Path | None) -> None:
     """SEG, report and, where there is no DICOM to refer to, a derived series beside."""
     from deepgmm.files import together, unwritable
-    from deepgmm.review import dicom
-    from deepgmm.study.words import Role, Tissue
+    from deepgmm.review.dicom import write_beside
 
-    shape = numbers.labels.shape
-    grid = (shape[0], shape[1], shape[2])
-    if folder is not None:
-        sources = dicom.sources_in(folder, numbers.geometry, grid)
-    else:
-        held = next((numbers.sequences[r] for r in (Role.LGE, Role.BSSFP, Role.T2)
-                     if r in numbers.sequences), None)
-        sources = dicom.derived_sources(None if held is None else held.values, numbers.geometry,
-                                        grid)
-        numbers.warnings.append("the DICOM segmentation refers to a derived series, written beside "
-                                "it: the images came without DICOM headers")
-    if sources.missing:
-        numbers.warnings.append("the DICOM source lacks " + ", ".join(sources.missing[:6])
-                                + ": empty in what was written")
     with together() as outputs:
         try:
-            dicom.written(
-                numbers, [t for t in Tissue if t], sources,
-                seg=outputs.path(seg, "DICOM segmentation"),
-                report=None if report is None else outputs.path(report, "DICOM report"),
-                derived=[outputs.path(seg.with_name(f"{seg.stem}-derived-{i:03d}.dcm"),
-                                      "derived series")
-                         for i in range(shape[0])] if sources.derived else [])
+            write_beside(numbers, outputs, seg, report=report, folder=folder)
         except OSError as error:
             raise unwritable(error, "DICOM segmentation") from error

@@ -108,7 +108,7 @@ def report(
                 "report PDF": (pdf, lambda path: _bytes(path, pdf_pages(made, shown, title))),
                 "numbers' table": (csv, text_writer(lambda: csv_text(made))),
                 "numbers": (numbers, text_writer(lambda: json_text(made)))})
-    warn(made.warnings)
+    warn(made.warnings, made.numbering)
     if not quiet:
         for what, path in (("report page", output), ("report PDF", pdf), ("numbers' table", csv),
                            ("numbers", numbers)):

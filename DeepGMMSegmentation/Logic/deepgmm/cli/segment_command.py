@@ -265,8 +265,10 @@ def run(job: Job, *, quiet: bool) -> Result:
         from deepgmm.segment import segment as fit
 
         loaded = time.perf_counter()
-        result = fit(study, job.settings,
-                     progress=share_of(progress, 0.05, 0.85))
+        from deepgmm.study.levels import counted
+
+        with counted(study.mask, study.insertion_points):
+            result = fit(study, job.settings, progress=share_of(progress, 0.05, 0.85))
         if checked is not None:
             study = checked.result()
             result.provenance |= study.provenance
@@ -280,7 +282,10 @@ def run(job: Job, *, quiet: bool) -> Result:
 
         _write(result, came, job)
         progress(1.0, "done")
-    warn([*idle_options(job.settings), *study.warnings, *result.warnings])
+    from deepgmm.study.levels import numbering_in
+
+    warn([*idle_options(job.settings), *study.warnings, *result.warnings],
+         numbering_in(study.mask, study.insertion_points))
     return result
 
 

@@ -19,6 +19,7 @@ from deepgmm.jobs.codec import (
     encode_result,
     encode_study,
 )
+from deepgmm.jobs.measuring import measure_task
 from deepgmm.jobs.protocol import Arrays, Header
 from deepgmm.progress import Progress
 from deepgmm.result import Result
@@ -210,4 +211,4 @@ def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
 
 
 TASKS: dict[str, Task] = {"segment": segment_task, "refine": refine_task,
-                          "propose": propose_task}
+                          "propose": propose_task, "measure": measure_task}

@@ -78,7 +78,8 @@ def aha_segments(mask: BoolArray, points: FloatArray, level: str,
 
 
 def segment_map(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArray,
-                spacing: tuple[float, float], model: int = 16) -> npt.NDArray[np.uint8]:
+                spacing: tuple[float, float], model: int = 16,
+                level: Mapping[int, str] | None = None) -> npt.NDArray[np.uint8]:
     """The number of the segment of each voxel of the LV mask; 0 where it has none.
 
     Parameters
@@ -87,15 +88,19 @@ def segment_map(labels: npt.NDArray[np.uint8], mask: BoolArray, points: FloatArr
     points : (slices, 2, 2) RV insertions, NaN where unknown: such slices have no segment.
     spacing : of rows and of columns, mm.
     model : of 16 segments, or of 17.
+    level : of the slices, where it is known from elsewhere; by default the mask tells. Where
+        there is a 17th segment the mask tells the others' anyhow.
     """
     cap = apical_cap(labels, mask, points) if model == APEX else []
     body = mask.copy()
     body[cap] = False
     numbers = np.zeros(mask.shape, np.uint8)
     numbers[cap] = np.where(mask[cap], APEX, 0)
-    for index, level in levels_of(body.sum(axis=(1, 2)), points).items():
-        if np.isfinite(points[index]).all():
-            numbers[index] = aha_segments(mask[index], points[index], level, spacing)
+    if level is None or cap:
+        level = levels_of(body.sum(axis=(1, 2)), points)
+    for index, name in level.items():
+        if mask[index].any() and np.isfinite(points[index]).all():
+            numbers[index] = aha_segments(mask[index], points[index], name, spacing)
     return numbers
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.review.aha import NAMES, segment_map
-from deepgmm.review.metrics import Scores, TissueScore, dice, mean_of
+from deepgmm.review.metrics import Scores, TissueScore, dice, distances, mean_of
 from deepgmm.review.statistics import bland_altman, holm, icc, kappa, wilcoxon
 from deepgmm.study.study import FloatArray, Geometry
 from deepgmm.study.words import WALL_TISSUES, Tissue
@@ -31,8 +31,9 @@ COLUMNS = ("method", "case", "scope", "where", "tissue", "dice", "hausdorff95_mm
 
 @dataclass(frozen=True)
 class SegmentScore:
-    """One tissue in one AHA segment: Dice (None where both are empty), volumes in ml, and shares
-    of the wall that each drew there, % (None without wall)."""
+    """One tissue in one AHA segment: Dice (None where both are empty), volumes in ml, shares of
+    the wall that each drew there, % (None without wall), and distances of the two surfaces of what
+    lies in the segment, mm (None where either is empty)."""
 
     segment: int
     tissue: Tissue
@@ -41,6 +42,8 @@ class SegmentScore:
     true_volume: float
     percent: float | None
     true_percent: float | None
+    hausdorff95: float | None = None
+    surface_distance: float | None = None
 
 
 @dataclass
@@ -82,7 +85,8 @@ def by_segment(prediction: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8],
             shares = [100.0 * n / wall if wall else None for n, wall in zip(counts, walls)]
             found.append(SegmentScore(number, tissue, dice(a, b),
                                       counts[0] * geometry.voxel_volume,
-                                      counts[1] * geometry.voxel_volume, shares[0], shares[1]))
+                                      counts[1] * geometry.voxel_volume, shares[0], shares[1],
+                                      *distances(a, b, geometry.spacing[::-1])))
     return found
 
 
@@ -121,7 +125,8 @@ def scores_csv(methods: Mapping[str, Mapping[str, Compared]]) -> str:
                                      cell(s.volume_difference), note_of(s)])
             for p in found.segments:
                 writer.writerow([method, case, "segment", p.segment, p.tissue.title, cell(p.dice),
-                                 "", "", cell(p.volume), cell(p.true_volume),
+                                 cell(p.hausdorff95), cell(p.surface_distance),
+                                 cell(p.volume), cell(p.true_volume),
                                  cell(p.volume - p.true_volume), note_of(p)])
     return buffer.getvalue()
 
@@ -199,7 +204,8 @@ def agreement_of(one: Mapping[str, npt.NDArray[np.uint8]],
 
 
 def segment_means(cases: Mapping[str, Compared]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Tissue to segment to mean Dice and mean difference of its share of the wall, over cases."""
+    """Tissue to segment to mean Dice, mean difference of its share of the wall and mean distances,
+    over cases."""
     found: dict[str, dict[str, dict[str, Any]]] = {}
     everything = [s for c in cases.values() for s in c.segments]
     for tissue in dict.fromkeys(s.tissue for s in everything):
@@ -212,7 +218,9 @@ def segment_means(cases: Mapping[str, Compared]) -> dict[str, dict[str, dict[str
                            else s.percent - s.true_percent for s in mine)
             found.setdefault(tissue.title, {})[str(number)] = {
                 "dice": overlap.value, "defined": overlap.defined,
-                "undefined": overlap.undefined, "percent_difference": away.value}
+                "undefined": overlap.undefined, "percent_difference": away.value,
+                "hausdorff95": mean_of(s.hausdorff95 for s in mine).value,
+                "surface_distance": mean_of(s.surface_distance for s in mine).value}
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,12 @@ import numpy.typing as npt
 
 import deepgmm
 from deepgmm.errors import InputError, how_to_install
+from deepgmm.files import Outputs
 from deepgmm.reading.dicom.headers import the_reader
 from deepgmm.reading.masks.seg_nrrd import TERMS
 from deepgmm.review.quantities import Number, Numbers
 from deepgmm.study.study import Geometry
-from deepgmm.study.words import COLOURS, Tissue
+from deepgmm.study.words import COLOURS, Role, Tissue
 
 _MR = "1.2.840.10008.5.1.4.1.1.4"
 #: A slice lies on an image when it is off by less than this share of a pixel, and turned by less.
@@ -64,9 +65,14 @@ class Sources:
     missing: tuple[str, ...] = ()
 
 
-def sources_in(folder: str | os.PathLike[str], geometry: Geometry,
-               shape: tuple[int, int, int]) -> Sources:
+def sources_in(folder: str | os.PathLike[str], geometry: Geometry, shape: tuple[int, int, int],
+               series: Collection[int] = (), instances: Collection[str] = ()) -> Sources:
     """The DICOM images of a folder, one for each slice of a grid.
+
+    Parameters
+    ----------
+    series, instances : numbers of the series, or UIDs of the images, that alone are meant; by
+        default whatever the folder holds.
 
     Raises
     ------
@@ -84,7 +90,9 @@ def sources_in(folder: str | os.PathLike[str], geometry: Geometry,
             dataset = pydicom.dcmread(file, stop_before_pixels=True)
         except Exception:  # not DICOM, or damaged: no image to refer to
             continue
-        if "ImagePositionPatient" in dataset or "Rows" in dataset:
+        meant = (not series or dataset.get("SeriesNumber") in series) and (
+            not instances or dataset.get("SOPInstanceUID") in instances)
+        if meant and ("ImagePositionPatient" in dataset or "Rows" in dataset):
             images.append(dataset)
     if not images:
         raise InputError("the DICOM source folder holds no DICOM images of one frame each: give "
@@ -269,6 +277,38 @@ def written(numbers: Numbers, tissues: Sequence[Tissue], sources: Sources, *, se
         measurements(numbers, made, sources).save_as(report)
     for dataset, path in zip(sources.datasets, derived):
         dataset.save_as(path, enforce_file_format=True)
+
+
+def write_beside(numbers: Numbers, outputs: Outputs, seg: Path, *, report: Path | None = None,
+                 folder: str | os.PathLike[str] | None = None, series: Collection[int] = (),
+                 instances: Collection[str] = ()) -> None:
+    """Write a SEG, a report where asked for, and, where there is no DICOM to refer to, a derived
+    series beside; what a reader must know is added to the warnings.
+
+    Parameters
+    ----------
+    outputs : of `deepgmm.files.together`.
+    folder, series, instances : as `sources_in` takes them.
+    """
+    shape = numbers.labels.shape
+    grid = (shape[0], shape[1], shape[2])
+    if folder is not None:
+        sources = sources_in(folder, numbers.geometry, grid, series, instances)
+    else:
+        held = next((numbers.sequences[r] for r in (Role.LGE, Role.BSSFP, Role.T2)
+                     if r in numbers.sequences), None)
+        sources = derived_sources(None if held is None else held.values, numbers.geometry, grid)
+        numbers.warnings.append("the DICOM segmentation refers to a derived series, written beside "
+                                "it: the images came without DICOM headers")
+    if sources.missing:
+        numbers.warnings.append("the DICOM source lacks " + ", ".join(sources.missing[:6])
+                                + ": empty in what was written")
+    written(numbers, [t for t in Tissue if t], sources,
+            seg=outputs.path(seg, "DICOM segmentation"),
+            report=None if report is None else outputs.path(report, "DICOM report"),
+            derived=[outputs.path(seg.with_name(f"{seg.stem}-derived-{i:03d}.dcm"),
+                                  "derived series")
+                     for i in range(grid[0])] if sources.derived else [])
 
 
 def _slice_of(dataset: Any, matrix: npt.NDArray[np.float64],

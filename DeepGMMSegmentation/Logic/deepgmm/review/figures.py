@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.review.aha import APEX
+from deepgmm.review.bullseye import BULLSEYES, sectors
 from deepgmm.review.panels import View, grey_window, view_of
 from deepgmm.review.quantities import Numbers
 from deepgmm.review.thresholds import two_gaussians
@@ -24,13 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Where the sectors of each ring lie, degrees against the clock from the right of the drawing, as
-#: in the statement of the American Heart Association: first edge and width of its first segment.
-_SIX, _FOUR = (60.0, 60.0), (45.0, 90.0)
-#: What the bull's-eyes show: key, title, unit and the value of the darkest shade.
-BULLSEYES = (("infarct_percent", "Infarct", "% of the segment's wall", 100.0),
-             ("edema_percent", "Edema (without infarct)", "% of the segment's wall", 100.0),
-             ("transmurality_mean_radial", "Transmurality", "% of the wall's thickness", 100.0))
 _MOST_SLICES = 16
 
 
@@ -70,19 +63,13 @@ def bullseye(axes: Axes, values: Mapping[int, float | None], model: int, most: f
     from matplotlib.patches import Circle, Wedge
 
     shades = colormaps["Greys"]
-    rings = ((1, 6, 1.0, 0.72, _SIX), (7, 6, 0.72, 0.44, _SIX),
-             (13, 4, 0.44, 0.16 if model == APEX else 0.08, _FOUR))
-    for first, count, outer, inner, (begin, width) in rings:
-        for i in range(count):
-            start = begin + i * width
-            _sector(axes, Wedge((0, 0), outer, start, start + width, width=outer - inner),
-                    values.get(first + i), most, shades)
-            angle, radius = np.radians(start + width / 2), (outer + inner) / 2
-            _written(axes, radius * np.cos(angle), radius * np.sin(angle), values.get(first + i),
-                     most, first + i)
-    if model == APEX:
-        _sector(axes, Circle((0, 0), 0.16), values.get(APEX), most, shades)
-        _written(axes, 0, 0, values.get(APEX), most, APEX)
+    for place in sectors(model):
+        value = values.get(place.segment)
+        patch = Wedge((0, 0), place.outer, place.start, place.start + place.width,
+                      width=place.outer - place.inner) if place.width < 360 else \
+            Circle((0, 0), place.outer)
+        _sector(axes, patch, value, most, shades)
+        _written(axes, *place.middle, value, most, place.segment)
     for text, x, y in (("anterior", 0, 1.08), ("inferior", 0, -1.08)):
         axes.text(x, y, text, ha="center", va="center", fontsize=8)
     for text, side, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
@@ -124,12 +111,12 @@ def contours(numbers: Numbers) -> Figure | None:
                (np.isin(labels, (Tissue.EDEMA, Tissue.SCAR, Tissue.MVO)), ":", 1.4)]
     if not (labels == Tissue.EDEMA).any():
         regions.pop()
-    shown = _slices(wall)
+    shown = sorted(_slices(wall), key=numbers.numbering.of)
     figure, panels = _grid(len(shown), 4)
     draw = _drawer(numbers, image)
     for axes, index in zip(panels, shown):
         draw(axes, index, [(region[index], dash, width) for region, dash, width in regions])
-        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+        axes.set_title(f"slice {numbers.numbering.of(index)}", fontsize=8, pad=2)
     figure.text(0.5, 0.012, "solid: pool and epicardium; dashed: infarct"
                 + ("; dotted: area at risk" if len(regions) == 4 else "")
                 + _left_out(wall, shown), ha="center", fontsize=8)
@@ -145,7 +132,7 @@ def methods(numbers: Numbers) -> Figure | None:
     wall = np.isin(numbers.labels, WALL_TISSUES)
     own = np.isin(numbers.labels, (Tissue.SCAR, Tissue.MVO))
     area = (own if own.any() else wall).sum(axis=(1, 2))
-    shown = sorted(np.argsort(-area, kind="stable")[:3].tolist())
+    shown = sorted(np.argsort(-area, kind="stable")[:3].tolist(), key=numbers.numbering.of)
     shown = [i for i in shown if wall[i].any()]
     columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
     figure = blank(1.4 * len(columns), 1.45 * len(shown) + 0.75)
@@ -162,7 +149,7 @@ def methods(numbers: Numbers) -> Figure | None:
                 share = "-" if said is None or said.value is None else f"{said.value:.0f} %"
                 axes.set_title(f"{name}\n{share}", fontsize=8, pad=2)
             if column == 0:
-                axes.set_ylabel(f"slice {index}", fontsize=8)
+                axes.set_ylabel(f"slice {numbers.numbering.of(index)}", fontsize=8)
     figure.text(0.5, 0.015, "white: infarct by each method inside the same wall; % of the wall "
                 "of all slices", ha="center", fontsize=8)
     return figure
@@ -184,7 +171,8 @@ def edema_methods(numbers: Numbers) -> Figure | None:
         axes = figure.add_subplot(1, len(columns), column + 1)
         draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
         axes.set_title(name, fontsize=9, pad=2)
-    figure.text(0.5, 0.02, f"white: area at risk by each method on T2, slice {index}",
+    figure.text(0.5, 0.02, "white: area at risk by each method on T2, slice "
+                f"{numbers.numbering.of(index)}",
                 ha="center", fontsize=8)
     return figure
 
@@ -197,7 +185,7 @@ def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
     entropy : (slices, rows, columns).
     """
     wall = np.isin(numbers.labels, WALL_TISSUES)
-    shown = _slices(wall)
+    shown = sorted(_slices(wall), key=numbers.numbering.of)
     figure, panels = _grid(len(shown), 4)
     view = view_of(numbers.labels > 0, numbers.geometry)
     held = None
@@ -206,7 +194,7 @@ def uncertainty(entropy: FloatArray, numbers: Numbers) -> Figure:
         axes.autoscale(False)
         _lines(axes, view, wall[index], "-", 0.7, halo=False)
         axes.set(xticks=[], yticks=[])
-        axes.set_title(f"slice {index}", fontsize=8, pad=2)
+        axes.set_title(f"slice {numbers.numbering.of(index)}", fontsize=8, pad=2)
     if held is not None:
         figure.subplots_adjust(right=0.88)
         bar = figure.colorbar(held, cax=figure.add_axes((0.9, 0.15, 0.015, 0.7)))

@@ -13,6 +13,7 @@ from deepgmm.review.borders import border_length, border_with_part, perimeter
 from deepgmm.review.metrics import dice
 from deepgmm.review.quantities import BINS, DENSITY, GROUPS, NEEDS, OVER, WAYS, Number, Numbers
 from deepgmm.review.thresholds import refusals
+from deepgmm.review.transmurality import high_end
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import WALL_TISSUES, Role, Tissue
 
@@ -26,6 +27,7 @@ class Measure:
         self.sought, self.intervals, self.no_intervals = sought, intervals, no_intervals
         self.voxel = self.geometry.voxel_volume
         self.spacing = (self.geometry.spacing[1], self.geometry.spacing[0])
+        self.pixel = float(np.sqrt(np.prod(self.spacing)))
         self.wall = np.isin(self.labels, WALL_TISSUES)
         self.infarct = np.isin(self.labels, GROUPS["infarct"])
         self.pool = self.labels == Tissue.BLOOD
@@ -94,16 +96,15 @@ class Measure:
         """Transmurality of the sectors chosen of each slice; of all where None."""
         rows = []
         for way in WAYS:
-            values, wide, thick = [np.zeros(0)], [np.zeros(0)], [np.zeros(0)]
+            values, thick = [np.zeros(0)], [np.zeros(0)]
             for index, found in self.all.chords[way].items():
                 which = np.ones(len(found.angle), bool) if chosen is None else chosen.get(index)
                 if which is None:
                     continue
                 which = which & np.isfinite(found.thickness)
                 values.append(found.transmurality[which])
-                wide.append(found.of_three[which])
                 thick.append(found.thickness[which])
-            t, p, d = (np.concatenate(part) for part in (values, wide, thick))
+            t, d = (np.concatenate(part) for part in (values, thick))
             why = self.missing("infarct") or (
                 "" if len(t) else "no chord crosses wall here" if way == "radial"
                 else "no wall between a pool and the outside here")
@@ -115,7 +116,8 @@ class Measure:
                               why=why)
 
             rows += [number("transmurality_mean", 100 * t.mean() if kept else 0, "%"),
-                     number("transmurality_p95", 100 * np.percentile(p, 95) if kept else 0, "%"),
+                     number("transmurality_p95", 100 * high_end(t, self.pixel / d.mean())
+                            if kept else 0, "%"),
                      *(number(f"chords_over_{least}", (100 * t > least).sum()) for least in OVER),
                      number("chords", len(t)),
                      number("thickness_mean", d.mean() if kept else 0, "mm")]

@@ -192,13 +192,18 @@ def _distance_to(edge: BoolArray, spacing: Sequence[float]) -> npt.NDArray[np.fl
     return np.maximum(sitk.GetArrayFromImage(distance).astype(np.float64), 0.0)
 
 
+def distances(a: BoolArray, b: BoolArray,
+              spacing: Sequence[float]) -> tuple[float | None, float | None]:
+    """Hausdorff 95 and mean surface distance, mm; None where either is empty."""
+    both = surface_distances(a, b, spacing)
+    if both is None:
+        return None, None
+    return (max(float(np.percentile(d, 95)) for d in both), float(np.concatenate(both).mean()))
+
+
 def _score(a: BoolArray, b: BoolArray, spacing: Sequence[float], voxel: float) -> TissueScore:
-    distances = surface_distances(a, b, spacing)
-    hausdorff = mean = None
-    if distances is not None:
-        hausdorff = max(float(np.percentile(d, 95)) for d in distances)
-        mean = float(np.concatenate(distances).mean())
-    return TissueScore(dice(a, b), hausdorff, mean, int(a.sum()) * voxel, int(b.sum()) * voxel)
+    return TissueScore(dice(a, b), *distances(a, b, spacing), int(a.sum()) * voxel,
+                       int(b.sum()) * voxel)
 
 
 def mean_of(values: Iterable[float | None]) -> Mean:

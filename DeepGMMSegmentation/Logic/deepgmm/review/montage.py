@@ -53,7 +53,7 @@ def montage_png(result: Result) -> bytes:
 
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
-    shown dimmed, with the reason. Slices are numbered from 0, as on the command line, and
+    shown dimmed, with the reason. Slices are numbered from 1, the base first, and
     turned as radiologists read them; letters say where right and below lie in the patient.
     """
     from PIL import PngImagePlugin

@@ -19,7 +19,7 @@ from deepgmm.review.quantities import GROUPS, WAYS, Numbers
 from deepgmm.review.thresholds import references
 from deepgmm.review.transmurality import Chords, laplace_chords, radial_chords
 from deepgmm.study.insertion_points import estimated_points
-from deepgmm.study.levels import levels_of
+from deepgmm.study.levels import levels_of, numbering_in
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
 from deepgmm.study.study import Sequence as Images
 from deepgmm.study.words import WALL_TISSUES, Role, Tissue, named_slices
@@ -97,7 +97,7 @@ def quantify(
             chords["laplace"][int(i)] = laplace_chords(*parts)
     found = references(sequences, wall, pool, spacing, remote=remote, t2_ms=t2_ms)
     numbers = Numbers([], warnings, labels, geometry, segments, chords, found, insertions, model,
-                      sequences)
+                      sequences, numbering=numbering_in(mask, points))
     measure = Measure(numbers, sought, dict(intervals or {}), no_intervals)
     numbers.rows = [*measure.study(), *measure.slices(mask), *measure.segments(),
                     *measure.territories(), *measure.methods()]

@@ -95,9 +95,13 @@ def tables(numbers: Numbers) -> list[Table]:
                           (where, *(notes.cell(row.get(key, _without(row)), _digits(key))
                                     for key, _ in _OF_SEGMENTS))
                           for where, row in numbers.of("territory").items()]))
-    found.append(("Slices, counted from 0", ("slice", *(t for _, t in _OF_SLICES)), [
-        (where, *(notes.cell(row.get(key), _digits(key)) for key, _ in _OF_SLICES))
-        for where, row in numbers.of("slice").items()]))
+    of, base = numbers.numbering.of, numbers.numbering.towards_apex
+    found.append(("Slices, counted from 1" + (", the base first" if base else ""),
+                  ("slice", *(t for _, t in _OF_SLICES)), [
+                      (str(of(int(where))), *(notes.cell(row.get(key), _digits(key))
+                                              for key, _ in _OF_SLICES))
+                      for where, row in sorted(numbers.of("slice").items(),
+                                               key=lambda one: of(int(one[0])))]))
     ways = numbers.of("method")
     if ways:
         rules = {r.name: r.rule for r in numbers.references}
@@ -111,7 +115,8 @@ def tables(numbers: Numbers) -> list[Table]:
                           for name, row in ways.items()]))
     if notes.reasons:
         found.append(("Why a number or an interval is missing", ("", ""), [
-            (f"[{i}]", why) for i, why in enumerate(notes.reasons, start=1)]))
+            (f"[{i}]", numbers.numbering.in_words(why))
+            for i, why in enumerate(notes.reasons, start=1)]))
     return found
 
 
@@ -171,7 +176,8 @@ def html_page(numbers: Numbers, shown: Sequence[Picture], title: str = "") -> st
              f"</h1><p><b>{_escaped(NOTICE)}</b></p>"]
     if numbers.warnings:
         parts.append("<h2>Read first</h2><ul>" + "".join(
-            f"<li>{_escaped(text)}</li>" for text in numbers.warnings) + "</ul>")
+            f"<li>{_escaped(numbers.numbering.in_words(text))}</li>"
+            for text in numbers.warnings) + "</ul>")
     made = tables(numbers)
     parts += [_html_table(t) for t in made[:2]]
     for number, picture in enumerate(shown, start=1):
@@ -201,7 +207,7 @@ def pdf_pages(numbers: Numbers, shown: Sequence[Picture], title: str = "") -> by
         if numbers.warnings:
             sheets.words("Read first", 12, bold=True)
             for text in numbers.warnings:
-                sheets.words(f"- {text}", 9)
+                sheets.words(f"- {numbers.numbering.in_words(text)}", 9)
         made = tables(numbers)
         for table in made[:2]:
             sheets.table(table)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from deepgmm.review.thresholds import Reference
 from deepgmm.review.transmurality import Chords
+from deepgmm.study.levels import Numbering
 from deepgmm.study.study import Geometry
 from deepgmm.study.study import Sequence as Images
 from deepgmm.study.words import WALL_TISSUES, Role, Tissue
@@ -79,6 +80,7 @@ class Numbers:
     references : reference methods, in the order of tables.
     insertions : how RV insertion points came: "given", "estimated" or why there are none.
     model : 16 or 17 segments.
+    numbering : how the slices are counted for a person.
     """
 
     rows: list[Number]
@@ -92,6 +94,7 @@ class Numbers:
     model: int
     sequences: dict[Role, Images] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    numbering: Numbering = field(default_factory=Numbering)
 
     def get(self, key: str, scope: str = "study", where: str | int = "") -> Number:
         """One number by its key; raises `KeyError` for one that was not asked for."""

@@ -10,17 +10,21 @@ from typing import Any
 from deepgmm.review.aha import NAMES, TERRITORIES
 from deepgmm.review.quantities import SCOPES, Number, Numbers
 from deepgmm.review.report import NOTICE, versions
+from deepgmm.study.levels import Numbering
 from deepgmm.study.words import Role
 
 #: Columns of the CSV.
 COLUMNS = ("scope", "where", "name", "quantity", "value", "unit", "low_90", "high_90", "note")
 
 
-def name_of(number: Number) -> str:
-    """The place of a number in words: "Basal anterior", "LAD", "5 SD", "slice 3"."""
+def name_of(number: Number, numbering: Numbering | None = None) -> str:
+    """The place of a number in words: "Basal anterior", "LAD", "5 SD", "slice 3", of slices
+    counted as `numbering` says, by default from 1 in the file's order."""
     if number.scope == "segment":
         return NAMES[int(number.where)]
-    return {"study": "study", "slice": f"slice {number.where}"}.get(number.scope, number.where)
+    if number.scope == "slice":
+        return f"slice {(numbering or Numbering()).of(int(number.where))}"
+    return "study" if number.scope == "study" else number.where
 
 
 def csv_text(numbers: Numbers) -> str:
@@ -28,14 +32,15 @@ def csv_text(numbers: Numbers) -> str:
 
     Warnings come first, as lines of the scope "warning": no table leaves without them.
     """
-    buffer = io.StringIO()
+    buffer, say = io.StringIO(), numbers.numbering.in_words
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for text in [NOTICE, *numbers.warnings]:
-        writer.writerow(["warning", "", "", "", "", "", "", "", text])
+        writer.writerow(["warning", "", "", "", "", "", "", "", say(text)])
     for row in numbers.rows:
-        writer.writerow([row.scope, row.where, name_of(row), row.key, _cell(row.value), row.unit,
-                         _cell(row.low), _cell(row.high), row.why])
+        writer.writerow([row.scope, row.where, name_of(row, numbers.numbering), row.key,
+                         _cell(row.value), row.unit, _cell(row.low), _cell(row.high),
+                         say(row.why)])
     return buffer.getvalue()
 
 
@@ -46,6 +51,7 @@ def as_dict(numbers: Numbers) -> dict[str, Any]:
         "warnings": numbers.warnings,
         "rv_insertion_points": numbers.insertions,
         "segment_model": numbers.model,
+        "slice_numbers": {str(i): numbers.numbering.of(i) for i in range(len(numbers.labels))},
         "territories": {name: [s for s in members if s <= numbers.model]
                         for name, members in TERRITORIES.items()},
         "grid": {"size": list(reversed(numbers.labels.shape)),

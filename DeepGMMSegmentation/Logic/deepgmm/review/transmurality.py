@@ -28,6 +28,8 @@ from deepgmm.study.study import BoolArray
 WIDTH, BETWEEN = 5, 1
 #: Standard deviation of the smoothing, pixels.
 SMOOTH = 0.7
+#: Sectors whose transmurality differs by less than so much of a pixel are alike; chosen on rings.
+APART, _ROUNDS = 0.5, 10
 #: Step along a line, in pixels, and what must be wall of a line for it to count, pixels.
 _STEP, _LEAST = 0.25, 0.75
 #: Steps along a field line are so many times longer.
@@ -58,15 +60,35 @@ class Chords:
         """(sectors,) infarct through wall, 0 to 1; NaN without wall."""
         return np.clip(self.infarct / self.thickness, 0.0, 1.0)
 
-    @property
-    def of_three(self) -> Lines:
-        """(sectors,) likewise of each sector with both its neighbours, 15 degrees, for
-        percentiles: these pick the noise of the pixels, which a wider sector has less of."""
-        there = np.isfinite(self.thickness)
-        infarct, thickness = (sum(np.roll(np.where(there, values, 0.0), by) for by in (-1, 0, 1))
-                              for values in (self.infarct, self.thickness))
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(there, np.clip(infarct / thickness, 0.0, 1.0), np.nan)
+
+def high_end(transmurality: Lines, resolution: float, percentile: float = 95.0) -> float:
+    """A high percentile of sectors that is not that of the pixels' noise.
+
+    A wall is some pixels thick, and a sector's transmurality is uncertain by a share of one: of
+    many sectors that are truly alike a high percentile picks those that came out too high. So the
+    percentile is replaced by the mean of the sectors that cannot be told from it, until that
+    stays.
+
+    Parameters
+    ----------
+    transmurality : (sectors,) 0 to 1, all finite.
+    resolution : what one pixel is of the wall's thickness.
+
+    Examples
+    --------
+    >>> round(high_end(np.array([0.0, 0.0, 0.48, 0.5, 0.55]), 0.2), 3)
+    0.51
+    """
+    values = np.asarray(transmurality, float)
+    found = float(np.percentile(values, percentile))
+    if found == 0.0:
+        return found
+    for _ in range(_ROUNDS):
+        alike = values[np.abs(values - found) <= APART * resolution]
+        if not len(alike) or abs(alike.mean() - found) < 1e-4:
+            break
+        found = float(alike.mean())
+    return found
 
 
 def radial_chords(infarct: BoolArray, wall: BoolArray, pool: BoolArray,

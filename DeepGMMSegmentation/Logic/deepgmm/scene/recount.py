@@ -5,25 +5,31 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from deepgmm.errors import InputError
 from deepgmm.review.recount import recounted
-from deepgmm.scene.insertions import points_again
 from deepgmm.scene.labels import labels_of
+from deepgmm.scene.measured import forget_numbers
 from deepgmm.scene.read_back import PROVENANCE, belonging, is_of, provenance_of, slices_of
 from deepgmm.scene.tables import aha_table, numbers_table, slices_table
+from deepgmm.study.insertion_points import points_again
 
 if TYPE_CHECKING:
     import slicer
 
 
 def recount(segmentation: slicer.vtkMRMLSegmentationNode,
-            reference: slicer.vtkMRMLScalarVolumeNode) -> list[str]:
+            reference: slicer.vtkMRMLScalarVolumeNode,
+            labels: npt.NDArray[np.uint8] | None = None) -> list[str]:
     """Bring a result's tables and provenance to the segments as they are now.
 
     Parameters
     ----------
     segmentation : as `write_result` wrote it, corrected since.
     reference : the volume on whose grid the fit was.
+    labels : what `labels_of` says of both, where that is known.
 
     Returns
     -------
@@ -40,7 +46,9 @@ def recount(segmentation: slicer.vtkMRMLSegmentationNode,
         raise InputError("this segmentation holds no result of DeepGMM to count again")
     if not is_of(segmentation, reference):
         raise InputError("the volume that the result lies on has changed since: press Apply again")
-    labels = labels_of(segmentation, reference)
+    if labels is None:
+        labels = labels_of(segmentation, reference)
+    forget_numbers(segmentation)
     given = said.get("rv_insertion_points")
     points = points_again(given, len(labels)) if given else None
     said, rows = recounted(said, rows, labels, points)

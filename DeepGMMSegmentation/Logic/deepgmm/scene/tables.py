@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+from deepgmm.review.quantities import Number
 from deepgmm.study.words import Role
 
 #: Column of the table of slices to the key of its row, and the end of those of areas.
@@ -96,6 +98,25 @@ def aha_table(said: dict[str, Any]) -> Any:
     """A vtkTable with one row an AHA segment, of a report that has them."""
     return _table({title: [row[key] for row in said["aha_segments"]]
                    for title, key in _OF_AHA.items()})
+
+
+def all_numbers_table(rows: Iterable[Number]) -> Any:
+    """A vtkTable with one row a number, as in the CSV of `deepgmm quantify`."""
+    rows = list(rows)
+    return _table({
+        "Scope": [row.scope for row in rows], "Where": [row.where for row in rows],
+        "Quantity": [row.key for row in rows], "Value": [row.value for row in rows],
+        "Unit": [row.unit for row in rows], "90 % from": [row.low for row in rows],
+        "90 % to": [row.high for row in rows], "Note": [row.why for row in rows]})
+
+
+def numbers_of_table(table: Any) -> list[Number]:
+    """The numbers from which `all_numbers_table` was made; none if it is no such table."""
+    rows = records_of(table)
+    if not rows or not {"Scope", "Where", "Quantity", "Value", "Note"} <= set(rows[0]):
+        return []
+    return [Number(row["Scope"], str(row["Where"]), row["Quantity"], row["Value"], row["Unit"],
+                   row["90 % from"], row["90 % to"], row["Note"]) for row in rows]
 
 
 def records_of(table: Any) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def parse_slices(text: str, count: int) -> set[int]:
             raise InputError(f"--slices: {first}-{last} runs backwards: write {last}-{first}")
         if last >= count:
             raise InputError(f"--slices: there is no slice {last}: the images have {count}, "
-                             f"0 to {count - 1}")
+                             f"0 to {count - 1}, counted from 0")
         wanted.update(range(first, last + 1))
     return wanted
 

@@ -6,12 +6,18 @@ can be estimated from how the patient lies: the right ventricle is to the right 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.study.orientation import expected_axes
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import named_slices
+
+_NAME = "the RV insertion points"
 
 #: Half the angle of the septum in the standard model, degrees.
 _HALF_SEPTUM = 60.0
@@ -21,6 +27,35 @@ _LONG_AXIS, _FURTHEST = np.array([0.66, -0.53, -0.53]), 50.0
 #: Two points of one slice closer than this are one, mm; of the radius of the mask, what is too near
 #: to its middle or too far off.
 _APART, _NEAR, _FAR = 5.0, 0.5, 1.6
+
+
+@dataclass(frozen=True)
+class Insertions:
+    """RV insertion points on a study's grid.
+
+    Attributes
+    ----------
+    points : (slices, 2, 2) row and column of the anterior and the inferior insertion; on every
+        slice, for between slices with points they are interpolated and beyond them repeated.
+    given : slice to the points that were given there, likewise.
+    warnings : what a user must know.
+    """
+
+    points: FloatArray
+    given: dict[int, FloatArray]
+    warnings: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For provenance: what was given, by slice."""
+        return {str(index): {"anterior": pair[0].round(3).tolist(),
+                             "inferior": pair[1].round(3).tolist()}
+                for index, pair in self.given.items()}
+
+
+def points_again(said: dict[str, Any], slices: int) -> FloatArray:
+    """The points of `Insertions.as_dict`, on every slice."""
+    return _on_every_slice({int(index): np.array([pair["anterior"], pair["inferior"]])
+                            for index, pair in said.items()}, slices)
 
 
 def given_points(places: FloatArray, geometry: Geometry,
@@ -41,39 +76,61 @@ def given_points(places: FloatArray, geometry: Geometry,
     Raises
     ------
     InputError
-        None, an odd number, a point beside the slices, a pair on two slices, two pairs on one
-        slice, a pair in one place.
+        As `paired`; or a point beside the slices.
     """
-    if not len(places) or len(places) % 2:
-        raise InputError(f"the RV insertion points are {len(places)}, and every slice needs two: "
-                         "the anterior one, then the inferior one")
     index = np.c_[places, np.ones(len(places))] @ np.linalg.inv(geometry.index_to_world()).T
-    column, row, depth = index[:, 0], index[:, 1], index[:, 2]
-    size = np.array(mask.shape)
-    at = np.stack([depth, row, column], axis=1)
-    if ((at < -0.5) | (at >= size - 0.5)).any():
+    at = index[:, [2, 1, 0]]
+    if ((at < -0.5) | (at >= np.array(mask.shape) - 0.5)).any():
         raise InputError("an RV insertion point lies beside the slices of the segmentation: see "
                          "whether it is of this study, and delete it or move it")
-    layer = np.rint(depth).astype(int)
-    pairs: dict[int, FloatArray] = {}
+    found = paired(places, np.rint(at[:, 0]).astype(int), at[:, 1:], mask,
+                   (geometry.spacing[1], geometry.spacing[0]))
+    return found.points, found.warnings
+
+
+def paired(places: FloatArray, layers: npt.NDArray[np.integer], at: FloatArray, mask: BoolArray,
+           spacing: tuple[float, float]) -> Insertions:
+    """Points of a list, two for a slice, whose slices are known.
+
+    Parameters
+    ----------
+    places : (points, 3) LPS mm.
+    layers : (points,) the slice of each.
+    at : (points, 2) row and column of each.
+    mask : (slices, rows, columns) LV mask; points far from its rim are said.
+    spacing : of rows and of columns, mm.
+
+    Raises
+    ------
+    InputError
+        None, an odd number, a pair on two slices, two pairs on one, a pair in one place.
+    """
+    if not len(places) or len(places) % 2:
+        raise InputError(f"{_NAME} are {len(places)}, and every slice needs two: place the "
+                         "anterior one and then the inferior one")
+    given: dict[int, FloatArray] = {}
+    warnings: list[str] = []
     for one in range(0, len(places), 2):
-        first, second = layer[one], layer[one + 1]
+        (first, second), pair = map(int, layers[one:one + 2]), places[one:one + 2]
         if first != second:
-            raise InputError(f"the RV insertion points lie two by two on one slice, but one of a "
-                             f"pair is on slice {first} and one on slice {second}: move one")
-        if np.linalg.norm(places[one] - places[one + 1]) < _APART:
-            raise InputError(f"both RV insertion points on slice {first} lie in one place: move "
-                             "the inferior one")
-        if int(first) in pairs:
-            raise InputError(f"the RV insertion points of slice {first} are given twice: "
-                             "delete two")
-        pairs[int(first)] = at[one:one + 2, 1:]
-    pairs = dict(sorted(pairs.items()))
-    spacing = np.array([geometry.spacing[1], geometry.spacing[0]])
-    far = [i for i, pair in pairs.items() if mask[i].any() and _far(pair, mask[i], spacing)]
-    return _on_every_slice(pairs, len(mask)), (
-        [f"RV insertion points lie far from the rim of the LV mask on {named_slices(far)}: see "
-         "whether they were placed on this heart"] if far else [])
+            raise InputError(f"{_NAME} lie two by two on one slice, but one of a pair is on slice "
+                             f"{first} and one on slice {second}: move it, or delete one")
+        if np.linalg.norm(pair[0] - pair[1]) < _APART:
+            raise InputError(f"both of {_NAME} on slice {first} lie in one place: move the "
+                             "inferior one to where the walls meet below")
+        if first in given:
+            raise InputError(f"{_NAME} of slice {first} are given twice: delete two of them")
+        given[first] = np.asarray(at[one:one + 2])
+        if _is_behind(*pair):
+            warnings.append(f"of {_NAME} on slice {first} the first lies lower and further back "
+                            "than the second: see whether the anterior one comes first")
+    given = dict(sorted(given.items()))
+    far = [i for i, pair in given.items()
+           if mask[i].any() and _far(pair, mask[i], np.asarray(spacing))]
+    if far:
+        warnings.append(f"{_NAME} lie far from the rim of the LV mask on {named_slices(far)}: "
+                        "see whether they were placed on this heart")
+    return Insertions(_on_every_slice(given, len(mask)), given, warnings)
 
 
 def estimated_points(mask: BoolArray, geometry: Geometry) -> FloatArray:
@@ -109,6 +166,12 @@ def estimated_points(mask: BoolArray, geometry: Geometry) -> FloatArray:
         radius = np.sqrt(len(inside) * spacing.prod() / np.pi)
         points[i] = (inside.mean(axis=0) + radius * headings) / spacing
     return points
+
+
+def _is_behind(anterior: FloatArray, inferior: FloatArray) -> bool:
+    """Whether the first is both further back and lower than the second, in LPS."""
+    _, back, up = anterior - inferior
+    return bool(back > 0 and up < 0)
 
 
 def _far(pair: FloatArray, mask: BoolArray, spacing: FloatArray) -> bool:

@@ -1,20 +1,22 @@
 """Base and apex: which end of a stack is which, and slices counted from the base as clinicians do.
 
-Arrays, files and the command line count slices from 0 in the order of the grid; what a person reads
-counts from 1, the base first.
+Arrays, JSON and options such as `--slices` count slices from 0 in the order of the grid; what a
+person reads counts from 1, the base first. Messages and warnings of the library name slices by
+index; whoever shows them says them by `Numbering.in_words`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.errors import InputError
-from deepgmm.study.study import FloatArray, Study
+from deepgmm.errors import DeepGMMError, InputError
+from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import ranges
 
 #: From base to apex.
@@ -23,7 +25,11 @@ LEVELS = ("base", "mid", "apex")
 #: The LV mask's area must change by this share along the stack to say where the apex is.
 _LEAST_CHANGE = 0.1
 
-_NAMED = re.compile(r"\b([Ss])lices? (\d+(?:-\d+)?(?:(?:, | and )\d+(?:-\d+)?)*)")
+_NAMED = re.compile(r"(?<!-)\b([Ss]lices?|keeps) (\d+(?:-\d+)?(?:(?:, ?| and )\d+(?:-\d+)?)*)"
+                    r"(, counted from 0)?")
+
+#: Messages about an index that was given speak of it as it was given.
+_OF_AN_INDEX = ("--slices:", "there is no slice")
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,17 @@ class Numbering:
 
     def in_words(self, text: str) -> str:
         """A message of the library, which names slices by index, with their numbers."""
+        if text.startswith(_OF_AN_INDEX):
+            return text
+
         def numbered(found: re.Match[str]) -> str:
             indices: list[int] = []
             for part in re.findall(r"\d+(?:-\d+)?", found[2]):
                 first, _, last = part.partition("-")
                 indices += range(int(first), int(last or first) + 1)
-            return f"{found[1]}lice{'s' if len(indices) > 1 else ''} {self.listed(indices)}"
+            what = found[1] if found[1] == "keeps" else \
+                found[1].removesuffix("s") + ("s" if len(indices) > 1 else "")
+            return f"{what} {self.listed(indices)}"
 
         return _NAMED.sub(numbered, text)
 
@@ -91,6 +102,22 @@ def numbering_of(levels_by_index: dict[int, str], count: int) -> Numbering:
              if level in LEVELS]
     step = known[-1][1] - known[0][1] if known else 0
     return Numbering(count, (step > 0) - (step < 0))
+
+
+def numbering_in(mask: BoolArray, insertions: FloatArray | None = None) -> Numbering:
+    """How the slices of an LV mask are counted, (slices, rows, columns)."""
+    return numbering_of(levels_of(mask.sum(axis=(1, 2)), insertions), len(mask))
+
+
+@contextmanager
+def counted(mask: BoolArray, insertions: FloatArray | None = None) -> Iterator[None]:
+    """Errors in the block are told how the slices of this LV mask are counted."""
+    try:
+        yield
+    except DeepGMMError as error:
+        if error.numbering is None:
+            error.numbering = numbering_in(mask, insertions)
+        raise
 
 
 def levels(study: Study) -> dict[int, str]:

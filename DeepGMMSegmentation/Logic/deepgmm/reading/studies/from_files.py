@@ -33,6 +33,7 @@ from deepgmm.reading.images.places import axes_of_file
 from deepgmm.reading.masks.lv_mask import draw_mask
 from deepgmm.study.checks import check_study, parse_slices
 from deepgmm.study.kinds import kind_from_description, parse_kind
+from deepgmm.study.levels import counted
 from deepgmm.study.slice_positions import at_positions, distance_warning, leave_out_unreached
 from deepgmm.study.study import BoolArray, Sequence, Study
 from deepgmm.study.words import Kind, Role, grid_role
@@ -194,9 +195,10 @@ def read_study(
     for role, kind in kinds.items():
         study.sequences[role].kind = (
             kind or kind_from_description(role, images[role].description) or Kind.UNKNOWN)
-    leave_out_unreached(study)
-    check_study(study, guess=[role for role, kind in kinds.items()
-                              if kind is None and study.sequences[role].kind is Kind.UNKNOWN])
+    with counted(study.mask):
+        leave_out_unreached(study)
+        check_study(study, guess=[role for role, kind in kinds.items()
+                                  if kind is None and study.sequences[role].kind is Kind.UNKNOWN])
     return study
 
 
