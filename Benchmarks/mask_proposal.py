@@ -15,7 +15,8 @@ import numpy as np
 from common import ROOT, machine, parser_of, run, table, use_threads
 
 from deepgmm.errors import InputError
-from deepgmm.propose.proposal import SURE, MaskProposal, propose_mask
+from deepgmm.propose.proposal import propose_mask
+from deepgmm.propose.proposed import SURE, MaskProposal
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role

@@ -33,14 +33,15 @@ _HOMES = {
     "Tissue": "study.words",
     "read_study": "reading.studies.from_files",
     "propose_mask": "propose.proposal",
-    "MaskProposal": "propose.proposal",
+    "MaskProposal": "propose.proposed",
 }
 
 __all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
-    from deepgmm.propose.proposal import MaskProposal, propose_mask
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.propose.proposed import MaskProposal
     from deepgmm.reading.studies.from_files import read_study
     from deepgmm.result import Result
     from deepgmm.segment import segment, segment_many

@@ -12,7 +12,7 @@ from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progres
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepgmm.propose.proposal import MaskProposal
+    from deepgmm.propose.proposed import MaskProposal
     from deepgmm.study.study import Geometry
 
 #: Said to --mask of `deepgmm segment` instead of a file.

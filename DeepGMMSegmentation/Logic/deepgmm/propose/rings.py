@@ -7,7 +7,7 @@ endocardium likewise inside of it, with a prior on how thick a wall is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -156,16 +156,6 @@ def ring_of_mask(mask: npt.NDArray[np.bool_], spacing: tuple[float, float],
     inner = radii(pool) if pool is not None and pool.any() else np.maximum(
         outer - THICK, 0.4 * outer)
     return Ring(centre * scale, outer, np.minimum(inner, outer))
-
-
-def moved(ring: Ring, by: Ring, was: Ring, share: float) -> Ring:
-    """A ring moved by a share of what a person moved another: `was` became `by`."""
-    shift = share * (by.centre - was.centre)
-    before, after = was.about(was.centre), by
-    return replace(
-        ring, centre=ring.centre + shift,
-        outer=np.maximum(ring.outer + share * (after.outer - before.outer), 1.0),
-        inner=np.maximum(ring.inner + share * (after.inner - before.inner), 0.5))
 
 
 def between(low: Ring, high: Ring, share: float) -> Ring:

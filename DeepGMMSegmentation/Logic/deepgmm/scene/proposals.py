@@ -13,7 +13,7 @@ from deepgmm.scene.segments import oriented_labelmap
 if TYPE_CHECKING:
     import slicer
 
-    from deepgmm.propose.proposal import MaskProposal
+    from deepgmm.propose.proposed import MaskProposal
 
 #: Tag of a segment that was proposed. It stands on the segment and not on the node, so that it
 #: goes and comes with the voxels by the editor's undo, and is saved with them.
