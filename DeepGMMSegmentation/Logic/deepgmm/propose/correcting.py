@@ -33,6 +33,21 @@ class BorderPoint:
     border: str = EPI
 
 
+def border_points(places: FloatArray, borders: Sequence[str], geometry: Geometry
+                  ) -> list[BorderPoint]:
+    """Points on borders from where they lie in the patient, each on the nearest slice.
+
+    Parameters
+    ----------
+    places : (points, 3) LPS mm.
+    borders : "epi" or "endo" of each.
+    """
+    whole = np.concatenate([places, np.ones((len(places), 1))], axis=1)
+    at = whole @ np.linalg.inv(geometry.index_to_world()).T
+    return [BorderPoint(round(float(one[2])), (float(one[1]), float(one[0])), border)
+            for one, border in zip(at, borders)]
+
+
 def corrected(found: MaskProposal, geometry: Geometry, *,
               fixed: Mapping[int, BoolArray] | None = None,
               points: Sequence[BorderPoint] = ()) -> MaskProposal:

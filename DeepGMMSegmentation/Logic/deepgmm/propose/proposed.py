@@ -49,6 +49,13 @@ class MaskProposal:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
+    @property
+    def note(self) -> dict[str, Any]:
+        """What is noted in a segment of a proposal that nobody looked at yet."""
+        return {"note": "LV mask proposed", "looked_at": False, "warnings": self.warnings,
+                "provenance": self.provenance}
+
+
 def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
           ) -> tuple[BoolArray, BoolArray]:
     """(slices, rows, columns) of what lies inside the outer and the inner borders."""
