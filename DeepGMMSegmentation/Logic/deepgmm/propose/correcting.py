@@ -82,9 +82,7 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
             left_out[i] = REMOVED
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
-    say(new, found.provenance.get("sequences", []), masks)
-    if points:
-        new.provenance["points"] = len(points)
+    say(new, found.provenance | {"fixed": sorted(masks), "points": len(points)})
     return new
 
 

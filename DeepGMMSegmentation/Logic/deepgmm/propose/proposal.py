@@ -12,6 +12,7 @@ from deepgmm.errors import InputError
 from deepgmm.progress import Progress, silent
 from deepgmm.propose.canonical import PIXEL, Frame, channels, normalised
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
+from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
 from deepgmm.propose.rings import Ring, between, ring_of
 from deepgmm.study.study import BoolArray, FloatArray, Study
@@ -48,9 +49,9 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     frame = Frame.around(middle, spacing)
     progress(0.5, "outlining")
     parts = _probabilities(study, frame)
-    rings, left_out = _rings(parts, frame, spacing)
+    rings = _rings(parts, frame, spacing)
     own = set(rings)
-    rings = _filled(rings, left_out)
+    rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     overlap = np.array([overlap_of(inside[i], mask[i]) if i in own else 0.0
@@ -58,8 +59,9 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: why for i, why in left_out.items() if i not in rings}, rings)
-    say(found, [role.value for role in study.sequences])
+                         {i: _beyond(i, rings) for i in range(shape[0]) if i not in rings}, rings)
+    say(found, {"network_sha256": load()[1]["sha256"],
+                "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")
     return corrected(found, study.geometry, fixed=masks, points=points)
 
@@ -67,8 +69,6 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
 def _ask(images: npt.NDArray[np.float32], seen: BoolArray, turns: bool) -> FloatArray:
     """(slices, 3, rows, columns) probabilities; with `turns`, the mean of four views."""
     import torch
-
-    from deepgmm.propose.network import load
 
     network, _ = load()
     given = torch.from_numpy(channels(normalised(images, seen), seen))
@@ -111,14 +111,13 @@ def _probabilities(study: Study, frame: Frame) -> FloatArray:
 
 
 def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
-           ) -> tuple[dict[int, Ring], dict[int, str]]:
-    """Borders by slice, in mm of the image, and why others have none."""
+           ) -> dict[int, Ring]:
+    """Borders by slice, in mm of the image, where there is a wall."""
     from scipy.ndimage import label
 
     inside, pool = parts[:, 1:].sum(1), parts[:, 2]
     labels, count = label(inside > 0.5)
     rings: dict[int, Ring] = {}
-    left_out = {}
     if not count:
         raise InputError(NOTHING)
     sizes = np.bincount(labels.ravel())
@@ -126,7 +125,6 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
     for i in range(len(parts)):
         held = labels[i] == best
         if held.sum() * PIXEL ** 2 < LEAST_AREA:
-            left_out[i] = "no closed wall was found: beyond the apex or the base"
             continue
         own, several = label(held)
         if several > 1:
@@ -135,10 +133,10 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
         rings[i] = replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
     if not rings:
         raise InputError(NOTHING)
-    return rings, left_out
+    return rings
 
 
-def _filled(rings: dict[int, Ring], left_out: dict[int, str]) -> dict[int, Ring]:
+def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:
     """Slices between others have a ventricle too."""
     filled = dict(rings)
     for i in range(min(rings), max(rings)):
@@ -146,5 +144,14 @@ def _filled(rings: dict[int, Ring], left_out: dict[int, str]) -> dict[int, Ring]
             low = max(j for j in rings if j < i)
             high = min(j for j in rings if j > i)
             filled[i] = between(rings[low], rings[high], (i - low) / (high - low))
-            left_out.pop(i, None)
     return filled
+
+
+def _beyond(index: int, rings: Mapping[int, Ring]) -> str:
+    """Why a slice before or after all others has no border."""
+    ends = min(rings), max(rings)
+    own, other = ends if index < ends[0] else ends[::-1]
+    sizes = [float(rings[i].outer.mean()) for i in (own, other)]
+    end = ("the apex" if sizes[0] < 0.9 * sizes[1] else
+           "the base" if sizes[1] < 0.9 * sizes[0] else "the apex or the base")
+    return f"no closed wall was found, beyond {end}"

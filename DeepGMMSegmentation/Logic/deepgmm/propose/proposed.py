@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,10 +76,13 @@ def confidence_of(overlap: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(1 / (1 + np.exp(-(overlap - MIDDLE) / WIDTH)))
 
 
-def say(found: MaskProposal, sequences: list[str], fixed: Iterable[int] = ()) -> None:
-    """Put into a proposal what a user must see, and what a report says of it."""
-    from deepgmm.propose.network import load
+def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
+    """Put into a proposal what a user must see, and what a report says of it.
 
+    Parameters
+    ----------
+    known : further values for its report.
+    """
     found.warnings = ["the LV mask was proposed from the images and not drawn: look at its "
                       "outline on every slice"]
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
@@ -89,9 +92,5 @@ def say(found: MaskProposal, sequences: list[str], fixed: Iterable[int] = ()) ->
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")
     found.provenance = {
-        "proposed": True, "network_sha256": load()[1]["sha256"], "sequences": sequences,
-        "confidence": [round(float(c), 3) for c in found.confidence],
+        "proposed": True, **known, "confidence": [round(float(c), 3) for c in found.confidence],
         "left_out": {str(i): why for i, why in found.left_out.items()}}
-    drawn_by_hand = sorted(fixed)
-    if drawn_by_hand:
-        found.provenance["fixed"] = drawn_by_hand

@@ -56,11 +56,16 @@ class Ring:
     def filled(self, shape: tuple[int, int], spacing: tuple[float, float], *,
                inner: bool = False) -> npt.NDArray[np.bool_]:
         """(rows, columns) pixels whose middle lies inside a border."""
-        y = (np.arange(shape[0]) * spacing[0] - self.centre[0])[:, None]
-        x = (np.arange(shape[1]) * spacing[1] - self.centre[1])[None, :]
         radii = self.inner if inner else self.outer
-        edge = np.interp(np.arctan2(y, x), THETA, radii, period=2 * np.pi)
-        return np.asarray(np.hypot(y, x) < edge)
+        found = np.zeros(shape, bool)
+        box = tuple(slice(*np.clip((int((at - radii.max()) / step), int((at + radii.max()) / step)
+                                    + 2), 0, n))
+                    for at, step, n in zip(self.centre, spacing, shape))
+        y, x = (np.arange(part.start, part.stop) * step - at
+                for part, step, at in zip(box, spacing, self.centre))
+        edge = np.interp(np.arctan2(y[:, None], x), THETA, radii, period=2 * np.pi)
+        found[box] = np.hypot(y[:, None], x) < edge
+        return found
 
 
 def ring_of(inside: FloatArray, pool: FloatArray, centre: FloatArray, pixel: float) -> Ring:
