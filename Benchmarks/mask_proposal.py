@@ -1,26 +1,52 @@
-"""The proposed LV mask against experts' and phantoms': real bSSFP, real LGE, three makes.
+"""The proposed LV mask against experts' and phantoms': real bSSFP, real LGE, three makes, bars.
 
-    python Benchmarks/mask_proposal.py --sunnybrook FOLDER --emidec FOLDER --phantoms 10
+    python Benchmarks/mask_proposal.py --sunnybrook FOLDER --emidec FOLDER --phantoms 10 --chests 20
 
 Both folders lie by default in `../shared/data` beside the project; what is not there is left out.
-The network learned from synthetic chests alone. Nothing of the data is written.
+The network learned from synthetic chests alone, of other seeds than those scored here. Nothing of
+the data is written.
 """
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from common import ROOT, machine, parser_of, run, table, use_threads
+from common import (
+    ROOT,
+    bars,
+    child_environment,
+    machine,
+    number,
+    parser_of,
+    peak_memory,
+    run,
+    table,
+    use_threads,
+)
 
 from deepgmm.errors import InputError
-from deepgmm.propose.proposal import SURE, MaskProposal, propose_mask
-from deepgmm.review.metrics import dice
-from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Role
+from deepgmm.propose.correcting import BorderPoint, corrected
+from deepgmm.propose.proposal import propose_mask
+from deepgmm.propose.proposed import SURE, MaskProposal
+from deepgmm.propose.rings import ring_of_mask
+from deepgmm.review.metrics import dice, surface_distances
+from deepgmm.study.study import BoolArray, Geometry, Sequence, Study
+from deepgmm.study.words import Role, Tissue
 
 DATA = ROOT.parent / "shared" / "data"
+#: A slice is good from this Dice; of sure ones, %, so many at least and so many of them bad.
+GOOD, LEAST_SURE, MOST_BAD = 0.85, 60.0, 3.0
+#: Seeds of the chests that are scored.
+FIRST_CHEST = 60_000
+#: A slice with less ventricle, mm2, is not measured about.
+SMALL = 200.0
 
 
 def read(image: Path, labels: Path, role: Role) -> tuple[Study, np.ndarray]:
@@ -31,7 +57,7 @@ def read(image: Path, labels: Path, role: Role) -> tuple[Study, np.ndarray]:
     truth = sitk.GetArrayFromImage(sitk.ReadImage(str(labels)))
     study = Study({role: Sequence(role, values)}, np.zeros(values.shape, bool),
                   Geometry(tuple(held.GetSpacing())))
-    return study, truth > 0
+    return study, truth
 
 
 def ellipse(truth: np.ndarray, share: float = 0.36) -> np.ndarray:
@@ -41,19 +67,34 @@ def ellipse(truth: np.ndarray, share: float = 0.36) -> np.ndarray:
     return np.broadcast_to(inside, truth.shape)
 
 
+def away(one: BoolArray, other: BoolArray, geometry: Geometry) -> float | None:
+    """Mean distance of two contours of a slice, both ways, mm."""
+    found = surface_distances(one, other, (geometry.spacing[1], geometry.spacing[0]))
+    return None if found is None else float(np.concatenate(found).mean())
+
+
+@dataclass
 class Rows:
-    """What was measured of one data set."""
+    """What was measured of one data set, patient by patient or slice by slice."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.dices: list[float] = []
-        self.slices: list[tuple[float, float]] = []
-        self.centres: list[bool] = []
-        self.ends: list[bool] = []
-        self.seconds: list[float] = []
-        self.ellipses: list[float] = []
+    name: str
+    dices: list[float] = field(default_factory=list)
+    ellipses: list[float] = field(default_factory=list)
+    rivals: list[float] = field(default_factory=list)
+    slices: list[tuple[float, float]] = field(default_factory=list)
+    epi: list[float] = field(default_factory=list)
+    endo: list[float] = field(default_factory=list)
+    centres: list[bool] = field(default_factory=list)
+    ends: list[bool] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    inside: list[tuple[float, float]] = field(default_factory=list)
+    #: Error of slices beside one that was corrected, mm: before and after, by a slice, by a point.
+    slice_fixed: list[tuple[float, float]] = field(default_factory=list)
+    worst_fixed: list[tuple[float, float]] = field(default_factory=list)
+    point_given: list[tuple[float, float]] = field(default_factory=list)
+    correcting: list[float] = field(default_factory=list)
 
-    def add(self, study: Study, truth: np.ndarray) -> MaskProposal | None:
+    def add(self, study: Study, truth: np.ndarray, pool: BoolArray, rival: bool) -> None:
         began = time.perf_counter()
         try:
             found = propose_mask(study)
@@ -63,28 +104,66 @@ class Rows:
         mask = found.mask if found else np.zeros(truth.shape, bool)
         self.dices.append(dice(mask, truth) or 0.0)
         self.ellipses.append(dice(ellipse(truth), truth) or 0.0)
-        there = np.flatnonzero(truth.any((1, 2)))
-        mine = np.flatnonzero(mask.any((1, 2)))
+        if rival:
+            from outline_without_learning import outlined
+
+            self.rivals.append(dice(outlined(study), truth) or 0.0)
+        there, mine = (np.flatnonzero(m.any((1, 2))) for m in (truth, mask))
         self.ends.append(len(mine) > 0 and abs(mine[0] - there[0]) <= 1
                          and abs(mine[-1] - there[-1]) <= 1)
         good = False
-        if len(mine):
+        if found is not None and len(mine):
             middle = mine[len(mine) // 2]
             row, column = np.argwhere(mask[middle]).mean(0).round().astype(int)
             good = bool(truth[middle, row, column])
             self.slices += [(float(found.confidence[i]), dice(mask[i], truth[i]) or 0.0)
                             for i in mine]
+            for i in mine:
+                for into, one, other in ((self.epi, mask, truth), (self.endo, found.pool, pool)):
+                    value = away(one[i], other[i], study.geometry)
+                    if value is not None:
+                        into.append(value)
+            self._corrected(found, truth, study.geometry)
         self.centres.append(good)
-        return found
+
+    def _corrected(self, found: MaskProposal, truth: BoolArray, geometry: Geometry) -> None:
+        """Each slice in turn is drawn as it is, or clicked on where it is farthest off."""
+        scale = np.array([geometry.spacing[1], geometry.spacing[0]])
+        borders = {i: ring for i in found.rings if truth[i].sum() * geometry.pixel_area > SMALL
+                   and (ring := ring_of_mask(truth[i], tuple(scale))) is not None}
+
+        def error(of: MaskProposal, i: int) -> float:
+            true = borders[i]
+            return float(np.abs(of.rings[i].about(true.centre).outer - true.outer).mean())
+        before = {i: error(found, i) for i in borders}
+        for i, true in borders.items():
+            began = time.perf_counter()
+            drawn = corrected(found, geometry, fixed={i: truth[i]})
+            self.correcting.append(time.perf_counter() - began)
+            off = np.abs(found.rings[i].about(true.centre).outer - true.outer)
+            place = true.points()[int(off.argmax())] / scale
+            clicked = corrected(found, geometry, points=[
+                BorderPoint(i, (float(place[0]), float(place[1])))])
+            for j in {i - 1, i + 1} & set(borders):
+                self.slice_fixed.append((before[j], error(drawn, j)))
+                self.point_given.append((before[j], error(clicked, j)))
+                if before[i] == max(before.values()):
+                    self.worst_fixed.append(self.slice_fixed[-1])
+
+    def sure(self) -> tuple[float, float]:
+        """% of slices said to be sure; % of these that are not good."""
+        held = [d for c, d in self.slices if c > SURE]
+        return (100 * len(held) / max(len(self.slices), 1),
+                100 * float(np.mean(np.array(held) < GOOD)) if held else 0.0)
 
     def row(self) -> tuple[str, ...]:
-        sure = [d for c, d in self.slices if c > SURE]
+        share, bad = self.sure()
+        rival = float(np.mean(self.rivals)) if self.rivals else None
         return (self.name, str(len(self.dices)), f"{np.mean(self.dices):.3f}",
                 f"{np.min(self.dices):.3f}", f"{np.percentile(self.dices, 10):.3f}",
-                f"{np.mean(self.ellipses):.3f}", f"{100 * np.mean(self.centres):.0f}",
-                f"{100 * np.mean(self.ends):.0f}",
-                f"{100 * len(sure) / max(len(self.slices), 1):.0f}",
-                f"{100 * np.mean(np.array(sure) < 0.85) if sure else 0:.1f}",
+                number(rival), f"{np.mean(self.ellipses):.2f}", number(mean(self.epi)),
+                number(mean(self.endo)), f"{100 * np.mean(self.centres):.0f}",
+                f"{100 * np.mean(self.ends):.0f}", f"{share:.0f}", f"{bad:.1f}",
                 f"{np.mean(self.seconds):.1f}")
 
     def reliability(self) -> list[tuple[str, ...]]:
@@ -93,20 +172,122 @@ class Rows:
             held = [d for c, d in self.slices if low < c <= high]
             if held:
                 rows.append((self.name, f"{low} to {min(high, 1)}", str(len(held)),
-                             f"{100 * np.mean(np.array(held) >= 0.85):.0f}"))
+                             f"{100 * np.mean(np.array(held) >= GOOD):.0f}"))
         return rows
 
+    def follow(self) -> tuple[str, ...]:
+        cells = []
+        for pairs in (self.slice_fixed, self.worst_fixed, self.point_given):
+            old, new = np.mean(pairs, axis=0) if pairs else (np.nan, np.nan)
+            cells.append(f"{old:.2f} to {new:.2f} ({100 * (new / old - 1):+.0f} %)")
+        return (self.name, str(len(self.correcting)), *cells, f"{max(self.correcting):.3f}")
 
-def makes(count: int) -> list[tuple[str, list[tuple[Study, np.ndarray]]]]:
+
+def mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def real(folder: Path, end: str, labels: str, role: Role
+         ) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+    for file in sorted(folder.glob(f"*{end}")):
+        study, truth = read(file, file.with_name(file.name.replace(end, labels)), role)
+        yield study, truth, truth == 1
+
+
+def phantoms(make: str, count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
     from other_phantom import make_other_patient
     from third_phantom import make_third_patient
 
     from deepgmm.phantom import make_patient
-    return [(name, [(p.study, p.truth > 0) for p in (make(seed) for seed in
-                                                     range(200, 200 + count))])
-            for name, make in (("library's phantom", make_patient),
-                               ("second make", make_other_patient),
-                               ("third make", make_third_patient))]
+    maker = {"library's phantom": make_patient, "second make": make_other_patient,
+             "third make": make_third_patient}[make]
+    for seed in range(200, 200 + count):
+        patient = maker(seed)
+        yield patient.study, patient.truth, patient.truth == Tissue.BLOOD
+
+
+def chests(count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+    """One look each of chests that the network did not see; stacks that go beyond both ends."""
+    from whole_chest import PIXEL, chest
+
+    for seed in range(FIRST_CHEST, FIRST_CHEST + count):
+        one = chest(seed, looks=1)
+        values = one.images[0].astype(np.float32)
+        truth = (one.pool.astype(int) + one.wall) > 127
+        yield (Study({Role.LGE: Sequence(Role.LGE, values)}, np.zeros(values.shape, bool),
+                     Geometry((PIXEL, PIXEL, 9.0))), truth, one.pool > 127)
+
+
+def inside(study: Study, truth: np.ndarray) -> tuple[float, float]:
+    """Dice of blood and of wall by the default method inside the proposal, mean over the slices
+    that hold both."""
+    from deepgmm import segment
+
+    labels = segment(replace(study, mask=propose_mask(study).mask)).labels
+    chosen = [i for i, t in enumerate(truth) if (t == 1).any() and (t == 2).any()]
+    blood, wall = (float(np.mean([dice(labels[i] == t, truth[i] == k) or 0.0 for i in chosen]))
+                   for t, k in ((Tissue.BLOOD, 1), (Tissue.MYOCARDIUM, 2)))
+    return blood, wall
+
+
+def cost(threads: int) -> dict[str, float]:
+    """Seconds of one study of 12 slices of 256 x 256 after another one, and peak memory, GB."""
+    import resource
+
+    use_threads(threads)
+    study, _, _ = next(chests(1))
+    values = np.kron(study.sequences[Role.LGE].values, np.ones((2, 2), np.float32))[:, :256, :256]
+    values = values[np.arange(12) % len(values)]
+    large = Study({Role.LGE: Sequence(Role.LGE, values)}, np.zeros(values.shape, bool),
+                  Geometry((1.25, 1.25, 8.0)))
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        propose_mask(large)
+        seconds.append(time.perf_counter() - began)
+    return {"seconds": min(seconds[1:]),
+            "peak": peak_memory(resource.getrusage(resource.RUSAGE_SELF))}
+
+
+def checks(sets: dict[str, Rows], spent: dict[str, float]
+           ) -> list[tuple[str, str, str, bool | None]]:
+    """The bars; one that was not measured is missed."""
+    lines: list[tuple[str, str, str, bool | None]] = []
+
+    def bar(what: str, limit: float, value: float | None, digits: int = 3,
+            most: bool = False) -> None:
+        held = None if value is None else value <= limit if most else value >= limit
+        lines.append((what, f"{'at most' if most else 'at least'} {limit:g}",
+                      number(value, digits), held))
+    cine, lge = sets.get("Sunnybrook, bSSFP"), sets.get("EMIDEC, LGE alone")
+    if cine:
+        bar("Sunnybrook, mask Dice, mean", 0.93, mean(cine.dices))
+        bar("Sunnybrook, mask Dice, worst", 0.88, min(cine.dices))
+        for name, limit, k in (("blood", 0.90, 0), ("wall", 0.78, 1)):
+            bar(f"Sunnybrook, {name} inside the proposal", limit,
+                mean([pair[k] for pair in cine.inside]))
+    if lge:
+        bar("EMIDEC, mask Dice, mean", 0.92, mean(lge.dices))
+        bar("EMIDEC, mask Dice, worst tenth", 0.84, float(np.percentile(lge.dices, 10)))
+    for name, one in sets.items():
+        bar(f"{name}: centre inside, %", 100, 100 * float(np.mean(one.centres)), 0)
+        share, bad = one.sure()
+        bar(f"{name}: sure slices, %", LEAST_SURE, share, 0)
+        bar(f"{name}: of these under {GOOD}, %", MOST_BAD, bad, 1, most=True)
+        if one not in (cine, lge):
+            bar(f"{name}: ends within one slice, %", 90, 100 * float(np.mean(one.ends)), 0)
+            bar(f"{name}: mask Dice, mean", 0.94, mean(one.dices))
+            bar(f"{name}: distance of the epicardium, mm", 1.2, mean(one.epi), 2, most=True)
+            bar(f"{name}: distance of the endocardium, mm", 1.2, mean(one.endo), 2, most=True)
+        if one.slice_fixed:
+            old, new = np.mean(one.slice_fixed, axis=0)
+            bar(f"{name}: one slice drawn, its neighbours' error falls, %", 50,
+                float(100 * (1 - new / old)), 0)
+    bar("12 slices, s", 3, spent["seconds"], 1, most=True)
+    bar("memory, GB", 0.6, spent["peak"], 2, most=True)
+    slowest = [max(one.correcting) for one in sets.values() if one.correcting]
+    bar("a correction, s", 0.3, max(slowest, default=None), 3, most=True)
+    return lines
 
 
 def main() -> None:
@@ -114,29 +295,44 @@ def main() -> None:
     parser.add_argument("--sunnybrook", type=Path, default=DATA / "sunnybrook")
     parser.add_argument("--emidec", type=Path, default=DATA / "emidec")
     parser.add_argument("--phantoms", type=int, default=10, help="patients of each make")
+    parser.add_argument("--chests", type=int, default=20, help="synthetic chests")
+    parser.add_argument("--no-rival", action="store_true", help="without the way that learns not")
+    parser.add_argument("--cost", action="store_true", help="measure time and memory alone")
     options = parser.parse_args()
+    if options.cost:
+        print(json.dumps(cost(options.threads)))
+        return
+    spent = json.loads(subprocess.run(
+        [sys.executable, __file__, "--cost", "--threads", str(options.threads)], check=True,
+        env=child_environment(options.threads), stdout=subprocess.PIPE, text=True).stdout)
     use_threads(options.threads)
-    sets: list[Rows] = []
-    for name, folder, end, labels, role in (
-            ("Sunnybrook, bSSFP", options.sunnybrook, "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP),
-            ("EMIDEC, LGE alone", options.emidec, "_lge.nii.gz", "_labels.nii.gz", Role.LGE)):
+    sets: dict[str, Rows] = {}
+    sources = [
+        ("Sunnybrook, bSSFP", real(options.sunnybrook, "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP)),
+        ("EMIDEC, LGE alone", real(options.emidec, "_lge.nii.gz", "_labels.nii.gz", Role.LGE)),
+        *((make, phantoms(make, options.phantoms)) for make in (
+            "library's phantom", "second make", "third make")),
+        ("held-out chests", chests(options.chests))]
+    for name, patients in sources:
         rows = Rows(name)
-        for file in sorted(folder.glob(f"*{end}")):
-            rows.add(*read(file, file.with_name(file.name.replace(end, labels)), role))
+        for study, truth, pool in patients:
+            rows.add(study, truth > 0, pool, not options.no_rival)
+            if name.startswith("Sunnybrook"):
+                rows.inside.append(inside(study, truth))
         if rows.dices:
-            sets.append(rows)
-    for name, patients in makes(options.phantoms):
-        rows = Rows(name)
-        for study, truth in patients:
-            rows.add(study, truth)
-        if rows.dices:
-            sets.append(rows)
+            sets[name] = rows
+            print(name, *rows.row()[1:], file=sys.stderr)
     print(machine(options.threads) + "\n")
-    print(table(("", "patients", "Dice", "worst", "worst tenth", "ellipse in the box",
-                 "centre inside, %", "ends within one, %", "sure, %", "sure under .85, %",
-                 "seconds"), [r.row() for r in sets]))
-    print(table(("", "confidence", "slices", "Dice at least .85, %"),
-                [row for r in sets for row in r.reliability()]))
+    print(table(("", "patients", "Dice", "worst", "worst tenth", "without learning",
+                 "ellipse in the box", "epicardium off, mm", "endocardium off, mm",
+                 "centre inside, %", "ends within one, %", "sure, %", f"sure under {GOOD}, %",
+                 "seconds"), [r.row() for r in sets.values()]))
+    print(table(("", "confidence", "slices", f"Dice at least {GOOD}, %"),
+                [row for r in sets.values() for row in r.reliability()]))
+    print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
+                 "the worst slice drawn", "a point where it is farthest off", "slowest, s"),
+                [r.follow() for r in sets.values() if r.correcting]))
+    print(bars(checks(sets, spent)))
 
 
 if __name__ == "__main__":

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image
 
 from deepgmm import InputError, propose_mask
-from deepgmm.jobs.tasks import TASKS, propose_request, proposed
+from deepgmm.jobs.tasks import TASKS, correct_request, propose_request, proposed
 from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
-from deepgmm.propose.rings import Ring, ring_of, ring_of_mask
+from deepgmm.propose.correcting import BorderPoint, corrected
+from deepgmm.propose.proposed import MaskProposal, drawn
+from deepgmm.propose.rings import ANGLES, Ring, ring_of, ring_of_mask
 from deepgmm.review.metrics import dice
 from deepgmm.review.proposal_picture import proposal_png
-from deepgmm.study.study import Sequence
+from deepgmm.study.study import Geometry, Sequence
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +28,11 @@ def study():
 
 def without_mask(study):
     return replace(study, mask=np.zeros_like(study.mask), warnings=[])
+
+
+@pytest.fixture(scope="module")
+def plain(study):
+    return propose_mask(without_mask(study))
 
 
 def test_finds_the_ventricle_turned_and_mirrored(study):
@@ -49,12 +56,82 @@ def test_nothing_found_is_an_answer(study):
         propose_mask(empty)
 
 
-def test_a_fixed_slice_stays_and_the_worker_gives_the_same(study):
+def cone(radii, of=(60.0, 61.0), off=()):
+    """A proposal of round slices whose centres are off by so many mm, all equally sure."""
+    shape, spacing = (len(radii), 90, 92), (1.4, 1.3)
+    rings = {i: Ring(np.array(of) + (off[i] if len(off) else 0.0), np.full(ANGLES, float(r)),
+                     np.full(ANGLES, r - 8.0)) for i, r in enumerate(radii)}
+    mask, pool = drawn(rings, shape, spacing)
+    found = MaskProposal(mask, mask & ~pool, pool, mask.astype(np.float32), np.ones(len(radii)),
+                         np.full(len(radii), 0.94), rings=rings)
+    return found, Geometry((spacing[1], spacing[0], 10.0)), spacing
+
+
+def test_a_fixed_slice_stays_and_the_worker_gives_the_same(study, plain):
     fixed = {1: np.roll(study.mask[1], 2, axis=0)}
-    found = propose_mask(without_mask(study), fixed=fixed)
+    found = corrected(plain, study.geometry, fixed=fixed)
     assert (found.mask[1] == fixed[1]).all() and found.confidence[1] == 1.0
+    assert found.provenance["fixed"] == [1]
     answer = proposed(*TASKS["propose"](*propose_request(without_mask(study), fixed), silent))
     assert (answer.mask == found.mask).all()
+    again = proposed(*TASKS["correct"](*correct_request(plain, study.geometry, fixed), silent))
+    assert (again.mask == found.mask).all() and again.warnings == found.warnings
+    assert (again.rings[0].outer == found.rings[0].outer).all()
+
+
+def test_neighbours_follow_a_fixed_slice_and_farther_ones_less():
+    found, geometry, spacing = cone([26, 28, 30, 31, 32, 32, 32])
+    drawn_larger = replace(found.rings[2], outer=found.rings[2].outer + 4.0)
+    by_hand = drawn_larger.filled(found.mask.shape[1:], spacing)
+    new = corrected(found, geometry, fixed={2: by_hand})
+    by = [float((new.rings[i].outer - found.rings[i].outer).mean()) for i in range(7)]
+    assert (new.mask[2] == by_hand).all() and (found.mask[2] != by_hand).any()
+    assert 1.0 < by[1] < 4.0 and 1.0 < by[3] < 4.0 and abs(by[6]) < 0.6 < by[3]
+    assert (new.pool <= new.mask).all() and (new.wall == new.mask & ~new.pool).all()
+    assert (new.confidence == np.where(np.arange(7) == 2, 1.0, new.confidence)).all()
+    # nothing corrected, nothing moved
+    assert corrected(found, geometry) is found
+
+
+def test_a_stack_bent_in_one_slice_is_what_neighbours_mend():
+    """A closed form: between slices whose borders are true lies their mean."""
+    found, geometry, spacing = cone([30, 36, 30], off=[(0, 0), (5, 0), (0, 0)])
+    found.overlap[1] = 0.0  # nothing of its own was seen there
+    fixed = {i: found.mask[i] for i in (0, 2)}
+    middle = corrected(found, geometry, fixed=fixed).rings[1]
+    assert np.abs(middle.centre - (60.0, 61.0)).max() < 0.3
+    assert abs(middle.outer.mean() - 30.0) < 0.3
+
+
+@pytest.mark.parametrize("border", ["epi", "endo"])
+def test_a_border_passes_through_its_point_and_its_neighbours_come_along(border):
+    found, geometry, spacing = cone([32] * 5)
+    was = 32.0 if border == "epi" else 24.0
+    place = np.array([60.0 + was + 3.0, 61.0])  # mm, straight down
+    new = corrected(found, geometry, points=[
+        BorderPoint(2, tuple(place / spacing), border)])
+
+    def down(i):
+        ring = new.rings[i]
+        edge = ring.points(inner=border == "endo")
+        return edge[np.abs(edge[:, 1] - 61.0).argsort()[:4], 0].max() - 60.0
+    assert abs(down(2) - (was + 3.0)) < 0.5
+    assert was + 0.5 < down(1) < was + 3.0 and was + 0.5 < down(3)
+    other = new.rings[2].inner if border == "epi" else new.rings[2].outer
+    assert np.abs(other.mean() - (24.0 if border == "epi" else 32.0)) < 2.0
+    assert new.provenance["points"] == 1
+
+
+def test_corrections_that_are_not_on_the_images_are_refused():
+    found, geometry, _ = cone([30, 30])
+    for wrong in ({"fixed": {2: found.mask[0]}}, {"fixed": {0: found.mask[0, 1:]}},
+                  {"points": [BorderPoint(0, (200.0, 3.0))]},
+                  {"points": [BorderPoint(0, (3.0, 3.0), "rv")]},
+                  {"points": [BorderPoint(5, (3.0, 3.0))]}):
+        with pytest.raises(InputError):
+            corrected(found, geometry, **wrong)
+    gone = corrected(found, geometry, fixed={i: np.zeros_like(found.mask[0]) for i in (0, 1)})
+    assert not gone.mask.any() and set(gone.left_out) == {0, 1} and not gone.confidence.any()
 
 
 def test_rings_of_circles_are_circles():
@@ -69,8 +146,8 @@ def test_rings_of_circles_are_circles():
     assert back is not None and np.abs(back.outer - 32).max() < 1.3
 
 
-def test_the_picture_shows_which_slices_to_look_at_first(study):
-    found = propose_mask(without_mask(study))
+def test_the_picture_shows_which_slices_to_look_at_first(study, plain):
+    found = replace(plain)
     amber = []
     for confidence in (0.95, 0.5):
         found.confidence = np.array([0.95, confidence, 0.95])

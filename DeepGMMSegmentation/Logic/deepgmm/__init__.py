@@ -35,7 +35,7 @@ _HOMES = {
     "Tissue": "study.words",
     "read_study": "reading.studies.from_files",
     "propose_mask": "propose.proposal",
-    "MaskProposal": "propose.proposal",
+    "MaskProposal": "propose.proposed",
 }
 
 __all__ = ["__version__", *_HOMES]
@@ -43,7 +43,8 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
     from deepgmm.given import Corrections
-    from deepgmm.propose.proposal import MaskProposal, propose_mask
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.propose.proposed import MaskProposal
     from deepgmm.reading.studies.from_files import read_study
     from deepgmm.refine import refine
     from deepgmm.result import Result

@@ -45,7 +45,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "report PDF": (".pdf",),
     "DICOM segmentation": (".dcm",),
     "DICOM report": (".dcm",),
-    "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd"),
     "picture": (".png",),
     "edit log": (".json",),
 }

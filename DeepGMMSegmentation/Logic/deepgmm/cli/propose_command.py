@@ -12,8 +12,9 @@ from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progres
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
-    from deepgmm.propose.proposal import MaskProposal
-    from deepgmm.study.study import Geometry
+    from deepgmm.propose.correcting import BorderPoint
+    from deepgmm.propose.proposed import MaskProposal
+    from deepgmm.study.study import BoolArray, Geometry, Study
 
 #: Said to --mask of `deepgmm segment` instead of a file.
 PROPOSE = "propose"
@@ -24,12 +25,22 @@ def propose(
     lge: Annotated[Path | None, typer.Option(metavar="FILE", help="LGE image.")] = None,
     t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.nii.gz",
-        help="The mask, blood and wall together: 1 inside.")] = None,
+        "--output", "-o", metavar="OUT.nii.gz|OUT.seg.nrrd",
+        help="The mask, blood and wall together: 1 inside; as .seg.nrrd with the note that it was "
+        "proposed.")] = None,
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
     phase: Annotated[str | None, typer.Option(
         metavar="N", help="Frame of a bSSFP cine, counted from 0; the first by default.")] = None,
+    fixed: Annotated[Path | None, typer.Option(
+        metavar="FILE", help="Slices that you drew, in any format of --mask: they stay, and the "
+        "slices beside them follow.")] = None,
+    point: Annotated[list[str] | None, typer.Option(
+        metavar="X,Y,Z,BORDER", help="A place that a border passes through, LPS mm, and epi or "
+        "endo; may be given several times.")] = None,
+    points: Annotated[Path | None, typer.Option(
+        metavar="FILE.mrk.json", help="The same from 3D Slicer; points whose label says endo lie "
+        "on the endocardium, others on the epicardium.")] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
     quiet: Quiet = False,
@@ -41,18 +52,23 @@ def propose(
     Example:
 
         deepgmm propose-mask --lge lge.nii.gz -o lv.nii.gz --montage lv.png
+
+        deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.nii.gz
     """
     outputs = {"LV mask": output, "picture": montage}
     if not json and not any(outputs.values()):
         raise InputError("no output asked for: give -o OUT.nii.gz, --montage or --json")
-    check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2})
+    check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2, "slices that were drawn": fixed,
+                           "points": points})
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.reading.studies.from_files import read_images
 
     with progress_bar(quiet) as progress:
         with hushed():
             study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=resample, phase=phase)
-        found = propose_mask(study, progress=progress)
+            drawn = {} if fixed is None else _slices_drawn(fixed, study)
+        found = propose_mask(study, fixed=drawn, progress=progress,
+                             points=_points(point or [], points, study.geometry))
         if output is not None:
             write_mask(found, study.geometry, output)
         if montage is not None:
@@ -75,8 +91,53 @@ def propose(
             for i in sorted(range(len(found.mask)), key=numbering.of))]))
 
 
+def _slices_drawn(path: Path, study: Study) -> dict[int, BoolArray]:
+    """The slices of a file in which something is drawn."""
+    from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.masks.lv_mask import read_mask
+
+    grid = image_of(study.mask.astype("uint8"), study.geometry)
+    read = read_mask(path, grid, name="drawn slices")
+    study.warnings += read.warnings
+    found = {i: one for i, one in enumerate(read.mask) if one.any()}
+    if not found:
+        raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
+                         "of the slices that you drew")
+    return found
+
+
+def _points(given: list[str], path: Path | None, geometry: Geometry) -> list[BorderPoint]:
+    """What --point and --points say."""
+    import numpy as np
+
+    from deepgmm.propose.correcting import ENDO, EPI, border_points
+
+    places: list[list[float]] = []
+    borders: list[str] = []
+    for one in given:
+        *numbers, border = (part.strip() for part in one.split(","))
+        try:
+            places.append([float(n) for n in numbers])
+        except ValueError:
+            numbers = []
+        if len(numbers) != 3 or border not in (EPI, ENDO) or not np.isfinite(places[-1]).all():
+            raise InputError(f"--point {one[:40]!r} is no point on a border: give X,Y,Z,{EPI} or "
+                             f"X,Y,Z,{ENDO}, LPS mm")
+        borders.append(border)
+    if path is not None:
+        from deepgmm.reading.contours.markups import read_named_points
+
+        read, names = read_named_points(path, "points")
+        if not len(read):
+            raise InputError("the points file holds no point that was placed: place some, or "
+                             "leave it out")
+        places += read.tolist()
+        borders += [ENDO if "endo" in name.lower() else EPI for name in names]
+    return border_points(np.reshape(places, (-1, 3)), borders, geometry)
+
+
 def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
-    """The proposed mask as an image of 0 and 1.
+    """The proposed mask as an image of 0 and 1; a `.seg.nrrd` notes that it was proposed.
 
     Raises
     ------
@@ -84,12 +145,15 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
     """
     import numpy as np
 
-    from deepgmm.files import together
+    from deepgmm.files import suffix_of, together
     from deepgmm.reading.images.grids import image_of
     from deepgmm.reading.masks.labelmap import write_image
+    from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
 
     with together() as places:
-        image = image_of(found.mask.astype(np.uint8), geometry)
+        image = (mask_seg_nrrd_image(found.mask, geometry, found.note)
+                 if suffix_of(path) == ".seg.nrrd" else
+                 image_of(found.mask.astype(np.uint8), geometry))
         write_image(image, places.path(path, "LV mask"), "LV mask")
 
 

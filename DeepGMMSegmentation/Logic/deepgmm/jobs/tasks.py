@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,15 +24,18 @@ from deepgmm.jobs.protocol import Arrays, Header
 from deepgmm.progress import Progress
 from deepgmm.result import Result
 from deepgmm.settings import Settings
-from deepgmm.study.study import Study
+from deepgmm.study.study import Geometry, Study
 from deepgmm.study.words import Align, Role
 
 if TYPE_CHECKING:
-    from deepgmm.propose.proposal import MaskProposal
+    from deepgmm.propose.correcting import BorderPoint
+    from deepgmm.propose.proposed import MaskProposal
 
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
 _LOCKED, _FIXED = "locked_labels", "fixed_masks"
+#: The arrays of a `MaskProposal`.
+_OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence", "overlap")
 
 
 @dataclass
@@ -171,44 +174,94 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
              "next": review_next(result), "kept": kept.keep(result, known.case)}, answer)
 
 
-def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None
-                    ) -> tuple[Header, Arrays]:
+def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None,
+                    points: Iterable[BorderPoint] = ()) -> tuple[Header, Arrays]:
     """Header and arrays that ask for "propose".
 
     Parameters
     ----------
     study : its mask may be empty.
-    fixed : slice to (rows, columns) masks that a person drew.
+    fixed, points : what a person corrected, as `deepgmm.propose_mask` takes it.
     """
     described, arrays = encode_study(study)
-    fixed = dict(fixed or {})
-    if fixed:
-        arrays[_FIXED] = np.stack([np.asarray(fixed[i], bool) for i in fixed])
-    return {"study": described, "fixed": [int(i) for i in fixed]}, arrays
+    return {"study": described} | _corrections(fixed, points, arrays), arrays
+
+
+def correct_request(found: MaskProposal, geometry: Geometry,
+                    fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None,
+                    points: Iterable[BorderPoint] = ()) -> tuple[Header, Arrays]:
+    """Header and arrays that ask for "correct": a proposal with all its corrections, at once.
+
+    Parameters
+    ----------
+    found : as `proposed` gave it, without any correction.
+    """
+    header, arrays = _encoded(found)
+    return (header | {"geometry": asdict(geometry)} | _corrections(fixed, points, arrays), arrays)
 
 
 def proposed(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> MaskProposal:
-    """What came back; without the borders in mm."""
-    from deepgmm.propose.proposal import MaskProposal
+    """What came back from "propose" and "correct"."""
+    from deepgmm.propose.proposed import MaskProposal
+    from deepgmm.propose.rings import Ring
 
+    rings = dict(zip(header["rings"], (Ring(*parts) for parts in zip(
+        arrays["ring_centres"], arrays["ring_outer"], arrays["ring_inner"]))))
     return MaskProposal(
-        arrays["mask"], arrays["wall"], arrays["pool"], arrays["inside"], arrays["confidence"],
-        {int(i): why for i, why in header["left_out"]}, warnings=list(header["warnings"]),
-        provenance=dict(header["provenance"]))
+        **{name: arrays[name] for name in _OF_PROPOSALS}, rings=rings,
+        left_out={int(i): why for i, why in header["left_out"]},
+        warnings=list(header["warnings"]), provenance=dict(header["provenance"]))
 
 
 def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
     """Propose the LV mask of a study; in the worker."""
     from deepgmm.propose.proposal import propose_mask
 
-    study = decode_study(header["study"], arrays)
-    fixed = dict(zip(header.get("fixed", []), arrays.get(_FIXED, ())))
-    found = propose_mask(study, fixed=fixed, progress=progress)
+    fixed, points = _corrections_in(header, arrays)
+    return _encoded(propose_mask(decode_study(header["study"], arrays), fixed=fixed, points=points,
+                                 progress=progress))
+
+
+def correct_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:
+    """Correct a proposal; in the worker."""
+    from deepgmm.propose.correcting import corrected
+
+    fixed, points = _corrections_in(header, arrays)
+    place = {name: tuple(values) for name, values in header["geometry"].items()}
+    return _encoded(corrected(proposed(header, arrays), Geometry(**place), fixed=fixed,
+                              points=points))
+
+
+def _encoded(found: MaskProposal) -> tuple[Header, Arrays]:
+    rings = list(found.rings.values())
+    empty = np.zeros((0, 2))
     return ({"left_out": list(found.left_out.items()), "warnings": found.warnings,
-             "provenance": found.provenance},
-            {"mask": found.mask, "wall": found.wall, "pool": found.pool, "inside": found.inside,
-             "confidence": found.confidence})
+             "provenance": found.provenance, "rings": list(found.rings)},
+            {name: getattr(found, name) for name in _OF_PROPOSALS} | {
+                "ring_centres": np.stack([r.centre for r in rings]) if rings else empty,
+                "ring_outer": np.stack([r.outer for r in rings]) if rings else empty,
+                "ring_inner": np.stack([r.inner for r in rings]) if rings else empty})
+
+
+def _corrections(fixed: Mapping[int, npt.NDArray[np.bool_]] | None,
+                 points: Iterable[BorderPoint], arrays: Arrays) -> Header:
+    """The header's part of what a person corrected; masks are put into `arrays`."""
+    masks = dict(fixed or {})
+    if masks:
+        arrays[_FIXED] = np.stack([np.asarray(masks[i], bool) for i in masks])
+    return {"fixed": [int(i) for i in masks],
+            "points": [[p.slice, *map(float, p.place), p.border] for p in points]}
+
+
+def _corrections_in(header: Header, arrays: Arrays
+                    ) -> tuple[dict[int, npt.NDArray[np.bool_]], list[BorderPoint]]:
+    from deepgmm.propose.correcting import BorderPoint
+
+    return (dict(zip(header.get("fixed", []), arrays.get(_FIXED, ()))),
+            [BorderPoint(i, (row, column), border)
+             for i, row, column, border in header.get("points", [])])
 
 
 TASKS: dict[str, Task] = {"segment": segment_task, "refine": refine_task,
-                          "propose": propose_task, "measure": measure_task}
+                          "propose": propose_task, "correct": correct_task,
+                          "measure": measure_task}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,90 +11,64 @@ import numpy.typing as npt
 from deepgmm.errors import InputError
 from deepgmm.progress import Progress, silent
 from deepgmm.propose.canonical import PIXEL, Frame, channels, normalised
-from deepgmm.propose.rings import Ring, between, moved, ring_of, ring_of_mask
+from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
+from deepgmm.propose.network import load
+from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
+from deepgmm.propose.rings import Ring, between, ring_of
 from deepgmm.study.study import BoolArray, FloatArray, Study
-from deepgmm.study.words import Role, named_slices
+from deepgmm.study.words import Role
 
 #: Found first on the sequence that shows the pool best.
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
-#: Of what a person moved on one slice, the slices beside follow by this share, and so on.
-FOLLOW = 0.6
-#: A slice is said to be sure above this.
-SURE = 0.9
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
 
-@dataclass
-class MaskProposal:
-    """An LV mask for a person to look at; never to be used unseen.
-
-    Attributes
-    ----------
-    mask, wall, pool : (slices, rows, columns) bool; mask is wall and pool together.
-    inside : (slices, rows, columns) float32, the probability of being inside.
-    confidence : (slices,) 0 to 1; 0 where nothing is proposed, 1 where a person fixed it.
-    left_out : slice to the reason why nothing is proposed there.
-    rings : slice to its borders, in mm.
-    warnings : what a user must see.
-    provenance : JSON values, for a report.
-    """
-
-    mask: BoolArray
-    wall: BoolArray
-    pool: BoolArray
-    inside: npt.NDArray[np.float32]
-    confidence: npt.NDArray[np.float64]
-    left_out: dict[int, str] = field(default_factory=dict)
-    rings: dict[int, Ring] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-
 def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
-                 progress: Progress = silent) -> MaskProposal:
+                 points: Sequence[BorderPoint] = (), progress: Progress = silent) -> MaskProposal:
     """Propose the LV mask of a study from its images alone; its own mask is not looked at.
 
     Parameters
     ----------
     study : sequences on one grid; the mask may be empty.
-    fixed : slice to (rows, columns) masks that a person drew: they stay as they are, and
-        neighbouring slices follow them.
+    fixed, points : what a person corrected, as `corrected` takes it. To correct a proposal that is
+        there already, `corrected` is a hundred times quicker.
 
     Raises
     ------
-    InputError : no ventricle is found, a fixed slice that is not there or of another shape.
+    InputError : no ventricle is found, a correction that is not on the images.
     """
     shape = study.mask.shape
-    fixed = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
-    for i, drawn in fixed.items():
-        if not 0 <= i < shape[0] or drawn.shape != shape[1:]:
-            raise InputError(f"the fixed slice {i} is not on the images' grid: give a mask of "
-                             f"{shape[1]} x {shape[2]} for one of slices 0 to {shape[0] - 1}")
+    masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
+    check_corrections(masks, points, shape)
     spacing = (float(study.geometry.spacing[1]), float(study.geometry.spacing[0]))
     progress(0.05, "finding the ventricle")
     middle = _found(study, spacing)
     frame = Frame.around(middle, spacing)
     progress(0.5, "outlining")
     parts = _probabilities(study, frame)
-    rings, left_out = _rings(parts, frame, spacing)
+    rings = _rings(parts, frame, spacing)
     own = set(rings)
-    rings = _filled(rings, left_out)
-    rings = _followed(rings, fixed, spacing)
-    found = _drawn(rings, fixed, parts, frame, spacing, shape, own)
-    found.left_out = {i: why for i, why in left_out.items() if i not in rings and i not in fixed}
-    _say(found, study)
+    rings = _filled(rings)
+    mask, pool = drawn(rings, shape, spacing)
+    inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
+    overlap = np.array([overlap_of(inside[i], mask[i]) if i in own else 0.0
+                        for i in range(shape[0])])
+    confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
+    confidence[[i for i in rings if i not in own]] = FILLED
+    found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
+                         {i: _beyond(i, rings) for i in range(shape[0]) if i not in rings}, rings)
+    say(found, {"network_sha256": load()[1]["sha256"],
+                "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")
-    return found
+    return corrected(found, study.geometry, fixed=masks, points=points)
 
 
 def _ask(images: npt.NDArray[np.float32], seen: BoolArray, turns: bool) -> FloatArray:
     """(slices, 3, rows, columns) probabilities; with `turns`, the mean of four views."""
     import torch
-
-    from deepgmm.propose.network import load
 
     network, _ = load()
     given = torch.from_numpy(channels(normalised(images, seen), seen))
@@ -138,14 +111,13 @@ def _probabilities(study: Study, frame: Frame) -> FloatArray:
 
 
 def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
-           ) -> tuple[dict[int, Ring], dict[int, str]]:
-    """Borders by slice, in mm of the image, and why others have none."""
+           ) -> dict[int, Ring]:
+    """Borders by slice, in mm of the image, where there is a wall."""
     from scipy.ndimage import label
 
     inside, pool = parts[:, 1:].sum(1), parts[:, 2]
     labels, count = label(inside > 0.5)
     rings: dict[int, Ring] = {}
-    left_out = {}
     if not count:
         raise InputError(NOTHING)
     sizes = np.bincount(labels.ravel())
@@ -153,7 +125,6 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
     for i in range(len(parts)):
         held = labels[i] == best
         if held.sum() * PIXEL ** 2 < LEAST_AREA:
-            left_out[i] = "no closed wall was found: beyond the apex or the base"
             continue
         own, several = label(held)
         if several > 1:
@@ -162,10 +133,10 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
         rings[i] = replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
     if not rings:
         raise InputError(NOTHING)
-    return rings, left_out
+    return rings
 
 
-def _filled(rings: dict[int, Ring], left_out: dict[int, str]) -> dict[int, Ring]:
+def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:
     """Slices between others have a ventricle too."""
     filled = dict(rings)
     for i in range(min(rings), max(rings)):
@@ -173,66 +144,14 @@ def _filled(rings: dict[int, Ring], left_out: dict[int, str]) -> dict[int, Ring]
             low = max(j for j in rings if j < i)
             high = min(j for j in rings if j > i)
             filled[i] = between(rings[low], rings[high], (i - low) / (high - low))
-            left_out.pop(i, None)
     return filled
 
 
-def _followed(rings: dict[int, Ring], fixed: Mapping[int, BoolArray],
-              spacing: tuple[float, float]) -> dict[int, Ring]:
-    """What a person fixed, and neighbours moved by a share of what that changed."""
-    drawn = {i: ring_of_mask(m, spacing) for i, m in fixed.items()}
-    followed = dict(rings)
-    for i, ring in rings.items():
-        if i in fixed or not drawn:
-            continue
-        nearest = min(drawn, key=lambda j: abs(j - i))
-        by = drawn[nearest]
-        if by is not None and nearest in rings:
-            was = rings[nearest]
-            by = replace(by, inner=np.minimum(was.inner * (by.outer / was.outer), by.outer - 1.0))
-            followed[i] = moved(ring, by, was, FOLLOW ** abs(nearest - i))
-    return followed
-
-
-def _drawn(rings: dict[int, Ring], fixed: Mapping[int, BoolArray], parts: FloatArray,
-           frame: Frame, spacing: tuple[float, float], shape: tuple[int, ...],
-           own: set[int]) -> MaskProposal:
-    mask, pool = np.zeros(shape, bool), np.zeros(shape, bool)
-    inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
-    confidence = np.zeros(shape[0])
-    for i, ring in rings.items():
-        mask[i] = ring.filled((shape[1], shape[2]), spacing)
-        pool[i] = ring.filled((shape[1], shape[2]), spacing, inner=True) & mask[i]
-        confidence[i] = _confidence(inside[i], mask[i]) if i in own else 0.2
-    for i, drawn in fixed.items():
-        mask[i], pool[i] = drawn, pool[i] & drawn
-        confidence[i] = 1.0 if drawn.any() else 0.0
-    return MaskProposal(mask, mask & ~pool, pool, inside, confidence, rings=rings)
-
-
-def _confidence(inside: FloatArray, mask: BoolArray) -> float:
-    """How likely the slice is right, from the overlap that its probabilities let expect."""
-    expected = 2 * float((inside * mask).sum()) / max(float(mask.sum() + inside.sum()), 1e-6)
-    return float(1 / (1 + np.exp(-(expected - MIDDLE) / WIDTH)))
-
-
-#: Expected overlap at which a slice is as likely good as not, and how fast that changes.
-MIDDLE, WIDTH = 0.86, 0.02
-
-
-def _say(found: MaskProposal, study: Study) -> None:
-    found.warnings.append("the LV mask was proposed from the images and not drawn: look at its "
-                          "outline on every slice")
-    unsure = [i for i in found.rings if found.confidence[i] <= SURE]
-    if unsure:
-        found.warnings.append(f"the proposed LV mask is unsure on {named_slices(unsure)}")
-    if found.left_out:
-        found.warnings.append("no LV mask is proposed on "
-                              f"{named_slices(sorted(found.left_out))}: no closed wall was found")
-    from deepgmm.propose.network import load
-
-    found.provenance = {
-        "proposed": True, "network_sha256": load()[1]["sha256"],
-        "sequences": [role.value for role in study.sequences],
-        "confidence": [round(float(c), 3) for c in found.confidence],
-        "left_out": {str(i): why for i, why in found.left_out.items()}}
+def _beyond(index: int, rings: Mapping[int, Ring]) -> str:
+    """Why a slice before or after all others has no border."""
+    ends = min(rings), max(rings)
+    own, other = ends if index < ends[0] else ends[::-1]
+    sizes = [float(rings[i].outer.mean()) for i in (own, other)]
+    end = ("the apex" if sizes[0] < 0.9 * sizes[1] else
+           "the base" if sizes[1] < 0.9 * sizes[0] else "the apex or the base")
+    return f"no closed wall was found, beyond {end}"

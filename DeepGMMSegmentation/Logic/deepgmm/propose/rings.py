@@ -7,7 +7,7 @@ endocardium likewise inside of it, with a prior on how thick a wall is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -56,11 +56,16 @@ class Ring:
     def filled(self, shape: tuple[int, int], spacing: tuple[float, float], *,
                inner: bool = False) -> npt.NDArray[np.bool_]:
         """(rows, columns) pixels whose middle lies inside a border."""
-        y = (np.arange(shape[0]) * spacing[0] - self.centre[0])[:, None]
-        x = (np.arange(shape[1]) * spacing[1] - self.centre[1])[None, :]
         radii = self.inner if inner else self.outer
-        edge = np.interp(np.arctan2(y, x), THETA, radii, period=2 * np.pi)
-        return np.asarray(np.hypot(y, x) < edge)
+        found = np.zeros(shape, bool)
+        box = tuple(slice(*np.clip((int((at - radii.max()) / step), int((at + radii.max()) / step)
+                                    + 2), 0, n))
+                    for at, step, n in zip(self.centre, spacing, shape))
+        y, x = (np.arange(part.start, part.stop) * step - at
+                for part, step, at in zip(box, spacing, self.centre))
+        edge = np.interp(np.arctan2(y[:, None], x), THETA, radii, period=2 * np.pi)
+        found[box] = np.hypot(y[:, None], x) < edge
+        return found
 
 
 def ring_of(inside: FloatArray, pool: FloatArray, centre: FloatArray, pixel: float) -> Ring:
@@ -156,16 +161,6 @@ def ring_of_mask(mask: npt.NDArray[np.bool_], spacing: tuple[float, float],
     inner = radii(pool) if pool is not None and pool.any() else np.maximum(
         outer - THICK, 0.4 * outer)
     return Ring(centre * scale, outer, np.minimum(inner, outer))
-
-
-def moved(ring: Ring, by: Ring, was: Ring, share: float) -> Ring:
-    """A ring moved by a share of what a person moved another: `was` became `by`."""
-    shift = share * (by.centre - was.centre)
-    before, after = was.about(was.centre), by
-    return replace(
-        ring, centre=ring.centre + shift,
-        outer=np.maximum(ring.outer + share * (after.outer - before.outer), 1.0),
-        inner=np.maximum(ring.inner + share * (after.inner - before.inner), 0.5))
 
 
 def between(low: Ring, high: Ring, share: float) -> Ring:

@@ -7,7 +7,7 @@ import textwrap
 
 import numpy as np
 
-from deepgmm.propose.proposal import SURE, MaskProposal
+from deepgmm.propose.proposed import SURE, MaskProposal
 from deepgmm.review.lettering import Words, lettered
 from deepgmm.review.panels import (
     BACKGROUND,

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.errors import ComputationError
+from deepgmm.reading.masks.seg_nrrd import PROPOSAL, proposal_note
 from deepgmm.scene.places import ijk_to_ras
 from deepgmm.scene.segments import oriented_labelmap
 
 if TYPE_CHECKING:
     import slicer
 
-    from deepgmm.propose.proposal import MaskProposal
-
-#: Tag of a segment that was proposed. It stands on the segment and not on the node, so that it
-#: goes and comes with the voxels by the editor's undo, and is saved with them.
-TAG = "DeepGMM.MaskProposal"
+    from deepgmm.propose.proposed import MaskProposal
 
 
 def write_proposal(found: MaskProposal, node: slicer.vtkMRMLSegmentationNode, segment_id: str,
@@ -41,9 +38,7 @@ def write_proposal(found: MaskProposal, node: slicer.vtkMRMLSegmentationNode, se
     if not slicer.vtkSlicerSegmentationsModuleLogic.SetBinaryLabelmapToSegment(
             labelmap, node, segment_id):
         raise ComputationError("the proposed LV mask was refused by the segmentation")
-    _note(node.GetSegmentation().GetSegment(segment_id), {
-        "note": "LV mask proposed", "looked_at": False, "warnings": found.warnings,
-        "provenance": found.provenance})
+    _note(node.GetSegmentation().GetSegment(segment_id), found.note)
 
 
 def proposal_in(node: slicer.vtkMRMLNode | None, segments: Sequence[str] = ()
@@ -69,7 +64,7 @@ def mark_looked_at(node: slicer.vtkMRMLSegmentationNode, segments: Sequence[str]
 
 
 def _note(segment: Any, note: dict[str, Any]) -> None:
-    segment.SetTag(TAG, json.dumps(note))
+    segment.SetTag(PROPOSAL, json.dumps(note))
 
 
 def _noted(node: Any, segments: Sequence[str]) -> list[tuple[Any, dict[str, Any]]]:
@@ -81,15 +76,6 @@ def _noted(node: Any, segments: Sequence[str]) -> list[tuple[Any, dict[str, Any]
     for one in segments or [content.GetNthSegmentID(i)
                             for i in range(content.GetNumberOfSegments())]:
         segment, text = content.GetSegment(one), vtk.reference("")
-        if segment is None or not segment.GetTag(TAG, text):
-            continue
-        try:
-            note = json.loads(str(text))
-        except ValueError:
-            note = None
-        known = note if isinstance(note, dict) else {}  # of another version, or edited
-        found.append((segment, {
-            "note": "LV mask proposed", "looked_at": known.get("looked_at") is True,
-            "warnings": list(known.get("warnings") or ()),
-            "provenance": known.get("provenance") or {"proposed": True}}))
+        if segment is not None and segment.GetTag(PROPOSAL, text):
+            found.append((segment, proposal_note(str(text))))
     return found

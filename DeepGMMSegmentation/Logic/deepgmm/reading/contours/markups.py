@@ -22,11 +22,28 @@ def read_points(path: str | os.PathLike[str], role: str = "points") -> npt.NDArr
     Raises
     ------
     InputError
+        As `read_named_points`.
+    """
+    return read_named_points(path, role)[0]
+
+
+def read_named_points(path: str | os.PathLike[str], role: str = "points"
+                      ) -> tuple[npt.NDArray[np.float64], list[str]]:
+    """The same points and how each is labelled.
+
+    Returns
+    -------
+    (points, 3) LPS mm, and as many labels, empty where there is none.
+
+    Raises
+    ------
+    InputError
         A file that is missing or no markups file. The message names the role, never the path.
     """
     try:
         said = json.loads(Path(path).read_text(encoding="utf-8"))
         places: list[list[float]] = []
+        names: list[str] = []
         for markup in said["markups"]:
             turn = [-1.0, -1.0, 1.0] if markup.get("coordinateSystem", "LPS") in ("RAS", "0") \
                 else [1.0, 1.0, 1.0]
@@ -34,6 +51,7 @@ def read_points(path: str | os.PathLike[str], role: str = "points") -> npt.NDArr
                 if point.get("positionStatus", "defined") == "defined":
                     x, y, z = point["position"]
                     places.append([float(x) * turn[0], float(y) * turn[1], float(z) * turn[2]])
+                    names.append(str(point.get("label", "")))
     except OSError as error:
         raise InputError(f"the {role} file cannot be read ({error.strerror}): check its path and "
                          "its permissions") from error
@@ -43,4 +61,4 @@ def read_points(path: str | os.PathLike[str], role: str = "points") -> npt.NDArr
     found = np.array(places, float).reshape(-1, 3)
     if not np.isfinite(found).all():
         raise InputError(f"the {role} file holds a point without a place: delete it")
-    return found
+    return found, names

@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from deepgmm.reading.images.grids import (
     same_voxels,
 )
 from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.seg_nrrd import proposal_note
 from deepgmm.reading.masks.segmentation import parts_of_segments, read_segmentation
 from deepgmm.study.study import BoolArray
 
@@ -55,11 +56,15 @@ class MaskAndWall:
 
 @dataclass
 class Drawn:
-    """An LV mask, and the wall where it is apart, as images of 0 and 1 on one grid."""
+    """An LV mask, and the wall where it is apart, as images of 0 and 1 on one grid.
+
+    `provenance` is for a report: "mask_proposal" where the mask was proposed.
+    """
 
     mask: SimpleITK.Image
     wall: SimpleITK.Image | None = None
     warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
@@ -188,8 +193,26 @@ def _from_segments(segmentation: Segmentation, convention: str | None, name: str
                          "segments are: say --mask-labels deepgmm to take them by their names")
     parts = parts_of_segments(segmentation, convention, name)
     like = segmentation.image
+    said, provenance = _of_proposals(segmentation, name)
     return Drawn(_like(parts.mask, like), None if parts.wall is None else _like(parts.wall, like),
-                 segmentation.warnings + parts.warnings)
+                 said + segmentation.warnings + parts.warnings, provenance)
+
+
+def _of_proposals(segmentation: Segmentation, name: str) -> tuple[list[str], dict[str, Any]]:
+    """What is to be said of segments that were proposed, and kept for a report. Of what a file
+    notes only what is no text goes on."""
+    notes = [proposal_note(one.proposal) for one, _ in segmentation.filled if one.proposal]
+    if not notes:
+        return [], {}
+    looked_at = all(note["looked_at"] for note in notes)
+    said = [] if looked_at else [
+        f"the {name} was proposed from the images and not drawn, and its file does not say that "
+        "anybody looked at it: look at its outline on every slice"]
+    numbers = notes[0]["provenance"].get("confidence")
+    known = (isinstance(numbers, list)
+             and all(isinstance(n, (int, float)) and 0 <= n <= 1 for n in numbers))
+    return said, {"mask_proposal": {"proposed": True, "looked_at": looked_at}
+                  | ({"confidence": numbers} if known else {})}
 
 
 def _from_seg(path: Path, grid: SimpleITK.Image, name: str) -> Drawn:

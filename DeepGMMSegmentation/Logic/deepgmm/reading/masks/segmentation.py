@@ -28,7 +28,7 @@ from deepgmm.reading.conventions import PLAIN, Parts, parts_of
 from deepgmm.reading.conventions.names import Meaning, listed_names
 from deepgmm.reading.images.grids import notes_of
 from deepgmm.reading.images.image import read_image
-from deepgmm.reading.masks.seg_nrrd import Segment, tag_of
+from deepgmm.reading.masks.seg_nrrd import PROPOSAL, Segment, tag_of
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import Tissue
 
@@ -191,13 +191,14 @@ def _segments(header: Mapping[str, str], values: npt.NDArray[Any]) -> list[Segme
         except ValueError as error:
             raise InputError(f"the header of segment {number} is damaged: its label value and "
                              "layer must be whole numbers; save the file again") from error
+        tags = header.get(f"Segment{number}_Tags", "")
         if not 0 <= layer < layers:
             raise InputError(f"the segmentation's header speaks of layer {layer}, its image has "
                              f"{layers}: the file is damaged, save it again")
         found.append(Segment(
             name=header.get(f"Segment{number}_Name", header.get(f"Segment{number}_ID", "")),
             value=value, layer=layer,
-            terminology=tag_of(header.get(f"Segment{number}_Tags", ""), "TerminologyEntry")))
+            terminology=tag_of(tags, "TerminologyEntry"), proposal=tag_of(tags, PROPOSAL)))
     return found
 
 

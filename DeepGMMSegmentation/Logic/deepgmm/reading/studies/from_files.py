@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class _Input:
     hash: str
     description: str = ""
     warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
 
 
 def read_study(
@@ -182,7 +183,7 @@ def read_study(
         geometry=geometry_of(masks["LV mask"].image),
         wall=wall_inside,
         warnings=warnings,
-        provenance=provenance,
+        provenance=provenance | masks["LV mask"].provenance,
         hashes={**{role.value: images[role].hash for role in images},
                 "mask": masks["LV mask"].hash,
                 **({"wall": masks["wall"].hash} if wall is not None else {})},
@@ -252,7 +253,8 @@ def _masks(mask: PathLike, wall: PathLike | None, grid: _Input, labels: str | No
            folders: list[PathLike], leave: frozenset[str]) -> dict[str, _Input]:
     """LV mask and wall as images of 0 and 1, of whatever type and number of layers they came."""
     drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders, leave=leave)
-    masks = {"LV mask": _Input("LV mask", drawn.mask, sha256(mask), "", drawn.warnings)}
+    masks = {"LV mask": _Input("LV mask", drawn.mask, sha256(mask), "", drawn.warnings,
+                               drawn.provenance)}
     if wall is not None:
         own = draw_mask(wall, grid.image, convention=PLAIN, dicom=folders, name="wall",
                         leave=leave)

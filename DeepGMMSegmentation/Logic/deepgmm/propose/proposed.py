@@ -1,0 +1,96 @@
+"""A proposed LV mask: what it holds, how it is drawn from borders, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.propose.rings import Ring
+from deepgmm.study.study import BoolArray, FloatArray
+from deepgmm.study.words import named_slices
+
+#: A slice is said to be sure above this.
+SURE = 0.9
+#: Expected overlap at which a slice is as likely good as not, and how fast that changes; and the
+#: confidence of a slice that was filled in between others.
+MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
+
+
+@dataclass
+class MaskProposal:
+    """An LV mask for a person to look at; never to be used unseen.
+
+    Attributes
+    ----------
+    mask, wall, pool : (slices, rows, columns) bool; mask is wall and pool together.
+    inside : (slices, rows, columns) float32, the probability of being inside.
+    confidence : (slices,) 0 to 1; 0 where nothing is proposed, 1 where a person fixed it.
+    overlap : (slices,) the Dice that the probabilities let expect of what was found in the slice
+        itself; 0 where nothing was.
+    left_out : slice to the reason why nothing is proposed there.
+    rings : slice to its borders, in mm.
+    warnings : what a user must see.
+    provenance : JSON values, for a report.
+    """
+
+    mask: BoolArray
+    wall: BoolArray
+    pool: BoolArray
+    inside: npt.NDArray[np.float32]
+    confidence: npt.NDArray[np.float64]
+    overlap: npt.NDArray[np.float64]
+    left_out: dict[int, str] = field(default_factory=dict)
+    rings: dict[int, Ring] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+    @property
+    def note(self) -> dict[str, Any]:
+        """What is noted in a segment of a proposal that nobody looked at yet."""
+        return {"note": "LV mask proposed", "looked_at": False, "warnings": self.warnings,
+                "provenance": self.provenance}
+
+
+def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
+          ) -> tuple[BoolArray, BoolArray]:
+    """(slices, rows, columns) of what lies inside the outer and the inner borders."""
+    mask, pool = np.zeros(shape, bool), np.zeros(shape, bool)
+    for i, ring in rings.items():
+        mask[i] = ring.filled((shape[1], shape[2]), spacing)
+        pool[i] = ring.filled((shape[1], shape[2]), spacing, inner=True) & mask[i]
+    return mask, pool
+
+
+def overlap_of(inside: FloatArray, mask: BoolArray) -> float:
+    """The Dice that probabilities let expect of a mask."""
+    return 2 * float((inside * mask).sum()) / max(float(mask.sum() + inside.sum()), 1e-6)
+
+
+def confidence_of(overlap: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """How likely slices with such expected overlaps are right."""
+    return np.asarray(1 / (1 + np.exp(-(overlap - MIDDLE) / WIDTH)))
+
+
+def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
+    """Put into a proposal what a user must see, and what a report says of it.
+
+    Parameters
+    ----------
+    known : further values for its report.
+    """
+    found.warnings = ["the LV mask was proposed from the images and not drawn: look at its "
+                      "outline on every slice"]
+    unsure = [i for i in found.rings if found.confidence[i] <= SURE]
+    if unsure:
+        found.warnings.append(f"the proposed LV mask is unsure on {named_slices(unsure)}")
+    for why in dict.fromkeys(found.left_out.values()):
+        out = [i for i, said in sorted(found.left_out.items()) if said == why]
+        found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")
+    found.provenance = {
+        "proposed": True, **known, "confidence": [round(float(c), 3) for c in found.confidence],
+        "left_out": {str(i): why for i, why in found.left_out.items()}}

@@ -1,0 +1,91 @@
+"""`deepgmm propose-mask`: corrections from files and words, and a mark that outlives its file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from deepgmm import read_study
+from deepgmm.cli.main import main
+from deepgmm.phantom import make_patient
+from deepgmm.reading.contours.markups import read_named_points
+from deepgmm.reading.images.grids import image_of
+from deepgmm.reading.masks.lv_mask import read_mask
+from deepgmm.reading.masks.seg_nrrd import PROPOSAL, mask_seg_nrrd_image
+from deepgmm.study.words import Role
+
+
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory):
+    """An LGE file of a turned stack, its study, and a file with one slice drawn."""
+    study = make_patient(3, slices=3).study
+    turn = (0.0, 1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+    study = replace(study, geometry=replace(study.geometry, direction=turn,
+                                            origin=(20.0, -31.0, 5.0)))
+    folder = tmp_path_factory.mktemp("patient")
+    write = sitk.WriteImage
+    write(image_of(study.sequences[Role.LGE].values, study.geometry), str(folder / "lge.nii.gz"))
+    one = np.zeros(study.mask.shape, np.uint8)
+    one[1] = study.mask[1]
+    write(image_of(one, study.geometry), str(folder / "drawn.nrrd"))
+    return folder, study
+
+
+def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsys, tmp_path):
+    folder, study = patient
+    # a point in the patient, from the pixel by the header alone
+    row, column = np.argwhere(study.mask[0]).max(0)[0], np.argwhere(study.mask[0]).mean(0)[1]
+    x, y, z = study.geometry.index_to_world()[:3] @ (column, row + 1.5, 0, 1)
+    points = tmp_path / "endo.mrk.json"
+    points.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": [
+        {"label": "endo-1", "position": [x, y, z]}]}]}), encoding="utf-8")
+    assert read_named_points(points)[1] == ["endo-1"]
+    out = tmp_path / "lv.seg.nrrd"
+    assert main(["propose-mask", "--lge", str(folder / "lge.nii.gz"), "-o", str(out), "--json",
+                 "--fixed", str(folder / "drawn.nrrd"), "--point", f"{x},{y},{z},epi"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["fixed"] == [1] and said["points"] == 1 and said["confidence"][1] == 1.0
+    read = read_study(lge=folder / "lge.nii.gz", mask=out)
+    assert (read.mask[1] == study.mask[1]).all()
+    edge = np.argwhere(read.mask[0])[:, 0].max()
+    assert abs(edge - (row + 1.5)) <= 1.0
+    assert sum("was proposed" in w for w in read.warnings) == 1
+    assert read.provenance["mask_proposal"]["proposed"]
+    assert not read.provenance["mask_proposal"]["looked_at"]
+    header = sitk.ReadImage(str(out))
+    assert f"{PROPOSAL}:" in header.GetMetaData("Segment0_Tags")
+
+
+@pytest.mark.parametrize("note, warned", [
+    ({"looked_at": True, "provenance": {"confidence": [0.5, "Jane Doe"]}}, False),
+    ({"looked_at": False, "warnings": ["Jane Doe"]}, True), ("no note", True)])
+def test_a_note_is_believed_in_what_it_says_of_looking_alone(note, warned, tmp_path):
+    from deepgmm.study.study import Geometry
+
+    mask = np.zeros((2, 9, 9), bool)
+    mask[:, 3:6, 2:6] = True
+    file, grid = tmp_path / "lv.seg.nrrd", Geometry((1.0, 1.2, 8.0))
+    sitk.WriteImage(mask_seg_nrrd_image(mask, grid, note), str(file))
+    found = read_mask(file, image_of(mask.astype(np.uint8), grid))
+    assert (found.mask == mask).all()
+    assert any("was proposed" in w for w in found.warnings) == warned
+    assert "Jane" not in str(found.warnings)
+
+
+@pytest.mark.parametrize("wrong", [
+    ["--point", "1,2,epi"], ["--point", "1,2,x,epi"], ["--point", "1,2,3,rv"],
+    ["--point", "1,2,nan,endo"], ["--point", "5000,0,0,epi"], ["--fixed", "lge.nii.gz-not-there"],
+    ["--points", "lge.nii.gz"]])
+def test_corrections_that_say_nothing_are_refused_in_a_line(patient, wrong, tmp_path, capsys):
+    folder, _ = patient
+    given = [str(folder / w) if "lge" in w else w for w in wrong]
+    out = tmp_path / "lv.nii.gz"
+    assert main(["propose-mask", "--lge", str(folder / "lge.nii.gz"), "-o", str(out),
+                 *given]) == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[-1].startswith("deepgmm: error:") and len(said[-1]) < 300 and not out.exists()
+    assert str(folder) not in said[-1]
