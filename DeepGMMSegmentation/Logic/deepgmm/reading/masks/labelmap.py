@@ -178,7 +178,7 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
         labels, warnings = label_segments(segmentation.values, segmentation.segments)
         return Labels(labels, geometry_of(segmentation.image),
                       warnings=segmentation.warnings + warnings)
-    image, warnings, _ = read_image(path, role)
+    image, warnings, _ = read_image(path, role, labels=True)
     values = sitk.GetArrayFromImage(image)
     if values.ndim != 3:
         raise InputError(f"the {role} has {values.shape[3]} components a voxel, wanted 1")

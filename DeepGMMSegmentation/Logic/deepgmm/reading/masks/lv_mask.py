@@ -166,7 +166,7 @@ def _sop_class(path: Path) -> str:
 def _from_image(path: Path, convention: str | None, name: str) -> Drawn:
     import SimpleITK as sitk
 
-    image, warnings, _ = read_image(path, name)
+    image, warnings, _ = read_image(path, name, labels=True)
     values = sitk.GetArrayFromImage(image)
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         raise InputError(f"the {name} holds NaN or infinite values: save it as whole numbers")
