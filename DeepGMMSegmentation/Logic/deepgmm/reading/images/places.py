@@ -39,6 +39,9 @@ _APART, _SAME = 0.1, 1e-3
 #: order of axes left.
 _THICK, _THICKER = 3.0, 2.0
 
+#: No cine has more frames, where it must be told by its sizes which axis counts them.
+_MOST_FRAMES = 60
+
 _NO_PLACE = "the {} file says no place in the patient: an offset or direction is not a number"
 _AGAIN = "; convert or export it again"
 
@@ -299,6 +302,14 @@ def slice_axis_last(size: tuple[int, ...], spacing: tuple[float, ...]) -> Axes:
     return {0: (1, 2, 0), 1: (0, 2, 1)}.get(thick, (0, 1, 2))  # type: ignore[return-value]
 
 
+def time_first(size: Sequence[int]) -> bool:
+    """Whether the first of four axes counts frames: it is short, and the two after it are a
+    slice's rows and columns, longer than both it and the last."""
+    first, *plane, last = size
+    return (2 <= first <= _MOST_FRAMES and 2 * first < min(plane) and last < min(plane)
+            and max(plane) <= 2 * min(plane))
+
+
 def _permuted(image: SimpleITK.Image, order: Axes) -> SimpleITK.Image:
     import SimpleITK as sitk
 
@@ -321,7 +332,7 @@ def axes_of_file(path: str | os.PathLike[str]) -> Axes:
             reader.ReadImageInformation()
     except (RuntimeError, OSError, InputError):
         return 0, 1, 2
-    if reader.GetDimension() < 3:
+    if reader.GetDimension() < 3 or reader.GetDimension() == 4 and time_first(reader.GetSize()):
         return 0, 1, 2
     spacing = tuple(_edges(said.affine)) if said.affine is not None else reader.GetSpacing()
     return slice_axis_last(reader.GetSize()[:3], spacing[:3])
