@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from study_files import SIGNALS, TRUTH, an_image, arrays, save
+
+from deepgmm.cli.main import main
 
 #: Quick, and a fit all the same.
 QUICK = ("--method", "gmm", "--restarts", "1", "--quiet")
@@ -23,7 +26,7 @@ WORDS = ("", " ", "x" * 300, "y" * 10_000, "a b" * 3000, "Müller, José 患者"
          "C:\\Users\\someone\\file.nii", "{}", "[]", "%s%n", "'\"`", "-", "--", "NaN", "null")
 
 
-@dataclass
+@dataclass(eq=False)
 class Good:
     """A sound patient on disk, in every format; made once, never changed.
 
@@ -72,6 +75,7 @@ class Desk:
     out : the folder of its outputs.
     done : what was damaged, in words.
     kept : what lay in `out` before the run, by name.
+    run : what is done with the arguments and gives a status; by default the command.
     """
 
     rng: np.random.Generator
@@ -79,6 +83,7 @@ class Desk:
     good: Good
     done: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
+    run: Callable[[list[str]], int] = main
 
     @property
     def out(self) -> Path:

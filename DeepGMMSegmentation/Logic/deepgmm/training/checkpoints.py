@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from deepgmm.errors import InputError
-from deepgmm.files import unwritable, write_whole
+from deepgmm.files import read_json, unwritable, write_whole
 
 #: Of the checkpoints' format.
 VERSION = 1
@@ -112,17 +112,30 @@ def _read(place: Path, step: int) -> Checkpoint | str:
     from safetensors.torch import load
 
     try:
-        words = json.loads(_words(place, step).read_text(encoding="utf-8"))
+        words = read_json(_words(place, step))
         if words["version"] != VERSION:
             return "they are of another version of this program"
         data = _tensors(place, step).read_bytes()
         if words.pop("sha256") != _hash(data, words):
             return "they are damaged"
+        if not _complete(words, step):
+            return "they are damaged"
         own = {name: value for name, value in words.items() if name not in ("version", "step")}
         return Checkpoint(words["step"], load(data), own)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError,
-            RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError):
         return "they are damaged"
+
+
+def _complete(words: dict[str, Any], step: int) -> bool:
+    """Whether the words of a step say all that a training goes on from."""
+    best = words["best"]
+    return bool(type(words["step"]) is int and words["step"] == step
+                and isinstance(words["settings"], dict) and isinstance(words["data"], str)
+                and type(words["waited"]) is int and words["waited"] >= 0
+                and isinstance(words["seconds"], (int, float)) and 0 <= words["seconds"] < 1e12
+                and isinstance(best, dict)
+                and (not best or type(best["step"]) is int
+                     and isinstance(best["validation"]["loss"], float)))
 
 
 def _hash(data: bytes, words: dict[str, Any]) -> str:
