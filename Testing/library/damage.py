@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,20 @@ class Good:
         sitk.WriteImage(sitk.JoinSeries([sitk.ReadImage(str(good.path("bssfp.nii")))] * 4),
                         str(folder / "bssfp" / "cine.nii"))
         save(TRUTH, folder / "truth" / "truth.nii.gz")
+        for role, image in arrays(5).items():
+            save(image, folder / "other" / f"{role}.nii.gz")
         return good
+
+    def cases(self, folder: Path, roles: Sequence[str] = ("bssfp", "lge", "t2")) -> Path:
+        """Two labelled patients to learn from, a folder each, in a folder that is made."""
+        for name in ("one", "two"):
+            (folder / name).mkdir(parents=True)
+            for role in (*roles, "mask", "truth"):
+                source = self.path(f"{role}.nii.gz")
+                if name == "two" and role in roles:
+                    source = self.folder / "other" / source.name
+                shutil.copy(source, folder / name / source.name)
+        return folder
 
     def path(self, name: str) -> Path:
         """Of one of the files: "lge.nii.gz", "mask-raw.nrrd", "float.nii"."""

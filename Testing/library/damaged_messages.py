@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import io
 import json
-import shutil
 import sys
 import tempfile
 from functools import cache
@@ -17,14 +16,17 @@ from unittest.mock import patch
 import numpy as np
 from damage import QUICK, Desk, spoilt
 from damaged_texts import _as_text, _changed
+from study_files import OBLIQUE, ORIGIN, SPACING
 
 from deepgmm.cli.main import main
+from deepgmm.study.study import Geometry
 
 
 def markups(desk: Desk) -> list[Any]:
     """The points of a `.mrk.json`."""
-    points = [{"label": f"RV-{n}", "position": [4.0 * n, -10.0, 30.0 + n],
-               "positionStatus": "defined"} for n in (1, 2)]
+    grid = Geometry(SPACING, ORIGIN, OBLIQUE).index_to_world()
+    points = [{"label": f"RV-{row}", "position": (grid @ [7.0, row, 1.0, 1.0])[:3].tolist(),
+               "positionStatus": "defined"} for row in (16, 31)]  # beside the wall, left
     content = {"@schema": "markups", "markups": [
         {"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": points}]}
     made = desk.write("points.mrk.json", _as_text(desk, _changed(desk, content)))
@@ -37,7 +39,7 @@ def _a_report(good: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         written = Path(place, "report.json")
         status = main([str(word) for word in (
-            "segment", "--lge", good / "lge" / "lge.nii.gz", "--mask", good / "mask" / "mask.nii.gz",
+            "segment", "--lge", good / "lge/lge.nii.gz", "--mask", good / "mask/mask.nii.gz",
             "--report", written, *QUICK)])
         assert status == 0
         return json.loads(written.read_text())
@@ -51,18 +53,6 @@ def report_json(desk: Desk) -> list[Any]:
             made, "-o", desk.out / "numbers.json", "--quiet"]
 
 
-def _cases(folder: Path, good: Any) -> Path:
-    for name in ("one", "two"):
-        (folder / name).mkdir(parents=True)
-        for file in ("lge", "mask", "truth"):
-            shutil.copy(good.path(f"{file}.nii.gz"), folder / name / f"{file}.nii.gz")
-    # the same images twice would be one patient
-    from study_files import arrays, save
-
-    save(arrays(5)["lge"], folder / "two" / "lge.nii.gz")
-    return folder
-
-
 def _train(words: list[str]) -> int:
     """Without the picture of the curves, which takes longer than the training."""
     with patch("deepgmm.training.loop.write_curves"):
@@ -73,12 +63,12 @@ def _train(words: list[str]) -> int:
 def _a_training(good: Any) -> tuple[bytes, dict[str, Any]]:
     """A checkpoint after one of two steps, as files: tensors and words."""
     with tempfile.TemporaryDirectory() as place:
-        cases, out = _cases(Path(place, "cases"), good), Path(place, "out")
+        cases, out = good.cases(Path(place, "cases"), ["lge"]), Path(place, "out")
         with patch("deepgmm.training.checkpoints.remove"):
             assert _train([str(word) for word in (
                 "train", cases, "-o", out, "--steps", 2, "--checkpoint-every", 1, "--filters", 2,
                 "--levels", 1, "--convolutions", 1, "--batch", 2, "--teacher-weight", 0,
-                "--validation", 0, "--quiet")]) == 0
+                "--validation", 0, "--no-augmentation", "--quiet")]) == 0
         stem = out / "checkpoints" / "step-0000001"
         return (stem.with_suffix(".safetensors").read_bytes(),
                 json.loads(stem.with_suffix(".json").read_text()))
@@ -113,7 +103,7 @@ def checkpoint(desk: Desk) -> list[Any]:
                json.dumps(words).encode("utf-8", "surrogatepass"))
     desk.kept = desk.contents()
     desk.run = _train
-    return ["train", _cases(desk.folder / "cases", desk.good), "-o", desk.out / "trained",
+    return ["train", desk.good.cases(desk.folder / "cases", ["lge"]), "-o", desk.out / "trained",
             "--resume", "--quiet"]
 
 

@@ -42,6 +42,25 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     words: dict[str, Any]
 
+    def check(self) -> None:
+        """See that the words say all that a training goes on from.
+
+        Raises
+        ------
+        InputError : they do not.
+        """
+        words, best = self.words, self.words.get("best")
+        seconds = words.get("seconds")
+        if not (isinstance(words.get("settings"), dict) and isinstance(words.get("data"), str)
+                and type(words.get("waited")) is int and words["waited"] >= 0
+                and isinstance(seconds, (int, float)) and 0 <= seconds < 1e12
+                and isinstance(best, dict)
+                and (not best or type(best.get("step")) is int
+                     and isinstance(best.get("validation"), dict)
+                     and isinstance(best["validation"].get("loss"), float))):
+            raise InputError("the checkpoint in the model folder is damaged; begin anew with "
+                             "--force, or in another folder")
+
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint into a model folder and let the oldest go, and whatever came after it.
@@ -118,24 +137,12 @@ def _read(place: Path, step: int) -> Checkpoint | str:
         data = _tensors(place, step).read_bytes()
         if words.pop("sha256") != _hash(data, words):
             return "they are damaged"
-        if not _complete(words, step):
+        if type(words["step"]) is not int or words["step"] != step:
             return "they are damaged"
         own = {name: value for name, value in words.items() if name not in ("version", "step")}
         return Checkpoint(words["step"], load(data), own)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError):
         return "they are damaged"
-
-
-def _complete(words: dict[str, Any], step: int) -> bool:
-    """Whether the words of a step say all that a training goes on from."""
-    best = words["best"]
-    return bool(type(words["step"]) is int and words["step"] == step
-                and isinstance(words["settings"], dict) and isinstance(words["data"], str)
-                and type(words["waited"]) is int and words["waited"] >= 0
-                and isinstance(words["seconds"], (int, float)) and 0 <= words["seconds"] < 1e12
-                and isinstance(best, dict)
-                and (not best or type(best["step"]) is int
-                     and isinstance(best["validation"]["loss"], float)))
 
 
 def _hash(data: bytes, words: dict[str, Any]) -> str:

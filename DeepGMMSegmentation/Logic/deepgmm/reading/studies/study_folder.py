@@ -81,7 +81,9 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
                          "import the examination again")
     if not is_sound(said):
         raise InputError(f"the study folder's {NAME} is damaged: import the examination again")
-    return dict(said)
+    known = {role.value for role in Role}  # another version may know more
+    return {**said, "sequences": {role: own for role, own in said["sequences"].items()
+                                  if role in known}}
 
 
 def read_study_folder(
