@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepgmm.detached import data_files
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.reading.images.dicom import holds_dicom, read_dicom
@@ -97,6 +98,10 @@ def quiet() -> Iterator[None]:
 def _unreadable(name: str, reason: str, path: Path) -> str:
     """What is wrong with a file, as far as its first bytes and its reader's `reason` say."""
     head, header = b"", b""
+    with suppress(OSError):
+        if any(not voxels.is_file() for voxels in data_files(path)):
+            return (f"the {name} file keeps its voxels in another file, which is not there: keep "
+                    "both in one folder, under their own names")
     with suppress(OSError), path.open("rb") as stream:
         head = stream.read(4096)
         header = head.partition(b"\n\n")[0].lower()
