@@ -56,9 +56,12 @@ setup-test:
 demo: setup-demo
 	@$(VENV)/deepgmm demo $(ARGS)
 
-# One thread a process: two test processes on two cores otherwise fight for them.
+# One thread a process: two test processes on two cores otherwise fight for them. Bytecode is kept,
+# below .venv, also where the environment wants none: else each process of the tests compiles torch
+# and its kin anew, for five seconds.
 test: setup-test
-	@OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/.venv/bytecode" \
+	  OMP_NUM_THREADS=$${OMP_NUM_THREADS:-1} $(VENV)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # As they say themselves: two threads, nothing beside.
 benchmarks: setup-test

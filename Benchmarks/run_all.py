@@ -42,7 +42,7 @@ COMMANDS = (
     Command("calibrate_lge", "Is the phantom's LGE like real LGE?", quick=("--patients", "2")),
     Command("segment_command", "The command: time and memory", quick=("--runs", "1")),
     Command("import_speed", "Importing an examination",
-            quick=("--runs", "1", "--files", "600")),
+            quick=("--runs", "1", "--files", "600", "--listed", "600")),
     Command("scaling", "From 5 slices to 500",
             quick=("--slices", "5", "--repeats", "1")),
     Command("phantom_accuracy", "Accuracy on the phantom", quick=("--patients", "2")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 from study_files import SIGNALS, TRUTH, an_image, arrays, save
+
+from deepgmm.cli.main import main
 
 #: Quick, and a fit all the same.
 QUICK = ("--method", "gmm", "--restarts", "1", "--quiet")
@@ -23,7 +27,7 @@ WORDS = ("", " ", "x" * 300, "y" * 10_000, "a b" * 3000, "Müller, José 患者"
          "C:\\Users\\someone\\file.nii", "{}", "[]", "%s%n", "'\"`", "-", "--", "NaN", "null")
 
 
-@dataclass
+@dataclass(eq=False)
 class Good:
     """A sound patient on disk, in every format; made once, never changed.
 
@@ -50,7 +54,20 @@ class Good:
         sitk.WriteImage(sitk.JoinSeries([sitk.ReadImage(str(good.path("bssfp.nii")))] * 4),
                         str(folder / "bssfp" / "cine.nii"))
         save(TRUTH, folder / "truth" / "truth.nii.gz")
+        for role, image in arrays(5).items():
+            save(image, folder / "other" / f"{role}.nii.gz")
         return good
+
+    def cases(self, folder: Path, roles: Sequence[str] = ("bssfp", "lge", "t2")) -> Path:
+        """Two labelled patients to learn from, a folder each, in a folder that is made."""
+        for name in ("one", "two"):
+            (folder / name).mkdir(parents=True)
+            for role in (*roles, "mask", "truth"):
+                source = self.path(f"{role}.nii.gz")
+                if name == "two" and role in roles:
+                    source = self.folder / "other" / source.name
+                shutil.copy(source, folder / name / source.name)
+        return folder
 
     def path(self, name: str) -> Path:
         """Of one of the files: "lge.nii.gz", "mask-raw.nrrd", "float.nii"."""
@@ -72,6 +89,7 @@ class Desk:
     out : the folder of its outputs.
     done : what was damaged, in words.
     kept : what lay in `out` before the run, by name.
+    run : what is done with the arguments and gives a status; by default the command.
     """
 
     rng: np.random.Generator
@@ -79,6 +97,7 @@ class Desk:
     good: Good
     done: list[str] = field(default_factory=list)
     kept: dict[str, Any] = field(default_factory=dict)
+    run: Callable[[list[str]], int] = main
 
     @property
     def out(self) -> Path:

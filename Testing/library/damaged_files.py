@@ -27,6 +27,7 @@ from typing import Any
 
 import damaged_dicom
 import damaged_images
+import damaged_messages
 import damaged_texts
 import nibabel
 import nrrd
@@ -34,12 +35,10 @@ import numpy as np
 from damage import Desk, Good
 from study_files import MASK
 
-from deepgmm.cli.main import main
-
 #: A kind's name to what makes a case of it: arguments of the command line.
 KINDS = {
     maker.__name__: maker
-    for module in (damaged_images, damaged_dicom, damaged_texts)
+    for module in (damaged_images, damaged_dicom, damaged_texts, damaged_messages)
     for maker in module.KINDS
 }
 
@@ -90,7 +89,7 @@ def try_case(kind: str, seed: int, good: Good, folder: Path) -> Ran:
     try:
         arguments = [str(word) for word in KINDS[kind](desk)]
         with _heard() as heard, _little_memory():
-            status = main(arguments)
+            status = desk.run(arguments)
     finally:
         os.chdir(where)
         os.environ.clear()

@@ -96,7 +96,8 @@ def study_json(desk: Desk) -> list[Any]:
     use = desk.choose(("segment", "segment", "phase", "import", "priors"))
     if use == "priors":
         shutil.copy(desk.good.path("truth.nii.gz"), folder / "labels.nii.gz")
-        cases = desk.folder / "cases"
+        cases = desk.good.cases(desk.folder / "cases")
+        shutil.rmtree(cases / "one")
         shutil.copytree(folder, cases / "one")
         return ["priors", cases, "-o", desk.out / "priors.json"]
     if use == "import":
@@ -122,14 +123,11 @@ def priors_json(desk: Desk) -> list[Any]:
 
 def phantom_json(desk: Desk) -> list[Any]:
     """The phantom.json of labelled cases."""
-    case = desk.folder / "cases" / "one"
-    case.mkdir(parents=True)
-    for name in ("lge.nii.gz", "bssfp.nii.gz", "t2.nii.gz", "mask.nii.gz", "truth.nii.gz"):
-        shutil.copy(desk.good.path(name), case / name)
+    cases = desk.good.cases(desk.folder / "cases")
     content = {"seed": 1, "kinds": {"bssfp": "bssfp", "lge": "lge-magnitude",
                                     "t2": "t2-dark-blood"}}
     desk.write("cases/one/phantom.json", _as_text(desk, _changed(desk, content)))
-    return ["priors", desk.folder / "cases", "-o", desk.out / "priors.json"]
+    return ["priors", cases, "-o", desk.out / "priors.json"]
 
 
 @cache

@@ -92,3 +92,16 @@ def test_slices_in_files_of_their_own_count_each(tmp_path: Path) -> None:
         sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.mhd"))), values)
     (tmp_path / "s2.raw").write_bytes(values[0].astype("<f4").tobytes())
     assert sha256(tmp_path / "a.mhd") != before
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_voxels_that_are_not_there_are_said(tmp_path: Path, suffix: str) -> None:
+    path = detached(arrays()["lge"], tmp_path / "case", suffix)
+    for voxels in data_files(path):
+        voxels.unlink()
+    mask = save_all(tmp_path)["mask"]
+    with pytest.raises(InputError, match="its voxels in another file|truncated or damaged"):
+        read_study(lge=path, mask=mask)
+    if suffix != "hdr":  # whose other file's name nothing says
+        with pytest.raises(InputError, match="keeps its voxels in another file, which is not"):
+            read_study(lge=path, mask=mask)

@@ -169,6 +169,42 @@ def test_bits_that_are_not_used_are_taken_off(exam, signed, syntax) -> None:
     np.testing.assert_array_equal(read(exam.folder), values)
 
 
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("lowest", "below"), [(4, 0), (4, 9), (0, 0), (3, 0)])
+def test_values_lie_where_the_high_bit_says(exam, signed, lowest, below) -> None:
+    """Twelve bits from the lowest one on, with something in the bits below or nothing; where
+    nothing fits the high bit that is said, it is wrong."""
+    values = some(-900 if signed else 0, 1500)
+    values[:, 0, 0] = 1  # an odd number
+    paths = exam.add(3, "lge_sa", values, GRID, tags=PSIR if signed else LGE)
+
+    def raised(image: pydicom.FileDataset) -> None:
+        stored = image.pixel_array.astype(np.int64) & 0xFFF
+        image.BitsStored, image.HighBit = 12, 15 if lowest == 0 else 11 + lowest
+        image.PixelRepresentation = int(signed)
+        image.PixelData = ((stored << lowest) | below).astype(np.uint16).tobytes()
+        image.RescaleSlope, image.RescaleIntercept = 1, 0
+
+    edit(paths, raised)
+    np.testing.assert_array_equal(read(exam.folder), values)
+
+
+def test_a_table_of_real_world_values_that_is_a_line(exam) -> None:
+    stored = some(high=200)
+    paths = exam.add(3, "t2map_sa", stored, GRID, tags=LGE)
+
+    def mapped(image: Dataset) -> None:
+        item = mapping(0.0, 0.0, "ms")
+        del item.RealWorldValueSlope, item.RealWorldValueIntercept
+        item.RealWorldValueLUTData = [20.0 + 0.25 * n for n in range(220)]
+        item.RealWorldValueFirstValueMapped, item.RealWorldValueLastValueMapped = 10, 229
+        image.RealWorldValueMappingSequence = [item]
+
+    edit(paths, mapped)
+    np.testing.assert_allclose(read(exam.folder), 20.0 + 0.25 * (stored - 10), rtol=1e-6)
+    assert not read_image(exam.folder, "LGE")[1]
+
+
 def mapping(slope: float, intercept: float, unit: str = "1") -> Dataset:
     item, code = Dataset(), Dataset()
     code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = unit, "UCUM", unit

@@ -99,34 +99,100 @@ def test_a_voxel_size_that_is_none_matters_only_without_sform(tmp_path, axis, si
             read_image(without, "LGE")
 
 
-def test_nifti_2_is_said_by_its_name(tmp_path) -> None:
-    nib.save(nib.Nifti2Image(VALUES, RIGHT), tmp_path / "a.nii.gz")
-    with pytest.raises(InputError, match="save it as NIfTI-1"):
-        read_image(tmp_path / "a.nii.gz", "LGE")
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.nii"])
+def test_nifti_2_is_read_as_nibabel_reads_it(tmp_path, name, order) -> None:
+    """With an extension, a scale, a NaN and both forms; of either byte order."""
+    values = VALUES.astype(np.float32)
+    values[3, 4, 2] = np.nan
+    made = nib.Nifti2Image(values, RIGHT, nib.Nifti2Header(endianness=order))
+    made.header.set_slope_inter(2.0, -7.0)
+    made.header.extensions.append(nib.nifti1.Nifti1Extension("comment", b"of some length"))
+    made.set_qform(OTHER, 1)
+    nib.save(made, tmp_path / name)
+    image, warnings, _ = read_image(tmp_path / name, "LGE")
+    wanted = nib.load(tmp_path / name)
+    np.testing.assert_allclose(sitk.GetArrayFromImage(image).T, wanted.get_fdata(), rtol=1e-6)
+    affine, _ = placed(tmp_path / name)
+    np.testing.assert_allclose(affine, wanted.affine, atol=1e-4)
+    assert "disagree" in warnings[0]
 
 
-@pytest.mark.parametrize("name", ["LGE", "LV mask"])
-def test_sheared_grids_are_refused_in_every_format(tmp_path, name) -> None:
-    nifti(tmp_path / "a.nii", sform=SHEARED, q=0)
-    nifti(tmp_path / "b.nii", sform=SHEARED)
-    directions = (LPS @ SHEARED)[:3, :3]
-    nrrd.write(str(tmp_path / "c.nrrd"), VALUES, {
-        "space": "left-posterior-superior", "space directions": directions.T,
-        "space origin": np.zeros(3), "kinds": ["domain"] * 3})
-    lengths = np.linalg.norm(directions, axis=0)
-    metaimage(tmp_path / "d.mha", " ".join(f"{v:.9f}" for v in (directions / lengths).T.ravel()),
-              "0 0 0", " ".join(map(str, lengths)))
-    for path in sorted(tmp_path.iterdir()):
-        with pytest.raises(InputError, match=f"the {name} file's axes are not at right angles"):
-            read_image(path, name)
+def sheared_files(folder: Path, values: np.ndarray = VALUES, affine: np.ndarray = SHEARED
+                  ) -> list[Path]:
+    """A sheared grid in each format that can say one; `affine` from indices to RAS."""
+    nib.save(nib.Nifti1Image(values, affine), folder / "a.nii.gz")
+    nib.save(nib.Nifti2Image(values, affine), folder / "b.nii")
+    lps = LPS @ affine
+    nrrd.write(str(folder / "c.nrrd"), values, {
+        "space": "left-posterior-superior", "space directions": lps[:3, :3].T,
+        "space origin": lps[:3, 3], "kinds": ["domain"] * 3})
+    lengths = np.linalg.norm(lps[:3, :3], axis=0)
+    metaimage(folder / "d.mha", " ".join(f"{v:.9f}" for v in (lps[:3, :3] / lengths).T.ravel()),
+              " ".join(map(str, lps[:3, 3])), " ".join(map(str, lengths)), values)
+    return sorted(folder.iterdir())
 
 
-def metaimage(path: Path, matrix: str, offset: str, spacing: str) -> Path:
+@pytest.mark.parametrize("tilt", [(0.3, 0.0), (-0.2, 0.35)])
+def test_a_sheared_stack_is_made_straight_in_every_format(tmp_path, tilt) -> None:
+    """An image that is linear in the patient stays so, where its slices still reach; a voxel's
+    volume is the determinant's."""
+    affine = RIGHT @ nib.affines.from_matvec(np.array([[1, 0, tilt[0] * 8], [0, 1, tilt[1] * 8],
+                                                       [0, 0, 1.0]]))
+    indices = np.indices(VALUES.shape).reshape(3, -1)
+    slope = np.array([3.0, -5.0, 2.0])
+    values = (slope @ (affine[:3, :3] @ indices)).reshape(VALUES.shape).astype(np.float32)
+    for path in sheared_files(tmp_path, values, affine):
+        image, warnings, _ = read_image(path, "LGE")
+        found = sitk.GetArrayFromImage(image).T
+        geometry = Geometry(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+        there = LPS @ geometry.index_to_world()
+        np.testing.assert_allclose(np.linalg.det(there[:3, :3]), np.linalg.det(affine[:3, :3]),
+                                   rtol=1e-5)
+        cosines = np.reshape(image.GetDirection(), (3, 3))
+        np.testing.assert_allclose(cosines.T @ cosines, np.eye(3), atol=1e-5)
+        wanted = (slope @ (there[:3, :3] @ indices + (there[:3, 3:] - affine[:3, 3:]))
+                  ).reshape(VALUES.shape)
+        np.testing.assert_allclose(found[6:-6, 6:-6], wanted[6:-6, 6:-6], atol=0.05)
+        np.testing.assert_allclose(found[:, :, 2], values[:, :, 2], atol=1e-3)  # the middle one
+        assert len(warnings) == 1 and "do not lie straight above each other" in warnings[0]
+
+
+def test_labels_on_a_sheared_grid_stay_labels(tmp_path) -> None:
+    """Each slice's are moved by whole pixels, and none is lost in the middle of the image."""
+    labels = np.zeros(VALUES.shape, np.float32)
+    labels[8:16, 6:14] = 2
+    labels[10:14, 8:12] = 1
+    for path in sheared_files(tmp_path, labels):
+        image, _, _ = read_image(path, "LV mask", labels=True)
+        found = sitk.GetArrayFromImage(image).T
+        assert set(np.unique(found)) == {0, 1, 2}
+        for value in (1, 2):
+            assert ((found == value).sum((0, 1)) == (labels == value).sum((0, 1))).all()
+
+
+@pytest.mark.parametrize("skew", [np.array([[1, 0.3, 0], [0, 1, 0], [0, 0, 1.0]]),
+                                  np.array([[1, 0, 9.0], [0, 1, 0], [0, 0, 1.0]])])
+def test_rows_askew_and_slices_beside_each_other_are_refused(tmp_path, skew) -> None:
+    for path in sheared_files(tmp_path, affine=RIGHT @ nib.affines.from_matvec(skew)):
+        with pytest.raises(InputError, match="the LGE file's axes are not at right angles"):
+            read_image(path, "LGE")
+
+
+def test_a_detached_nifti_header_that_is_sheared_is_refused(tmp_path) -> None:
+    nib.save(nib.Nifti1Pair(VALUES, RIGHT @ nib.affines.from_matvec(
+        np.array([[1, 0, 3.0], [0, 1, 0], [0, 0, 1.0]]))), tmp_path / "a.hdr")
+    with pytest.raises(InputError, match="not at right angles"):
+        read_image(tmp_path / "a.hdr", "LGE")
+
+
+def metaimage(path: Path, matrix: str, offset: str, spacing: str,
+              values: np.ndarray = VALUES) -> Path:
     path.write_bytes(
         "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
         f"CompressedData = False\nTransformMatrix = {matrix}\nOffset = {offset}\n"
         f"ElementSpacing = {spacing}\nDimSize = 24 20 5\nElementType = MET_FLOAT\n"
-        "ElementDataFile = LOCAL\n".encode() + VALUES.tobytes(order="F"))
+        "ElementDataFile = LOCAL\n".encode() + values.tobytes(order="F"))
     return path
 
 

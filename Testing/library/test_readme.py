@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from deepgmm.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,16 +31,17 @@ def test_there_are_examples_of_both_kinds() -> None:
     assert {kind for kind, _ in BLOCKS} == {"sh", "python"}
 
 
-def test_the_examples_run(a_folder: Path) -> None:
-    env = os.environ | {"PYTHONPATH": str(ROOT / "DeepGMMSegmentation" / "Logic"),
-                        "OMP_NUM_THREADS": "1"}
+def test_the_examples_run(a_folder: Path, monkeypatch: pytest.MonkeyPatch, capfd,
+                          a_log_of_our_own: Path) -> None:
+    """In one process, each as a process of its own would: that `deepgmm` is a command, other tests
+    say."""
+    monkeypatch.chdir(a_folder)
     for kind, text in BLOCKS:
-        commands = ([["-c", text]] if kind == "python"
-                    else [["-m", "deepgmm", *line[1:]] for line in lines_of(text)])
-        for command in commands:
-            done = subprocess.run([sys.executable, *command], cwd=a_folder, env=env,
-                                  capture_output=True, text=True)
-            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        if kind == "python":
+            exec(compile(text, "README", "exec"), {"__name__": "__main__"})
+        else:
+            for line in lines_of(text):
+                assert main(line[1:]) == 0, f"{line}\n{capfd.readouterr()}"
     for name in ("result.seg.nrrd", "result.nii.gz", "result.png", "result.json",
                  "scar.seg.nrrd", "python.seg.nrrd", "python.png"):
         assert (a_folder / name).stat().st_size > 0, name

@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 from deepgmm import __version__
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> int:
     return status
 
 
+@cache
 def _command() -> Any:
+    """All commands; made once, since making their options takes longer than to refuse a file."""
     import typer
 
     from deepgmm.cli.demo_command import demo

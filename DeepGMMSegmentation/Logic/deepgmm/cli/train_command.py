@@ -289,6 +289,7 @@ def _checkpoint(output: Path, say: Callable[[str], None]) -> Checkpoint:
         raise InputError("the training in the model folder has ended: there is nothing to resume"
                          if ended else "the model folder holds no checkpoint to go on from: check "
                          "the path given to --output, or leave --resume out")
+    found.check()
     return found
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.files import sha256
+from deepgmm.files import read_json, sha256
 from deepgmm.reading.contours.markups import read_points
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.labelmap import Labels, read_labels
@@ -147,7 +145,7 @@ def _on(labels: Labels, geometry: Geometry, shape: tuple[int, ...]) -> Any:
 
 def _json(path: str | os.PathLike[str]) -> Any:
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        said = read_json(path)
     except OSError as error:
         raise InputError(f"the report cannot be read ({error.strerror}): check its path") from error
     except ValueError as error:

@@ -128,15 +128,21 @@ def intervals_of(said: Mapping[str, Any], labels: npt.NDArray[np.uint8],
     A tissue whose volume is no longer the report's was corrected since, and has none.
     """
     grid = said.get("grid")
-    if not isinstance(grid, Mapping) or list(grid.get("size", ())) != list(labels.shape[::-1]):
+    size = grid.get("size") if isinstance(grid, Mapping) else None
+    if not isinstance(size, list) or size != list(labels.shape[::-1]):
         raise InputError("the report is not of this segmentation: its grid is another")
+    pairs, volumes = said.get("volume_intervals_90_ml", {}), said.get("volumes_ml", {})
     known = {}
-    for title, pair in said.get("volume_intervals_90_ml", {}).items():
-        volume = float((labels == Tissue.named(title)).sum()) * geometry.voxel_volume
-        before = said.get("volumes_ml", {}).get(title)
-        if None not in pair and before is not None \
-                and abs(before - volume) <= geometry.voxel_volume / 2:
-            known[title] = (float(pair[0]), float(pair[1]))
+    try:
+        for title, (low, high) in pairs.items():
+            volume = float((labels == Tissue.named(title)).sum()) * geometry.voxel_volume
+            before = volumes.get(title)
+            if None not in (low, high, before) \
+                    and abs(before - volume) <= geometry.voxel_volume / 2:
+                known[title] = (float(low), float(high))
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        raise InputError("the report's volumes and intervals are none: give what segment --report "
+                         "wrote, as it wrote it") from None
     return known, "the run's posterior allows none for this, or it was corrected since"
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from deepgmm.errors import InputError
-from deepgmm.files import unwritable, write_whole
+from deepgmm.files import read_json, unwritable, write_whole
 
 #: Of the checkpoints' format.
 VERSION = 1
@@ -41,6 +41,25 @@ class Checkpoint:
     step: int
     tensors: dict[str, Tensor]
     words: dict[str, Any]
+
+    def check(self) -> None:
+        """See that the words say all that a training goes on from.
+
+        Raises
+        ------
+        InputError : they do not.
+        """
+        words, best = self.words, self.words.get("best")
+        seconds = words.get("seconds")
+        if not (isinstance(words.get("settings"), dict) and isinstance(words.get("data"), str)
+                and type(words.get("waited")) is int and words["waited"] >= 0
+                and isinstance(seconds, (int, float)) and 0 <= seconds < 1e12
+                and isinstance(best, dict)
+                and (not best or type(best.get("step")) is int
+                     and isinstance(best.get("validation"), dict)
+                     and isinstance(best["validation"].get("loss"), float))):
+            raise InputError("the checkpoint in the model folder is damaged; begin anew with "
+                             "--force, or in another folder")
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
@@ -112,16 +131,17 @@ def _read(place: Path, step: int) -> Checkpoint | str:
     from safetensors.torch import load
 
     try:
-        words = json.loads(_words(place, step).read_text(encoding="utf-8"))
+        words = read_json(_words(place, step))
         if words["version"] != VERSION:
             return "they are of another version of this program"
         data = _tensors(place, step).read_bytes()
         if words.pop("sha256") != _hash(data, words):
             return "they are damaged"
+        if type(words["step"]) is not int or words["step"] != step:
+            return "they are damaged"
         own = {name: value for name, value in words.items() if name not in ("version", "step")}
         return Checkpoint(words["step"], load(data), own)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError,
-            RecursionError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError):
         return "they are damaged"
 
 

@@ -108,6 +108,12 @@ class TrainingSettings:
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name} is {value!r}: give a whole number from {least}")
+        for name in ("around", "augmentation"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(f"{name} is {getattr(self, name)!r}: give true or false")
+        for name in ("network", "priors", "start"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} is {getattr(self, name)!r}: give a name")
         for names, wanted, fits in _NUMBERS:
             for name in names:
                 value = getattr(self, name)

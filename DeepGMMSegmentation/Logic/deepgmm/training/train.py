@@ -109,15 +109,22 @@ def train(
     ComputationError, Cancelled : as `train_network`.
     """
     require_extra()
+    held: list[str] = []  # until it is known that the training can begin: a refusal is one line
+
+    def begun(fraction: float, stage: str) -> None:
+        while held:
+            say(held.pop(0))
+        share_of(progress, _READING, 1 - _READING)(fraction, stage)
+
     start, before = _beginning(settings)
     if validation is None:
         cases, validation = split(cases, settings.validation, settings.seed)
     else:
         check_apart(cases, validation)
     if before is not None and {case.key for case in validation} & before.learned_cases():
-        say(f"cases that the network '{before.name}' learned from are among those that choose the "
-            "best network: they flatter it")
-    learned, checked = _laid((cases, validation), settings, say,
+        held.append(f"cases that the network '{before.name}' learned from are among those that "
+                    "choose the best network: they flatter it")
+    learned, checked = _laid((cases, validation), settings, held.append,
                              share_of(progress, 0, _READING))
     if learned is None:
         raise InputError("no case is there to learn from: give a folder of cases")
@@ -125,21 +132,21 @@ def train(
         raise InputError("no label is used and nothing else is to be learned from: label some "
                          "cases, or leave --likelihood-weight or --teacher-weight above 0")
     if checked is None:
-        say("no case was left to validate with: the network of the last step is kept")
+        held.append("no case was left to validate with: the network of the last step is kept")
     if max(len(group.cases) for group in (learned, checked) if group) < ENOUGH:
-        say(f"fewer than {ENOUGH} cases: with so few, the network's warning of studies unlike "
-            "those it was trained on cannot be relied on")
+        held.append(f"fewer than {ENOUGH} cases: with so few, the network's warning of studies "
+                    "unlike those it was trained on cannot be relied on")
     augmentation = Augmentation(missing=settings.missing) if settings.augmentation else None
     trained = train_network(
         learned.examples, checked.examples if checked else None, settings, folder,
-        progress=share_of(progress, _READING, 1 - _READING),
+        progress=begun,
         augment=augmentation.augmented if augmentation else None, start=start, resume=resume)
+    begun(1.0, "saving")  # where no step was left
     if not leading():
         return None
     if before is not None and trained.scores and trained.step == 0:
         say(f"no step was better in validation than the network '{before.name}' that the training "
             "began with, which is kept: try a lower --learning-rate")
-    progress(1.0, "saving")
     card = save_network(folder, trained.network, _card(
         folder, settings, trained, learned, checked, augmentation, before))
     checkpoints.remove(folder)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.files import read_json
 
 
 def read_points(path: str | os.PathLike[str], role: str = "points") -> npt.NDArray[np.float64]:
@@ -41,7 +40,7 @@ def read_named_points(path: str | os.PathLike[str], role: str = "points"
         A file that is missing or no markups file. The message names the role, never the path.
     """
     try:
-        said = json.loads(Path(path).read_text(encoding="utf-8"))
+        said = read_json(path)
         places: list[list[float]] = []
         names: list[str] = []
         for markup in said["markups"]:
@@ -55,7 +54,7 @@ def read_named_points(path: str | os.PathLike[str], role: str = "points"
     except OSError as error:
         raise InputError(f"the {role} file cannot be read ({error.strerror}): check its path and "
                          "its permissions") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"the {role} file is no markups file of 3D Slicer (.mrk.json): save the "
                          "points again from there") from error
     found = np.array(places, float).reshape(-1, 3)

@@ -188,7 +188,7 @@ def _is_elsewhere(name: str, words: list[str]) -> bool:
     if re.match(r"[AV]_[A-Za-z]{2}", name):
         return True  # TG-263's arteries and veins: A_LAD, V_Venacava_S
     if re.search(r"\blateral ventri[ck]|\bventri[ck]\w+ lateral"  # of the brain
-                 r"|\banterior descending|\bgreat ves", joined):
+                 r"|\banterior descending|\bleft main|\bgreat ves", joined):
         return True
     drawn = r"\bla( (endo|epi|myo|wall|blood|pool|cav|vol|body)\w*)?$"
     if "ra" in words or re.search(rf"(?<!\bde )(?<!\ba )(?<!\bdell ){drawn}", joined):

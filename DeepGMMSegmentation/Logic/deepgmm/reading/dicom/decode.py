@@ -37,6 +37,10 @@ _OWN = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2",
         "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5")
 
 
+#: Those whose values lie in the file as words.
+_PLAIN = _OWN[:4]
+
+
 class Undecodable(Exception):
     """A file's pixels are damaged; the text says how, in a word."""
 
@@ -75,7 +79,10 @@ def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
         _check_decoder(syntax, number)
         _silence_gdcm(syntax)
         try:
+            words = _as_words(data) if syntax in _PLAIN else None
             values = np.asarray(data.pixel_array)
+            if words is not None:
+                values = _from_high_bit(values, data, *words)
             if lookup:
                 values = np.asarray(_lookup(pydicom)(values, data))
             elif values.dtype.kind in "iu":
@@ -90,6 +97,33 @@ def stored_values(file: Path, number: int, frames: int, *, lookup: bool = False
     if values.ndim != 3 or len(values) < frames:
         raise Undecodable("frames are missing")
     return values
+
+
+def _as_words(data: Any) -> tuple[int, int, int] | None:
+    """Where values do not begin at the lowest bit: their bits, highest bit and sign, and from here
+    on the data set gives whole words. None where nothing is unusual.
+
+    PS3.5 8.1.1 wants the high bit just above the stored ones; files converted from older formats
+    have values further up. pydicom does not look at it.
+    """
+    stored, high, allocated = (int(data.get(name) or 0) for name in (
+        "BitsStored", "HighBit", "BitsAllocated"))
+    if not 0 < stored <= high < allocated <= 16 or "PixelData" not in data:
+        return None
+    words = stored, high, int(data.get("PixelRepresentation") or 0)
+    data.BitsStored, data.HighBit, data.PixelRepresentation = allocated, allocated - 1, 0
+    return words
+
+
+def _from_high_bit(values: npt.NDArray[Any], data: Any, stored: int, high: int, signed: int
+                   ) -> npt.NDArray[Any]:
+    """Values of so many bits up to the high one; from the lowest bit up where nothing lies above
+    them there and something below the high ones, so that the header's high bit is wrong."""
+    data.BitsStored, data.HighBit, data.PixelRepresentation = stored, stored - 1, signed
+    lowest = high + 1 - stored
+    wrong = not (values >> stored).any() and (values & ((1 << lowest) - 1)).any()
+    values = ((values >> (0 if wrong else lowest)) & ((1 << stored) - 1)).astype(np.int32)
+    return values - ((values >> (stored - 1)) << stored) if signed else values
 
 
 def missing(number: int, syntax: str) -> MissingPackages:

@@ -50,6 +50,20 @@ class Scan:
     identity: dict[str, str] = field(default_factory=dict)
 
 
+class NoImage(InputError):
+    """A folder or file holds no DICOM image that could be used.
+
+    Attributes
+    ----------
+    found : what it holds instead ("3 files: not DICOM"); empty where it holds nothing.
+    """
+
+    def __init__(self, found: str) -> None:
+        super().__init__("the folder holds no DICOM image" + (f" ({found})" if found else "")
+                         + ": give the folder of one cardiac MRI examination")
+        self.found = found
+
+
 def the_reader() -> Any:
     """The module pydicom.
 
@@ -75,8 +89,10 @@ def scan(folder: str | os.PathLike[str],
 
     Raises
     ------
+    NoImage
+        No DICOM image in it.
     InputError
-        No such folder, no DICOM image in it, or images of several patients or examinations.
+        No such folder, or images of several patients or examinations.
     """
     pydicom = the_reader()
     files = _files(Path(folder))
@@ -87,10 +103,8 @@ def scan(folder: str | os.PathLike[str],
                 progress(number / len(files), "reading headers")
             _add(found, file, pydicom)
     if not found.frames and not found.damaged:
-        what = "; ".join(f"{n} file{'s' if n != 1 else ''}: {reason}"
-                         for reason, n in sorted(found.left.items()))
-        raise InputError("the folder holds no DICOM image" + (f" ({what})" if what else "")
-                         + ": give the folder of one cardiac MRI examination")
+        raise NoImage("; ".join(f"{n} file{'s' if n != 1 else ''}: {reason}"
+                                for reason, n in sorted(found.left.items())))
     _check_one_examination(found)
     return found
 

@@ -1,35 +1,36 @@
-"""Planes to stacks: grouped, joined, sorted along the normal, repeats dropped, gaps kept."""
+"""Planes to stacks: which belong together, whatever became of their identifiers.
+
+Planes that are alike are grouped (`_Likeness`); of a group, series that hold a stack each stay
+apart (`_apart`); what a series describes otherwise than the rest of it goes back to the rest
+(`_returned`); and what is left over, a slice or two at a time, is joined (`_joined`).
+"""
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
-from deepgmm.reading.dicom.frames import Component, Frame, Variation
+from deepgmm.reading.dicom.frames import Component, Frame
 from deepgmm.reading.dicom.identity import family, one_identity, without_copies
 from deepgmm.reading.dicom.meaning import Type, meaning_of_frames
-from deepgmm.reading.dicom.order import in_order
+from deepgmm.reading.dicom.slices import REPEAT, by_series, places_of, sequence_of, stack_of
 from deepgmm.reading.dicom.stack import Stack, heights
 from deepgmm.study.names import LONG_NAMES, plain
 
 #: Directions are one if no axis differs by more than this, degrees.
 TURN = 2.0
 
-#: A slice nearer than this share of the distance of slices is a repeat of its neighbour.
-_REPEAT = 0.3
-
-#: So many images at one place are frames of something; fewer are repeats of one image.
-_FRAMES = 8
-
-#: A heartbeat, ms, where the header does not say; the shortest in which one image is taken, s.
-_BEAT, _HEARTBEAT = 1500.0, 0.3
-
 #: Pixel sizes that differ by less than this share are one.
 _ROUNDED = 1e-3
+
+#: So many places make a stack; series of fewer are parts of one.
+_STACK = 3
+
+Pile = list[Frame]
+Value = TypeVar("Value", bound=Hashable)
 
 
 def stacks_of(frames: list[Frame]) -> list[Stack]:
@@ -46,65 +47,59 @@ def stacks_of(frames: list[Frame]) -> list[Stack]:
     stacks : ordered by their first series number.
     """
     images = one_identity(without_copies(frames))
-    directions, sizes = _directions(images), _sizes(images)
-    settled = _settled(images, directions)
-    renewed = _renewed(images)
-    groups: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
+    like = _Likeness(images)
+    groups: dict[tuple[object, ...], Pile] = defaultdict(list)
     for frame in images:
-        key = (directions[frame.orientation], *_sameness(frame, sizes), settled[id(frame)],
-               family(frame.description))
-        groups[key].append(frame)
+        groups[like.key(frame), family(frame.description)].append(frame)
     piles = [pile for group in groups.values()
-             for part in ([group] if renewed else _by_reference(group)) for pile in _apart(part)]
-
-    def alike(pile: list[Frame]) -> tuple[object, ...]:
-        return (directions[pile[0].orientation], *_sameness(pile[0], sizes),
-                settled[id(pile[0])], renewed or pile[0].reference)
-
-    stacks = [_stack(pile) for pile in _joined(_mended(piles, alike), alike)]
+             for part in ([group] if like.renewed else _by_reference(group))
+             for pile in _apart(part)]
+    stacks = [stack_of(pile) for pile in _joined(_returned(piles, like), like)]
     return sorted(stacks, key=lambda s: (s.numbers[0], s.first.component.value))
 
 
-def _directions(frames: list[Frame]) -> dict[tuple[float, ...] | None, int]:
-    """Orientation to the number of its direction."""
-    known: list[Frame] = []
-    numbers: dict[tuple[float, ...] | None, int] = {}
-    least = np.cos(np.deg2rad(TURN))
-    for frame in frames:
-        if frame.orientation in numbers:
-            continue
-        same = [n for n, other in enumerate(known)
-                if np.einsum("ij,ij->j", frame.axes, other.axes).min() >= least]
-        numbers[frame.orientation] = same[0] if same else len(known)
-        if not same:
-            known.append(frame)
+class _Likeness:
+    """What planes of one stack share, beside their description.
+
+    Attributes
+    ----------
+    renewed : whether frames of reference were renewed for each image or each series, so part
+        nothing.
+    """
+
+    def __init__(self, frames: Pile) -> None:
+        least = np.cos(np.deg2rad(TURN))
+        axes = {frame.orientation: frame.axes for frame in frames}
+        self._directions = _numbered(axes, lambda one, other: bool(
+            np.einsum("ij,ij->j", axes[one], axes[other]).min() >= least))
+        self._sizes = _numbered((frame.spacing or () for frame in frames), lambda one, other: (
+            len(one) == len(other) and np.allclose(one, other, rtol=_ROUNDED, atol=0)))
+        self._said = _settled(frames, self._directions)
+        self.renewed = _renewed(frames)
+
+    def key(self, frame: Frame) -> tuple[object, ...]:
+        """Direction, sizes, whether a map and of what, component and sequence."""
+        derived = "DERIVED" in frame.image_type[:1] and tuple(
+            w for w in frame.image_type[2:] if "MAP" in w)
+        return (self._directions[frame.orientation], frame.rows, frame.columns,
+                self._sizes[frame.spacing or ()], derived, self._said[id(frame)])
+
+    def of(self, pile: Pile) -> tuple[object, ...]:
+        """Of the first of a pile, with its frame of reference where that parts anything."""
+        return *self.key(pile[0]), self.renewed or pile[0].reference
+
+
+def _numbered(values: Iterable[Value], alike: Callable[[Value, Value], bool]) -> dict[Value, int]:
+    """Each value to the number of the first that is like it."""
+    known: list[Value] = []
+    numbers: dict[Value, int] = {}
+    for value in values:
+        if value not in numbers:
+            numbers[value] = next((n for n, other in enumerate(known) if alike(value, other)),
+                                  len(known))
+            if numbers[value] == len(known):
+                known.append(value)
     return numbers
-
-
-def _sizes(frames: list[Frame]) -> dict[tuple[float, ...] | None, int]:
-    """Pixel spacing to the number of its size; what differs by rounding is one."""
-    known: list[tuple[float, ...]] = []
-    numbers: dict[tuple[float, ...] | None, int] = {}
-    for frame in frames:
-        if frame.spacing not in numbers:
-            spacing = frame.spacing or ()
-            same = [n for n, other in enumerate(known) if len(other) == len(spacing)
-                    and np.allclose(other, spacing, rtol=_ROUNDED, atol=0)]
-            numbers[frame.spacing] = same[0] if same else len(known)
-            if not same:
-                known.append(spacing)
-    return numbers
-
-
-def _sameness(frame: Frame, sizes: dict[tuple[float, ...] | None, int]) -> tuple[object, ...]:
-    """What slices of one stack share, besides their direction, component and sequence."""
-    derived = "DERIVED" in frame.image_type[:1] and tuple(
-        w for w in frame.image_type[2:] if "MAP" in w)
-    return frame.rows, frame.columns, sizes[frame.spacing], derived
-
-
-def _sequence(frame: Frame) -> str:
-    return re.sub(r"\d+", "", frame.sequence)
 
 
 def _settled(frames: list[Frame], directions: dict[tuple[float, ...] | None, int]
@@ -114,7 +109,7 @@ def _settled(frames: list[Frame], directions: dict[tuple[float, ...] | None, int
     Where slices of one series say another sequence than the rest, or no component, what most of
     the series says counts.
     """
-    said = {id(frame): (frame.component, _sequence(frame)) for frame in frames}
+    said = {id(frame): (frame.component, sequence_of(frame)) for frame in frames}
     series: dict[tuple[object, ...], list[Frame]] = defaultdict(list)
     for frame in frames:
         series[frame.series, frame.number, directions[frame.orientation],
@@ -122,7 +117,7 @@ def _settled(frames: list[Frame], directions: dict[tuple[float, ...] | None, int
     for together in series.values():
         counts = Counter(said[id(f)] for f in together)
         for most, _ in counts.most_common() if len(counts) > 1 else ():
-            taken = _places([f for f in together if said[id(f)] == most] or together, together[0])
+            taken = places_of([f for f in together if said[id(f)] == most] or together, together[0])
             for other in [o for o in counts if o != most and counts[o] <= counts[most]]:
                 odd = [f for f in together if said[id(f)] == other]
                 if other[0] not in (most[0], Component.UNKNOWN) or not odd:
@@ -140,7 +135,7 @@ def _renewed(frames: list[Frame]) -> bool:
     return len(references) > len(series) or len(references) == len(series) > 3
 
 
-def _by_reference(group: list[Frame]) -> list[list[Frame]]:
+def _by_reference(group: list[Frame]) -> list[Pile]:
     """Apart by frame of reference, unless these were renewed within a series or with each."""
     parts: dict[str, list[Frame]] = defaultdict(list)
     for frame in group:
@@ -151,34 +146,17 @@ def _by_reference(group: list[Frame]) -> list[list[Frame]]:
     series = {(f.series, f.number) for f in group}
     renewed = sum(len({(f.series, f.number) for f in part}) for part in named) > len(series)
     if renewed or len(named) == len(series) > 2 and max(
-            len(_places(one, one[0])) for one in _by_series(group)) < 3:
+            len(places_of(one, one[0])) for one in by_series(group)) < _STACK:
         return [group]
     return list(parts.values())
 
 
-def _by_series(frames: list[Frame]) -> list[list[Frame]]:
-    series: dict[tuple[str, int], list[Frame]] = defaultdict(list)
-    for frame in frames:
-        series[frame.series, frame.number].append(frame)
-    return sorted(series.values(), key=_when)
-
-
-def _when(frames: list[Frame]) -> tuple[str, int]:
-    return max((f.acquired, f.number) for f in frames)
-
-
-def _places(frames: list[Frame], like: Frame) -> npt.NDArray[np.float64]:
-    """Distinct positions along the normal, to half a millimetre."""
-    found = np.sort(heights(frames, like))
-    return found[np.r_[True, np.diff(found) > 0.5]]
-
-
-def _apart(group: list[Frame]) -> list[list[Frame]]:
+def _apart(group: list[Frame]) -> list[Pile]:
     """Series that hold a stack each stay apart, unless they repeat or continue each other."""
-    piles: list[list[Frame]] = []
+    piles: list[Pile] = []
     loose: list[Frame] = []
-    for series in _by_series(group):
-        if len(_places(series, group[0])) < 3:
+    for series in by_series(group):
+        if len(places_of(series, group[0])) < _STACK:
             loose += series
             continue
         for pile in piles:
@@ -189,7 +167,7 @@ def _apart(group: list[Frame]) -> list[list[Frame]]:
             piles.append(list(series))
     for pile in piles:
         rest: list[Frame] = []
-        for series in _by_series(loose):
+        for series in by_series(loose):
             (pile if _fits(series, pile) else rest).extend(series)
         loose = rest
     return [*piles, loose] if loose else piles
@@ -197,41 +175,48 @@ def _apart(group: list[Frame]) -> list[list[Frame]]:
 
 def _fits(series: list[Frame], pile: list[Frame]) -> bool:
     """Whether a series repeats slices of a pile or continues it, and lies nowhere between."""
-    there, here = _places(pile, pile[0]), _places(series, pile[0])
+    there, here = places_of(pile, pile[0]), places_of(series, pile[0])
     gap = float(np.median(np.diff(there)))
     nearest = np.abs(here[:, None] - there[None, :]).min(axis=1)
-    between = (nearest > _REPEAT * gap) & (nearest < (1 - _REPEAT) * gap)
+    between = (nearest > REPEAT * gap) & (nearest < (1 - REPEAT) * gap)
     return not between.any() and bool(nearest.min() <= 3 * gap)
 
 
-def _mended(piles: list[list[Frame]], alike: Callable[[list[Frame]], tuple[object, ...]]
-            ) -> list[list[Frame]]:
+def _parted(piles: list[Pile]) -> tuple[list[Pile], list[Pile]]:
+    """Those that are stacks, and those of fewer slices."""
+    parts: tuple[list[Pile], list[Pile]] = [], []
+    for pile in piles:
+        parts[len(places_of(pile, pile[0])) < _STACK].append(pile)
+    return parts
+
+
+def _returned(piles: list[Pile], like: _Likeness) -> list[Pile]:
     """Slices that a series describes otherwise than the rest of it go back to the rest."""
-    whole = [p for p in piles if len(_places(p, p[0])) > 2]
-    loose = [p for p in piles if len(_places(p, p[0])) < 3]
-    for pile in list(loose):
+    whole, loose = _parted(piles)
+    left = []
+    for pile in loose:
         series = {(f.series, f.number) for f in pile}
         for other in whole:
-            if (series <= {(f.series, f.number) for f in other} and alike(pile) == alike(other)
+            if (series <= {(f.series, f.number) for f in other} and like.of(pile) == like.of(other)
                     and _apart_in_place(pile, other) and _fits(pile, other)
                     and meaning_of_frames(pile).type is meaning_of_frames(other).type):
                 other += pile
-                loose = [p for p in loose if p is not pile]
                 break
-    return whole + loose
+        else:
+            left.append(pile)
+    return whole + left
 
 
-def _joined(piles: list[list[Frame]], alike: Callable[[list[Frame]], tuple[object, ...]]
-            ) -> list[list[Frame]]:
+def _joined(piles: list[Pile], like: _Likeness) -> list[Pile]:
     """Join piles of one or two slices that differ in place and description only."""
-    whole = [p for p in piles if len(_places(p, p[0])) > 2]
-    loose: dict[tuple[object, ...], list[list[Frame]]] = defaultdict(list)
-    for pile in (p for p in piles if len(_places(p, p[0])) < 3):
+    whole, parts = _parted(piles)
+    loose: dict[tuple[object, ...], list[Pile]] = defaultdict(list)
+    for pile in parts:
         meant = meaning_of_frames(pile)
         view = LONG_NAMES.search(plain(pile[0].description))
         # What is not known cannot be known to be the same.
         unknown = pile[0].description if meant.type is Type.UNKNOWN else ""
-        key = (*alike(pile), meant.type, meant.kind, view and view.group(), unknown)
+        key = (*like.of(pile), meant.type, meant.kind, view and view.group(), unknown)
         for other in loose[key]:
             if _apart_in_place(pile, other):
                 other += pile
@@ -242,111 +227,5 @@ def _joined(piles: list[list[Frame]], alike: Callable[[list[Frame]], tuple[objec
 
 
 def _apart_in_place(one: list[Frame], other: list[Frame]) -> bool:
-    here, there = _places(one, one[0]), _places(other, one[0])
+    here, there = places_of(one, one[0]), places_of(other, one[0])
     return bool(np.abs(here[:, None] - there[None, :]).min() > 1.0)
-
-
-def _stack(frames: list[Frame]) -> Stack:
-    """Sort a pile into slices; of several series at one place the latest stays."""
-    order = np.argsort(heights(frames, frames[0]), kind="stable")
-    ordered = [frames[i] for i in order]
-    along = heights(ordered, frames[0])
-    places = _places(ordered, frames[0])
-    near = max(0.5, _REPEAT * float(np.median(np.diff(places)))) if len(places) > 1 else 0.5
-    slices: list[list[Frame]] = []
-    start = -np.inf
-    for frame, height in zip(ordered, along):
-        if height - start > near:
-            slices.append([])
-            start = height
-        slices[-1].append(frame)
-    replaced: Counter[tuple[int, int]] = Counter()
-    kept = [_latest(one, replaced) for one in slices]
-    repeats = [f"{count} slice{'s were' if count > 1 else ' was'} acquired again: of series {old} "
-               f"and {new} the later, {new}, was kept" if old != new else
-               f"{count} slice{'s were' if count > 1 else ' was'} acquired several times in series "
-               f"{new}: the latest was kept"
-               for (old, new), count in sorted(replaced.items())]
-    variation = _variation(kept)
-    if variation is Variation.NONE and max(map(len, kept)) > 1:
-        many = sum(len(one) > 1 for one in kept)
-        kept = [[max(one, key=lambda f: (f.acquired, f.instance))] for one in kept]
-        repeats.append(f"{many} slice{'s have' if many > 1 else ' has'} several images: "
-                       "the latest was kept")
-    arranged, unsure = in_order(kept, variation)
-    return Stack(arranged, variation, repeats, [*unsure, *_odd(ordered)])
-
-
-def _odd(frames: list[Frame]) -> list[str]:
-    """What of a stack's identifiers and names differs though it is one."""
-    notes = []
-    references = {f.reference for f in frames} - {""}
-    if len(references) > 1:
-        notes.append(f"its images name {len(references)} frames of reference; places and sizes "
-                     "agree, so they are taken for one stack")
-    known = Counter((f.uid, f.index) for f in frames if f.uid)
-    several = sum(n for n in known.values() if n > 1)
-    if several:
-        notes.append(f"{several} of its images share an identifier with another image; they "
-                     "differ, so all were kept")
-    sequences = Counter(map(_sequence, frames))
-    if len(sequences) > 1:
-        rest = len(frames) - sequences.most_common(1)[0][1]
-        notes.append(f"{rest} of its images name{'s' if rest == 1 else ''} another sequence than "
-                     "the rest; places and sizes agree, so they are taken for one stack")
-    return notes
-
-
-def _latest(frames: list[Frame], replaced: Counter[tuple[int, int]]) -> list[Frame]:
-    """The frames of the latest series at one place, and of its latest try."""
-    series = _by_series(frames)
-    if _one_a_phase(series):
-        return frames
-    latest = series[-1]
-    for older in series[:-1]:
-        replaced[older[0].number, latest[0].number] += 1
-    return latest
-
-
-def _one_a_phase(series: list[list[Frame]]) -> bool:
-    """Whether each series holds another part of the heartbeat."""
-    triggers = [one[0].trigger for one in series if one[0].trigger is not None]
-    return (len(triggers) == len(series) >= _FRAMES and max(map(len, series)) == 1
-            and len(set(triggers)) == len(triggers)
-            and float(np.ptp(triggers)) <= 1.3 * (series[0][0].interval or _BEAT))
-
-
-def _variation(slices: list[list[Frame]]) -> Variation:
-    """How the images at one place differ, judged where there are most of them."""
-    frames = max(slices, key=len)
-    count = len(frames)
-    if count == 1:
-        return Variation.NONE
-    if _different(f.inversion for f in frames) > 1 and count > 2:
-        return Variation.INVERSION
-    if _different(f.echo for f in frames) > 1:
-        return Variation.ECHO
-    triggers = [f.trigger for f in frames if f.trigger is not None]
-    beat = 1.3 * (frames[0].interval or _BEAT)
-    if len(set(triggers)) >= max(4, 0.7 * count) and np.ptp(triggers) <= beat:
-        return Variation.PHASE
-    if count < _FRAMES:
-        return Variation.NONE
-    seconds = [f.seconds for f in frames]
-    spread = np.ptp(seconds) if np.isfinite(seconds).all() else 0.0
-    if triggers and np.ptp(triggers) > beat:
-        return Variation.TIME
-    if spread > 3.0 and len(set(seconds)) > count / 2 and np.median(
-            np.diff(sorted(set(seconds)))) > _HEARTBEAT and not _only_written(frames):
-        return Variation.TIME
-    return Variation.ORDER
-
-
-def _only_written(frames: list[Frame]) -> bool:
-    """Whether times say when images were made of the data, as far as one can tell: a cine's
-    may take seconds each, but number no more than a heartbeat has."""
-    return all(f.acquired == f.content for f in frames) and len(frames) <= 30
-
-
-def _different(values: Iterable[float | None]) -> int:
-    return len({round(v, 1) for v in values if v is not None})

@@ -90,8 +90,25 @@ def philips_scale(data: Any) -> float | None:
 def _linear(item: Any) -> tuple[float, float] | None:
     slope = getattr(item, "RealWorldValueSlope", None)
     if slope is None or slope == "":
-        return None
+        return _line_of_table(item)
     return float(slope), float(getattr(item, "RealWorldValueIntercept", None) or 0.0)
+
+
+def _line_of_table(item: Any) -> tuple[float, float] | None:
+    """The line that a table of real-world values is, one for each stored value from the first that
+    is mapped; None where it is none."""
+    try:
+        table = np.asarray(getattr(item, "RealWorldValueLUTData", None) or (), float)
+        first = float(item.RealWorldValueFirstValueMapped)
+    except (TypeError, ValueError, AttributeError):
+        return None
+    if table.ndim != 1 or len(table) < 2 or not np.isfinite(table).all():
+        return None
+    steps = np.arange(len(table))
+    slope = (table[-1] - table[0]) / steps[-1]
+    if slope == 0 or np.abs(table[0] + slope * steps - table).max() > 1e-6 * np.abs(table).max():
+        return None
+    return float(slope), float(table[0] - slope * first)
 
 
 def _unit(item: Any) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.reading.dicom.frames import Frame
-from deepgmm.reading.dicom.headers import Scan, is_dicom, scan
+from deepgmm.reading.dicom.headers import NoImage, Scan, is_dicom, scan
 from deepgmm.reading.dicom.pixels import rescaled, volume_of
 from deepgmm.reading.dicom.stack import Stack
 from deepgmm.reading.dicom.stacks import stacks_of
@@ -71,13 +71,10 @@ def _scanned(path: str | os.PathLike[str], name: str) -> Scan:
     where = "folder" if os.path.isdir(path) else "file"
     try:
         found = scan(path)
-    except InputError as error:
-        if "no DICOM image" not in str(error):
-            raise
-        why = str(error).partition("(")[2].partition(")")[0]
+    except NoImage as error:
         raise InputError(f"the {name} {where} holds no DICOM series of MR images"
-                         + (f" ({why})" if why else "") + ": give a folder with one, or a NIfTI, "
-                         "NRRD or MetaImage file") from None
+                         + (f" ({error.found})" if error.found else "") + ": give a folder with "
+                         "one, or a NIfTI, NRRD or MetaImage file") from None
     if not found.frames:
         (_, reason), count = found.damaged.most_common(1)[0]
         raise InputError(f"the {name} {where} holds no image that can be used: "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,21 @@ import numpy.typing as npt
 from deepgmm.reading.images.grids import geometry_of
 from deepgmm.reading.images.image import quiet
 from deepgmm.reading.images.nifti import readable
-from deepgmm.reading.images.places import place_said, settled
+from deepgmm.reading.images.places import place_said, settled, time_first
 from deepgmm.study.study import Geometry
-
-#: No cine has more frames, where it must be told by its sizes which axis counts them.
-_MOST_FRAMES = 60
 
 #: A NRRD header has no more lines, nor longer ones.
 _LINES, _LENGTH = 10_000, 1 << 16
 
 
-def read_four_axes(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
+def read_four_axes(path: Path, title: str = "bSSFP", *, labels: bool = False
+                   ) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
     """The frames of a file as (frames, slices, rows, columns), where they lie, and warnings.
+
+    Parameters
+    ----------
+    title : what to call it in warnings.
+    labels : its values are labels.
 
     Returns
     -------
@@ -38,12 +40,13 @@ def read_four_axes(path: Path) -> tuple[npt.NDArray[Any], Geometry, list[str]] |
     """
     try:
         with quiet(), readable(path) as name:
-            return _read(path, name)
+            return _read(path, name, title, labels)
     except (RuntimeError, OSError):
         return None
 
 
-def _read(path: Path, name: str) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
+def _read(path: Path, name: str, title: str, labels: bool
+          ) -> tuple[npt.NDArray[Any], Geometry, list[str]] | None:
     import SimpleITK as sitk
 
     counted = _counting_axis(path)
@@ -59,14 +62,14 @@ def _read(path: Path, name: str) -> tuple[npt.NDArray[Any], Geometry, list[str]]
         reader.ReadImageInformation()
         if reader.GetDimension() != 4 or max(reader.GetSize()[0], reader.GetSize()[3]) < 2:
             return None
-        first = _time_first(reader.GetSize())
+        first = time_first(reader.GetSize())
         if not first and reader.GetSize()[3] < 2:
             return None
         image = reader.Execute()
     except (RuntimeError, OSError):
         return None
     if not first:
-        image, warnings = settled(image, place_said(path, "bSSFP"), "bSSFP")
+        image, warnings = settled(image, place_said(path, title), title, labels=labels)
         return sitk.GetArrayFromImage(image), geometry_of(image[..., 0]), warnings
     values = sitk.GetArrayFromImage(image)
     # The header's first three axes are then those of an image without time.
@@ -74,16 +77,8 @@ def _read(path: Path, name: str) -> tuple[npt.NDArray[Any], Geometry, list[str]]
                         tuple(np.reshape(image.GetDirection(), (4, 4))[:3, :3].ravel().tolist()))
     values = np.ascontiguousarray(np.moveaxis(values, -1, 0))
     return values, geometry, [
-        f"the first axis of bSSFP's file was taken for time ({len(values)} frames), by its sizes: "
-        "see whether the frames show slices of the heart"]
-
-
-def _time_first(size: Sequence[int]) -> bool:
-    """Whether the first of four axes counts frames: it is short, and the two after it are a
-    slice's rows and columns, longer than both it and the last."""
-    first, *plane, last = size
-    return (2 <= first <= _MOST_FRAMES and 2 * first < min(plane) and last < min(plane)
-            and max(plane) <= 2 * min(plane))
+        f"the first axis of {title}'s file was taken for time ({len(values)} frames), by its "
+        "sizes: see whether the frames show slices of the heart"]
 
 
 def _header(path: Path) -> list[bytes]:

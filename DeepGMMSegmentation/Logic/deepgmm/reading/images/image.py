@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepgmm.detached import data_files
 from deepgmm.errors import InputError
 from deepgmm.files import suffix_of
 from deepgmm.reading.images.dicom import holds_dicom, read_dicom
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
 _ENCODINGS = (b"raw", b"txt", b"text", b"ascii", b"hex", b"gz", b"gzip")
 
 
-def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image, list[str], str]:
+def read_image(path: str | os.PathLike[str], name: str, *, labels: bool = False
+               ) -> tuple[SimpleITK.Image, list[str], str]:
     """Read one 3D image.
 
     Parameters
     ----------
     path : a NIfTI, NRRD or MetaImage file, or a folder holding one DICOM series, or a DICOM file.
     name : what to call it in messages ("LGE", "LV mask"); paths may name a patient.
+    labels : its values are labels, which no resampling may mix.
 
     Returns
     -------
@@ -67,9 +70,6 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
                                  "that holds the series")
             image = sitk.ReadImage(name_of)
     except RuntimeError as error:
-        if wild is not None and "ImageIO" in str(error):
-            raise InputError(f"the {name} file is of a NIfTI version that is not read here: save "
-                             "it as NIfTI-1, NRRD or MetaImage") from error
         raise InputError(_unreadable(name, str(error), source)) from error
     image = _three_axes(image, name)
     if wild is not None and wild.size and image.GetNumberOfComponentsPerPixel() == 1:
@@ -78,7 +78,7 @@ def read_image(path: str | os.PathLike[str], name: str) -> tuple[SimpleITK.Image
         mended = sitk.GetImageFromArray(values)
         mended.CopyInformation(image)
         image = mended
-    image, said = settled(image, place, name)
+    image, said = settled(image, place, name, labels=labels)
     return image, said, ""
 
 
@@ -98,6 +98,10 @@ def quiet() -> Iterator[None]:
 def _unreadable(name: str, reason: str, path: Path) -> str:
     """What is wrong with a file, as far as its first bytes and its reader's `reason` say."""
     head, header = b"", b""
+    with suppress(OSError):
+        if any(not voxels.is_file() for voxels in data_files(path)):
+            return (f"the {name} file keeps its voxels in another file, which is not there: keep "
+                    "both in one folder, under their own names")
     with suppress(OSError), path.open("rb") as stream:
         head = stream.read(4096)
         header = head.partition(b"\n\n")[0].lower()

@@ -118,12 +118,16 @@ def _scan(stream: IO[bytes], header: _Header) -> npt.NDArray[np.int64] | None:
 #: number of a real place, mm, is as large.
 _PIXDIM, _CODES, _NUMBERS, _PLACES = slice(76, 108), slice(252, 256), slice(256, 328), 1e7
 
+#: ITK reads no sform whose axes' cosines are above this; sheared grids are made straight here.
+_RIGHT_ANGLES = 1e-4
+
 
 @contextmanager
 def readable(path: str | os.PathLike[str]) -> Iterator[str]:
-    """A name under which ITK can read a file: its own, or of a copy whose header says no place.
+    """A name under which ITK can read a file: its own, or of a NIfTI-1 copy that says no place.
 
-    ITK runs for ever on some forms that are no numbers; the place is for the caller to know.
+    ITK runs for ever on some forms that are no numbers, refuses those that are sheared, and does
+    not know NIfTI-2; the place is for the caller to know.
 
     Raises
     ------
@@ -131,28 +135,87 @@ def readable(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     file = Path(path)
     head = _head_of(file) if suffix_of(file) in (".nii", ".nii.gz", ".hdr") else b""
-    order = next((o for o in "<>" if len(head) == 348
-                  and struct.unpack(f"{o}i", head[:4])[0] == 348), None)
-    if order is None or (np.abs(np.frombuffer(head[_PIXDIM] + head[_NUMBERS], f"{order}f4"))
-                         < _PLACES).all():
+    second = _is_second(head)
+    first = _in_first(head)
+    if first is None or not second and _tame(first):
         yield os.fspath(path)
         return
     if suffix_of(file) == ".hdr":  # its voxels lie in another file
         raise RuntimeError("a header without a place")
-    sizes = np.frombuffer(head[_PIXDIM], f"{order}f4")
-    mended = bytearray(head)
+    order, mended = _order_of(first), bytearray(first)
+    sizes = np.frombuffer(first[_PIXDIM], f"{order}f4")
     mended[_PIXDIM] = np.where(np.abs(sizes) < _PLACES, sizes, 1).astype(f"{order}f4").tobytes()
     mended[_CODES], mended[_NUMBERS] = bytes(4), bytes(72)
     with tempfile.TemporaryDirectory() as folder, _unpacked(file) as stream:
         copy = Path(folder, "image.nii")
         try:
-            stream.read(348)
+            stream.read(540 if second else 348)
+            if second:  # what follows the header are extensions
+                stream.seek(struct.unpack(f"{order}q", head[168:176])[0])
             with copy.open("wb") as out:
-                out.write(mended)
+                out.write(mended + bytes(4) * second)
                 shutil.copyfileobj(stream, out)
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        except (EOFError, OSError, ValueError, zlib.error) as error:
             raise RuntimeError("damaged") from error
         yield os.fspath(copy)
+
+
+def _order_of(head: bytes) -> str | None:
+    """The byte order of a NIfTI-1 header; None where it is none."""
+    return next((o for o in "<>" if len(head) >= 348
+                 and struct.unpack(f"{o}i", head[:4])[0] == 348), None)
+
+
+def _tame(head: bytes) -> bool:
+    """Whether ITK reads a NIfTI-1 header's place, be it right or wrong."""
+    order = _order_of(head)
+    numbers = np.frombuffer(head[_PIXDIM] + head[_NUMBERS], f"{order}f4").astype(float)
+    if not (np.abs(numbers) < _PLACES).all():
+        return False
+    if struct.unpack(f"{order}2h", head[_CODES])[1] <= 0:
+        return True
+    axes = numbers[-12:].reshape(3, 4)[:, :3]
+    lengths = np.linalg.norm(axes, axis=0)
+    if not (lengths > 0).all():
+        return True
+    return bool(np.abs(axes.T @ axes / np.outer(lengths, lengths) - np.eye(3)).max()
+                < _RIGHT_ANGLES)
+
+
+#: NIfTI-2's order of what NIfTI-1 holds in other places and types (nifti2.h): where it lies in
+#: either, and how it is stored.
+_BOTH = ((12, "2h", 70, "2h"), (80, "3d", 56, "3f"), (104, "8d", 76, "8f"), (176, "2d", 112, "2f"),
+         (240, "80s", 148, "80s"), (320, "24s", 228, "24s"), (344, "2i", 252, "2h"),
+         (352, "18d", 256, "18f"), (500, "i", 123, "B"), (504, "i", 68, "h"),
+         (508, "16s", 328, "16s"), (524, "B", 39, "B"))
+
+
+def _is_second(head: bytes) -> bool:
+    return len(head) >= 540 and any(struct.unpack(f"{o}i", head[:4])[0] == 540 for o in "<>") \
+        and head[4:7] == b"n+2"
+
+
+def _in_first(head: bytes) -> bytes | None:
+    """A NIfTI-1 header, or what one of NIfTI-2 says as NIfTI-1; None where it is neither, or says
+    what NIfTI-1 cannot hold."""
+    if not _is_second(head):
+        return head[:348] if _order_of(head) else None
+    order = next(o for o in "<>" if struct.unpack(f"{o}i", head[:4])[0] == 540)
+    made = bytearray(348)
+    try:
+        struct.pack_into(f"{order}i", made, 0, 348)
+        struct.pack_into(f"{order}8h", made, 40, *struct.unpack_from(f"{order}8q", head, 16))
+        for there, form, here, narrow in _BOTH:
+            values = struct.unpack_from(f"{order}{form}", head, there)
+            if narrow.endswith("f"):
+                with np.errstate(over="ignore"):
+                    values = tuple(np.array(values).astype(np.float32).tolist())
+            struct.pack_into(f"{order}{narrow}", made, here, *values)
+    except (struct.error, OverflowError):
+        return None
+    struct.pack_into(f"{order}f", made, 108, 352.0)
+    made[344:348] = b"n+1\0"
+    return bytes(made)
 
 
 def _unpacked(path: Path) -> IO[bytes]:
@@ -164,14 +227,14 @@ def _unpacked(path: Path) -> IO[bytes]:
 def _head_of(path: Path) -> bytes:
     try:
         with _unpacked(path) as stream:
-            return stream.read(348)
+            return stream.read(540)
     except (OSError, EOFError, zlib.error):
         return b""
 
 
 @dataclass(frozen=True)
 class Forms:
-    """What a NIfTI-1 header says of its place; matrices from indices to mm, RAS.
+    """What a NIfTI header says of its place; matrices from indices to mm, RAS.
 
     Attributes
     ----------
@@ -189,7 +252,7 @@ class Forms:
 
 
 def read_forms(path: Path) -> Forms | None:
-    """The forms of a `.nii`, `.nii.gz` or `.hdr` file; None where it is no NIfTI-1 file.
+    """The forms of a `.nii`, `.nii.gz` or `.hdr` file; None where it is no NIfTI file.
 
     Lengths said to be metres or micrometres become millimetres.
 
@@ -200,19 +263,16 @@ def read_forms(path: Path) -> Forms | None:
     """
     try:
         with _unpacked(path) as stream:
-            head = stream.read(348)
+            head = _in_first(stream.read(540))
     except (EOFError, gzip.BadGzipFile, zlib.error):
         return None
-    for order in "<>":
-        if len(head) < 348 or struct.unpack(f"{order}i", head[:4])[0] != 348:
-            continue
-        if head[344:347] not in (b"n+1", b"ni1"):
-            return None
-        return _forms(struct.unpack(f"{order}8h", head[40:56]),
-                      np.array(struct.unpack(f"{order}8f", head[76:108]), float),
-                      struct.unpack(f"{order}2h", head[252:256]),
-                      np.array(struct.unpack(f"{order}18f", head[256:328]), float), head[123] & 7)
-    return None
+    order = _order_of(head or b"")
+    if head is None or order is None or head[344:347] not in (b"n+1", b"ni1"):
+        return None
+    return _forms(struct.unpack(f"{order}8h", head[40:56]),
+                  np.array(struct.unpack(f"{order}8f", head[76:108]), float),
+                  struct.unpack(f"{order}2h", head[252:256]),
+                  np.array(struct.unpack(f"{order}18f", head[256:328]), float), head[123] & 7)
 
 
 def _forms(size: tuple[int, ...], pixdim: npt.NDArray[np.float64], codes: tuple[int, ...],

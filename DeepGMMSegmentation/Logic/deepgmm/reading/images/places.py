@@ -2,13 +2,15 @@
 
 ITK reads the files, but of a doubtful header it takes what it can and says nothing: the voxel size
 of a NIfTI file from `pixdim` whatever the sform says, zeros for what is no number, a sheared grid
-for a straight one. So the places that headers give are looked at here.
+for a straight one. So the places that headers give are looked at here, and a stack whose slices lie
+beside each other is made straight, as one of DICOM is.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +38,9 @@ _APART, _SAME = 0.1, 1e-3
 #: Slices are thick, mm, and so many times as thick as pixels are wide: only then is a file's own
 #: order of axes left.
 _THICK, _THICKER = 3.0, 2.0
+
+#: No cine has more frames, where it must be told by its sizes which axis counts them.
+_MOST_FRAMES = 60
 
 _NO_PLACE = "the {} file says no place in the patient: an offset or direction is not a number"
 _AGAIN = "; convert or export it again"
@@ -69,7 +74,8 @@ def place_said(path: Path, name: str) -> Said:
         if forms is None:
             return Said()
         said = _of_nifti(forms, name)
-        _check_angles(said.affine, name)  # ITK would say less
+        if suffix == ".hdr":  # ITK would say less, and its voxels are another file's
+            _check_angles(said.affine, name)
         return said
     if suffix in (".mha", ".mhd", ".nrrd", ".nhdr", ".seg.nrrd"):
         _check_text(path, name)
@@ -110,13 +116,17 @@ def _of_nifti(forms: Forms, name: str) -> Said:
     return Said(_lps(qform), said)
 
 
-def _check_angles(affine: npt.NDArray[np.float64] | None, name: str) -> None:
-    if affine is None:
-        return
-    cosines = affine[:3, :3] / _edges(affine)
-    if np.abs(cosines.T @ cosines - np.eye(3)).max() > _RIGHT_ANGLES:
+def _check_angles(affine: npt.NDArray[np.float64] | None, name: str, axes: Sequence[int] = (0, 1, 2)
+                  ) -> None:
+    """See that some axes of a grid are at right angles."""
+    if affine is not None and not _straight(affine, axes):
         raise InputError(f"the {name} file's axes are not at right angles: resample it onto a "
                          "straight grid, for instance in 3D Slicer, mask and images alike")
+
+
+def _straight(affine: npt.NDArray[np.float64], axes: Sequence[int] = (0, 1, 2)) -> bool:
+    cosines = (affine[:3, :3] / _edges(affine))[:, list(axes)]
+    return bool(np.abs(cosines.T @ cosines - np.eye(len(axes))).max() <= _RIGHT_ANGLES)
 
 
 def _unit(affine: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], ...]:
@@ -171,39 +181,104 @@ def _check_text(path: Path, name: str) -> None:
                 raise InputError(_NO_PLACE.format(name) + _AGAIN)
 
 
-def settled(image: SimpleITK.Image, said: Said, name: str
+def settled(image: SimpleITK.Image, said: Said, name: str, *, labels: bool = False
             ) -> tuple[SimpleITK.Image, list[str]]:
-    """An image of three or four axes at the place its header says, the slice axis third.
+    """An image of three or four axes at the place its header says, straight, the slice axis third.
+
+    Parameters
+    ----------
+    labels : its values are labels, which no resampling may mix.
 
     Raises
     ------
     InputError
-        It lies nowhere, or its axes are not at right angles.
+        It lies nowhere, or its rows and columns are not at right angles.
     """
-    axes = image.GetDimension()
     affine = _affine(image) if said.affine is None else said.affine
     if not np.isfinite(affine).all():
         raise InputError(_NO_PLACE.format(name) + _AGAIN)
     edges = _edges(affine)
     if not (edges > 0).all():
         raise _no_size(name)
-    _check_angles(affine, name)
-    cosines = affine[:3, :3] / edges
+    order = slice_axis_last(image.GetSize()[:3], tuple(edges))
+    sheared = not _straight(affine)
     # Where ITK read the same, its digits stay.
-    if said.affine is not None and not (
+    if not sheared and said.affine is not None and not (
             _far(affine, _affine(image), image.GetSize()[:3]) <= _SAME * edges.min()):
-        u, _, v = np.linalg.svd(cosines)
-        direction = np.eye(axes)
-        direction[:3, :3] = u @ v
-        image.SetSpacing((*map(float, edges), *image.GetSpacing()[3:]))
-        image.SetOrigin((*map(float, affine[:3, 3]), *image.GetOrigin()[3:]))
-        image.SetDirection(tuple(map(float, direction.ravel())))
-    order = slice_axis_last(image.GetSize()[:3], image.GetSpacing()[:3])
-    if order == (0, 1, 2):
-        return image, said.warnings
-    return _permuted(image, order), [
-        *said.warnings, f"{name}: its slices lie along the file's {_NTH[order[2]]} axis "
-        f"({image.GetSize()[order[2]]} of {image.GetSpacing()[order[2]]:.3g} mm) and were taken so"]
+        u, _, v = np.linalg.svd(affine[:3, :3] / edges)
+        _place(image, u @ v, edges, affine[:3, 3])
+    warnings = list(said.warnings)
+    if order != (0, 1, 2):
+        image = _permuted(image, order)
+        warnings.append(
+            f"{name}: its slices lie along the file's {_NTH[order[2]]} axis "
+            f"({image.GetSize()[2]} of {edges[order[2]]:.3g} mm) and were taken so")
+    if sheared:
+        image, far = _straightened(image, affine[:, [*order, 3]], name, labels)
+        warnings.append(f"{name}: its slices do not lie straight above each other (the grid is "
+                        f"sheared, by up to {far:.1f} mm); each was moved in its plane to where it "
+                        f"was acquired ({'nearest pixel' if labels else 'linear'})")
+    return image, warnings
+
+
+def _place(image: SimpleITK.Image, direction: npt.NDArray[np.float64],
+           spacing: npt.NDArray[np.float64], origin: npt.NDArray[np.float64]) -> None:
+    """Say where an image of three or four axes lies."""
+    axes = image.GetDimension()
+    whole = np.eye(axes)
+    whole[:3, :3] = direction
+    image.SetSpacing((*map(float, spacing), *image.GetSpacing()[3:]))
+    image.SetOrigin((*map(float, origin), *image.GetOrigin()[3:]))
+    image.SetDirection(tuple(map(float, whole.ravel())))
+
+
+def _straightened(image: SimpleITK.Image, affine: npt.NDArray[np.float64], name: str, labels: bool
+                  ) -> tuple[SimpleITK.Image, float]:
+    """Slices of a sheared grid moved in their planes onto a straight one, and the furthest way, mm.
+
+    The middle slice stays as it is, and a voxel keeps its volume.
+
+    Parameters
+    ----------
+    affine : 4 x 4, indices to mm, LPS; the slice axis is the third.
+
+    Raises
+    ------
+    InputError
+        Rows and columns are not at right angles, slices lie more beside than above each other, or
+        a voxel has several values.
+    """
+    import SimpleITK as sitk
+    from scipy.ndimage import shift
+
+    _check_angles(affine, name, (0, 1))
+    edges = _edges(affine)
+    across, down, step = affine[:3, 0] / edges[0], affine[:3, 1] / edges[1], affine[:3, 2]
+    normal = np.cross(across, down)
+    normal /= np.linalg.norm(normal) * (np.sign(normal @ step) or 1.0)
+    apart = float(normal @ step)
+    aside = step - apart * normal  # of one slice against the one before
+    if np.linalg.norm(aside) > apart or image.GetNumberOfComponentsPerPixel() > 1:
+        raise InputError(f"the {name} file's axes are not at right angles: resample it onto a "
+                         "straight grid, for instance in 3D Slicer, mask and images alike")
+    values = sitk.GetArrayFromImage(image)
+    if not labels:
+        values = values.astype(np.float32)
+    middle = values.shape[-3] // 2
+    for frame in values.reshape(-1, *values.shape[-3:]):
+        for k, one in enumerate(frame):
+            moved = [(k - middle) * float(aside @ axis) / edge
+                     for axis, edge in ((down, edges[1]), (across, edges[0]))]
+            one[...] = shift(one, moved, order=0 if labels else 1,
+                             mode="constant" if labels else "nearest")
+    straight = sitk.GetImageFromArray(values, isVector=False)
+    for key, text in notes_of(image).items():
+        straight.SetMetaData(key, text)
+    if straight.GetDimension() == 4:
+        straight.SetSpacing((1.0, 1.0, 1.0, image.GetSpacing()[3]))
+    _place(straight, np.stack([across, down, normal], axis=1),
+           np.array([edges[0], edges[1], apart]), affine[:3, 3] + middle * aside)
+    return straight, max(middle, values.shape[-3] - 1 - middle) * float(np.linalg.norm(aside))
 
 
 _NTH = ("first", "second")
@@ -225,6 +300,14 @@ def slice_axis_last(size: tuple[int, ...], spacing: tuple[float, ...]) -> Axes:
         if single or spacing[thick] < max(_THICK, _THICKER * others):
             return 0, 1, 2
     return {0: (1, 2, 0), 1: (0, 2, 1)}.get(thick, (0, 1, 2))  # type: ignore[return-value]
+
+
+def time_first(size: Sequence[int]) -> bool:
+    """Whether the first of four axes counts frames: it is short, and the two after it are a
+    slice's rows and columns, longer than both it and the last."""
+    first, *plane, last = size
+    return (2 <= first <= _MOST_FRAMES and 2 * first < min(plane) and last < min(plane)
+            and max(plane) <= 2 * min(plane))
 
 
 def _permuted(image: SimpleITK.Image, order: Axes) -> SimpleITK.Image:
@@ -249,7 +332,7 @@ def axes_of_file(path: str | os.PathLike[str]) -> Axes:
             reader.ReadImageInformation()
     except (RuntimeError, OSError, InputError):
         return 0, 1, 2
-    if reader.GetDimension() < 3:
+    if reader.GetDimension() < 3 or reader.GetDimension() == 4 and time_first(reader.GetSize()):
         return 0, 1, 2
     spacing = tuple(_edges(said.affine)) if said.affine is not None else reader.GetSpacing()
     return slice_axis_last(reader.GetSize()[:3], spacing[:3])

@@ -25,7 +25,7 @@ from deepgmm.reading.conventions import (
 )
 from deepgmm.reading.conventions.whose import agreed, candidates, fits, of_file
 from deepgmm.reading.images.grids import geometry_of, image_of, notes_of
-from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.frames import read_label_image
 from deepgmm.reading.masks.segmentation import label_segments, read_segmentation
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
@@ -178,7 +178,7 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
         labels, warnings = label_segments(segmentation.values, segmentation.segments)
         return Labels(labels, geometry_of(segmentation.image),
                       warnings=segmentation.warnings + warnings)
-    image, warnings, _ = read_image(path, role)
+    image, warnings = read_label_image(path, role)
     values = sitk.GetArrayFromImage(image)
     if values.ndim != 3:
         raise InputError(f"the {role} has {values.shape[3]} components a voxel, wanted 1")

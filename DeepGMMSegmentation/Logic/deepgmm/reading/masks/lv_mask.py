@@ -21,7 +21,7 @@ from deepgmm.reading.images.grids import (
     place,
     same_voxels,
 )
-from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.frames import read_label_image
 from deepgmm.reading.masks.seg_nrrd import proposal_note
 from deepgmm.reading.masks.segmentation import parts_of_segments, read_segmentation
 from deepgmm.study.study import BoolArray
@@ -100,7 +100,7 @@ def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
 
 def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
               dicom: Sequence[PathLike] = (), name: str = "LV mask",
-              leave: Collection[str] = ()) -> Drawn:
+              leave: Collection[str] = (), frame: int | None = None) -> Drawn:
     """Read an LV mask; as `read_mask`, but a labelmap stays on its own grid.
 
     Contours and DICOM segmentations say themselves where they lie and come back on `grid`; a
@@ -109,6 +109,7 @@ def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
     Parameters
     ----------
     leave : images whose contours are left out, as they are of other frames of a cine.
+    frame : of a labelmap with frames of a cine the one wanted, counted from 0.
     """
     convention = parse_convention(convention)
     source = _single(Path(path))
@@ -116,7 +117,7 @@ def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
     if kind == "image":
         segmentation = read_segmentation(source, name)
         if segmentation is None:
-            return _from_image(source, convention, name)
+            return _from_image(source, convention, name, frame)
         drawn = _from_segments(segmentation, convention, name)
         drawn.mask = place(drawn.mask, grid)
         drawn.wall = None if drawn.wall is None else place(drawn.wall, grid)
@@ -168,10 +169,10 @@ def _sop_class(path: Path) -> str:
         return ""
 
 
-def _from_image(path: Path, convention: str | None, name: str) -> Drawn:
+def _from_image(path: Path, convention: str | None, name: str, frame: int | None) -> Drawn:
     import SimpleITK as sitk
 
-    image, warnings, _ = read_image(path, name)
+    image, warnings = read_label_image(path, name, frame)
     values = sitk.GetArrayFromImage(image)
     if values.dtype.kind in "fc" and not np.isfinite(values).all():
         raise InputError(f"the {name} holds NaN or infinite values: save it as whole numbers")

@@ -92,7 +92,7 @@ def read_segmentation(path: str | os.PathLike[str], name: str) -> Segmentation |
     if header["dimension"] == "4":
         image, values = _four_axes(path, name)
     else:
-        image, warnings, _ = read_image(path, name)
+        image, warnings, _ = read_image(path, name, labels=True)
         values = sitk.GetArrayFromImage(image)
     if values.dtype.kind not in "iu":
         whole = np.rint(values)

@@ -30,6 +30,7 @@ from deepgmm.reading.images.grids import (
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.images.phases import parse_phase
 from deepgmm.reading.images.places import axes_of_file
+from deepgmm.reading.masks.frames import labelled_frames
 from deepgmm.reading.masks.lv_mask import draw_mask
 from deepgmm.study.checks import check_study, parse_slices
 from deepgmm.study.kinds import kind_from_description, parse_kind
@@ -79,6 +80,7 @@ def read_study(
     resample: bool | None = False,
     phase: int | str | None = None,
     leave: frozenset[str] = frozenset(),
+    frame: int | None = None,
 ) -> Study:
     """Read a study from files and check it.
 
@@ -107,6 +109,8 @@ def read_study(
         best. By default that which contours name; else that nearest to LGE in the heartbeat,
         where both say when they were acquired; else as "match".
     leave : images whose contours are no part of the mask, as they are of other frames.
+    frame : of a mask with frames of a cine the one that goes with a bSSFP of one frame; by default
+        the only one that holds something.
 
     Returns
     -------
@@ -140,6 +144,8 @@ def read_study(
         shown = cine.images if cine.images or not names_images(mask) else images_in(
             folders, len(cine.values))
         frames = drawn_frames(mask, shown, folders)
+        if not frames.areas:
+            frames = labelled_frames(mask, len(cine.values))
 
         def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
             drawn = _masks(mask, wall, _Input("bSSFP", image, ""), mask_labels, folders, leave)
@@ -148,6 +154,7 @@ def read_study(
         paths[Role.BSSFP], chosen = still_of(cine, phase, draw, trigger_time(lge),
                                                  frames.areas)
         leave = frames.left_out(chosen.frame, grid_role(paths) is Role.BSSFP)
+        frame = chosen.frame
         provenance["bssfp_phase"] = chosen.as_dict()
     elif parse_phase(phase) is not None:
         raise InputError("--phase: bSSFP has one frame; leave --phase out, or give the cine")
@@ -160,7 +167,7 @@ def read_study(
             raise InputError(f"{one.title} and {other.title} hold the same voxels: "
                              "give each sequence its own image")
     grid = images[grid_role(images)]
-    masks = _masks(mask, wall, grid, mask_labels, folders, leave)
+    masks = _masks(mask, wall, grid, mask_labels, folders, leave, frame)
 
     warnings = [w for i in (*images.values(), *masks.values()) for w in i.warnings]
     for part, path in zip(masks.values(), (mask, wall)):
@@ -250,14 +257,15 @@ def _sequence(path: Source, name: str) -> _Input:
 
 
 def _masks(mask: PathLike, wall: PathLike | None, grid: _Input, labels: str | None,
-           folders: list[PathLike], leave: frozenset[str]) -> dict[str, _Input]:
+           folders: list[PathLike], leave: frozenset[str], frame: int | None = None
+           ) -> dict[str, _Input]:
     """LV mask and wall as images of 0 and 1, of whatever type and number of layers they came."""
-    drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders, leave=leave)
+    drawn = draw_mask(mask, grid.image, convention=labels, dicom=folders, leave=leave, frame=frame)
     masks = {"LV mask": _Input("LV mask", drawn.mask, sha256(mask), "", drawn.warnings,
                                drawn.provenance)}
     if wall is not None:
         own = draw_mask(wall, grid.image, convention=PLAIN, dicom=folders, name="wall",
-                        leave=leave)
+                        leave=leave, frame=frame)
         masks["wall"] = _Input("wall", own.mask, sha256(wall), "", own.warnings)
         if drawn.wall is not None:
             drawn.warnings.append("the wall is taken from --wall, not from the LV mask's labels")

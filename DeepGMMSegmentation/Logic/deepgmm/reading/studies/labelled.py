@@ -18,6 +18,7 @@ from deepgmm.progress import Progress, silent
 from deepgmm.reading.conventions import CONVENTIONS, parse_convention
 from deepgmm.reading.images.grids import LEAST_KEPT, WELL_KEPT, difference, image_of, place
 from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.frames import read_label_image
 from deepgmm.reading.masks.labelmap import UNLABELLED, read_labels
 from deepgmm.reading.studies.case_folders import LABELS, MASK, CaseFiles, Fault, Layout, list_cases
 from deepgmm.reading.studies.from_files import read_study
@@ -261,7 +262,8 @@ def _file_faults(case: LabelledCase) -> list[Fault]:
     titles = {**{role.value: role.title for role in Role}, MASK: "LV mask", LABELS: "labelmap"}
     for what, path in case.files.items():
         try:
-            images[what] = read_image(path, titles[what])[0]
+            images[what] = (read_label_image(path, titles[what])[0] if what in (MASK, LABELS)
+                            else read_image(path, titles[what])[0])
             if what == LABELS:
                 read_labels(path, titles[what], partly=True, convention=case.labels_as or None,
                             decide=lambda _, names: names[0])  # what they are is said elsewhere

@@ -17,6 +17,7 @@ from deepgmm.reading.contours.drawn_on import DrawnFrames, drawn_frames, names_i
 from deepgmm.reading.images.cine import ImageInMemory, images_in, read_cine, still_of
 from deepgmm.reading.images.grids import difference, geometry_of, image_of
 from deepgmm.reading.images.image import read_image
+from deepgmm.reading.masks.frames import labelled_frames
 from deepgmm.reading.masks.lv_mask import draw_mask
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.reading.studies.study_json import is_sound
@@ -80,7 +81,9 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
                          "import the examination again")
     if not is_sound(said):
         raise InputError(f"the study folder's {NAME} is damaged: import the examination again")
-    return dict(said)
+    known = {role.value for role in Role}  # another version may know more
+    return {**said, "sequences": {role: own for role, own in said["sequences"].items()
+                                  if role in known}}
 
 
 def read_study_folder(
@@ -128,6 +131,7 @@ def read_study_folder(
 
     stacks = []
     leave: frozenset[str] = frozenset()
+    frame: int | None = None
     for role in Role:
         own = said["sequences"].get(role.value)
         if own:
@@ -138,7 +142,8 @@ def read_study_folder(
             stacks.append(_stack(role, own, image, digest))
             if chosen:
                 provenance["bssfp_phase"] = chosen
-                leave = frames.left_out(int(chosen["frame"]),
+                frame = int(chosen["frame"])
+                leave = frames.left_out(frame,
                                         grid_role([Role(r) for r in said["sequences"]])
                                         is Role.BSSFP)
     grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
@@ -148,7 +153,7 @@ def read_study_folder(
     study = read_study(
         **images, **{f"{role}_kind": kind for role, kind in kinds.items()},  # type: ignore[arg-type]
         mask=mask, mask_labels=mask_labels, mask_dicom=mask_dicom, resample=True, leave=leave,
-        **others)
+        frame=frame, **others)
     study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings,
                                       *_second_thoughts(study, said)])]
     study.provenance |= provenance
@@ -156,11 +161,13 @@ def read_study_folder(
 
 
 def _drawn(own: dict[str, Any], mask: PathLike, folders: list[PathLike]) -> DrawnFrames:
-    """The frames of the folder's cine that contours were drawn on."""
-    if not own.get("cine") or not folders or not names_images(mask):
+    """The frames of the folder's cine that contours or labels were drawn on."""
+    count = len(own.get("times_ms") or ())
+    if not own.get("cine"):
         return DrawnFrames()
-    return drawn_frames(mask, images_in(folders, len(own.get("times_ms") or ()),
-                                        own.get("series") or ()), folders)
+    if not folders or not names_images(mask):
+        return labelled_frames(mask, count)
+    return drawn_frames(mask, images_in(folders, count, own.get("series") or ()), folders)
 
 
 def _own_mask(folder: Path) -> Path:
