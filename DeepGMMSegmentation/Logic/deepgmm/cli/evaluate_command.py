@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli.common import Log, Quiet, check_places, progress_bar, table, warn
-from deepgmm.cli.evaluate_cases import AS_OURS, pairs_of, score_of
+from deepgmm.review.label_files import AS_OURS, pairs_of, score_of
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:

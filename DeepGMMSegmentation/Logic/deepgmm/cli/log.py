@@ -24,7 +24,7 @@ _LARGEST = 1_000_000
 _LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops", "quantify", "report", "propose-mask")
+            "myops", "quantify", "report", "propose-mask", "cohort")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}
@@ -38,11 +38,11 @@ _WORDS = frozenset((
     "convolutions", "likelihood-weight", "label-weight", "teacher-weight", "variation-weight",
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
-    "training-steps", "segments", "t2-ms"))
+    "training-steps", "segments", "t2-ms", "workers", "memory", "batch"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
-                    "--no-augmentation", "--by-segment", "--around", "--quick", "--quiet", "-q",
+                    "--no-augmentation", "--dashboard", "--drawn-only", "--by-segment", "--around", "--quick", "--quiet", "-q",
                     "--json", "--yes", "--help", "-h", "--version"))
 
 #: The system's reasons not even to look for a file.

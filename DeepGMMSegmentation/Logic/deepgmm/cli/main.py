@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
 def _command() -> Any:
     import typer
 
+    from deepgmm.cli.cohort_command import cohort
     from deepgmm.cli.demo_command import demo
     from deepgmm.cli.evaluate_command import evaluate
     from deepgmm.cli.import_command import import_folder
@@ -84,7 +85,7 @@ def _command() -> Any:
             help="Print the version and leave.")) -> None:
         pass
 
-    for function in (segment, demo, phantom, evaluate, quantify, report):
+    for function in (segment, demo, phantom, evaluate, quantify, report, cohort):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
     app.command("propose-mask")(propose)

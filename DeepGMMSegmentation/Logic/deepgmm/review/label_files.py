@@ -1,12 +1,12 @@
-"""Cases of `deepgmm evaluate`: which files belong together, and how well they agree."""
+"""Files of labels: which belong together, and how well they agree."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepgmm.cli.common import hushed
 from deepgmm.errors import InputError
+from deepgmm.hushing import hushed
 
 if TYPE_CHECKING:
     from deepgmm.reading.masks.labelmap import Labels
