@@ -62,6 +62,10 @@ def cohort(
         metavar="LIST", help="Columns of the manifest that go into the table, and by which "
         "agreement is divided: scanner,sex. What identifies must not be among them.",
         rich_help_panel=_IN)] = None,
+    truth: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="True labels, named like the cases: agreement goes into the table, "
+        "and over all into agreement.csv. A case's own file called truth needs no option.",
+        rich_help_panel=_IN)] = None,
     drawn_only: Annotated[bool, typer.Option(
         "--drawn-only", help="Propose no LV mask: a case without one fails.",
         rich_help_panel=_IN)] = False,
@@ -147,6 +151,7 @@ def cohort(
     check_priors(priors)
     from deepgmm.jobs.cohort.cases import Plan, find_cases
     from deepgmm.jobs.cohort.clusters import Where
+    from deepgmm.jobs.cohort.manifest import add_truths, read_manifest
     from deepgmm.jobs.cohort.run import cohort as run
 
     plan = Plan(
@@ -159,7 +164,13 @@ def cohort(
         lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels, segments)
     where = Where(workers, memory, scheduler, scheduler_file, tls_ca_file, tls_cert, tls_key,
                   slurm, pbs, dashboard, device)
-    cases, notes = find_cases(folder), list[str]()
+    columns = subgroups.split(",") if subgroups else []
+    if columns and manifest is None:
+        raise InputError("--subgroups names columns of a manifest: give --manifest too")
+    cases, notes = (find_cases(folder), list[str]()) if manifest is None else read_manifest(
+        manifest, folder, columns)
+    if truth is not None:
+        notes += add_truths(cases, truth)
     began = time.perf_counter()
     with _teller(quiet, json) as tell:
         summary = run(cases, output, plan, where, force=force, batch=batch, notes=notes, tell=tell,

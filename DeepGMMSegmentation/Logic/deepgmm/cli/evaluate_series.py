@@ -116,9 +116,9 @@ class Series:
 
     def _segments(self, case: str, prediction: Path, truth: Path,
                   scores: Scores) -> list[SegmentScore]:
-        from deepgmm.review.label_files import read_both
         from deepgmm.reading.contours.markups import read_points
         from deepgmm.review.comparison import by_segment
+        from deepgmm.review.label_files import read_both
         from deepgmm.study.insertion_points import estimated_points, given_points
 
         with hushed():
@@ -161,8 +161,8 @@ class Series:
         return path
 
     def _readers(self, reader: Path) -> dict[str, Any]:
-        from deepgmm.review.label_files import pairs_of, read_both
         from deepgmm.review.comparison import agreement_of
+        from deepgmm.review.label_files import pairs_of, read_both
         from deepgmm.study.words import FOUR_TISSUES
 
         pairs, warnings = pairs_of(reader, self.truth)

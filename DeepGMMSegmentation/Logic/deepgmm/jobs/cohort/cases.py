@@ -141,10 +141,11 @@ def find_cases(folder: Path) -> list[Case]:
     ------
     InputError : as `list_cases`.
     """
-    return [_case(found) for found in list_cases(os.path.abspath(folder))]
+    return [case_of(found) for found in list_cases(os.path.abspath(folder))]
 
 
-def _case(found: CaseFiles) -> Case:
+def case_of(found: CaseFiles) -> Case:
+    """What was found in one folder, as a case of a cohort."""
     files = {TRUTH if what == LABELS else what: path for what, path in found.files.items()}
     case = Case(found.name, folder=found.folder, files=files,
                 kinds={role.value: kind.value.partition("-")[2]

@@ -39,7 +39,7 @@ _CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
     "distributed.admin.tick.limit": "1h",  # a fit holds the interpreter for long
-    "distributed.worker.preload": ["deepgmm.jobs.cohort.warm"],
+    "distributed.worker.preload": ["deepgmm.jobs.cohort.preload"],
 }
 
 
@@ -137,9 +137,9 @@ def connected(where: Where, out: Path) -> Iterator[Any]:
         if where.is_remote:
             yield stack.enter_context(_client_of(where))
             return
-        stack.enter_context(dask.config.set(_config(where)))
         scratch = tempfile.mkdtemp(prefix="deepgmm-")
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        stack.enter_context(dask.config.set(_config(where) | {"temporary-directory": scratch}))
         make = _local if where.is_local else _queued
         cluster = stack.enter_context(make(where, scratch, out))
         from distributed import Client
@@ -245,7 +245,7 @@ def _queued(where: Where, scratch: str, out: Path) -> Iterator[Any]:
             log_directory=str(logs), silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
             scheduler_options=scheduler, worker_extra_args=[
                 "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
-                "deepgmm.jobs.cohort.warm"], **options)
+                "deepgmm.jobs.cohort.preload"], **options)
     except (ValueError, TypeError) as error:
         shutil.rmtree(shared, ignore_errors=True)
         raise InputError(f"{name}: {error}") from error

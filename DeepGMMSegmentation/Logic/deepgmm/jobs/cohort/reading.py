@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Where an imported examination goes, and the mask that was proposed.
 STUDY, PROPOSED = "study", "proposed-mask.nii.gz"
 
-PROPOSED_NOTE = "the LV mask was proposed, not drawn: look at it before you use what follows from it"
+PROPOSED_NOTE = "the LV mask was proposed, not drawn: look at it before you use what follows"
 
 
 def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | None, list[str]]:

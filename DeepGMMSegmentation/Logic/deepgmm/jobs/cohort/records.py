@@ -14,7 +14,7 @@ from typing import Any
 from deepgmm.detached import data_files
 from deepgmm.errors import InputError
 from deepgmm.files import read_json, sha256, write_whole
-from deepgmm.jobs.cohort.cases import Case, Plan
+from deepgmm.jobs.cohort.cases import Case
 
 RECORD, CASES = "record.json", "cases"
 _FORMAT = "deepgmm cohort case"
@@ -83,8 +83,9 @@ def stamp_of(case: Case) -> str:
     for role, path in sorted(case.sources.items()):
         for file in _files(path):
             found = os.stat(file)
-            digest.update(repr((role, str(file), found.st_size, found.st_mtime_ns,
-                                found.st_ctime_ns, found.st_ino)).encode("utf-8", "backslashreplace"))
+            said = (role, str(file), found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+                    found.st_ino)
+            digest.update(repr(said).encode("utf-8", "backslashreplace"))
     return digest.hexdigest()
 
 

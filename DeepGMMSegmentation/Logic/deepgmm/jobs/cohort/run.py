@@ -20,7 +20,7 @@ from deepgmm.jobs.cohort.clusters import Where, check, connected, dashboard_of
 from deepgmm.jobs.cohort.engine import Engine
 from deepgmm.jobs.cohort.index import write_index
 from deepgmm.jobs.cohort.pseudonyms import mark_of, pseudonym, the_salt, write_key
-from deepgmm.jobs.cohort.records import CASES, is_done, locked, record_of, sweep
+from deepgmm.jobs.cohort.records import CASES, RECORD, is_done, locked, record_of, sweep
 from deepgmm.jobs.cohort.table import write_tables
 from deepgmm.jobs.cohort.work import Batch, Outcome, run_batch, told
 
@@ -109,7 +109,7 @@ def cohort(cases: Sequence[Case], out: Path, plan: Plan | None = None, where: Wh
         try:
             _do(named, out, plan, where, summary, force, batch, tell, work)
         finally:
-            if summary.done or summary.skipped or summary.failures:
+            if summary.failures or any((out / CASES).glob(f"*/{RECORD}")):
                 _write(named, out, summary)
         sweep(out)
     tell({"event": "end", "cases": summary.cases, "done": summary.done,

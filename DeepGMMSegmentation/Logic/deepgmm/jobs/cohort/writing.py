@@ -1,4 +1,4 @@
-"""A case's files: all that `segment` and `quantify` write, a thumbnail, and its row of the table."""
+"""A case's files: all that `segment` and `quantify` write, a thumbnail, and its row."""
 
 from __future__ import annotations
 
