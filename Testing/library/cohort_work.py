@@ -5,7 +5,14 @@ from __future__ import annotations
 import os
 import time
 
-from deepgmm.jobs.cohort.records import RECORD, encoded, new_record, place_of
+from deepgmm.jobs.cohort.records import (
+    RECORD,
+    encoded,
+    hashes_of,
+    new_record,
+    place_of,
+    stamp_of,
+)
 from deepgmm.jobs.cohort.work import Batch, Outcome
 
 
@@ -24,9 +31,11 @@ def stub(batch: Batch) -> list[Outcome]:
         time.sleep(0.5 if "slow" in case.name else 0.01)
         place = place_of(batch.out, case.pseudonym)
         place.mkdir(parents=True, exist_ok=True)
-        record = new_record(case, batch.plan.key, batch.run, stamp="", inputs={}, files=[], row={},
-                            warnings=[], look={"uncertainty": 0.0, "confidence": None},
-                            agreement={}, worker=os.getpid(), alone=len(batch.cases) == 1)
+        (place / "made.txt").touch()
+        record = new_record(case, batch.plan.key, batch.run, stamp=stamp_of(case),
+                            inputs=hashes_of(case), files=["made.txt"], row={}, warnings=[],
+                            look={"uncertainty": 0.0, "confidence": None}, agreement={},
+                            worker=os.getpid(), alone=len(batch.cases) == 1)
         (place / RECORD).write_bytes(encoded(record))
         outcomes.append(Outcome(case.pseudonym))
     return outcomes

@@ -163,6 +163,22 @@ def _security() -> Any:
     return Security.temporary()
 
 
+def _security_in(folder: Path) -> Any:
+    """The same as files that only their owner can read, for workers on other machines."""
+    from distributed.security import Security
+
+    made = Security.temporary()
+    files = {}
+    for name, text in (("ca_file", made.tls_ca_file), ("cert", made.tls_worker_cert),
+                       ("key", made.tls_worker_key)):
+        files[name] = str(folder / f"{name}.pem")
+        with open(os.open(files[name], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as stream:
+            stream.write(text)
+    roles = {f"tls_{role}_{part}": files[part] for role in ("client", "scheduler", "worker")
+             for part in ("cert", "key")}
+    return Security(require_encryption=True, tls_ca_file=files["ca_file"], **roles)
+
+
 @contextmanager
 def _local(where: Where, scratch: str, out: Path) -> Iterator[Any]:
     """One process a worker, each with one thread; with GPUs, one process a device."""
@@ -241,8 +257,8 @@ def _queued(where: Where, scratch: str, out: Path) -> Iterator[Any]:
         scheduler["host"] = host
     try:
         cluster = kind(
-            security=_security(), protocol="tls://", shared_temp_directory=str(shared),
-            log_directory=str(logs), silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
+            security=_security_in(shared), protocol="tls://", log_directory=str(logs),
+            silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
             scheduler_options=scheduler, worker_extra_args=[
                 "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
                 "deepgmm.jobs.cohort.preload"], **options)

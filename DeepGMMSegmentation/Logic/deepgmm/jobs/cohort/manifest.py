@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 
 from deepgmm.errors import InputError, shortened
@@ -124,7 +125,7 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
             return Case(name, faults=["the manifest names a folder that is not there"])
         case = case_of(case_in(folder))
     elif name in found:
-        case = found[name]
+        case = deepcopy(found[name])  # a name may come twice
     case.name = name
     case.groups = {group: shortened(row.get(group, ""), 60) for group in groups}
     given = {what: root / row[what] for what in FILES if row.get(what)}
