@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from deepgmm.jobs.cohort import run
+from deepgmm.jobs.cohort.clusters import Connection
 
 
 class Future:
@@ -39,6 +40,6 @@ def do_it_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cohorts start no process."""
     @contextmanager
     def connected(where, out):
-        yield Client()
+        yield Connection(Client())
 
     monkeypatch.setattr(run, "connected", connected)

@@ -122,7 +122,8 @@ def test_numbers_are_those_of_the_commands(patients, out, tmp_path, here):
     assert run(only, "-o", out) == 0
     row = rows(out / "table.csv")[0]
     folder = only / NAMES[0]
-    images = [w for role in ("bssfp", "lge", "t2") for w in (f"--{role}", folder / f"{role}.nii.gz")]
+    images = [w for role in ("bssfp", "lge", "t2")
+              for w in (f"--{role}", folder / f"{role}.nii.gz")]
     alone = tmp_path / "alone.seg.nrrd"
     words = ["segment", *images, "--mask", folder / "mask.nii.gz", "-o", alone, "--report",
              tmp_path / "r.json", "--quiet", "--method", "gmm", "--restarts", "1",
@@ -281,7 +282,7 @@ def test_subgroups_that_are_names(tmp_path):
 
 def test_batches_are_of_like_cases():
     cases = [Case(f"{i}", files={"lge": Path("a")} | ({"t2": Path("b")} if i % 2 else {}))
-             for i in range(9)] + [Case("dicom", sort=Sort.EXAMINATION), Case("d", sort=Sort.EXAMINATION)]
+             for i in range(9)] + [Case(name, sort=Sort.EXAMINATION) for name in ("d", "e")]
     found = batches(cases, 4)
     assert sorted(len(b) for b in found) == [1, 1, 1, 4, 4]
     assert all(len({case.like for case in batch}) == 1 for batch in found)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -20,12 +21,13 @@ from cohort_work import stub  # noqa: E402
 from processes import alive, children_of, ends, needs_proc  # noqa: E402
 
 from deepgmm.errors import InputError  # noqa: E402
-from deepgmm.jobs.cohort import clusters  # noqa: E402
+from deepgmm.jobs.cohort import clusters, queues  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case  # noqa: E402
-from deepgmm.jobs.cohort.clusters import Where, connected  # noqa: E402
+from deepgmm.jobs.cohort.clusters import connected  # noqa: E402
 from deepgmm.jobs.cohort.engine import POISON  # noqa: E402
 from deepgmm.jobs.cohort.records import record_of  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
+from deepgmm.jobs.cohort.where import Where  # noqa: E402
 
 pytestmark = [needs_proc, pytest.mark.usefixtures("a_user")]
 HERE = Path(__file__).parent
@@ -72,7 +74,15 @@ def test_deaths_of_workers(out):
             return
         ended.append(event)
         if len(ended) == 5:  # one of two workers, whatever it has in its hands
+            before = workers_of_ours()
             os.kill(worker_of(record_of(out, ended[-1]["case"])), signal.SIGKILL)
+            threading.Thread(target=kill_the_next, args=(before,)).start()
+
+    def kill_the_next(before):
+        """Who comes in a dead worker's place dies as it starts."""
+        while not (young := workers_of_ours() - before):
+            time.sleep(0.01)
+        os.kill(young.pop(), signal.SIGKILL)
 
     found = cohort(some_cases(*names), out, where=Where(workers=2), work=stub, tell=tell)
     assert [e["case"] for e in ended] and len({e["case"] for e in ended}) == len(ended) == 12
@@ -83,8 +93,12 @@ def test_deaths_of_workers(out):
     records = [record_of(out, e["case"]) for e in ended if e["status"] == "done"]
     assert len({r["worker"] for r in records}) >= 2
     assert record_of(out, next(iter(found.failures))) is None
-    assert not [pid for pid in children_of(os.getpid())
-                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert not workers_of_ours()
+
+
+def workers_of_ours() -> set[int]:
+    return {pid for pid in children_of(os.getpid())
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()}
 
 
 def worker_of(record) -> int:
@@ -96,7 +110,8 @@ def test_strangers_are_refused(out, tmp_path):
     from distributed import Client
     from distributed.security import Security
 
-    with connected(Where(workers=1), tmp_path) as client:
+    with connected(Where(workers=1), tmp_path) as connection:
+        client = connection.client
         address = client.scheduler.address
         assert address.startswith("tls://127.0.0.1:")
         for stranger in (address.replace("tls", "tcp"), address):
@@ -254,9 +269,9 @@ def test_slurm(out, tmp_path, monkeypatch):
 
 def test_what_slurm_is_told():
     with pytest.raises(InputError, match="neither key=value"):
-        clusters.queue_options("--slurm", "four cores")
+        queues.queue_options("--slurm", "four cores")
     with pytest.raises(InputError, match="whole numbers"):
-        clusters.queue_options("--pbs", "cores=many")
+        queues.queue_options("--pbs", "cores=many")
 
 
 _RUN = """\
@@ -264,7 +279,7 @@ import sys
 from pathlib import Path
 from cohort_work import stub
 from deepgmm.jobs.cohort.cases import Case
-from deepgmm.jobs.cohort.clusters import Where
+from deepgmm.jobs.cohort.where import Where
 from deepgmm.jobs.cohort.run import cohort
 
 if __name__ == "__main__":

@@ -150,9 +150,9 @@ def cohort(
     """
     check_priors(priors)
     from deepgmm.jobs.cohort.cases import Plan, find_cases
-    from deepgmm.jobs.cohort.clusters import Where
     from deepgmm.jobs.cohort.manifest import add_truths, read_manifest
     from deepgmm.jobs.cohort.run import cohort as run
+    from deepgmm.jobs.cohort.where import Where
 
     plan = Plan(
         Settings(method=method, preset=preset, device=device, covariance=covariance, seed=seed,

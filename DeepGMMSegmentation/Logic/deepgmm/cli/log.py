@@ -43,7 +43,8 @@ _WORDS = frozenset((
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
                     "--no-augmentation", "--dashboard", "--drawn-only", "--by-segment",
-                    "--around", "--quick", "--quiet", "-q", "--json", "--yes", "--help", "-h", "--version"))
+                    "--around", "--quick", "--quiet", "-q", "--json", "--yes", "--help", "-h",
+                    "--version"))
 
 #: The system's reasons not even to look for a file.
 _NO_NAME = {

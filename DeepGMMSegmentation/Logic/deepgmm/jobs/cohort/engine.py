@@ -42,6 +42,7 @@ class Engine:
     ended : called with each case's outcome, once.
     finished : whether a case of a batch that died was done before it did.
     note : called with what a person should know while the work goes on.
+    tend : keeps workers up; called now and then.
     waits : whether workers may be long in coming.
     """
 
@@ -50,6 +51,7 @@ class Engine:
     ended: Callable[[Outcome], None]
     finished: Callable[[Case], bool]
     note: Callable[[str], None]
+    tend: Callable[[], None] = lambda: None
     waits: bool = False
     _waiting: deque[Batch] = field(default_factory=deque)
     _busy: dict[str, tuple[Any, Batch]] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Engine:
                         time.monotonic() - self._looked >= LOOK):
                     alive = self._workers()
                     self._looked = time.monotonic()
+                    self.tend()
                     for address in [a for a in self._busy if a not in alive]:
                         self._lost(address)
                 self._hand_out(alive)

@@ -16,12 +16,13 @@ from deepgmm import __version__
 from deepgmm.errors import InputError
 from deepgmm.files import read_json, write_whole
 from deepgmm.jobs.cohort.cases import Case, Plan, batches, check_names, none_given
-from deepgmm.jobs.cohort.clusters import Where, check, connected, dashboard_of
+from deepgmm.jobs.cohort.clusters import check, connected, dashboard_of
 from deepgmm.jobs.cohort.engine import Engine
 from deepgmm.jobs.cohort.index import write_index
 from deepgmm.jobs.cohort.pseudonyms import mark_of, pseudonym, the_salt, write_key
 from deepgmm.jobs.cohort.records import CASES, RECORD, is_done, locked, record_of, sweep
 from deepgmm.jobs.cohort.table import write_tables
+from deepgmm.jobs.cohort.where import Where
 from deepgmm.jobs.cohort.work import Batch, Outcome, run_batch, told
 
 ABOUT = "cohort.json"
@@ -30,6 +31,9 @@ ABOUT = "cohort.json"
 BATCH = 4
 #: Seconds between two writings of table and page while the work goes on.
 REFRESH = 300.0
+
+#: Of what is listed of a whole cohort, at most.
+_MOST = 5
 
 #: What happens, as JSON values: "event" says what.
 Tell = Callable[[dict[str, Any]], None]
@@ -156,7 +160,7 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
         most: int, tell: Tell, work: Callable[[Batch], list[Outcome]]) -> None:
     run, key = secrets.token_hex(4), plan.key
     ended: set[str] = set()
-    written = time.monotonic()
+    began = written = time.monotonic()
 
     def end(outcome: Outcome) -> None:
         nonlocal written
@@ -168,8 +172,10 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
             summary.traces += [outcome.trace] if outcome.trace else []
         else:
             summary.done += 1
+        left = len(cases) - summary.skipped - len(ended)
+        seconds = (time.monotonic() - began) / len(ended) * left
         tell(told(outcome) | {"ended": len(ended) + summary.skipped, "of": len(cases),
-                              "failed": summary.failed})
+                              "failed": summary.failed, "seconds_left": round(seconds, 1)})
         if time.monotonic() - written > REFRESH:
             _write(cases, out, summary)
             written = time.monotonic()
@@ -191,11 +197,11 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
         record = record_of(out, case.pseudonym)
         return record is not None and record.get("run") == run
 
-    with connected(where, out) as client:
+    with connected(where, out) as connection:
         if where.dashboard:
-            tell({"event": "dashboard", "address": dashboard_of(client)})
-        Engine(client, work, end, finished, lambda text: tell({"event": "note", "text": text}),
-               waits=not where.is_local).run(
+            tell({"event": "dashboard", "address": dashboard_of(connection.client)})
+        Engine(connection.client, work, end, finished,
+               lambda text: tell({"event": "note", "text": text}), connection.tend, waits=not where.is_local).run(
             Batch(members, plan, out, run) for members in batches(to_do, most))
 
 
@@ -224,7 +230,16 @@ def _of_all(cases: Sequence[Case], summary: Summary, out: Path) -> list[str]:
              + ", ".join(f"{kind} in {n}" for kind, n in found.most_common())
              + "; see whether their numbers may be pooled"
              for role, found in kinds.items() if len(found) > 1]
-    twice = {tuple(sorted(set(names))) for names in images.values() if len(set(names)) > 1}
-    return notes + [f"{' and '.join(names)} hold the same image: is one patient here twice?"
-                    for names in sorted(twice)]
+    twice = sorted({tuple(sorted(set(names))) for names in images.values()
+                    if len(set(names)) > 1})
+    notes += [f"{_listed(names)} hold the same image: is one patient here twice?"
+              for names in twice[:_MOST]]
+    if len(twice) > _MOST:
+        notes.append(f"{len(twice) - _MOST} more images are in several cases")
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _MOST
+    return " and ".join([*names[:_MOST], *([f"{more} more"] if more > 0 else [])])
 
