@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -25,6 +26,7 @@ class Future:
 
 class Client:
     status = "running"
+    scheduler = SimpleNamespace(address="here")
 
     def scheduler_info(self, n_workers=-1):
         return {"workers": {"here": {"status": "running"}}}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.files import IMAGE_SUFFIXES
 from deepgmm.jobs.cohort.cases import EDITED, MASK, POINTS, WALL, Case, Plan, Sort
 from deepgmm.study.words import Role
 
 if TYPE_CHECKING:
+    from deepgmm.result import Result
     from deepgmm.study.study import Study
 
 #: Where an imported examination goes, and the mask that was proposed.
@@ -123,17 +123,30 @@ def _set_points(study: Study, path: Path) -> None:
     study.warnings += said
 
 
-def own_mask(folder: Path) -> Path | None:
-    """A folder's file called mask, if it has one."""
-    return next((folder / f"mask{suffix}" for suffix in (".seg.nrrd", *IMAGE_SUFFIXES)
-                 if (folder / f"mask{suffix}").is_file()), None)
-
-
 def can_refine() -> bool:
     """Whether this version goes on from an edited segmentation."""
     from importlib.util import find_spec
 
     return find_spec("deepgmm.refine") is not None
+
+
+def refined(result: Result, edited: Path) -> Result:
+    """The result that follows an edited segmentation.
+
+    Raises
+    ------
+    DeepGMMError : it is not of this case, or the fit came to nothing.
+    """
+    from importlib import import_module
+
+    from deepgmm.reading.masks.labelmap import read_labels
+
+    corrections = import_module("deepgmm.review.corrections")
+    read = read_labels(edited, "edited segmentation")
+    labels = corrections.edited_labels(read, result)
+    found: Result = import_module("deepgmm.refine").refine(
+        result, corrections.corrections_of(result, labels))
+    return found
 
 
 def _notes(case: Case) -> list[str]:

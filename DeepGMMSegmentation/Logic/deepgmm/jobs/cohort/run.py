@@ -198,6 +198,9 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
         return record is not None and record.get("run") == run
 
     with connected(where, out) as connection:
+        if connection.client.scheduler.address.startswith("tcp://"):
+            tell({"event": "note", "text": "this scheduler asks for no credentials: whoever can "
+                  "reach it can run code as its workers do; tls:// is safer"})
         if where.dashboard:
             tell({"event": "dashboard", "address": dashboard_of(connection.client)})
         Engine(connection.client, work, end, finished,

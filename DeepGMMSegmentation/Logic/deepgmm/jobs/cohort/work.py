@@ -17,7 +17,7 @@ from deepgmm import __version__
 from deepgmm.errors import DeepGMMError, InputError, short_frames
 from deepgmm.files import unwritable
 from deepgmm.hushing import hushed
-from deepgmm.jobs.cohort.cases import Case, Plan
+from deepgmm.jobs.cohort.cases import EDITED, Case, Plan
 from deepgmm.jobs.cohort.records import (
     RECORD,
     encoded,
@@ -195,8 +195,11 @@ def prepared(case: Case, batch: Batch) -> Prepared:
 
 def finish(one: Prepared, result: Result, batch: Batch) -> None:
     """Write everything of a case, and its record last."""
+    from deepgmm.jobs.cohort.reading import can_refine, refined
     from deepgmm.jobs.cohort.writing import write_case
 
+    if EDITED in one.case.files and can_refine():
+        result = refined(result, one.case.files[EDITED])
     row = write_case(one, result, batch.plan)
     place, staging = place_of(batch.out, one.case.pseudonym), one.staging
     made = sorted(path.relative_to(staging) for path in staging.rglob("*") if path.is_file())

@@ -9,7 +9,6 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.jobs.cohort.agreement import scored
 from deepgmm.jobs.cohort.cases import TRUTH, Plan
-from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,8 +110,3 @@ def _row(one: Prepared, result: Result, numbers: Numbers, warnings: int) -> dict
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
-
-
-def moves(plan: Plan) -> bool:
-    """Whether images are moved, so that a picture of that is due."""
-    return plan.align in (Align.SHIFT, Align.RIGID)
