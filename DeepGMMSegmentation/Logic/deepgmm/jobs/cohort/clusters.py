@@ -100,6 +100,7 @@ def connected(where: Where, out: Path) -> Iterator[Connection]:
     from deepgmm.jobs.cohort.queues import queued
 
     with ExitStack() as stack:
+        stack.enter_context(_hushed_logs())
         if where.is_remote:
             yield Connection(stack.enter_context(_client_of(where)))
             return
@@ -116,6 +117,20 @@ def connected(where: Where, out: Path) -> Iterator[Connection]:
         finally:
             with suppress(Exception):
                 client.close(timeout=2)
+
+
+@contextmanager
+def _hushed_logs() -> Iterator[None]:
+    """Who dies and who comes is told in our own words, if at all."""
+    loggers = [logging.getLogger(name) for name in ("distributed", "asyncio", "tornado")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
 
 
 def _config(where: Where) -> dict[str, Any]:
@@ -136,8 +151,6 @@ def _client_of(where: Where) -> Iterator[Any]:
                             tls_client_key=str(where.tls_key or where.tls_cert))
     given = {"address": where.scheduler} if where.scheduler is not None else {
         "scheduler_file": str(where.scheduler_file)}
-    level = logging.getLogger("distributed").level
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     client = None
     try:
         try:
@@ -155,7 +168,6 @@ def _client_of(where: Where) -> Iterator[Any]:
         if client is not None:
             with suppress(Exception):
                 client.close(timeout=2)
-        logging.getLogger("distributed").setLevel(level)
 
 
 def _check_version(client: Any) -> None:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 #: Where an imported examination goes, and the mask that was proposed.
 STUDY, PROPOSED = "study", "proposed-mask.nii.gz"
 
-PROPOSED_NOTE = "the LV mask was proposed, not drawn: look at it before you use what follows"
-
 
 def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | None, list[str]]:
     """Read a case.
@@ -63,7 +61,7 @@ def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | Non
     confidence = None
     if proposal is not None:
         study.provenance["mask_proposal"] = proposal.provenance
-        study.warnings[:0] = [PROPOSED_NOTE, *proposal.warnings]
+        study.warnings[:0] = proposal.warnings
         sure = proposal.confidence[proposal.mask.any(axis=(1, 2))]
         confidence = float(sure.mean()) if sure.size else 0.0
     if POINTS in case.files:
