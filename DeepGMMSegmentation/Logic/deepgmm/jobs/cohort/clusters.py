@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deepgmm.errors import ComputationError, InputError, MissingPackages, how_to_install
+from deepgmm.errors import InputError, MissingPackages, how_to_install
 from deepgmm.jobs.cohort.where import Where
 
 #: Seconds until a scheduler must answer.
@@ -156,6 +156,8 @@ def _client_of(where: Where) -> Iterator[Any]:
         try:
             client = Client(**given, security=security, timeout=PATIENCE, set_as_default=False)
             _check_version(client)
+        except InputError:
+            raise
         except (OSError, TimeoutError) as error:
             raise InputError(
                 f"the scheduler does not answer within {PATIENCE} s, or refuses: check its address "
@@ -182,8 +184,7 @@ def _check_version(client: Any) -> None:
 
 
 def dashboard_of(client: Any) -> str:
-    """The address of the cluster's pages."""
-    link = client.dashboard_link
-    if not link:
-        raise ComputationError("the scheduler has no dashboard: install bokeh where it runs")
-    return str(link)
+    """The address of the cluster's pages; "" where it has none."""
+    with suppress(KeyError, ValueError, TypeError):
+        return str(client.dashboard_link or "")
+    return ""

@@ -202,7 +202,9 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
             tell({"event": "note", "text": "this scheduler asks for no credentials: whoever can "
                   "reach it can run code as its workers do; tls:// is safer"})
         if where.dashboard:
-            tell({"event": "dashboard", "address": dashboard_of(connection.client)})
+            address = dashboard_of(connection.client)
+            tell({"event": "dashboard", "address": address} if address else
+                 {"event": "note", "text": "the scheduler has no dashboard: it needs bokeh there"})
         Engine(connection.client, work, end, finished,
                lambda text: tell({"event": "note", "text": text}), connection.tend, waits=not where.is_local).run(
             Batch(members, plan, out, run) for members in batches(to_do, most))
