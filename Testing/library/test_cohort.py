@@ -346,10 +346,10 @@ def test_a_record_is_of_its_inputs(tmp_path):
 
 
 def test_what_engines_log_names_nobody():
-    case = Case("Mustermann", "case-1", folder=Path("/home/Mustermann"))
-    batch = work.Batch([case], Plan(), Path("/home/Mustermann/out"), "r")
+    case = Case("Mustermann", "case-1", folder=Path("/data/Mustermann"))
+    batch = work.Batch([case], Plan(), Path("/data/Mustermann/out"), "r")
     assert "Mustermann" not in f"{case} {batch!r} {Plan()} {[case]!r}"
-    assert "Mustermann" not in case.scrubbed("Mustermann: /home/Mustermann/x.nii is broken")
+    assert "Mustermann" not in case.scrubbed("Mustermann: /data/Mustermann/x.nii is broken")
 
 
 def test_kinds_of_cases(tmp_path, patients):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,26 @@ if TYPE_CHECKING:
 
 #: Where an imported examination goes, and the mask that was proposed.
 STUDY, PROPOSED = "study", "proposed-mask.nii.gz"
+
+
+@dataclass
+class Prepared:
+    """A case whose study is read.
+
+    Attributes
+    ----------
+    stamp, inputs : of its files, before they were read.
+    confidence : of a proposed mask, 0 to 1; None where the mask was given.
+    staging : the folder in which its files are made.
+    """
+
+    case: Case
+    study: Study
+    stamp: str
+    inputs: dict[str, str]
+    staging: Path
+    confidence: float | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | None, list[str]]:

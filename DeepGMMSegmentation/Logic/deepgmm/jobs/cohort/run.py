@@ -206,7 +206,8 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
             tell({"event": "dashboard", "address": address} if address else
                  {"event": "note", "text": "the scheduler has no dashboard: it needs bokeh there"})
         Engine(connection.client, work, end, finished,
-               lambda text: tell({"event": "note", "text": text}), connection.tend, waits=not where.is_local).run(
+               lambda text: tell({"event": "note", "text": text}), connection.tend,
+               waits=not where.is_local).run(
             Batch(members, plan, out, run) for members in batches(to_do, most))
 
 

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from deepgmm.errors import DeepGMMError, InputError, short_frames
 from deepgmm.files import unwritable
 from deepgmm.hushing import hushed
 from deepgmm.jobs.cohort.cases import EDITED, Case, Plan
+from deepgmm.jobs.cohort.reading import Prepared, can_refine, read_case, refined
 from deepgmm.jobs.cohort.records import (
     RECORD,
     encoded,
@@ -67,26 +68,6 @@ class Outcome:
     message: str = ""
     seconds: float = 0.0
     trace: str = ""
-
-
-@dataclass
-class Prepared:
-    """A case whose study is read.
-
-    Attributes
-    ----------
-    stamp, inputs : of its files, before they were read.
-    confidence : of a proposed mask, 0 to 1; None where the mask was given.
-    staging : the folder in which its files are made.
-    """
-
-    case: Case
-    study: Study
-    stamp: str
-    inputs: dict[str, str]
-    staging: Path
-    confidence: float | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def run_batch(batch: Batch) -> list[Outcome]:
@@ -171,8 +152,6 @@ def prepared(case: Case, batch: Batch) -> Prepared:
     ------
     DeepGMMError : it cannot be used; nothing is left over.
     """
-    from deepgmm.jobs.cohort.reading import read_case
-
     try:
         stamp = stamp_of(case)
     except OSError as error:
@@ -195,7 +174,6 @@ def prepared(case: Case, batch: Batch) -> Prepared:
 
 def finish(one: Prepared, result: Result, batch: Batch) -> None:
     """Write everything of a case, and its record last."""
-    from deepgmm.jobs.cohort.reading import can_refine, refined
     from deepgmm.jobs.cohort.writing import write_case
 
     if EDITED in one.case.files and can_refine():

@@ -13,7 +13,7 @@ from deepgmm.jobs.cohort.cases import TRUTH, Plan
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from deepgmm.jobs.cohort.work import Prepared
+    from deepgmm.jobs.cohort.reading import Prepared
     from deepgmm.result import Result
     from deepgmm.review.numbers import Numbers
 
