@@ -60,6 +60,7 @@ COMMANDS = (
     Command("sunnybrook", "Accuracy on real bSSFP", quick=("--patients", "1")),
     Command("pretrained_speed", "The shipped network: times", quick=("--runs", "1")),
     Command("worker_speed", "The background process: times", quick=("--runs", "1")),
+    Command("cohort", "Cohorts: time, memory, deaths", quick=("--cases", "4", "--many", "10")),
     Command("panel_speed", "The Slicer panel: times", quick=("--runs", "1", "--patients", "3")),
     Command("learning", "Networks trained on many studies",
             quick=("--patients", "1", "--seeds", "1", "--steps", "3", "--cohort", "2",

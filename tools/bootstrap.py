@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-EXTRAS = {"demo": ("cli",), "test": ("cli", "scene", "test")}
+EXTRAS = {"demo": ("cli",), "test": ("cli", "scene", "cohort", "test")}
 OLDEST_TORCH = (2, 2)
 # A torch older than this was built for numpy 1 and cannot hand arrays to numpy 2.
 OLDEST_TORCH_FOR_NUMPY_2 = (2, 3)

@@ -72,7 +72,8 @@ def test_tests_need_more_than_the_demo_but_no_second_torch(a_setup: ModuleType) 
     a_setup.main("demo")
     a_setup.main("test")
     assert len(a_setup.asked) == 4
-    assert a_setup.asked[2].endswith("[cli]") and a_setup.asked[3].endswith("[cli,scene,test]")
+    assert a_setup.asked[2].endswith("[cli]")
+    assert a_setup.asked[3].endswith("[cli,scene,cohort,test]")
 
 
 def test_a_failed_install_is_tried_again(a_setup: ModuleType) -> None:

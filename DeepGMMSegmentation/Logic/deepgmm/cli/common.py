@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from deepgmm.errors import InputError, shortened
+from deepgmm.hushing import hushed as hushed
 from deepgmm.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -113,29 +114,6 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
              TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
         yield lambda fraction, stage: bar.update(task, completed=fraction, description=stage)
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Keep off the terminal what image libraries print themselves, past Python, on a bad file.
-
-    What they mean is said in one line by the error that follows.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept: list[tuple[int, int]] = []
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for stream in (1, 2):
-            with suppress(OSError):  # a stream may be closed
-                kept.append((os.dup(stream), stream))
-                os.dup2(nowhere, stream)
-        yield
-    finally:
-        for copy, stream in kept:
-            os.dup2(copy, stream)
-            os.close(copy)
-        os.close(nowhere)
 
 
 def kinds_said(lge: str, t2: str) -> dict[Role, Kind]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli.common import Log, Quiet, check_places, progress_bar, table, warn
-from deepgmm.cli.evaluate_cases import AS_OURS, pairs_of, score_of
 from deepgmm.errors import InputError
+from deepgmm.review.label_files import AS_OURS, pairs_of, score_of
 
 if TYPE_CHECKING:
     from deepgmm.review.metrics import Scores

@@ -39,7 +39,7 @@ class Series:
         InputError
             Two of one name, or predictions that do not belong to the cases.
         """
-        from deepgmm.cli.evaluate_cases import pairs_of, score_of
+        from deepgmm.review.label_files import pairs_of, score_of
 
         for number, other in enumerate(others, start=2):
             pairs, warnings = pairs_of(other, self.truth)
@@ -118,9 +118,9 @@ class Series:
 
     def _segments(self, case: str, prediction: Path, truth: Path,
                   scores: Scores) -> list[SegmentScore]:
-        from deepgmm.cli.evaluate_cases import read_both
         from deepgmm.reading.contours.markups import read_points
         from deepgmm.review.comparison import by_segment
+        from deepgmm.review.label_files import read_both
         from deepgmm.study.insertion_points import estimated_points, given_points
 
         with hushed():
@@ -163,8 +163,8 @@ class Series:
         return path
 
     def _readers(self, reader: Path) -> dict[str, Any]:
-        from deepgmm.cli.evaluate_cases import pairs_of, read_both
         from deepgmm.review.comparison import agreement_of
+        from deepgmm.review.label_files import pairs_of, read_both
         from deepgmm.study.words import FOUR_TISSUES
 
         pairs, warnings = pairs_of(reader, self.truth)

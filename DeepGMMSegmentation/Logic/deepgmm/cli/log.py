@@ -24,7 +24,8 @@ _LARGEST = 1_000_000
 _LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
-            "myops", "quantify", "report", "propose-mask", "refine", "versions")
+            "myops", "quantify", "report", "propose-mask", "refine", "versions",
+            "cohort")
 
 #: Commands within a command.
 _PARTS = {"models": ("list", "show", "verify", "import", "remove")}
@@ -39,12 +40,13 @@ _WORDS = frozenset((
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
     "training-steps", "segments", "t2-ms", "done", "border", "reopen", "version", "compare", "back",
-    "seconds"))
+    "seconds", "workers", "memory"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
-                    "--no-augmentation", "--by-segment", "--around", "--quick", "--quiet", "-q",
-                    "--json", "--yes", "--help", "-h", "--version"))
+                    "--no-augmentation", "--dashboard", "--drawn-only", "--by-segment",
+                    "--around", "--quick", "--quiet", "-q", "--json", "--yes", "--help", "-h",
+                    "--version"))
 
 #: The system's reasons not even to look for a file.
 _NO_NAME = {

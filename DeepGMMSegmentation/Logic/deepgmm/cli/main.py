@@ -62,6 +62,7 @@ def _command() -> Any:
     """All commands; made once, since making their options takes longer than to refuse a file."""
     import typer
 
+    from deepgmm.cli.cohort_command import cohort
     from deepgmm.cli.demo_command import demo
     from deepgmm.cli.evaluate_command import evaluate
     from deepgmm.cli.import_command import import_folder
@@ -89,7 +90,8 @@ def _command() -> Any:
             help="Print the version and leave.")) -> None:
         pass
 
-    for function in (segment, refine, versions, demo, phantom, evaluate, quantify, report):
+    for function in (segment, refine, versions, demo, phantom, evaluate, quantify, report,
+                     cohort):
         app.command(function.__name__)(function)
     app.command("import")(import_folder)
     app.command("propose-mask")(propose)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli.common import check_places, hushed, table
+from deepgmm.cli.fitting import LgeKind as LgeKind
+from deepgmm.cli.fitting import T2Kind as T2Kind
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -30,11 +32,6 @@ T2 = Annotated[Path | None, typer.Option(
     metavar="FILE", help="T2 image.", rich_help_panel=_IN)]
 Bssfp = Annotated[Path | None, typer.Option(
     metavar="FILE", help="bSSFP image, for pictures.", rich_help_panel=_IN)]
-LgeKind = Annotated[str, typer.Option(
-    metavar="KIND", help="auto, magnitude, psir, dark-blood or unknown.", rich_help_panel=_IN)]
-T2Kind = Annotated[str, typer.Option(
-    metavar="KIND", help="auto, dark-blood (STIR, SPAIR), prepared, map (ms) or unknown.",
-    rich_help_panel=_IN)]
 RvPoints = Annotated[Path | None, typer.Option(
     "--rv-points", metavar="FILE.mrk.json", help="RV insertion points from 3D Slicer, two on a "
     "slice: the anterior one first. Without them they are estimated, and marked so.",

@@ -21,6 +21,29 @@ from deepgmm.cli.common import (
     table,
     warn,
 )
+from deepgmm.cli.fitting import (
+    Adapt,
+    AlignHow,
+    BiasDegree,
+    CovarianceOf,
+    Degrees,
+    DeviceOf,
+    KeepMvo,
+    LgeKind,
+    MaskLabels,
+    MeanWeight,
+    MethodOf,
+    ModelOf,
+    Outlier,
+    PapillaryOf,
+    PresetOf,
+    PriorsFile,
+    Restarts,
+    Seed,
+    T2Kind,
+    TissuesOf,
+    TotalVariation,
+)
 from deepgmm.cli.idle import idle_options
 from deepgmm.cli.propose_command import PROPOSE, propose_for
 from deepgmm.errors import InputError
@@ -35,7 +58,7 @@ if TYPE_CHECKING:
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
-_IN, _OUT, _FIT, _MORE = "Input", "Output", "Method", "Advanced"
+_IN, _OUT = "Input", "Output"
 _IMAGE = "NIfTI, NRRD, MetaImage, or a folder with one DICOM series."
 
 
@@ -55,21 +78,15 @@ def segment(
         "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found "
         "in the images and written beside the result, for you to look at.",
         rich_help_panel=_IN)] = None,
-    mask_labels: Annotated[str | None, typer.Option(
-        metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, "
-        "emidec, acdc, mnms, myops; or plain, for the mask alone.", rich_help_panel=_IN)] = None,
+    mask_labels: MaskLabels = None,
     mask_dicom: Annotated[Path | None, typer.Option(
         metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.",
         rich_help_panel=_IN)] = None,
     wall: Annotated[Path | None, typer.Option(
         metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is "
         "then the union of --mask and --wall.", rich_help_panel=_IN)] = None,
-    lge_kind: Annotated[str, typer.Option(
-        metavar="KIND", help="auto, magnitude, psir, dark-blood or unknown.",
-        rich_help_panel=_IN)] = "auto",
-    t2_kind: Annotated[str, typer.Option(
-        metavar="KIND", help="auto, dark-blood (STIR, SPAIR), prepared, map (ms) or unknown.",
-        rich_help_panel=_IN)] = "auto",
+    lge_kind: LgeKind = "auto",
+    t2_kind: T2Kind = "auto",
     slices: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices to segment, counted from 0: 0,2-5. All by default.",
         rich_help_panel=_IN)] = None,
@@ -82,9 +99,7 @@ def segment(
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.",
         rich_help_panel=_IN)] = False,
-    align: Annotated[Align, typer.Option(
-        help="Whether the other images lie on LGE: off; check and warn; shift each slice in its "
-        "plane; or rigid, with rotation.", rich_help_panel=_IN)] = Align.CHECK,
+    align: AlignHow = Align.CHECK,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.",
         rich_help_panel=_OUT)] = None,
@@ -106,52 +121,23 @@ def segment(
     state: Annotated[Path | None, typer.Option(
         metavar="OUT.dgmm", help="The study and its fit, for deepgmm refine. Holds images of the "
         "patient.", rich_help_panel=_OUT)] = None,
-    method: Annotated[Method, typer.Option(
-        help="How tissues are found.", rich_help_panel=_FIT)] = Method.AUTO,
-    preset: Annotated[Preset, typer.Option(
-        help="Of the networks: quick, careful, or as in the paper.",
-        rich_help_panel=_FIT)] = Preset.FAST,
-    device: Annotated[Device, typer.Option(
-        help="Where networks are fitted.", rich_help_panel=_FIT)] = Device.AUTO,
-    covariance: Annotated[Covariance, typer.Option(
-        help="Form of the tissues' covariances.", rich_help_panel=_FIT)] = Covariance.DIAGONAL,
-    seed: Annotated[int, typer.Option(
-        help="Of all random numbers.", rich_help_panel=_FIT)] = 0,
-    tissues: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
-        "the images can tell apart.", rich_help_panel=_FIT)] = None,
-    papillary: Annotated[Papillary, typer.Option(
-        help="Count papillary muscles as pool or as wall.",
-        rich_help_panel=_FIT)] = Papillary.POOL,
-    mvo: Annotated[bool, typer.Option(
-        "--mvo", help="Label microvascular obstruction as 5 instead of counting it as scar.",
-        rich_help_panel=_FIT)] = False,
-    priors: Annotated[Path | None, typer.Option(
-        metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)] = None,
-    model: Annotated[str, typer.Option(
-        metavar="NAME|FOLDER", help="Network of pretrained, see deepgmm models; by default the "
-        "shipped one.", rich_help_panel=_FIT)] = "",
-    adapt: Annotated[int, typer.Option(
-        min=0, metavar="N", help="Rounds of map's EM, at most, from what pretrained found; the "
-        "result is the mean of both.", rich_help_panel=_FIT)] = 0,
-    degrees: Annotated[float, typer.Option(
-        min=0.0, help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
-        rich_help_panel=_MORE)] = 0.0,
-    outlier: Annotated[float, typer.Option(
-        min=0.0, help="Share of an outlier class in gmm and svgmm, below 1.",
-        rich_help_panel=_MORE)] = 0.0,
-    restarts: Annotated[int, typer.Option(
-        min=1, help="Random starts of gmm and svgmm, of which the best is kept.",
-        rich_help_panel=_MORE)] = 5,
-    mean_weight: Annotated[float, typer.Option(
-        min=0.0, help="Hold on the tissues' means to their priors in deepg and deepsvg.",
-        rich_help_panel=_MORE)] = 0.0,
-    total_variation: Annotated[float, typer.Option(
-        min=0.0, help="Smoothness in deepg and deepsvg; much of it erases thin edema.",
-        rich_help_panel=_MORE)] = 0.0,
-    bias_degree: Annotated[int, typer.Option(
-        min=0, help="Degree of the polynomials of a coil's shading to be taken out; 0 for none.",
-        rich_help_panel=_MORE)] = 0,
+    method: MethodOf = Method.AUTO,
+    preset: PresetOf = Preset.FAST,
+    device: DeviceOf = Device.AUTO,
+    covariance: CovarianceOf = Covariance.DIAGONAL,
+    seed: Seed = 0,
+    tissues: TissuesOf = None,
+    papillary: PapillaryOf = Papillary.POOL,
+    mvo: KeepMvo = False,
+    priors: PriorsFile = None,
+    model: ModelOf = "",
+    adapt: Adapt = 0,
+    degrees: Degrees = 0.0,
+    outlier: Outlier = 0.0,
+    restarts: Restarts = 5,
+    mean_weight: MeanWeight = 0.0,
+    total_variation: TotalVariation = 0.0,
+    bias_degree: BiasDegree = 0,
     quiet: Quiet = False,
     json: AsJson = False,
     log: Log = None,

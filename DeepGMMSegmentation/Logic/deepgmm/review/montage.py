@@ -41,6 +41,8 @@ _HEAD, _NAME, _PLAIN, _SMALL = 17, 14, 12.5, 11
 #: a scar that was missed would lie.
 _FILL, _FILL_OF_BLOOD = 0.5, 0.3
 _DIMMED = 0.3
+#: Of a thumbnail, pixels at most.
+_THUMBNAIL = (320, 160)
 #: Where matplotlib's inferno (van der Walt and Smith, 2015) is at 0, 1/8, ..., 1.
 _INFERNO = np.array([
     (0.00, 0.00, 0.01), (0.13, 0.05, 0.29), (0.34, 0.06, 0.43), (0.54, 0.13, 0.42),
@@ -65,6 +67,25 @@ def montage_png(result: Result) -> bytes:
     # stronger compression takes longer than drawing, for a tenth of the size
     lettered(*_composed(result)).save(buffer, "png", compress_level=1, dpi=(_DPI, _DPI),
                                       pnginfo=about)
+    return buffer.getvalue()
+
+
+def thumbnail_png(result: Result) -> bytes:
+    """The least sure slice, small: the image beside the tissues on it, as the bytes of a PNG."""
+    from PIL import Image
+
+    study = result.study
+    view = view_of(study.mask, study.geometry)
+    entropy = result.entropy()
+    index = max(study.slices, key=lambda i: float(entropy[i].sum()))
+    base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
+    ground = grey(view.smooth(study.sequences[base].values[index]), _windows(result, view)[base])
+    painted = _overlay(ground, view.blocks(result.labels[index]),
+                       view.blocks(study.mask[index]))
+    picture = Image.fromarray(as_bytes(np.concatenate([ground, painted], axis=1)))
+    picture.thumbnail(_THUMBNAIL)
+    buffer = io.BytesIO()
+    picture.save(buffer, "png")
     return buffer.getvalue()
 
 

@@ -90,7 +90,7 @@ def list_cases(folder: str | Path) -> list[CaseFiles]:
     if not folders and not myops:
         raise InputError("the folder holds no case: give one with a folder for each case, or one "
                          f"that holds MyoPS 2020's {_MYOPS}")
-    return [*(_myops(root) if myops else ()), *(_in_folder(f) for f in folders)]
+    return [*(_myops(root) if myops else ()), *(case_in(f) for f in folders)]
 
 
 def _is_case(folder: Path) -> bool:
@@ -117,7 +117,8 @@ def _myops(root: Path) -> list[CaseFiles]:
     return found
 
 
-def _in_folder(folder: Path) -> CaseFiles:
+def case_in(folder: Path) -> CaseFiles:
+    """One folder as a case, with what is wrong with it so far."""
     case = CaseFiles(folder.name, Layout.FILES, folder)
     try:
         held = _collect(case, folder)

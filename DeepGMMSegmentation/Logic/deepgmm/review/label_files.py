@@ -1,12 +1,12 @@
-"""Cases of `deepgmm evaluate`: which files belong together, and how well they agree."""
+"""Files of labels: which belong together, and how well they agree."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepgmm.cli.common import hushed
 from deepgmm.errors import InputError
+from deepgmm.hushing import hushed
 
 if TYPE_CHECKING:
     from deepgmm.reading.masks.labelmap import Labels
@@ -32,7 +32,7 @@ def pairs_of(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]
         raise InputError("prediction and truth must both be files or both be folders")
     if prediction.is_file():
         return {"": (prediction, truth)}, []
-    predicted, true = _cases(prediction, "prediction"), _cases(truth, "truth")
+    predicted, true = label_files(prediction, "prediction"), label_files(truth, "truth")
     both = sorted(predicted.keys() & true.keys())
     if not both:
         raise InputError(f"none of the {len(predicted)} predictions has the case name of one of "
@@ -44,8 +44,13 @@ def pairs_of(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]
     return {case: (predicted[case], true[case]) for case in both}, warnings
 
 
-def _cases(folder: Path, name: str) -> dict[str, Path]:
-    """Label files of a folder by case; two files of one case would be a coin toss."""
+def label_files(folder: Path, name: str) -> dict[str, Path]:
+    """Label files of a folder by case; two files of one case would be a coin toss.
+
+    Raises
+    ------
+    InputError : none, or two of one case.
+    """
     found: dict[str, list[Path]] = {}
     generic: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):

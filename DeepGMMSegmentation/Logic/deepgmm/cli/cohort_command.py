@@ -1,0 +1,239 @@
+"""`deepgmm cohort`: a folder of examinations in, every case's files, a table and a page out."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from deepgmm.cli.common import Log, Quiet, check_priors, warn
+from deepgmm.cli.fitting import (
+    Adapt,
+    AlignHow,
+    BiasDegree,
+    CovarianceOf,
+    Degrees,
+    DeviceOf,
+    KeepMvo,
+    LgeKind,
+    MaskLabels,
+    MeanWeight,
+    MethodOf,
+    ModelOf,
+    Outlier,
+    PapillaryOf,
+    PresetOf,
+    PriorsFile,
+    Restarts,
+    Seed,
+    T2Kind,
+    TissuesOf,
+    TotalVariation,
+)
+from deepgmm.cli.measuring import Segments
+from deepgmm.errors import InputError
+from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
+from deepgmm.study.words import Align
+
+if TYPE_CHECKING:
+    from deepgmm.jobs.cohort.run import Summary
+
+_IN, _OUT, _ENGINE = "Input", "Output", "Engine"
+
+
+def cohort(
+    folder: Annotated[Path, typer.Argument(
+        metavar="FOLDER", help="A folder for each case: bssfp, lge, t2 and mask as files, a study "
+        "folder of deepgmm import, or an examination's DICOM files.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="OUT", help="Where everything goes: table.csv, index.html, "
+        "failures.csv, and cases/ with each case's files.", rich_help_panel=_OUT)],
+    manifest: Annotated[Path | None, typer.Option(
+        metavar="FILE.csv", help="The cases that are meant, one a line: case, and as wanted "
+        "folder, bssfp, lge, t2, mask, wall, truth, edited, rv_points, lge_kind, t2_kind; files as "
+        "seen from FOLDER.", rich_help_panel=_IN)] = None,
+    subgroups: Annotated[str | None, typer.Option(
+        metavar="LIST", help="Columns of the manifest that go into the table, and by which "
+        "agreement is divided: scanner,sex. What identifies must not be among them.",
+        rich_help_panel=_IN)] = None,
+    truth: Annotated[Path | None, typer.Option(
+        metavar="FOLDER", help="True labels, named like the cases: agreement goes into the table, "
+        "and over all into agreement.csv. A case's own file called truth needs no option.",
+        rich_help_panel=_IN)] = None,
+    drawn_only: Annotated[bool, typer.Option(
+        "--drawn-only", help="Propose no LV mask: a case without one fails.",
+        rich_help_panel=_IN)] = False,
+    mask_labels: MaskLabels = None,
+    labels: Annotated[str | None, typer.Option(
+        "--labels", metavar="CONVENTION", help="What the truths' values mean: deepgmm, emidec, "
+        "acdc, mnms or myops.", rich_help_panel=_IN)] = None,
+    lge_kind: LgeKind = "auto",
+    t2_kind: T2Kind = "auto",
+    phase: Annotated[str | None, typer.Option(
+        metavar="N|ed|es|match", help="Frame of a bSSFP cine, as deepgmm segment takes it.",
+        rich_help_panel=_IN)] = None,
+    align: AlignHow = Align.CHECK,
+    force: Annotated[bool, typer.Option(
+        "--force", help="Do all cases anew, also those that are done and unchanged.",
+        rich_help_panel=_OUT)] = False,
+    key_file: Annotated[Path | None, typer.Option(
+        metavar="FILE.csv", help="Which pseudonym is which case, for you alone; not in OUT.",
+        rich_help_panel=_OUT)] = None,
+    workers: Annotated[int | None, typer.Option(
+        min=1, help="Processes on this machine; by default one a GPU, else one a core.",
+        rich_help_panel=_ENGINE)] = None,
+    memory: Annotated[str | None, typer.Option(
+        metavar="SIZE", help="Of each worker of this machine, as 4GB; a worker that takes more is "
+        "ended.", rich_help_panel=_ENGINE)] = None,
+    batch: Annotated[int, typer.Option(
+        min=1, help="Cases that are fitted together, at most.", rich_help_panel=_ENGINE)] = 4,
+    scheduler: Annotated[str | None, typer.Option(
+        metavar="ADDRESS", help="A Dask scheduler that runs already: tls://HOST:PORT, or tcp:// "
+        "where everybody who can reach it may run code.", rich_help_panel=_ENGINE)] = None,
+    scheduler_file: Annotated[Path | None, typer.Option(
+        metavar="FILE.json", help="The same, as the scheduler wrote it.",
+        rich_help_panel=_ENGINE)] = None,
+    tls_ca_file: Annotated[Path | None, typer.Option(
+        metavar="FILE.pem", help="Who signed the scheduler's certificate.",
+        rich_help_panel=_ENGINE)] = None,
+    tls_cert: Annotated[Path | None, typer.Option(
+        metavar="FILE.pem", help="Your own certificate there.", rich_help_panel=_ENGINE)] = None,
+    tls_key: Annotated[Path | None, typer.Option(
+        metavar="FILE.pem", help="Its key, if it is in a file of its own.",
+        rich_help_panel=_ENGINE)] = None,
+    slurm: Annotated[str | None, typer.Option(
+        metavar="WORDS", help='Workers from Slurm: "jobs=10 cores=4 memory=16GB walltime=12:00:00 '
+        'queue=long --gres=gpu:1".', rich_help_panel=_ENGINE)] = None,
+    pbs: Annotated[str | None, typer.Option(
+        metavar="WORDS", help="Workers from PBS, likewise.", rich_help_panel=_ENGINE)] = None,
+    dashboard: Annotated[bool, typer.Option(
+        "--dashboard", help="Show Dask's pages, on this machine alone.",
+        rich_help_panel=_ENGINE)] = False,
+    method: MethodOf = Method.AUTO,
+    preset: PresetOf = Preset.FAST,
+    device: DeviceOf = Device.AUTO,
+    covariance: CovarianceOf = Covariance.DIAGONAL,
+    seed: Seed = 0,
+    tissues: TissuesOf = None,
+    papillary: PapillaryOf = Papillary.POOL,
+    mvo: KeepMvo = False,
+    priors: PriorsFile = None,
+    model: ModelOf = "",
+    adapt: Adapt = 0,
+    degrees: Degrees = 0.0,
+    outlier: Outlier = 0.0,
+    restarts: Restarts = 5,
+    mean_weight: MeanWeight = 0.0,
+    total_variation: TotalVariation = 0.0,
+    bias_degree: BiasDegree = 0,
+    segments: Segments = 16,
+    quiet: Quiet = False,
+    json: Annotated[bool, typer.Option(
+        "--json", help="Print what happens, one JSON value a line.")] = False,
+    log: Log = None,
+) -> None:
+    """Segment and measure every case of a folder: one table, and a page of what to look at.
+
+    Run again, it does what is missing or has changed. Cases get pseudonyms; no name of a patient,
+    file or folder is written. Exit status 2 where a case failed: failures.csv says why.
+
+    Example:
+
+        deepgmm cohort examinations -o results
+        deepgmm cohort examinations -o results --slurm "jobs=10 cores=4 memory=16GB"
+    """
+    check_priors(priors)
+    from deepgmm.jobs.cohort.cases import Plan, find_cases
+    from deepgmm.jobs.cohort.manifest import add_truths, read_manifest
+    from deepgmm.jobs.cohort.run import cohort as run
+    from deepgmm.jobs.cohort.where import Where
+
+    plan = Plan(
+        Settings(method=method, preset=preset, device=device, covariance=covariance, seed=seed,
+                 tissues=[t.strip() for t in (tissues or "").split(",") if t.strip()],
+                 priors=str(priors.resolve()) if priors else "", model=model, adapt=adapt,
+                 degrees=degrees, outlier=outlier, papillary=papillary, keep_mvo=mvo,
+                 restarts=restarts, mean_weight=mean_weight, total_variation=total_variation,
+                 bias_degree=bias_degree),
+        lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels, segments)
+    where = Where(workers, memory, scheduler, scheduler_file, tls_ca_file, tls_cert, tls_key,
+                  slurm, pbs, dashboard, device)
+    columns = subgroups.split(",") if subgroups else []
+    if columns and manifest is None:
+        raise InputError("--subgroups names columns of a manifest: give --manifest too")
+    cases, notes = (find_cases(folder), list[str]()) if manifest is None else read_manifest(
+        manifest, folder, columns)
+    if truth is not None:
+        notes += add_truths(cases, truth)
+    began = time.perf_counter()
+    with _teller(quiet, json) as tell:
+        summary = run(cases, output, plan, where, force=force, batch=batch, notes=notes, tell=tell,
+                      key_file=key_file)
+    warn(summary.notes)
+    if not (quiet or json):
+        print(_said(summary, output, time.perf_counter() - began))
+    if summary.failed:
+        raise InputError(f"{summary.failed} of {summary.cases} cases failed: failures.csv in the "
+                         "output folder says why; the others are done")
+
+
+def _said(summary: Summary, output: Path, seconds: float) -> str:
+    before = f", {summary.skipped} before" if summary.skipped else ""
+    return (f"{summary.done} of {summary.cases} cases done{before}, {summary.failed} failed; "
+            f"{seconds:.0f} s\ntable: {output / 'table.csv'}\npage: {output / 'index.html'}")
+
+
+@contextmanager
+def _teller(quiet: bool, json: bool) -> Iterator[Callable[[dict[str, Any]], None]]:
+    """What becomes of events: JSON lines on stdout, a bar on stderr, or a line for some."""
+    if json:
+        def printed(event: dict[str, Any]) -> None:
+            sys.stdout.write(json_format.dumps(event, ensure_ascii=False) + "\n")
+            sys.stdout.flush()
+
+        yield printed
+        return
+    if quiet or not sys.stderr.isatty():
+        yield lambda event: _line(event, quiet)
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                  TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                  TextColumn("{task.fields[failed]}"), console=Console(stderr=True),
+                  transient=True) as bar:
+        task = bar.add_task("looking", total=None, failed="")
+
+        def shown(event: dict[str, Any]) -> None:
+            if event["event"] == "skipped":
+                bar.update(task, total=event["to_do"], description="cases")
+            elif event["event"] == "case":
+                bar.advance(task)
+                if event["failed"]:
+                    bar.update(task, failed=f"{event['failed']} failed")
+            elif event["event"] in ("note", "dashboard"):
+                bar.console.print(event.get("text") or f"dashboard: {event['address']}",
+                                  markup=False)
+
+        yield shown
+
+
+def _line(event: dict[str, Any], quiet: bool) -> None:
+    if event["event"] == "dashboard":
+        print(f"dashboard: {event['address']}", file=sys.stderr)
+    elif event["event"] == "note" and not quiet:
+        print(f"note: {event['text']}", file=sys.stderr)
