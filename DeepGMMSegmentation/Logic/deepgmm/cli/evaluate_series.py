@@ -80,6 +80,7 @@ class Series:
     def words(self, said: dict[str, Any]) -> str:
         """The same as text."""
         parts = []
+        rows: list[tuple[str, ...]]
         if "tests" in said:
             rows = [("Dice, Wilcoxon's test", "cases", "difference", "p", "p (Holm)")]
             rows += [(key, str(t["cases"]), _number(t["mean_difference"], 3), _number(t["p"], 4),

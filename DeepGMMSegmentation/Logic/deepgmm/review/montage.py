@@ -80,8 +80,8 @@ def thumbnail_png(result: Result) -> bytes:
     index = max(study.slices, key=lambda i: float(entropy[i].sum()))
     base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
     ground = grey(view.smooth(study.sequences[base].values[index]), _windows(result, view)[base])
-    painted = _overlay(ground, view.blocks(result.labels[index]),
-                       view.blocks(study.mask[index]))
+    painted = overlay(ground, view.blocks(result.labels[index]),
+                      view.blocks(study.mask[index]))
     picture = Image.fromarray(as_bytes(np.concatenate([ground, painted], axis=1)))
     picture.thumbnail(_THUMBNAIL)
     buffer = io.BytesIO()
