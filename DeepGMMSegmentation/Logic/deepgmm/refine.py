@@ -173,7 +173,7 @@ def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
 
 
 def _refitted(case: Case, result: Result, every: Corrections, progress: Progress) -> Result:
-    from deepgmm.methods.refit import refit_map, refit_network, trust_of
+    from deepgmm.methods.refit import refit_map, refit_network
 
     slices = list(case.slices)
     automatic, mine = _automatic(result)[slices], _of_slices(every, slices)
@@ -184,7 +184,7 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     if ran == Method.MAP.value and walled:
         found = refit_map(case, result.posterior[slices], automatic, mine, progress)
     else:
-        found = refit_network(case, automatic, mine)
+        found = refit_network(case, result.fits, automatic, mine)
     if not np.isfinite(found.posterior).all():
         raise ComputationError("the refit came to no finite result: nothing was changed; report "
                                "this with the log")
@@ -203,10 +203,9 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
             stale |= {w for w in result.warnings if w.startswith(starts)}
     warnings = [w for w in _without(result.warnings, _OF_A_FIT if by_em else _OF_A_REFIT)
                 if w not in stale]
-    trust = trust_of(case, result.fits, mine) if found.trust is None else found.trust
     drawn = np.asarray(case.tissues)[automatic.argmax(1)]
     more = [*found.warnings, *_physics(case, fits, labels),
-            *_contradictions(case, mine, trust, mine.fixed & (mine.tissue != drawn))]
+            *_contradictions(case, mine, found.trust, mine.fixed & (mine.tissue != drawn))]
     return replace(result, labels=labels, posterior=posterior, fits=fits,
                    warnings=[*warnings, *(w for w in more if w not in warnings)])
 

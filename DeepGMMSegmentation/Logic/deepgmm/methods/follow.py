@@ -64,7 +64,7 @@ ROUNDS = 40
 
 
 def followed(case: Case, before: FloatArray, corrections: Corrections,
-             smoothness: Smoothness | None = None) -> FloatArray:
+             trust: FloatArray | None = None, smoothness: Smoothness | None = None) -> FloatArray:
     """Probabilities that follow corrections by place.
 
     Parameters
@@ -72,6 +72,8 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     before : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask, as they were
         before anything was corrected.
     corrections : of the fitted slices.
+    trust : (slices, rows, columns) how much each corrected voxel is believed, 0 to 1; None for
+        wholly. What contradicts the images teaches the rest nothing.
     smoothness : by default `ALONE` or `SEVERAL`, by the number of sequences.
 
     Returns
@@ -85,7 +87,8 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
         return before
     wall = case.tissues.index(Tissue.MYOCARDIUM)
     moved = [k for k in range(len(case.tissues)) if k != wall and (before[:, k] > 0).any()]
-    weights = _mode(case, before, known, told, moved, wall, smoothness)
+    believed = np.ones(known.shape) if trust is None else np.nan_to_num(np.asarray(trust, float))
+    weights = _mode(case, before, known, believed, told, moved, smoothness)
     heights = case.study.geometry.spacing[2] * np.asarray(case.slices, float)
     among = _along(heights[told], heights[told], smoothness) + 1e-6 * np.eye(len(told))
     near = np.linalg.solve(among, _along(heights[told], heights, smoothness)).T
@@ -110,7 +113,7 @@ def _known(case: Case, corrections: Corrections) -> npt.NDArray[np.int64]:
 
 
 def _mode(case: Case, before: FloatArray, known: npt.NDArray[np.int64],
-          told: npt.NDArray[np.intp], moved: list[int], wall: int,
+          believed: FloatArray, told: npt.NDArray[np.intp], moved: list[int],
           smoothness: Smoothness) -> npt.NDArray[np.float64]:
     """(slices told of, functions, tissues moved) the likeliest weights of the functions."""
     heights = case.study.geometry.spacing[2] * np.asarray(case.slices, float)[told]
@@ -123,6 +126,8 @@ def _mode(case: Case, before: FloatArray, known: npt.NDArray[np.int64],
             for index, where in zip(told, places, strict=True)]
     labels = [torch.as_tensor(known[index][where])
               for index, where in zip(told, places, strict=True)]
+    shares = [smoothness.weight * torch.as_tensor(believed[index][where])
+              for index, where in zip(told, places, strict=True)]
     put = torch.zeros((len(moved), len(case.tissues)), dtype=torch.float64)
     put[range(len(moved)), moved] = 1.0
     whitened = torch.zeros((len(told), bases[0].shape[1], len(moved)), dtype=torch.float64,
@@ -134,9 +139,10 @@ def _mode(case: Case, before: FloatArray, known: npt.NDArray[np.int64],
     def closure() -> torch.Tensor:
         optimiser.zero_grad()
         loss = 0.5 * (whitened ** 2).sum()
-        for basis, odd, label, weight in zip(bases, odds, labels, weights(), strict=True):
-            loss = loss + smoothness.weight * torch.nn.functional.cross_entropy(
-                odd + basis @ weight @ put, label, reduction="sum")
+        for basis, odd, label, share, weight in zip(bases, odds, labels, shares, weights(),
+                                                    strict=True):
+            loss = loss + (share * torch.nn.functional.cross_entropy(
+                odd + basis @ weight @ put, label, reduction="none")).sum()
         loss.backward()
         return loss
 
