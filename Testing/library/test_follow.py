@@ -11,11 +11,11 @@ from small_phantoms import a_patient
 from deepgmm import Settings
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.methods import Case
-from deepgmm.methods.follow import DEEPEST_MM, Smoothness, _basis, followed
+from deepgmm.methods.follow import ALONE, DEEPEST_MM, _basis, followed
 from deepgmm.segment import prepared
 from deepgmm.study.words import Tissue
 
-SMOOTH = Smoothness()
+SMOOTH = ALONE
 
 
 @cache
@@ -101,6 +101,19 @@ def test_islands_too_small_to_be_believed_are_not_begun() -> None:
     rows, columns = np.nonzero(sector_of(case)[1])
     before[1, scar, rows[0], columns[0]] = before[1, wall, rows[0], columns[0]] = 0.46
     before[1, wall, rows[0], columns[0]] = 0.47
-    after = followed(case, before, scar_drawn(case, 0))
+    after = followed(case, before, scar_drawn(case, 0), smoothness=SMOOTH)
     assert after[1, scar, rows[0], columns[0]] > 0.46
     assert not (after[1].argmax(0) == scar).any()
+
+
+def test_what_is_not_believed_teaches_nothing() -> None:
+    case = a_case()
+    before = unsure(case)
+    given = scar_drawn(case, 0)
+    doubted = followed(case, before, given, np.where(given.fixed, 0.0, np.nan))
+    np.testing.assert_allclose(doubted, before, atol=1e-6)
+    half = followed(case, before, given, np.where(given.fixed, 0.5, np.nan))
+    whole = followed(case, before, given)
+    scar, sector = case.tissues.index(Tissue.SCAR), sector_of(case)[1]
+    assert (before[1, scar][sector].mean() < half[1, scar][sector].mean()
+            < whole[1, scar][sector].mean())

@@ -129,10 +129,18 @@ def test_a_disease_that_was_absent_is_there_where_one_draws_it() -> None:
     result.posterior[:, result.tissues.index(MYOCARDIUM)] += result.posterior[
         :, result.tissues.index(SCAR)]
     result.posterior[:, result.tissues.index(SCAR)] = 0
-    edited = result.labels.copy()
+    result.warnings = [w for w in result.warnings if "scar was found" not in w] + [
+        "no scar was found: it was taken out"]
+    blood = result.labels.copy()
+    blood[1][tuple(np.argwhere(blood[1] == MYOCARDIUM)[:3].T)] = BLOOD
+    still = refine(result, corrections_of(result, blood))
+    assert not (still.labels == SCAR).any()
+    assert any(w.startswith("no scar was found") for w in still.warnings)
+    edited = still.labels.copy()
     edited[1][tuple(np.argwhere(edited[1] == MYOCARDIUM)[:15].T)] = SCAR
-    new = refine(result, corrections_of(result, edited))
+    new = refine(still, corrections_of(still, edited))
     assert (new.labels[1] == SCAR).sum() >= 15 and np.isfinite(new.posterior).all()
+    assert not any(w.startswith("no scar was found") for w in new.warnings)
 
 
 def test_what_was_erased_is_nothing_and_what_was_drawn_outside_the_mask_stays() -> None:

@@ -178,7 +178,7 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
     elif wrong == "no output":
         more = []
     elif wrong == "no such version":
-        given += ["--version", 7]
+        given += ["--from-version", 7]
     elif wrong == "priors":
         (place / "priors.json").write_text("{}")
         given += ["--priors", place / "priors.json"]

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
 CONTRADICTS, LEAST_TOLD, SHARE_TOLD = 0.3, 5, 0.5
 #: What a refit says of itself; and what a fit says, which one by EM says anew.
 _OF_A_REFIT = ("corrected as ", "everything was corrected")
-_OF_A_FIT = (*_OF_A_REFIT, "no scar was found", "no edema was found", "edema cannot be told here",
-             "other starts of the fit", "the fit reached its last step")
+_OF_A_FIT = (*_OF_A_REFIT, "other starts of the fit", "the fit reached its last step")
 
 
 def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] = (),
@@ -174,7 +173,7 @@ def _of_slices(corrections: Corrections, slices: list[int]) -> Corrections:
 
 
 def _refitted(case: Case, result: Result, every: Corrections, progress: Progress) -> Result:
-    from deepgmm.methods.refit import refit_map, refit_network, trust_of
+    from deepgmm.methods.refit import refit_map, refit_network
 
     slices = list(case.slices)
     automatic, mine = _automatic(result)[slices], _of_slices(every, slices)
@@ -185,7 +184,7 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     if ran == Method.MAP.value and walled:
         found = refit_map(case, result.posterior[slices], automatic, mine, progress)
     else:
-        found = refit_network(case, automatic, mine)
+        found = refit_network(case, result.fits, automatic, mine)
     if not np.isfinite(found.posterior).all():
         raise ComputationError("the refit came to no finite result: nothing was changed; report "
                                "this with the log")
@@ -197,15 +196,16 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     outside = [i for i in range(len(labels)) if i not in slices]
     labels[outside], posterior[outside] = result.labels[outside], result.posterior[outside]
     stale = {*_physics(case, result.fits, result.labels)}
-    if not by_em:
-        stale |= {w for w in result.warnings for t in case.tissues
-                  if w.startswith(f"no {t.title.lower()} was found") and (mine.tissue == t).any()}
+    for tissue in case.tissues:  # that one is absent holds until it is there, or said anew
+        starts = (f"no {tissue.title.lower()} was found", f"{tissue.title.lower()} cannot be told")
+        there = (every.painted(labels) == tissue).any()
+        if there or any(w.startswith(starts) for w in found.warnings):
+            stale |= {w for w in result.warnings if w.startswith(starts)}
     warnings = [w for w in _without(result.warnings, _OF_A_FIT if by_em else _OF_A_REFIT)
                 if w not in stale]
-    trust = trust_of(case, result.fits, mine) if found.trust is None else found.trust
     drawn = np.asarray(case.tissues)[automatic.argmax(1)]
     more = [*found.warnings, *_physics(case, fits, labels),
-            *_contradictions(case, mine, trust, mine.fixed & (mine.tissue != drawn))]
+            *_contradictions(case, mine, found.trust, mine.fixed & (mine.tissue != drawn))]
     return replace(result, labels=labels, posterior=posterior, fits=fits,
                    warnings=[*warnings, *(w for w in more if w not in warnings)])
 

@@ -39,8 +39,8 @@ _WORDS = frozenset((
     "convolutions", "likelihood-weight", "label-weight", "teacher-weight", "variation-weight",
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
-    "training-steps", "segments", "t2-ms", "done", "border", "reopen", "version", "compare", "back",
-    "seconds", "workers", "memory"))
+    "training-steps", "segments", "t2-ms", "done", "border", "reopen", "from-version",
+    "compare", "back", "seconds", "workers", "memory"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",

@@ -55,8 +55,8 @@ def refine(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.", rich_help_panel=_IN)] = None,
     version: Annotated[int | None, typer.Option(
-        min=1, metavar="N", help="The version that was edited; by default the one that --edited "
-        "is nearest to.", rich_help_panel=_IN)] = None,
+        "--from-version", min=1, metavar="N", help="The version that was edited; by default the "
+        "one that --edited is nearest to.", rich_help_panel=_IN)] = None,
     priors: Annotated[Path | None, typer.Option(
         metavar="FILE.json", help="The contrast priors that segment was given, if any.",
         rich_help_panel=_IN)] = None,

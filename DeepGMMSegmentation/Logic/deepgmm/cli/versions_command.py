@@ -27,7 +27,8 @@ def versions(
         min=1, metavar="N", help="Go back to a version: it becomes the newest, and none is "
         "lost.")] = None,
     version: Annotated[int | None, typer.Option(
-        min=1, metavar="N", help="The version that -o writes; by default the newest.")] = None,
+        "--from-version", min=1, metavar="N", help="The version that -o writes; by default the "
+        "newest.")] = None,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation of a version.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
@@ -43,7 +44,7 @@ def versions(
     if picture is not None and pair is None:
         raise InputError("--picture shows two versions: name them with --compare N,M")
     if back is not None and version is not None:
-        raise InputError("--back and --version were both given: give one")
+        raise InputError("--back and --from-version were both given: give one")
     check_places({"picture": picture, "segmentation": output}, {"state": state})
     from deepgmm.files import sha256, together
     from deepgmm.review.outputs import write_outputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -48,8 +48,10 @@ BoolArray = npt.NDArray[np.bool_]
 #: Rounds of EM at most, and the mean change of the posterior at which it ends: from where a fit
 #: had ended a few rounds suffice.
 ROUNDS, TOLERANCE = 12, 2e-4
-#: How many pixels a corrected one weighs.
-WEIGHT = 10.0
+#: How many pixels a corrected one weighs. On phantoms ten take away more of the error elsewhere; on
+#: real LGE, whose levels drift from slice to slice, a slice that weighs more than the others pulls
+#: the means to its own and spoils them.
+WEIGHT = 1.0
 #: A stroke refuses an island of scar where it reaches its core, as deep and as sure as these shares
 #: of the deepest and surest pixel, or where it covers so much of it; other strokes only trim it.
 REFUSED_DEPTH, REFUSED_CORE, REFUSED_SHARE = 0.6, 0.9, 0.5
@@ -62,14 +64,14 @@ class Refitted:
     Attributes
     ----------
     posterior : (slices, tissues, rows, columns) of the fitted slices; certain where corrected.
-    outcome : the parameters, where the method has any that moved.
     trust : (slices, rows, columns) how much each corrected voxel weighed, 0 to 1; NaN elsewhere.
+    outcome : the parameters, where the method has any that moved.
     warnings : what is to be said.
     """
 
     posterior: npt.NDArray[np.float32]
+    trust: FloatArray
     outcome: Outcome | None = None
-    trust: FloatArray | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -110,9 +112,9 @@ def refit_map(case: Case, posterior: FloatArray, automatic: FloatArray, correcti
     outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
     # what the corrections refuse is seen in what was there before them
     unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
-    found = _certain(case, FOLLOW(case, unclamped, corrections), corrections)
-    return Refitted(found.astype(np.float32), outcome,
-                    _painted(case, trust, corrections.fixed), outcome.warnings)
+    believed = _painted(case, trust, corrections.fixed)
+    found = _certain(case, follow(case, unclamped, corrections, believed), corrections)
+    return Refitted(found.astype(np.float32), believed, outcome, outcome.warnings)
 
 
 def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
@@ -128,7 +130,8 @@ def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
                               weight=WEIGHT, progress=progress)
 
 
-def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> FloatArray:
+def follow(case: Case, probabilities: FloatArray, corrections: Corrections,
+           trust: FloatArray | None = None) -> FloatArray:
     """Probabilities that follow corrections without another fit.
 
     Parameters
@@ -137,29 +140,29 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections) -> F
         they were before anything was corrected; of `map` so at corrected voxels, and elsewhere as
         its refit has them.
     corrections : of the fitted slices, all that were ever given.
+    trust : (slices, rows, columns) how much each corrected voxel is believed; None for wholly.
 
     Returns
     -------
     Of the same shape. Whoever calls makes corrected voxels certain.
     """
-    moved = followed(case, probabilities, corrections)
+    moved = followed(case, probabilities, corrections, trust)
     return refused_islands(case, probabilities, _certain(case, moved, corrections), corrections)
 
 
-#: What is made of probabilities that corrections have not been put into.
-FOLLOW: Callable[[Case, FloatArray, Corrections], FloatArray] = follow
-
-
-def refit_network(case: Case, automatic: FloatArray, corrections: Corrections) -> Refitted:
+def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
+                  corrections: Corrections) -> Refitted:
     """A network's posterior, or that of a mixture that knows no ventricle, that follows.
 
     Parameters
     ----------
+    fits : of the fitted slices.
     automatic, corrections : as `follow` takes them: always from the start, so that the order in
         which somebody corrects does not matter.
     """
-    found = FOLLOW(case, automatic, corrections)
-    return Refitted(_certain(case, found, corrections).astype(np.float32))
+    trust = trust_of(case, fits, corrections)
+    found = follow(case, automatic, corrections, trust)
+    return Refitted(_certain(case, found, corrections).astype(np.float32), trust)
 
 
 def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> FloatArray:
