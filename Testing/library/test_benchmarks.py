@@ -134,3 +134,19 @@ def test_a_run_of_all_writes_one_document(tmp_path: Path) -> None:
     assert "no figure to quote" in text and "## EM against scikit-learn" in text
     assert text.count("| EM equals scikit-learn's, 2 slices |") == 2, "in summary and section"
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_the_way_without_learning_finds_a_ring_in_noise() -> None:
+    from outline_without_learning import outlined
+
+    from deepgmm.review.metrics import dice
+    from deepgmm.study.study import Geometry, Sequence, Study
+    from deepgmm.study.words import Role
+
+    y, x = np.mgrid[:90, :90] * 2.0
+    away = np.stack([np.hypot(y - 84 - k, x - 99) for k in range(3)])
+    values = np.where(away < 21, 1.0, np.where(away < 30, 0.25, 0.6))
+    values = (values + np.random.default_rng(0).normal(0, 0.06, away.shape)).astype(np.float32)
+    study = Study({Role.BSSFP: Sequence(Role.BSSFP, values)}, np.zeros(away.shape, bool),
+                  Geometry((2.0, 2.0, 10.0)))
+    assert dice(outlined(study), away < 30) > 0.9
