@@ -1,9 +1,11 @@
 """What an outline is worth: the default method inside the experts', a proposed, a wrong LV mask.
 
 Needs the folder that `real_lge.py` needs; LGE alone, no truth in any fit but the outline of the
-first row. The experts' mask is moved out or in by shares of a pixel, on every slice alike.
+first row and of slices that are said to be drawn. The experts' mask is moved out or in by shares of
+a pixel, on every slice alike; of a proposal some slices are the experts', and the others follow.
 
     python Benchmarks/outline_worth.py
+    python Benchmarks/outline_worth.py --rows proposed,drawn:3
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from real_lge import DATA, Score, patients_in, read_patient, score, summary
 
 from deepgmm import Settings, segment
 from deepgmm.propose.proposal import propose_mask
+from deepgmm.study.study import Study
 
-#: Pixels by which the experts' outline is moved; None for the proposed one.
-MOVED = (0.0, None, -2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
+#: Pixels by which the experts' outline is moved; `PROPOSED`; or the proposed one of which every
+#: so manieth slice is drawn.
+PROPOSED, DRAWN = "proposed", "drawn:"
+ROWS = ("0", PROPOSED, "drawn:4", "drawn:3", "drawn:2", "-2", "-1", "-0.5", "0.5", "1", "2")
 
 
 def moved(mask: npt.NDArray[np.bool_], by: float, fine: int = 8) -> npt.NDArray[np.bool_]:
@@ -43,14 +48,33 @@ def moved(mask: npt.NDArray[np.bool_], by: float, fine: int = 8) -> npt.NDArray[
     return out
 
 
-def measured(folder: Path, task: tuple[str, float | None]) -> Score:
+def outline(study: Study, row: str) -> npt.NDArray[np.bool_]:
+    """The LV mask of one row, from the experts' and the images."""
+    if row == PROPOSED:
+        return propose_mask(study).mask
+    if row.startswith(DRAWN):
+        every = int(row.removeprefix(DRAWN))
+        there = np.flatnonzero(study.mask.any((1, 2)))
+        drawn = {int(i): study.mask[i] for i in there[every // 2::every]}
+        return propose_mask(study, fixed=drawn).mask
+    return study.mask if float(row) == 0 else moved(study.mask, float(row))
+
+
+def words(row: str) -> str:
+    if row == PROPOSED:
+        return row
+    if row.startswith(DRAWN):
+        return f"proposed, one slice in {row.removeprefix(DRAWN)} drawn"
+    by = float(row)
+    return ("the experts'" if by == 0 else
+            f"{abs(by):g} pixels too {'large' if by > 0 else 'small'}")
+
+
+def measured(folder: Path, task: tuple[str, str]) -> Score:
     """One patient, inside one outline."""
-    name, by = task
+    name, row = task
     study, truth = read_patient(folder, name)
-    if by is None:
-        mask = propose_mask(study).mask
-    else:
-        mask = study.mask if by == 0 else moved(study.mask, by)
+    mask = outline(study, row)
     result = segment(replace(study, mask=mask), Settings())
     return score(name, result.labels, truth, result)
 
@@ -58,19 +82,19 @@ def measured(folder: Path, task: tuple[str, float | None]) -> Score:
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--rows", default=",".join(ROWS), help="comma-separated")
     options = parser.parse_args()
+    asked = options.rows.split(",")
     names = patients_in(options.data)
     if not names:
         print(f"no patients of EMIDEC in {options.data.name}: nothing is measured")
         return
-    tasks = [(name, by) for by in MOVED for name in names]
+    tasks = [(name, by) for by in asked for name in names]
     scores = in_processes(partial(measured, options.data), tasks, options.threads)
     rows = []
-    for k, by in enumerate(MOVED):
+    for k, by in enumerate(asked):
         found = summary(scores[k * len(names):(k + 1) * len(names)])
-        what = ("proposed" if by is None else "the experts'" if by == 0 else
-                f"{abs(by):g} pixels too {'large' if by > 0 else 'small'}")
-        rows.append((what, *(number(found[key], digits) for key, digits in (
+        rows.append((words(by), *(number(found[key], digits) for key, digits in (
             ("blood", 3), ("wall", 3), ("scar", 2), ("false", 1), ("free", 0), ("missed", 0),
             ("r", 2), ("limits", 0)))))
     print(machine(options.threads) + "\n")

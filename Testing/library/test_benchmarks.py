@@ -170,3 +170,19 @@ def test_the_simulated_reader_says_nothing_but_the_truth() -> None:
     assert reader.share([heart, reader.Heart({"worst 1": 0.2}, {"worst 1": 0.25})],
                         "worst 1") == pytest.approx(0)
     assert reader.worse([heart], "worst 1") == (0, 1)
+
+
+def test_the_way_without_learning_finds_a_ring_in_noise() -> None:
+    from outline_without_learning import outlined
+
+    from deepgmm.review.metrics import dice
+    from deepgmm.study.study import Geometry, Sequence, Study
+    from deepgmm.study.words import Role
+
+    y, x = np.mgrid[:90, :90] * 2.0
+    away = np.stack([np.hypot(y - 84 - k, x - 99) for k in range(3)])
+    values = np.where(away < 21, 1.0, np.where(away < 30, 0.25, 0.6))
+    values = (values + np.random.default_rng(0).normal(0, 0.06, away.shape)).astype(np.float32)
+    study = Study({Role.BSSFP: Sequence(Role.BSSFP, values)}, np.zeros(away.shape, bool),
+                  Geometry((2.0, 2.0, 10.0)))
+    assert dice(outlined(study), away < 30) > 0.9

@@ -8,14 +8,23 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.labelmap import read_labels, write_image
-from deepgmm.reading.masks.seg_nrrd import OWN_CONTEXT, seg_nrrd_image, terminology_entry
+from deepgmm.reading.masks.lv_mask import read_mask
+from deepgmm.reading.masks.seg_nrrd import (
+    OWN_CONTEXT,
+    mask_seg_nrrd_image,
+    seg_nrrd_image,
+    terminology_entry,
+)
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Tissue
 
 slicer = pytest.importorskip("slicer", reason="slicer-core is not installed (extra `scene`)")
 vtk = pytest.importorskip("vtk", reason="vtk is not installed (extra `scene`)")
 numpy_support = pytest.importorskip("vtk.util.numpy_support")
+
+from deepgmm.scene.proposals import mark_looked_at, proposal_in  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TERMS = ROOT / "DeepGMMSegmentation/Logic/deepgmm/data/terminology/DeepGMM.term.json"
@@ -304,3 +313,23 @@ def test_where_slicers_segments_overlap_scar_wins_over_edema(
 
     assert b"dimension: 4" in path.read_bytes()[:400]
     np.testing.assert_array_equal(read_labels(path).values, asymmetric_labels)
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_proposal_says_so_through_slicer_and_back(a_scene, tmp_path: Path,
+                                                    looked_at: bool) -> None:
+    mask, grid = np.zeros((3, 12, 14), bool), GRIDS["oblique"]
+    mask[1:, 3:9, 4:11] = True
+    note = {"looked_at": False, "warnings": ["look: at \"every\" slice"],
+            "provenance": {"proposed": True, "confidence": [0.0, 0.5, 0.97]}}
+    first = tmp_path / "lv.seg.nrrd"
+    write_image(mask_seg_nrrd_image(mask, grid, note), first, "LV mask")
+    node = opened(a_scene, first)
+    found = proposal_in(node)
+    assert found is not None and found["provenance"] == note["provenance"]
+    assert found["warnings"] == note["warnings"] and not found["looked_at"]
+    mark_looked_at(node, looked_at=looked_at)
+    again = read_mask(saved_by_slicer(node, tmp_path / "again.seg.nrrd"),
+                      image_of(mask.astype(np.uint8), grid))
+    assert (again.mask == mask).all()
+    assert any("was proposed" in one for one in again.warnings) == (not looked_at)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
 _LOCKED, _FIXED = "locked_labels", "fixed_masks"
-#: The arrays of a `MaskProposal`.
-_OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence", "overlap")
+#: The arrays of a `MaskProposal`, and of its borders, in the order of `Ring`.
+_OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence")
+_OVERLAP, _OF_RINGS = "overlap", ("ring_centres", "ring_outer", "ring_inner")
 
 
 @dataclass
@@ -201,14 +202,16 @@ def correct_request(found: MaskProposal, geometry: Geometry,
 
 
 def proposed(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> MaskProposal:
-    """What came back from "propose" and "correct"."""
+    """What came back from "propose" and "correct"; of an answer without borders none can be
+    corrected."""
     from deepgmm.propose.proposed import MaskProposal
     from deepgmm.propose.rings import Ring
 
-    rings = dict(zip(header["rings"], (Ring(*parts) for parts in zip(
-        arrays["ring_centres"], arrays["ring_outer"], arrays["ring_inner"]))))
+    rings = {int(i): Ring(*(arrays[name][k] for name in _OF_RINGS))
+             for k, i in enumerate(header.get("rings", ()))}
     return MaskProposal(
         **{name: arrays[name] for name in _OF_PROPOSALS}, rings=rings,
+        overlap=arrays.get(_OVERLAP, np.zeros(len(arrays["mask"]))),
         left_out={int(i): why for i, why in header["left_out"]},
         warnings=list(header["warnings"]), provenance=dict(header["provenance"]))
 
@@ -233,14 +236,11 @@ def correct_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
 
 
 def _encoded(found: MaskProposal) -> tuple[Header, Arrays]:
-    rings = list(found.rings.values())
-    empty = np.zeros((0, 2))
+    rings = [(r.centre, r.outer, r.inner) for r in found.rings.values()]
     return ({"left_out": list(found.left_out.items()), "warnings": found.warnings,
              "provenance": found.provenance, "rings": list(found.rings)},
-            {name: getattr(found, name) for name in _OF_PROPOSALS} | {
-                "ring_centres": np.stack([r.centre for r in rings]) if rings else empty,
-                "ring_outer": np.stack([r.outer for r in rings]) if rings else empty,
-                "ring_inner": np.stack([r.inner for r in rings]) if rings else empty})
+            {name: getattr(found, name) for name in (*_OF_PROPOSALS, _OVERLAP)}
+            | {name: np.array([ring[k] for ring in rings]) for k, name in enumerate(_OF_RINGS)})
 
 
 def _corrections(fixed: Mapping[int, npt.NDArray[np.bool_]] | None,
