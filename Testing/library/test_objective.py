@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.model import anchored
 from deepgmm.model.anchored import fit_anchored
-from deepgmm.phantom import make_patient
+from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.settings import Method, Papillary
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
@@ -30,6 +30,12 @@ def a_case(study: Study) -> Case:
                 Settings())
 
 
+@cache
+def a_noisy_patient(patient_set: str) -> PhantomPatient:
+    """With noise far beyond a patient's; nobody changes it."""
+    return make_patient(seed=7, patient_set=patient_set, slices=3, difficulty=2.0)
+
+
 @pytest.mark.parametrize("patient_set", ["typical", "atypical", "healthy"])
 @pytest.mark.parametrize("off", ["nothing", "sectors", "gain", "gaps", "papillary", "wall",
                                  "levels", "outer", "reach"])
@@ -37,7 +43,7 @@ def test_the_objective_never_rises_once_the_geometry_is_settled(
         patient_set: str, off: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """METHOD test 2, on noise far beyond a patient's, with each term in and out."""
     monkeypatch.setattr(anchored, "SETTLING_ROUNDS", 3)
-    patient = make_patient(seed=7, patient_set=patient_set, slices=3, difficulty=2.0)
+    patient = a_noisy_patient(patient_set)
     study = replace(patient.study, wall=patient.wall) if off == "wall" else patient.study
     problem = Problem((a_case(study),))
     options = anchored_options(problem.tissues, problem.roles, problem.device, problem.dtype)
@@ -60,7 +66,7 @@ def test_without_the_guard_the_objective_can_rise(monkeypatch: pytest.MonkeyPatc
                         lambda self, guarded, found, energy: torch.zeros_like(guarded))
     rises = []
     for patient_set in ("typical", "atypical"):
-        study = make_patient(seed=7, patient_set=patient_set, slices=3, difficulty=2.0).study
+        study = a_noisy_patient(patient_set).study
         problem = Problem((a_case(study),))
         options = replace(anchored_options(problem.tissues, problem.roles, problem.device,
                                            problem.dtype), iterations=25, tolerance=0.0)
