@@ -352,6 +352,13 @@ def test_what_engines_log_names_nobody():
     assert "Mustermann" not in case.scrubbed("Mustermann: /data/Mustermann/x.nii is broken")
 
 
+def test_the_output_folder_is_no_case(tmp_path):
+    for name in ("a", "results"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    assert [case.name for case in find_cases(tmp_path, tmp_path / "results")] == ["a"]
+
+
 def test_kinds_of_cases(tmp_path, patients):
     (tmp_path / "all" / "exam").mkdir(parents=True, exist_ok=True)
     (tmp_path / "all" / "exam" / "IM1").write_bytes(b"x")

@@ -263,6 +263,17 @@ def test_slurm(out, tmp_path, monkeypatch):
     assert not list(out.glob(".deepgmm-*"))  # credentials least of all
 
 
+def test_choices_that_do_not_go_together(tmp_path):
+    for given, message in (
+            ({"slurm": "", "pbs": ""}, "--slurm and --pbs were both given"),
+            ({"tls_cert": tmp_path}, "go with --scheduler"),
+            ({"scheduler": "tls://a:1", "tls_cert": tmp_path}, "go together"),
+            ({"scheduler_file": tmp_path / "none"}, "--scheduler-file: there is no such file"),
+            ({"memory": "lots"}, "--memory is a size")):
+        with pytest.raises(InputError, match=message):
+            clusters.check(Where(**given))
+
+
 def test_what_slurm_is_told():
     with pytest.raises(InputError, match="neither key=value"):
         queues.queue_options("--slurm", "four cores")

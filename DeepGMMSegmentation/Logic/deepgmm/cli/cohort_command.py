@@ -167,8 +167,8 @@ def cohort(
     columns = subgroups.split(",") if subgroups else []
     if columns and manifest is None:
         raise InputError("--subgroups names columns of a manifest: give --manifest too")
-    cases, notes = (find_cases(folder), list[str]()) if manifest is None else read_manifest(
-        manifest, folder, columns)
+    cases, notes = (find_cases(folder, output), list[str]()) if manifest is None else read_manifest(
+        manifest, folder, columns, output)
     if truth is not None:
         notes += add_truths(cases, truth)
     began = time.perf_counter()
