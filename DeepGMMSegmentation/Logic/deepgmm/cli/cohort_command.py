@@ -44,6 +44,8 @@ from deepgmm.study.words import Align
 if TYPE_CHECKING:
     from deepgmm.jobs.cohort.run import Summary
 
+#: Failures that are logged one by one.
+_MOST_TRACES = 20
 _IN, _OUT, _ENGINE = "Input", "Output", "Engine"
 
 
@@ -180,7 +182,13 @@ def cohort(
         print(_said(summary, output, time.perf_counter() - began))
     if summary.failed:
         raise InputError(f"{summary.failed} of {summary.cases} cases failed: failures.csv in the "
-                         "output folder says why; the others are done")
+                         "output folder says why; the others are done"
+                         ) from _for_the_log(summary.traces)
+
+
+def _for_the_log(traces: list[str]) -> Exception | None:
+    """What failed in ways that are not the input's fault, with where, for the log alone."""
+    return RuntimeError("\n".join(["in workers:", *traces[:_MOST_TRACES]])) if traces else None
 
 
 def _said(summary: Summary, output: Path, seconds: float) -> str:
