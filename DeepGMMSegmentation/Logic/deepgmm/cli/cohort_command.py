@@ -148,6 +148,7 @@ def cohort(
     Example:
 
         deepgmm cohort examinations -o results
+
         deepgmm cohort examinations -o results --slurm "jobs=10 cores=4 memory=16GB"
     """
     check_priors(priors)
