@@ -182,8 +182,8 @@ def test_a_scheduler_of_others(out, tmp_path, programs, credentials, monkeypatch
     about = tmp_path / "scheduler.json"
     tls = [word for name, file in credentials.items() for word in (f"--tls-{name}", file)]
     boss = programs("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0,
-                    "--protocol", "tls", "--scheduler-file", about, "--no-dashboard", "--dashboard-address",
-                    "127.0.0.1:0", *tls)
+                    "--protocol", "tls", "--scheduler-file", about, "--no-dashboard",
+                    "--dashboard-address", "127.0.0.1:0", *tls)
     workers = [programs("distributed.cli.dask_worker", "--scheduler-file", about, "--host",
                         "127.0.0.1", "--no-nanny", "--nthreads", 1, "--no-dashboard", *tls)
                for _ in range(2)]
