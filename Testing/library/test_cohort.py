@@ -200,6 +200,23 @@ def test_a_full_disk(clinic, out, here, monkeypatch, capsys):
     assert run(clinic, "-o", out) == 0  # room was made
 
 
+def test_a_fault_of_ours_is_in_the_log(clinic, out, here, monkeypatch, capsys, tmp_path):
+    from deepgmm.review import outputs
+
+    def broken(result, path):
+        raise ZeroDivisionError(f"{clinic / NAMES[1]} is one too many")
+
+    monkeypatch.setattr(outputs, "_write_montage", broken)
+    shutil.rmtree(clinic / NAMES[0])
+    shutil.rmtree(clinic / NAMES[2])
+    assert run(clinic, "-o", out, "--log", tmp_path / "log.txt") == 2
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert "ZeroDivisionError" in rows(out / "failures.csv")[0]["message"]
+    log = (tmp_path / "log.txt").read_text()
+    assert "ZeroDivisionError" in log and "in broken" in log and NAMES[1] not in log
+
+
 def test_two_runs_on_one_folder(out):
     out.mkdir()
     with records.locked(out), pytest.raises(InputError, match="another run is at work"):
@@ -350,6 +367,13 @@ def test_what_engines_log_names_nobody():
     batch = work.Batch([case], Plan(), Path("/data/Mustermann/out"), "r")
     assert "Mustermann" not in f"{case} {batch!r} {Plan()} {[case]!r}"
     assert "Mustermann" not in case.scrubbed("Mustermann: /data/Mustermann/x.nii is broken")
+
+
+def test_the_output_folder_is_no_case(tmp_path):
+    for name in ("a", "results"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x").touch()
+    assert [case.name for case in find_cases(tmp_path, tmp_path / "results")] == ["a"]
 
 
 def test_kinds_of_cases(tmp_path, patients):

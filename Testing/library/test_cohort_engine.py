@@ -181,9 +181,9 @@ def test_a_scheduler_of_others(out, tmp_path, programs, credentials, monkeypatch
     monkeypatch.setattr(clusters, "PATIENCE", 3)
     about = tmp_path / "scheduler.json"
     tls = [word for name, file in credentials.items() for word in (f"--tls-{name}", file)]
-    programs("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0, "--protocol",
-             "tls", "--scheduler-file", about, "--no-dashboard", "--dashboard-address",
-             "127.0.0.1:0", *tls)
+    boss = programs("distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", 0,
+                    "--protocol", "tls", "--scheduler-file", about, "--no-dashboard",
+                    "--dashboard-address", "127.0.0.1:0", *tls)
     workers = [programs("distributed.cli.dask_worker", "--scheduler-file", about, "--host",
                         "127.0.0.1", "--no-nanny", "--nthreads", 1, "--no-dashboard", *tls)
                for _ in range(2)]
@@ -209,11 +209,13 @@ def test_a_scheduler_of_others(out, tmp_path, programs, credentials, monkeypatch
     assert "distributed" in said and "Mustermann" not in said and str(out) not in said
     with pytest.raises(InputError, match="with credentials for tls:"):
         cohort(some_cases("c"), out, where=Where(scheduler_file=about), work=stub, force=True)
-    import distributed
-
-    monkeypatch.setattr(distributed, "__version__", "2020.1")
-    with pytest.raises(InputError, match=r"runs distributed 20.* and this is 2020\.1"):
-        cohort(some_cases("c"), out, where=Where(scheduler_file=about, **given), work=stub)
+    with monkeypatch.context() as later:
+        later.setattr("distributed.__version__", "2020.1")
+        with pytest.raises(InputError, match=r"runs distributed 20.* and this is 2020\.1"):
+            cohort(some_cases("c"), out, where=Where(scheduler_file=about, **given), work=stub)
+    with pytest.raises(InputError, match="the scheduler has gone"):
+        cohort(some_cases("e", "slow", "f"), out, where=Where(scheduler_file=about, **given),
+               work=stub, batch=1, tell=lambda event: event["event"] == "case" and boss.kill())
 
 
 def test_no_scheduler(out, monkeypatch):
@@ -261,6 +263,17 @@ def test_slurm(out, tmp_path, monkeypatch):
     assert (tmp_path / "cancelled.txt").read_text() == "17\n"
     assert ends(int((tmp_path / "pid").read_text()))
     assert not list(out.glob(".deepgmm-*"))  # credentials least of all
+
+
+def test_choices_that_do_not_go_together(tmp_path):
+    for given, message in (
+            ({"slurm": "", "pbs": ""}, "--slurm and --pbs were both given"),
+            ({"tls_cert": tmp_path}, "go with --scheduler"),
+            ({"scheduler": "tls://a:1", "tls_cert": tmp_path}, "go together"),
+            ({"scheduler_file": tmp_path / "none"}, "--scheduler-file: there is no such file"),
+            ({"memory": "lots"}, "--memory is a size")):
+        with pytest.raises(InputError, match=message):
+            clusters.check(Where(**given))
 
 
 def test_what_slurm_is_told():

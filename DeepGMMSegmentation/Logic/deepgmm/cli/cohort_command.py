@@ -44,6 +44,8 @@ from deepgmm.study.words import Align
 if TYPE_CHECKING:
     from deepgmm.jobs.cohort.run import Summary
 
+#: Failures that are logged one by one.
+_MOST_TRACES = 20
 _IN, _OUT, _ENGINE = "Input", "Output", "Engine"
 
 
@@ -146,6 +148,7 @@ def cohort(
     Example:
 
         deepgmm cohort examinations -o results
+
         deepgmm cohort examinations -o results --slurm "jobs=10 cores=4 memory=16GB"
     """
     check_priors(priors)
@@ -167,8 +170,8 @@ def cohort(
     columns = subgroups.split(",") if subgroups else []
     if columns and manifest is None:
         raise InputError("--subgroups names columns of a manifest: give --manifest too")
-    cases, notes = (find_cases(folder), list[str]()) if manifest is None else read_manifest(
-        manifest, folder, columns)
+    cases, notes = (find_cases(folder, output), list[str]()) if manifest is None else read_manifest(
+        manifest, folder, columns, output)
     if truth is not None:
         notes += add_truths(cases, truth)
     began = time.perf_counter()
@@ -180,7 +183,13 @@ def cohort(
         print(_said(summary, output, time.perf_counter() - began))
     if summary.failed:
         raise InputError(f"{summary.failed} of {summary.cases} cases failed: failures.csv in the "
-                         "output folder says why; the others are done")
+                         "output folder says why; the others are done"
+                         ) from _for_the_log(summary.traces)
+
+
+def _for_the_log(traces: list[str]) -> Exception | None:
+    """What failed in ways that are not the input's fault, with where, for the log alone."""
+    return RuntimeError("\n".join(["in workers:", *traces[:_MOST_TRACES]])) if traces else None
 
 
 def _said(summary: Summary, output: Path, seconds: float) -> str:

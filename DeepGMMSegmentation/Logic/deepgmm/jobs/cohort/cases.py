@@ -134,14 +134,21 @@ class Plan:
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 
-def find_cases(folder: Path) -> list[Case]:
+def find_cases(folder: Path, out: Path | None = None) -> list[Case]:
     """Every case of a folder: case folders, study folders and examinations, sorted by name.
+
+    Parameters
+    ----------
+    out : the output folder, which is no case where it lies among them.
 
     Raises
     ------
     InputError : as `list_cases`.
     """
-    return [case_of(found) for found in list_cases(os.path.abspath(folder))]
+    found = list_cases(os.path.abspath(folder))
+    ours = None if out is None else os.path.realpath(out)
+    return [case_of(case) for case in found
+            if case.folder is None or os.path.realpath(case.folder) != ours]
 
 
 def case_of(found: CaseFiles) -> Case:

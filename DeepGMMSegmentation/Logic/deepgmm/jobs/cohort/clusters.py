@@ -31,6 +31,7 @@ _CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
     "distributed.admin.tick.limit": "1h",  # a fit holds the interpreter for long
+    "distributed.worker.use-file-locking": False,  # its folder is this run's alone
     "distributed.worker.preload": ["deepgmm.jobs.cohort.local"],
 }
 
@@ -71,6 +72,15 @@ def check(where: Where) -> None:
     if missing:
         raise MissingPackages("a cohort needs packages that are not there: "
                               + how_to_install("deepgmm[cohort]"), tuple(missing))
+    if where.memory is not None:
+        from dask.utils import parse_bytes
+
+        try:
+            enough = parse_bytes(where.memory) > 0
+        except ValueError:
+            enough = False
+        if not enough:
+            raise InputError("--memory is a size, as 4GB")
     if where.dashboard and find_spec("bokeh") is None and not where.is_remote:
         raise MissingPackages("--dashboard needs bokeh: " + how_to_install("bokeh>=3.1"),
                               ("bokeh>=3.1",))
@@ -104,7 +114,7 @@ def connected(where: Where, out: Path) -> Iterator[Connection]:
         if where.is_remote:
             yield Connection(stack.enter_context(_client_of(where)))
             return
-        scratch = tempfile.mkdtemp(prefix="deepgmm-")
+        scratch = tempfile.mkdtemp(prefix=".deepgmm-", dir=out)  # there the next run sweeps
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         stack.enter_context(dask.config.set(_config(where) | {"temporary-directory": scratch}))
         cluster = stack.enter_context(local(where, scratch) if where.is_local else

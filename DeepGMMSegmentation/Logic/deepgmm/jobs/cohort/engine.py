@@ -21,8 +21,9 @@ from deepgmm.jobs.cohort.work import Batch, Outcome
 
 #: Seconds between looks at which workers there are.
 LOOK = 1.0
-#: Seconds without any worker until something is said, or given up on a machine of one's own.
-NOBODY = 120.0
+#: Seconds without any worker until it is said where they may be long in coming, and until a machine
+#: of one's own is given up.
+SAY, NOBODY = 15.0, 120.0
 #: Workers' deaths that a case is given when it is alone.
 DEATHS = 2
 #: Batches that workers could not even begin, one after another.
@@ -85,12 +86,11 @@ class Engine:
                 self._hand_out(alive)
                 if alive:
                     seen = self._looked
-                elif time.monotonic() - seen > NOBODY:
-                    if not self.waits:
-                        raise ComputationError("no worker starts: see whether memory is left")
-                    if not told:
-                        self.note("no worker has come yet: waiting for one")
-                        told = True
+                elif self.waits and not told and time.monotonic() - seen > SAY:
+                    self.note("no worker is there: waiting for one")
+                    told = True
+                elif not self.waits and time.monotonic() - seen > NOBODY:
+                    raise ComputationError("no worker starts: see whether memory is left")
                 with suppress(queue.Empty):
                     self._take(*self._done.get(timeout=LOOK / 2))
         finally:
@@ -101,11 +101,15 @@ class Engine:
 
     def _workers(self) -> set[str]:
         """Addresses of those who can work."""
-        if self.client.status not in ("running", "connecting"):
-            raise InputError("the scheduler has gone: what is done is kept; run again to go on")
+        self._see_scheduler()
         workers = self.client.scheduler_info(n_workers=-1)["workers"]
         return {address for address, about in workers.items()
                 if about.get("status", "running") in ("running", "paused")}
+
+    def _see_scheduler(self) -> None:
+        """Without it all that was handed out is cancelled, which is no case's fault."""
+        if self.client.status != "running":
+            raise InputError("the scheduler has gone: what is done is kept; run again to go on")
 
     def _hand_out(self, alive: set[str]) -> None:
         for address in sorted(alive - self._busy.keys()):
@@ -135,6 +139,7 @@ class Engine:
             for outcome in outcomes:
                 self.ended(outcome)
             return
+        self._see_scheduler()
         error = _error_of(future)
         if error in ("KilledWorker", "CancelledError", "FutureCancelledError", "TimeoutError"):
             self._looked = 0.0  # see at once who is left

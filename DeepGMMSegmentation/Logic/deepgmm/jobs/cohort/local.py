@@ -35,7 +35,8 @@ def local(where: Where, scratch: str) -> Iterator[Any]:
               "death_timeout": 120, **common}
     workers: dict[Any, Any] = {}
     for number in range(count):
-        env = {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
+        env = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+        env |= {"CUDA_VISIBLE_DEVICES": devices[number % len(devices)]} if devices else {}
         workers[number] = {"cls": Nanny, "options": worker | {"env": env}}
     del common["silence_logs"]
     scheduler = {"cls": Scheduler, "options": common | {

@@ -23,14 +23,15 @@ _LARGEST = 50_000_000
 _MOST_VALUES = 20
 
 
-def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = ()
-                  ) -> tuple[list[Case], list[str]]:
+def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
+                  out: Path | None = None) -> tuple[list[Case], list[str]]:
     """The cases that a manifest names.
 
     Parameters
     ----------
     folder : from where its paths are seen; a case that has a folder of its name there starts with
         what that holds.
+    out : the output folder, which is no case where it lies in the folder.
     subgroups : the columns to divide the table by; others that are not known are passed over.
 
     Returns
@@ -62,7 +63,7 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = ()
                          "it divides nothing and may identify, so it was left out")
             wanted.remove(name)
     root = Path(os.path.abspath(folder))
-    found = _held(root)
+    found = _held(root, out)
     cases = [_case(row, number, root, found, wanted) for number, row in enumerate(rows, start=2)]
     left = len(found) - len({case.name for case in cases} & found.keys())
     if left:
@@ -103,12 +104,12 @@ def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             [dict(zip(names, (value.strip() for value in line))) for line in lines[1:]])
 
 
-def _held(root: Path) -> dict[str, Case]:
+def _held(root: Path, out: Path | None) -> dict[str, Case]:
     """The cases of the folder, as far as it is one of cases."""
     if not root.is_dir():
         raise InputError("the folder of cases does not exist: check the path that was given")
     try:
-        return {case.name: case for case in find_cases(root)}
+        return {case.name: case for case in find_cases(root, out)}
     except InputError:
         return {}
 

@@ -26,6 +26,7 @@ class Prepared:
 
     Attributes
     ----------
+    came : the study before its images were moved onto each other.
     stamp, inputs : of its files, before they were read.
     confidence : of a proposed mask, 0 to 1; None where the mask was given.
     staging : the folder in which its files are made.
@@ -33,6 +34,7 @@ class Prepared:
 
     case: Case
     study: Study
+    came: Study
     stamp: str
     inputs: dict[str, str]
     staging: Path
@@ -40,7 +42,8 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | None, list[str]]:
+def read_case(case: Case, plan: Plan, staging: Path
+              ) -> tuple[Study, Study, float | None, list[str]]:
     """Read a case.
 
     Parameters
@@ -49,7 +52,7 @@ def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | Non
 
     Returns
     -------
-    study : aligned as the plan has it.
+    study : aligned as the plan has it; and as it came.
     confidence : mean over the slices of a proposed mask, 0 to 1; None where one was given.
     notes : what was asked for and is not done.
 
@@ -87,7 +90,7 @@ def read_case(case: Case, plan: Plan, staging: Path) -> tuple[Study, float | Non
         confidence = float(sure.mean()) if sure.size else 0.0
     if POINTS in case.files:
         _set_points(study, case.files[POINTS])
-    return with_alignment(study, plan.align), confidence, _notes(case)
+    return with_alignment(study, plan.align), study, confidence, _notes(case)
 
 
 def _imported(case: Case, plan: Plan, place: Path) -> Path:

@@ -163,8 +163,8 @@ def prepared(case: Case, batch: Batch) -> Prepared:
             staging.mkdir(parents=True)
         except OSError as error:
             raise unwritable(error, "case's output") from error
-        study, confidence, notes = read_case(case, batch.plan, staging)
-        return Prepared(case, study, stamp, hashes_of(case), staging, confidence, notes)
+        study, came, confidence, notes = read_case(case, batch.plan, staging)
+        return Prepared(case, study, came, stamp, hashes_of(case), staging, confidence, notes)
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         with suppress(OSError):

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepgmm.errors import InputError
+from deepgmm.files import together, write_whole
 from deepgmm.jobs.cohort.agreement import scored
 from deepgmm.jobs.cohort.cases import TRUTH, Plan
+from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from deepgmm.jobs.cohort.reading import Prepared
     from deepgmm.result import Result
     from deepgmm.review.numbers import Numbers
 
 SEGMENTATION, MONTAGE, REPORT = "segmentation.seg.nrrd", "montage.png", "report.json"
+ALIGNMENT = "alignment.png"
 THUMBNAIL, NUMBERS, BULLSEYE = "thumbnail.png", "numbers.csv", "bullseye.png"
 
 _UNITS = {"%": "percent", "": "", "ml": "ml", "g": "g", "mm": "mm", "bits": "bits"}
@@ -40,6 +42,11 @@ def write_case(one: Prepared, result: Result, plan: Plan) -> dict[str, Any]:
                   labelmap=staging / "labelmap.nii.gz",
                   probabilities=staging / "probabilities.nii.gz", montage=staging / MONTAGE,
                   report=staging / REPORT)
+    if plan.align in (Align.SHIFT, Align.RIGID) and len(one.study.sequences) > 1:
+        from deepgmm.review.alignment_picture import alignment_picture
+
+        write_whole(staging / ALIGNMENT, alignment_picture(one.came, one.study,
+                                                           Path(ALIGNMENT)), "alignment picture")
     numbers = _quantified(result, plan, staging)
     _thumbnail(result, staging)
     agreement: dict[str, Any] = {}
@@ -58,7 +65,6 @@ def write_case(one: Prepared, result: Result, plan: Plan) -> dict[str, Any]:
 
 
 def _quantified(result: Result, plan: Plan, staging: Path) -> Numbers:
-    from deepgmm.files import together
     from deepgmm.review.figures import bullseyes, png
     from deepgmm.review.numbers import quantify_result
     from deepgmm.review.tables import csv_text, json_text
@@ -77,7 +83,6 @@ def _quantified(result: Result, plan: Plan, staging: Path) -> Numbers:
 
 
 def _thumbnail(result: Result, staging: Path) -> None:
-    from deepgmm.files import write_whole
     from deepgmm.review.montage import thumbnail_png
 
     write_whole(staging / THUMBNAIL, thumbnail_png(result), "thumbnail")
