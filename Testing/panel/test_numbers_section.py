@@ -202,3 +202,11 @@ def test_a_scene_opened_again_has_its_numbers(a_result: Desk, tmp_path) -> None:
     open_again(path)
     a_result.panel.settle()
     assert cells(a_result.ui.methodsTable) == rows
+
+
+def test_why_nothing_was_measured_is_said(a_result: Desk) -> None:
+    a_result.panel.wait_until(lambda: a_result.worker.state is State.BUSY)
+    a_result.worker.fails("dependencies", "a package is missing: press Apply")
+    a_result.look()
+    assert a_result.ui.measureLabel.text.startswith("A package is missing: press Apply.")
+    assert a_result.ui.massTable.rowCount >= 5 and not a_result.ui.methodsTable.isVisible()
