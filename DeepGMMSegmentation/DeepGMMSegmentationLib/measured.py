@@ -22,6 +22,7 @@ def masses(study: dict) -> list[list[str]]:
 
 
 def transmurality(study: dict) -> str:
+    """Of the whole wall, in a line; or why there is none."""
     mean = study["transmurality_mean_radial"]
     if mean.value is None:
         return _("Transmurality: {why}.").format(why=mean.why)
@@ -33,6 +34,7 @@ def transmurality(study: dict) -> str:
 
 
 def percent(row: dict, key: str, unit: str = " %") -> str:
+    """One number of a segment or of the study; "none", or nothing without a unit."""
     found = row.get(key)
     if found is None or found.value is None:
         return "" if not unit else _("none")
