@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 from standins import dialogs
 
 from deepgmm.jobs.client import State
+from deepgmm.review import figures
 from deepgmm.review.bullseye import sectors
 from deepgmm.review.numbers import quantify
 from deepgmm.scene.labels import labels_of
@@ -172,6 +173,8 @@ def test_apply_need_not_wait_for_what_nobody_waits_for(a_result: Desk) -> None:
 def test_files_from_one_button_each(a_result: Desk, button: str, name: str, tmp_path,
                                     monkeypatch) -> None:
     path = tmp_path / name
+    for slow in ("contours", "methods", "edema_methods", "histogram", "uncertainty"):
+        monkeypatch.setattr(figures, slow, lambda *_: None)  # tested as pictures of a report
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(path))
     measured(a_result)
     getattr(a_result.ui, button).click()
