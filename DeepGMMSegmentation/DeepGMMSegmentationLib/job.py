@@ -75,6 +75,8 @@ class Job:
     task: str = "segment"
     #: Called with what `write` returned, instead of the run's own.
     on_done: Callable[[Any], None] | None = None
+    #: Called with a message, where nobody waits for it and so nobody else is told.
+    on_failed: Callable[[str], None] | None = None
 
     def read(self) -> None:
         """Read the scene, and write the message to the worker.

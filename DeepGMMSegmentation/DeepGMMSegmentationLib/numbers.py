@@ -18,6 +18,7 @@ from DeepGMMSegmentationLib.choices import bind_choice
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
 from DeepGMMSegmentationLib.examination import dicom_of
+from DeepGMMSegmentationLib.measured import masses, methods, percent, transmurality
 from DeepGMMSegmentationLib.measuring import MeasureJob
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.results import proposed_file
@@ -46,6 +47,7 @@ class NumbersSection(Section):
         self._numbers = None
         self._segment = 0
         self._said: list[str] = []
+        self._refused = ""  # why the worker measured nothing
         self._bullseye = Bullseye(ui.bullseyeLabel, self._on_segment)
         self._soon, self._step, self._later = (
             self._timer(wait, what) for wait, what in (
@@ -114,7 +116,7 @@ class NumbersSection(Section):
             timer.stop()
         self._output, self._live, self._numbers = output, None, None
         self._of, self._taken, self._asked, self._segment = (), (), (), 0
-        self._said = []
+        self._said, self._refused = [], ""
 
     def _on_drawn(self, caller, event) -> None:
         if not self.ui.numbersCollapsibleButton.collapsed:
@@ -150,23 +152,26 @@ class NumbersSection(Section):
             self._show()
             return
         try:
-            self._take(volume)
+            taken = self._take(volume)
         except InputError as error:
-            self._live, self._numbers = None, None
+            self._live, self._numbers, taken = None, None, False
             self._said = [str(error)]
-        self._show()
+        if not taken:
+            self._show()
 
-    def _take(self, volume) -> None:
+    def _take(self, volume) -> bool:
+        """Whether there was something new, which is shown when it is measured."""
         of = (self._output.GetID(), volume.GetID(), self.state.segmentModel)
         if self._live is None or of != self._of:
             self._live, self._of, self._taken = self._new_live(volume), of, ()
         drawn = when_drawn(self._output)
         if drawn == self._taken:
-            return
+            return self._step.active
         self._taken = drawn
         self._live.take(drawn_labels.of(self._output, volume))
-        self._on_step()
+        self._step.start()
         self._later.start()
+        return True
 
     def _new_live(self, volume):
         from deepgmm.review.live import Live
@@ -199,16 +204,17 @@ class NumbersSection(Section):
         return 17 if self.state.segmentModel == "17" else 16
 
     def _on_step(self) -> None:
-        """Some slices more, and then show what there is."""
-        ends = time.monotonic() + _AT_ONCE
-        more = self._live is not None and self._live.step()
-        while more and time.monotonic() < ends:
-            more = self._live.step()
-        if more:
+        """Some slices more; when there are none, show what there is: each a slot of its own."""
+        if self._live is None:
+            return
+        if self._live.waiting:
+            ends = time.monotonic() + _AT_ONCE
+            while self._live.step() and time.monotonic() < ends:
+                pass
             self._step.start()
-        elif self._live is not None:
-            self._numbers = self._live.numbers()
-            self._show()
+            return
+        self._numbers = self._live.numbers()
+        self._show()
 
     # what the worker measures
 
@@ -226,12 +232,19 @@ class NumbersSection(Section):
                 or self._key() == self._asked or slicer.app.mouseButtons() != qt.Qt.NoButton:
             return
         job, key = self._job(volume), self._key()
-        job.on_done = lambda done: self._on_measured(done, key)
+        job.on_done = self._on_measured
+        job.on_failed = self._on_refused
+        self._refused = ""
         try:
             if self.panel.run.begin_quietly(job):
                 self._asked = key
         except InputError as error:
-            self._said, self._asked = [str(error)], key
+            self._asked = key
+            self._on_refused(str(error))
+        self._show()
+
+    def _on_refused(self, message: str) -> None:
+        self._refused = message
         self._show()
 
     def _job(self, volume, **more) -> MeasureJob:
@@ -243,7 +256,7 @@ class NumbersSection(Section):
                           said=provenance_of(self._output), model=self._model(),
                           points=points if came == "given" else None, **more)
 
-    def _on_measured(self, done: MeasureJob, key: tuple) -> None:
+    def _on_measured(self, done: MeasureJob) -> None:
         if done.segmentation is self._output:
             self._said = done.said_of_it
             if not done.is_true:  # drawn on meanwhile: once more
@@ -263,9 +276,9 @@ class NumbersSection(Section):
         numbers, ui = self._numbers, self.ui
         there = numbers is not None
         study = numbers.of("study").get("", {}) if there else {}
-        cells.fill(ui.massTable, _masses(study))
+        cells.fill(ui.massTable, masses(study))
         ui.massTable.visible = there
-        ui.transmuralityLabel.text = _transmurality(study) if there else ""
+        ui.transmuralityLabel.text = transmurality(study) if there else ""
         ui.transmuralityLabel.visible = there
         drawable = there and bool(numbers.segments.any())
         key = self.state.bullseye if self.state is not None else ""
@@ -293,8 +306,8 @@ class NumbersSection(Section):
             parts.append(_("{number} {name}: infarct {infarct}, edema {edema}, transmurality "
                            "{depth}.").format(
                 number=self._segment, name=NAMES[self._segment],
-                infarct=_percent(row, "infarct_percent"), edema=_percent(row, "edema_percent"),
-                depth=_percent(row, "transmurality_mean_radial")))
+                infarct=percent(row, "infarct_percent"), edema=percent(row, "edema_percent"),
+                depth=percent(row, "transmurality_mean_radial")))
         if numbers.insertions == "estimated":
             parts.append(_("RV insertion points are estimated: the segments may be turned by some "
                            "20 degrees. Place the points and press Apply for exact ones."))
@@ -305,7 +318,7 @@ class NumbersSection(Section):
 
         ui, output = self.ui, self._output
         kept = numbers_of(output) if self._volume() is not None else []
-        rows = _methods(kept)
+        rows = methods(kept)
         if rows or self._numbers is None:
             cells.fill(ui.methodsTable, [texts for texts, _why in rows])
             for number, (_texts, why) in enumerate(rows):
@@ -318,10 +331,14 @@ class NumbersSection(Section):
     def _about_methods(self, there: bool) -> str:
         if self._numbers is None:
             return "\n".join(sentence(one) for one in self._said) or _("There is no result yet.")
-        said = [] if there else [_("The reference methods are being measured.")
-                                 if self._asked or not self.panel.run.cold else
-                                 _("The reference methods follow once the background process "
-                                   "runs.")]
+        if self._refused:
+            said = [sentence(self._refused)]
+        elif there:
+            said = []
+        elif self._asked or not self.panel.run.cold:
+            said = [_("The reference methods are being measured.")]
+        else:
+            said = [_("The reference methods follow once the background process runs.")]
         return "\n".join([*said, *(sentence(self.panel.numbering.in_words(one))
                                    for one in self._said)])
 
@@ -380,59 +397,3 @@ def _geometry(said: dict):
     grid = said["grid"]
     return Geometry(tuple(grid["spacing_mm"]), tuple(grid["origin_lps_mm"]),
                     tuple(grid["direction_lps"]))
-
-
-def _masses(study: dict) -> list[list[str]]:
-    """Rows of what was sought; obstruction and all infarct where there is obstruction."""
-    titles = {"blood": _("Blood"), "wall": _("LV wall"), "myocardium": _("Myocardium"),
-              "edema": _("Edema"), "scar": _("Scar"), "obstruction": _("Obstruction"),
-              "infarct": _("Infarct"), "area_at_risk": _("Area at risk")}
-    obstructed = bool(study) and bool(study["obstruction_volume"].value)
-    rows = []
-    for group, title in titles.items():
-        amount = study.get(f"{group}_volume")
-        if amount is None or amount.value is None \
-                or group in ("obstruction", "infarct") and not obstructed:
-            continue
-        rows.append([title, f"{amount.value:.1f}",
-                     "" if group == "blood" else f"{study[f'{group}_mass'].value:.1f}",
-                     _percent(study, f"{group}_percent", "")])
-    return rows
-
-
-def _transmurality(study: dict) -> str:
-    mean = study["transmurality_mean_radial"]
-    if mean.value is None:
-        return _("Transmurality: {why}.").format(why=mean.why)
-    said = _("Transmurality: mean {mean:.0f} %, 95th percentile {high:.0f} %; over 50 % on {over} "
-             "of {all} sectors of 5 degrees.").format(
-        mean=mean.value, high=study["transmurality_p95_radial"].value,
-        over=round(study["chords_over_50_radial"].value), all=round(study["chords_radial"].value))
-    return said.replace(" %", "\N{NO-BREAK SPACE}%")
-
-
-def _percent(row: dict, key: str, unit: str = " %") -> str:
-    found = row.get(key)
-    if found is None or found.value is None:
-        return "" if not unit else _("none")
-    return f"{found.value:.0f}{unit}"
-
-
-def _methods(numbers: list) -> list[tuple[list[str], str]]:
-    """Rows of the reference methods, ours first, and why a number of a row is missing."""
-    ways: dict[str, dict] = {}
-    for one in numbers:
-        if one.scope == "method":
-            ways.setdefault(one.where, {})[one.key] = one
-
-    def text(row: dict, key: str, digits: int) -> str:
-        found = row.get(key)
-        return "" if found is None else "-" if found.value is None else f"{found.value:.{digits}f}"
-
-    ordered = sorted(ways, key=lambda name: name != "segmentation")
-    return [([_("Segments drawn") if name == "segmentation" else name,
-              text(ways[name], "infarct_percent", 0), text(ways[name], "infarct_mass", 1),
-              text(ways[name], "area_at_risk_percent", 0),
-              text(ways[name], "dice_with_segmentation", 2)],
-             "; ".join(dict.fromkeys(one.why for one in ways[name].values() if one.why)))
-            for name in ordered]

@@ -218,7 +218,7 @@ class Run:
         if isinstance(event, client.Done) and self._job is None:
             self._write_quietly(job, event)
         elif isinstance(event, client.Failed):
-            self.on_said(event.message)
+            (job.on_failed or self.on_said)(event.message)
         if self.cancelling:
             self._end()
             self.on_failed("cancelled", _("Cancelled: nothing was changed"))
@@ -230,7 +230,7 @@ class Run:
             job.check_scene()
             done = job.write(event.header, event.arrays)
         except InputError as error:
-            self.on_said(str(error))
+            (job.on_failed or self.on_said)(str(error))
         except Exception:
             logging.exception("DeepGMM: an answer could not be put into the scene")
         else:

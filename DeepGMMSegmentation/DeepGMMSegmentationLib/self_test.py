@@ -45,6 +45,7 @@ class SelfTest:
             self.test.skipTest(f"no fit without {', '.join(missing)}")
         self.press_apply()
         self.look_at_it()
+        self.measure()
         self.undo_apply()
         self.cancel()
         self.use_from_a_script()
@@ -118,6 +119,16 @@ class SelfTest:
         self.picture("review")
         self.ui.reviewLayoutButton.click()
         self.wait(lambda: layouts.layout == before, "the user's layout is back", SOON)
+
+    def measure(self) -> None:
+        """Numbers, the bull's-eye and the reference methods, while the section is open."""
+        self.test.delayDisplay("DeepGMM: numbers")
+        self.ui.numbersCollapsibleButton.collapsed = False
+        self.wait(lambda: self.ui.massTable.rowCount >= 5, "masses are shown", SOON)
+        self.wait(lambda: self.ui.segmentLabel.text == "", "RV insertions are given", SOON)
+        self.wait(lambda: self.ui.methodsTable.rowCount >= 8, "reference methods are shown")
+        self.picture("numbers")
+        self.ui.numbersCollapsibleButton.collapsed = True
 
     def undo_apply(self) -> None:
         """Everything that Apply made goes; Apply again makes the same."""

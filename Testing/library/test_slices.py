@@ -189,3 +189,39 @@ def test_labels_that_cannot_be_kept_are_refused(change, slices, message: str) ->
 
     with pytest.raises(InputError, match=message):
         keep_locked(result, change(result.labels), slices)
+
+
+# What a person reads
+
+def test_the_command_line_says_slices_from_the_base(capsys) -> None:
+    from deepgmm.cli.common import warn
+    from deepgmm.study.levels import Numbering
+
+    warn(["LGE is blurred on slices 0-1", "it is proposed to leave slice 5 out, which keeps 0-1,4",
+          "no edema was found"], Numbering(6, -1))
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: LGE is blurred on slices 5-6",
+        "warning: it is proposed to leave slice 1 out, which keeps 2, 5-6",
+        "warning: no edema was found",
+        "note: slices are counted from 1, the base first; --slices and JSON count from 0 in the "
+        "file's order, in which slice 1 is 5"]
+    warn(["no edema was found"], Numbering(6, -1))
+    assert capsys.readouterr().err == "warning: no edema was found\n"
+    warn(["2 slices are missing (slice 2, 4, counted from 0) and left empty"])
+    assert "(slices 3, 5) and left empty" in capsys.readouterr().err
+
+
+def test_an_error_says_slices_from_the_base_and_an_option_as_it_was_given(tmp_path) -> None:
+    from deepgmm.cli.main import in_words
+    from deepgmm.study.levels import counted
+
+    mask = np.zeros((4, 20, 20), bool)
+    for index, half in enumerate((3, 5, 7, 9)):  # the apex first
+        mask[index, 10 - half:10 + half, 10 - half:10 + half] = True
+    with pytest.raises(InputError) as refused, counted(mask):
+        raise InputError("T2 does not reach the LV mask on slices 0-1: see whether it is his")
+    assert in_words(refused.value).startswith("T2 does not reach the LV mask on slices 3-4:")
+    assert str(refused.value).endswith("on slices 0-1: see whether it is his")
+    for text in ("--slices: there is no slice 9: the images have 6, 0 to 5, counted from 0",
+                 "there is no slice 3 to keep: the images have 3, 0 to 2"):
+        assert in_words(InputError(text)) == text

@@ -16,6 +16,7 @@ import slicer
 import vtk
 from desk import Desk, segmentations
 from panels import MODULE, Panel
+from PySide6 import QtCore
 from standins import dialogs, session
 from standins.segment_editor import qMRMLSegmentEditorWidget
 from worker_by_hand import WorkerByHand
@@ -204,6 +205,7 @@ def test_a_script_that_waits_leaves_no_run_behind(a_panel: Panel, a_patient_in_t
     from DeepGMMSegmentationLib import run as runs
 
     made: list = []
+    timers: list = []
 
     class Worker(WorkerByHand):
         def poll(self):
@@ -215,10 +217,13 @@ def test_a_script_that_waits_leaves_no_run_behind(a_panel: Panel, a_patient_in_t
         def __init__(self) -> None:
             super().__init__(Worker())
             made.append(weakref.ref(self))
+            timers.append(self._timer)
 
     monkeypatch.setattr(runs, "Run", Run)
     patient = a_patient_in_the_scene
     runs.segment_and_wait(lge=patient.lge, t2=patient.t2, bssfp=patient.bssfp, mask=patient.mask)
+    # PythonQt keeps what a signal calls, and so its owner, as long as the two are connected
+    assert [timer.receivers(QtCore.SIGNAL("timeout()")) for timer in timers] == [0]
     gc.collect()
     assert len(made) == 1 and made[0]() is None
 

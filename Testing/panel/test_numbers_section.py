@@ -15,6 +15,7 @@ from PySide6.QtTest import QTest
 from standins import dialogs
 
 from deepgmm.jobs.client import State
+from deepgmm.review import figures
 from deepgmm.review.bullseye import sectors
 from deepgmm.review.numbers import quantify
 from deepgmm.scene.labels import labels_of
@@ -172,6 +173,8 @@ def test_apply_need_not_wait_for_what_nobody_waits_for(a_result: Desk) -> None:
 def test_files_from_one_button_each(a_result: Desk, button: str, name: str, tmp_path,
                                     monkeypatch) -> None:
     path = tmp_path / name
+    for slow in ("contours", "methods", "edema_methods", "histogram", "uncertainty"):
+        monkeypatch.setattr(figures, slow, lambda *_: None)  # tested as pictures of a report
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", lambda *_: str(path))
     measured(a_result)
     getattr(a_result.ui, button).click()
@@ -202,3 +205,11 @@ def test_a_scene_opened_again_has_its_numbers(a_result: Desk, tmp_path) -> None:
     open_again(path)
     a_result.panel.settle()
     assert cells(a_result.ui.methodsTable) == rows
+
+
+def test_why_nothing_was_measured_is_said(a_result: Desk) -> None:
+    a_result.panel.wait_until(lambda: a_result.worker.state is State.BUSY)
+    a_result.worker.fails("dependencies", "a package is missing: press Apply")
+    a_result.look()
+    assert a_result.ui.measureLabel.text.startswith("A package is missing: press Apply.")
+    assert a_result.ui.massTable.rowCount >= 5 and not a_result.ui.methodsTable.isVisible()

@@ -101,13 +101,13 @@ class Series:
                              _number(found["grade_kappa"], 3), "", "", ""))
             parts.append(table(rows))
         for name, tissues in said.get("segments", {}).items():
-            rows = [(f"by segment, {name}", "Dice", "cases", "undefined", "points of % off",
+            wide = [(f"by segment, {name}", "Dice", "cases", "undefined", "points of % off",
                      "HD95, mm")]
-            rows += [(f"{title} {segment}", _number(s["dice"], 2), str(s["defined"]),
+            wide += [(f"{title} {segment}", _number(s["dice"], 2), str(s["defined"]),
                       str(s["undefined"]), _number(s["percent_difference"], 1),
                       _number(s["hausdorff95"], 1))
                      for title, segments in tissues.items() for segment, s in segments.items()]
-            parts.append(table(rows))
+            parts.append(table(wide))
         return "\n" + "\n\n".join(parts) if parts else ""
 
     def _compared(self, pairs: Pairs, scores: dict[str, Scores]) -> dict[str, Compared]:

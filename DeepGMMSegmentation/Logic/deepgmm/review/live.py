@@ -84,6 +84,11 @@ class Live:
             if np.isin(inside[index], WALL_TISSUES).any():
                 self._pending.add(index)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether slices are to be done yet."""
+        return bool(self._pending)
+
     def step(self) -> bool:
         """Do one slice; whether more are to be done."""
         if self._pending and self._labels is not None and Tissue.SCAR in self.tissues:
@@ -94,7 +99,7 @@ class Live:
                 labels == Tissue.BLOOD, self._spacing)
         else:
             self._pending.clear()
-        return bool(self._pending)
+        return self.waiting
 
     def numbers(self) -> Numbers:
         """Of the study: amounts and radial transmurality; of AHA segments: all but Laplace's.

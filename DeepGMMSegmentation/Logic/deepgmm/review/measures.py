@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -288,14 +289,20 @@ class Measure:
 
     def _sectors(self, numbers: set[int]) -> dict[int, npt.NDArray[np.bool_]]:
         """Sectors of chords whose middle lies in these segments, by slice."""
-        chosen = {}
-        for index, found in self.all.chords["radial"].items():
-            place = np.nan_to_num(found.place, nan=-1.0)
+        return {index: np.isin(segment, list(numbers))
+                for index, segment in self._segment_of_sectors.items()}
+
+    @cached_property
+    def _segment_of_sectors(self) -> dict[int, npt.NDArray[np.int_]]:
+        """The segment in which the middle of each sector lies, 0 where in none, by slice."""
+        found = {}
+        for index, chords in self.all.chords["radial"].items():
+            place = np.nan_to_num(chords.place, nan=-1.0)
             row, column = (np.clip(np.rint(place[:, axis]).astype(int), 0,
                                    self.labels.shape[axis + 1] - 1) for axis in (0, 1))
-            inside = np.isfinite(found.place).all(axis=1)
-            chosen[index] = inside & np.isin(self.all.segments[index][row, column], list(numbers))
-        return chosen
+            inside = np.isfinite(chords.place).all(axis=1)
+            found[index] = np.where(inside, self.all.segments[index][row, column], 0).astype(int)
+        return found
 
 
 def shannon(counts: npt.NDArray[Any]) -> float:
