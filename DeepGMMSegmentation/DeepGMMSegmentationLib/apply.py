@@ -139,7 +139,7 @@ class ApplySection(Section):
         state = self.state
         changed = state is not None and choices_of(state) != outcome.choices
         self._show(state, outcome)
-        said = " ".join([about_done(outcome, outcome.task == "refine"), *(
+        said = " ".join([about_done(outcome, outcome.task), *(
             [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
             if outcome.unseen else [])])
         if changed:
@@ -215,11 +215,12 @@ def about_progress(run: Run, numbering: Numbering) -> str:
     return ", ".join(parts)
 
 
-def about_done(outcome: Outcome, refined: bool = False) -> str:
+def about_done(outcome: Outcome, task: str = "segment") -> str:
     """How long it took, and whether there is something to read."""
-    said = (_("Refined in {seconds:.1f} s: what you corrected stays, check what followed.")
-            if refined else
-            _("Done in {seconds:.1f} s: check every slice.")).format(seconds=outcome.seconds)
+    said = {
+        "refine": _("Refined in {seconds:.1f} s: what you corrected stays, check what followed."),
+        "back": _("The earlier version is in the output again."),
+    }.get(task, _("Done in {seconds:.1f} s: check every slice.")).format(seconds=outcome.seconds)
     count = len(outcome.warnings)
     if not count:
         return said

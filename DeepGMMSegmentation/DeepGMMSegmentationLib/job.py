@@ -27,7 +27,7 @@ class Outcome:
     choices : what the panel's choices were, None where no panel made them.
     chosen : the output that was chosen when it began.
     unseen : whether the LV mask was proposed, and nobody has looked at it.
-    task : "segment" or "refine".
+    task : "segment", "refine", or "back" to an earlier version.
     answer : of the worker (`deepgmm.jobs.tasks.Segmented`); what is drawn otherwise since then are
         corrections.
     before : of the run before this one, to which undoing it goes back.

@@ -12,7 +12,7 @@ from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
 from DeepGMMSegmentationLib.job import Job, Outcome, counted, grid_of
 from DeepGMMSegmentationLib.panel import Panel, Section
-from DeepGMMSegmentationLib.parameters import slices_chosen
+from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
 
 _TASK = "refine"
 
@@ -124,6 +124,31 @@ class RefineJob(Job):
         return replace(answer.result, labels=labels), *counted(answer, labels)
 
 
+def fitted_in(panel: Panel) -> Outcome | None:
+    """The run that made the output, of this session and of the images that are chosen."""
+    fitted, state = panel.run.fitted, panel.state
+    volume = None if state is None else reference(state)
+    if volume is None or fitted is None or fitted.answer is None or not is_there(state.output) \
+            or fitted.written.segmentation is not state.output:
+        return None
+    from deepgmm.scene.read_back import is_of
+
+    return fitted if is_of(state.output, volume) else None
+
+
+def corrected_since(fitted: Outcome, state: PanelState) -> Corrected:
+    """What a user says of the output since it was fitted.
+
+    Raises
+    ------
+    deepgmm.errors.InputError
+        A segmentation that cannot be read on the grid of the images.
+    """
+    volume = reference(state)
+    return corrected_in(fitted.answer.result, drawn_labels.of(state.output, volume),
+                        slices_chosen(state, volume)[1])
+
+
 class RefineSection(Section):
     """The button beside Apply, and what it would learn from."""
 
@@ -132,11 +157,11 @@ class RefineSection(Section):
         ui.refineButton.connect("clicked()", self._on_pressed)
 
     def refresh(self) -> None:
-        ui, fitted = self.ui, self._fitted()
+        ui, fitted = self.ui, fitted_in(self.panel)
         found, said = Corrected(), ""
         if fitted is not None:
             try:
-                found = self._corrected(fitted)
+                found = corrected_since(fitted, self.state)
             except InputError as error:
                 said = self.panel.numbering.in_words(str(error))
         ui.refineButton.enabled = bool(found) and not self.panel.run.busy
@@ -153,32 +178,15 @@ class RefineSection(Section):
     def cleanup(self) -> None:
         self.ui.refineButton.disconnect("clicked()", self._on_pressed)
 
-    def _fitted(self) -> Outcome | None:
-        """The run that made the output, of this session and of the images that are chosen."""
-        fitted, state = self.panel.run.fitted, self.state
-        volume = None if state is None else reference(state)
-        if volume is None or fitted is None or fitted.answer is None \
-                or not is_there(state.output) \
-                or fitted.written.segmentation is not state.output:
-            return None
-        from deepgmm.scene.read_back import is_of
-
-        return fitted if is_of(state.output, volume) else None
-
-    def _corrected(self, fitted: Outcome) -> Corrected:
-        volume = reference(self.state)
-        return corrected_in(fitted.answer.result, drawn_labels.of(self.state.output, volume),
-                            slices_chosen(self.state, volume)[1])
-
     def _on_pressed(self) -> None:
-        state, fitted = self.state, self._fitted()
+        state, fitted = self.state, fitted_in(self.panel)
         if fitted is None or self.panel.run.busy:
             return
         try:
             self.panel.run.begin(RefineJob(
                 None, {}, reference(state), state.output, state.probabilities, state.uncertainty,
                 choices=fitted.choices, chosen=state.output, fitted=fitted,
-                corrected=self._corrected(fitted)))
+                corrected=corrected_since(fitted, state)))
         except InputError as error:
             self.panel.tell_of(error)
         else:

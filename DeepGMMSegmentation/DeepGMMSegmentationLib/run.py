@@ -122,6 +122,20 @@ class Run:
         self._watch()
         self._tell()
 
+    def put(self, job: Job) -> None:
+        """Put the answer that a job has already into the scene.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        if self.busy:
+            raise InputError(_("a segmentation is running: wait for it, or cancel it"))
+        job.began = time.monotonic()
+        self._job = job
+        self._finish({}, {})
+        self._tell()
+
     def begin_quietly(self, job: Job) -> bool:
         """Hand over a job that nobody waits for: the next that somebody wants ends it.
 

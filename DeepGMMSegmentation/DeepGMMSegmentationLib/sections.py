@@ -20,6 +20,7 @@ from DeepGMMSegmentationLib.review_layout import ReviewLayoutSection
 from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.slices import SlicesSection
 from DeepGMMSegmentationLib.steps import StepsSection
+from DeepGMMSegmentationLib.versions import VersionsSection
 
 
 def widgets_of(widget, path: str) -> types.SimpleNamespace:
@@ -43,7 +44,8 @@ def make_panel(ui) -> Panel:
         ExaminationSection(ui, panel), InputsSection(ui, panel),
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        RefineSection(ui, panel), ResultsSection(ui, panel, editor), NumbersSection(ui, panel),
+        RefineSection(ui, panel), ResultsSection(ui, panel, editor),
+        VersionsSection(ui, panel), NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

@@ -207,3 +207,45 @@ def test_another_scene_or_output_has_nothing_to_learn_from(fitted: Desk) -> None
     slicer.mrmlScene.Clear(0)
     desk.panel.settle()
     assert desk.panel.widget.panel.run.fitted is None and not desk.ui.refineButton.enabled
+
+
+def test_every_result_is_a_version_and_one_can_go_back(fitted: Desk) -> None:
+    desk, ui = fitted, fitted.ui
+    automatic, table = drawn(desk), fitted.ui.versionsTable
+    assert ui.versionsGroupBox.isHidden()
+    correct(desk)
+    desk.refine()
+    desk.finish()
+    mended = drawn(desk)
+
+    def whats() -> list[str]:
+        return [table.item(row, 2).text() for row in range(table.rowCount)]
+
+    desk.panel.wait_until(lambda: whats() == ["Segmented", "Refined (shown)"])
+    assert not ui.versionsGroupBox.isHidden() and not ui.goBackButton.enabled
+    scar = (automatic == Tissue.SCAR).sum() * np.prod(desk.panel.state.lge.GetSpacing()) / 1000
+    assert table.item(0, 3).text().startswith(f"Scar {scar:.1f}, Edema ")
+    table.setCurrentCell(0, 0)
+    ui.goBackButton.click()
+    np.testing.assert_array_equal(drawn(desk), automatic)
+    assert not dialogs.asked and "earlier version" in desk.said
+    desk.panel.wait_until(lambda: whats() == ["Segmented", "Refined", "Back to 1 (shown)"])
+    ui.undoButton.click()
+    desk.panel.wait_until(lambda: whats()[1] == "Refined (shown)")
+    np.testing.assert_array_equal(drawn(desk), mended)
+
+    correct(desk, 1)
+    table.setCurrentCell(0, 0)
+    mine = drawn(desk)
+    dialogs.answer("Cancel")
+    ui.goBackButton.click()
+    assert "takes these changes away" in dialogs.asked[-1].text
+    np.testing.assert_array_equal(drawn(desk), mine)
+    dialogs.answer("Ok")
+    ui.goBackButton.click()
+    desk.panel.settle()
+    np.testing.assert_array_equal(drawn(desk), automatic)
+    correct(desk)  # the worker is asked to go on from there
+    desk.refine()
+    desk.finish()
+    np.testing.assert_array_equal(drawn(desk), mended)

@@ -161,7 +161,7 @@ def test_a_click_and_an_arrow_key_go_to_the_slice(a_ready_panel, a_patient_in_th
     assert shown_slice(lge) == pytest.approx(4, abs=1e-6)
 
 
-def test_a_slice_that_is_done_keeps_what_the_user_drew(a_ready_panel, a_patient_in_the_scene) -> None:
+def test_a_done_slice_keeps_what_the_user_drew(a_ready_panel, a_patient_in_the_scene) -> None:
     patient, state = a_patient_in_the_scene, a_ready_panel.state
     finish(a_ready_panel, patient)
     drawn = slicer.util.arrayFromSegmentBinaryLabelmap(state.output, "scar", patient.lge)
