@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib.chosen import is_there, reference
-from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
+from DeepGMMSegmentationLib.drawn import drawn_labels
 from DeepGMMSegmentationLib.job import Job, Outcome, counted, grid_of
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
@@ -25,7 +25,7 @@ class Corrected:
     ----------
     voxels : slice to how many of its voxels are drawn otherwise than the fit left them.
     done : slices that are ticked done.
-    new : those of them that no refit took as done.
+    new : those of them that no refit took as done, where anything is drawn.
     reopened : slices that one did, and that are ticked no longer.
     """
 
@@ -50,7 +50,8 @@ def corrected_in(result, labels, done: list[int]) -> Corrected:
     counts[_emptied(result, labels)] = 0
     known = set() if result.corrections is None else {*result.corrections.done}
     return Corrected({int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
-                     sorted({*done} - known), sorted(known - {*done}))
+                     sorted(i for i in {*done} - known if labels[i].any()),
+                     sorted(known - {*done}))
 
 
 def _emptied(result, labels) -> list[int]:
@@ -82,7 +83,7 @@ class RefineJob(Job):
 
         result = self.fitted.answer.result
         self.study, self.slices = result.study, len(result.study.slices)
-        self.grid, self.drawn = grid_of(self.reference), when_drawn(self.output)
+        self.grid = grid_of(self.reference)
         self._labels = drawn_labels.of(self.output, self.reference)
         self._corrections = corrections_of(result, self._labels, done=self.corrected.new)
         self._ask()
