@@ -28,48 +28,54 @@ class Kept:
     ----------
     number : counted from 1.
     what : was done.
+    when : in local time.
     made_by : a weak reference to the run that made it.
-    packed : `deepgmm.review.versions.Versions` with its result alone.
     said : its answer (`deepgmm.jobs.tasks.Segmented`) without the result.
-    settings : of the fit, whole.
+    packed : the result, as `deepgmm.review.encoding.encode_result` has it.
+    study : of the result; those of refits share their arrays.
     choices : as `Outcome` has them.
     volume, grid : that it lies on.
     """
 
     number: int
     what: str
+    when: datetime
     made_by: Any
-    packed: Any
     said: Any
-    settings: Any
+    packed: tuple[dict, dict]
+    study: Any
     choices: list | None
     volume: Any
     grid: tuple
 
     def answer(self):
         """As the worker gave it."""
-        result = self.packed.result()
-        result.provenance["settings"] = self.settings
-        return replace(self.said, result=result)
+        from deepgmm.review.encoding import decode_result
+
+        return replace(self.said, result=decode_result(*self.packed, self.study))
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(array.nbytes for array in self.packed[1].values())
 
     def row(self, shown: bool) -> list[str]:
         """What the table says of it; what is shown is said."""
-        version = self.packed.last
-        volumes = version.numbers["volumes_ml"]
-        return [str(self.number), datetime.fromisoformat(version.when).astimezone()
-                .strftime("%H:%M"), _("{what} (shown)").format(what=self.what) if shown
-                else self.what,
+        volumes = self.said.report["volumes_ml"]
+        return [str(self.number), self.when.strftime("%H:%M"),
+                _("{what} (shown)").format(what=self.what) if shown else self.what,
                 ", ".join(f"{name} {volumes[name]:.1f}" for name in reversed(volumes))]
 
 
 def kept(number: int, what: str, fitted: Outcome, volume) -> Kept:
-    """The result of a run, packed."""
-    from deepgmm.review.versions import Versions
+    """The result of a run, packed: quick, for nothing is compressed."""
+    from deepgmm.review.encoding import encode_result
 
     answer = fitted.answer
-    return Kept(number, what, weakref.ref(fitted), Versions.begun(answer.result),
-                replace(answer, result=None), answer.result.provenance.get("settings"),
-                fitted.choices, volume, grid_of(volume))
+    study = answer.result.study
+    return Kept(number, what, datetime.now(), weakref.ref(fitted), replace(answer, result=None),
+                encode_result(answer.result, study), study, fitted.choices, volume,
+                grid_of(volume))
 
 
 @dataclass
@@ -92,7 +98,7 @@ class VersionsSection(Section):
         self._count = 0
         self._back_to: tuple = (None, "")  # the run that went back, and what it is called
         self._shown: list[list[str]] = []
-        self._timer = qt.QTimer()  # packing takes its time, and is nobody's who waits
+        self._timer = qt.QTimer()  # not in the slot that wrote the result
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._keep)
@@ -138,7 +144,7 @@ class VersionsSection(Section):
         self._count += 1
         self._kept.append(kept(self._count, what, fitted, reference(self.state)))
         while len(self._kept) > _MOST or len(self._kept) > 1 and sum(
-                one.packed.last.size for one in self._kept) > MOST_BYTES:
+                one.size for one in self._kept) > MOST_BYTES:
             self._kept.pop(0)
         self.panel.refresh()
 
