@@ -30,8 +30,6 @@ class ApplySection(Section):
         run.on_done, run.on_failed, run.on_said = self._on_done, self._on_failed, panel.log
         self._asking = False
         self._complete: bool | None = None
-        self._choices: list | None = None
-        self._output = None
         self._shown: tuple = ()
         self._warming = Warming(self._on_warm)
         ui.applyButton.connect("clicked()", self._on_pressed)
@@ -62,7 +60,7 @@ class ApplySection(Section):
 
     def close(self) -> None:
         self.panel.run.cancel()
-        self.panel.run.last = None
+        self.panel.run.last = self.panel.run.fitted = None
 
     def cleanup(self) -> None:
         run = self.panel.run
@@ -119,11 +117,12 @@ class ApplySection(Section):
         dependencies.ensure()
         self._complete = True
         settings = chosen_settings(state)
-        job, choices = self.panel.run.prepare(state, settings), choices_of(state)
+        job = self.panel.run.prepare(state, settings)
+        job.choices = choices_of(state)
         wanted, job.output = ask_output(state.output)
         if wanted and state is self.state:  # the scene may have gone during the questions
+            job.chosen = state.output
             self.panel.run.begin(job)
-            self._choices, self._output = choices, state.output
             self.panel.log(_("Segmentation started: {method}.").format(
                 method=settings.method.value))
 
@@ -138,10 +137,9 @@ class ApplySection(Section):
 
     def _on_done(self, outcome: Outcome) -> None:
         state = self.state
-        changed = state is not None and choices_of(state) != self._choices
-        outcome.choices = self._choices
+        changed = state is not None and choices_of(state) != outcome.choices
         self._show(state, outcome)
-        said = " ".join([about_done(outcome), *(
+        said = " ".join([about_done(outcome, outcome.task), *(
             [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
             if outcome.unseen else [])])
         if changed:
@@ -158,7 +156,7 @@ class ApplySection(Section):
 
         result = outcome.written.segmentation
         volume = None if state is None else reference(state)
-        if volume is None or state.output is not self._output or not is_of(result, volume):
+        if volume is None or state.output is not outcome.chosen or not is_of(result, volume):
             return
         if state.output is not result:
             outcome.earlier, state.output = state.output, result
@@ -175,7 +173,7 @@ class ApplySection(Section):
 
 
 def choices_of(state: PanelState) -> list:
-    """What a result depends on, to see whether it was changed; a lock keeps what there is."""
+    """What a result depends on, to see whether it was changed; what is done stays as it is."""
     values = [getattr(state, field) for field in (
         *SETTINGS, "align", "bssfp", "matchFrame", "lge", "lgeKind", "t2", "t2Kind", "mask",
         "maskSegmentIDs", "insertionPoints", "excluded")]
@@ -194,7 +192,8 @@ def _stages() -> dict[str, str]:
         "finding the ventricle": _("Finding the left ventricle"),
         "outlining": _("Outlining the left ventricle"),
         "anchored EM": _("Fitting the mixture"), "network": _("Fitting the network"),
-        "adapting": _("Adapting to this patient"), "done": _("Finishing"),
+        "adapting": _("Adapting to this patient"),
+        "refining": _("Following your corrections"), "done": _("Finishing"),
         "measuring": _("Measuring"), "writing": _("Writing the files"),
     }
 
@@ -216,9 +215,12 @@ def about_progress(run: Run, numbering: Numbering) -> str:
     return ", ".join(parts)
 
 
-def about_done(outcome: Outcome) -> str:
+def about_done(outcome: Outcome, task: str = "segment") -> str:
     """How long it took, and whether there is something to read."""
-    said = _("Done in {seconds:.1f} s: check every slice.").format(seconds=outcome.seconds)
+    said = {
+        "refine": _("Refined in {seconds:.1f} s: what you corrected stays, check what followed."),
+        "back": _("The earlier version is in the output again."),
+    }.get(task, _("Done in {seconds:.1f} s: check every slice.")).format(seconds=outcome.seconds)
     count = len(outcome.warnings)
     if not count:
         return said

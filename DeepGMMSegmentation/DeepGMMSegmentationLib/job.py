@@ -25,7 +25,12 @@ class Outcome:
     outlined : the display node of the LV mask, of which only the outline is shown since, or None.
     earlier : the output that was chosen before a new one was made, or None.
     choices : what the panel's choices were, None where no panel made them.
+    chosen : the output that was chosen when it began.
     unseen : whether the LV mask was proposed, and nobody has looked at it.
+    task : "segment", "refine", or "back" to an earlier version.
+    answer : of the worker (`deepgmm.jobs.tasks.Segmented`); what is drawn otherwise since then are
+        corrections.
+    before : of the run before this one, to which undoing it goes back.
     """
 
     written: Any
@@ -34,7 +39,11 @@ class Outcome:
     outlined: Any = None
     earlier: Any = None
     choices: list | None = None
+    chosen: Any = None
     unseen: bool = False
+    task: str = "segment"
+    answer: Any = None
+    before: "Outcome | None" = None
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""
@@ -53,6 +62,7 @@ class Job:
     output : the segmentation to write into, or None for a new one.
     locked : slices that keep their labels, and of which segmentation.
     align : what is done about sequences that do not lie on LGE, as `deepgmm.study.words.Align`.
+    choices, chosen : as `Outcome` has them.
     """
 
     settings: Settings
@@ -64,6 +74,8 @@ class Job:
     locked: list[int] = field(default_factory=list)
     locked_in: Any = None
     align: str = "check"
+    choices: list | None = None
+    chosen: Any = None
     scene: Any = field(default_factory=lambda: slicer.mrmlScene)
     began: float = 0.0
     number: int = -1
@@ -125,22 +137,28 @@ class Job:
             raise InputError(_("the volume that the result lies on was moved or changed while the "
                                "segmentation ran"))
 
-    def _keep_what_is_locked(self, answer) -> tuple[Any, dict, list[dict]]:
+    def asks_again(self, header: dict) -> bool:
+        """Whether an answer is none, and there is a new message for the worker."""
+        return False
+
+    def answer_in(self, header: dict, arrays: dict):
+        """What the worker answered, as `deepgmm.jobs.tasks.Segmented`."""
+        from deepgmm.jobs.tasks import segmented
+
+        return segmented(header, arrays, self.study)
+
+    def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """The result with locked slices as they are drawn now, its report and its rows; the
         worker knows them as they were when it began."""
         said, rows = answer.report, answer.slices
         if not self.locked or self._drawn_now() == self.drawn:
             return answer.result, said, rows
         from deepgmm.review.locked import keep_locked
-        from deepgmm.review.recount import recounted
         from deepgmm.scene.labels import labels_of
-        from deepgmm.study.insertion_points import points_again
 
         now = labels_of(self.locked_in, self.reference)
         result = keep_locked(answer.result, now, self.locked)
-        given = said.get("rv_insertion_points")
-        points = points_again(given, len(now)) if given else None
-        return result, *recounted(said, rows, result.labels, points)
+        return result, *counted(answer, result.labels)
 
     def _reference_name(self) -> str:
         from deepgmm.study.words import Role
@@ -155,11 +173,10 @@ class Job:
         ------
         deepgmm.errors.InputError
         """
-        from deepgmm.jobs.tasks import segmented
         from deepgmm.scene.outputs import write_result
 
-        answer = segmented(header, arrays, self.study)
-        result, said, rows = self._keep_what_is_locked(answer)
+        answer = self.answer_in(header, arrays)
+        result, said, rows = self.as_drawn(answer)
         with slicer.util.RenderBlocker():
             written = write_result(
                 result, self.scene, reference=self.reference, segmentation=self.output,
@@ -167,8 +184,20 @@ class Job:
                 rows=rows)
         warnings = list(dict.fromkeys([*said["warnings"], *written.warnings]))
         return Outcome(written, warnings, time.monotonic() - self.began,
-                       outline_only(self.inputs["mask"], written.segmentation),
-                       unseen=said.get("mask_proposal", {}).get("looked_at") is False)
+                       outline_only(self.inputs.get("mask"), written.segmentation),
+                       choices=self.choices, chosen=self.chosen,
+                       unseen=said.get("mask_proposal", {}).get("looked_at") is False,
+                       task=self.task, answer=answer)
+
+
+def counted(answer, labels) -> tuple[dict, list[dict]]:
+    """Report and rows of an answer, with the numbers of labels that a user drew in it."""
+    from deepgmm.review.recount import recounted
+    from deepgmm.study.insertion_points import points_again
+
+    given = answer.report.get("rv_insertion_points")
+    points = points_again(given, len(labels)) if given else None
+    return recounted(answer.report, answer.slices, labels, points)
 
 
 def outline_only(mask, output):
@@ -178,7 +207,8 @@ def outline_only(mask, output):
     -------
     The display node that was changed, or None.
     """
-    display = mask.GetDisplayNode() if mask.IsA("vtkMRMLSegmentationNode") else None
+    drawn = mask is not None and mask.IsA("vtkMRMLSegmentationNode")
+    display = mask.GetDisplayNode() if drawn else None
     if display is None or mask is output or not display.GetVisibility2DFill():
         return None
     display.SetVisibility2DFill(False)

@@ -34,6 +34,10 @@ class KindSection(Section):
         self._last: tuple[str, str] = ("", "")
         bind_choice(self._combo, panel, f"{role.value}Kind", [(_("Guess"), ""), *(
             (label, value) for value, label in self._labels.items())])
+        ui.inputsCollapsibleButton.connect("contentsCollapsed(bool)", self._on_folded)
+
+    def cleanup(self) -> None:
+        self.ui.inputsCollapsibleButton.disconnect("contentsCollapsed(bool)", self._on_folded)
 
     def refresh(self) -> None:
         state = self.state
@@ -41,7 +45,11 @@ class KindSection(Section):
         self._combo.enabled = node is not None
         guessed = node is not None and not getattr(state, f"{self._role.value}Kind")
         self._label.text = self._guess(state, node) if guessed else ""
-        self._label.visible = bool(self._label.text)
+        if not self.ui.inputsCollapsibleButton.collapsed:  # or it would be seen there
+            self._label.visible = bool(self._label.text)
+
+    def _on_folded(self, folded: bool) -> None:
+        self.panel.refresh()
 
     def _guess(self, state: PanelState, node) -> str:
         """What the name says now, or what the intensities said in the last run."""

@@ -37,8 +37,8 @@ def ask_output(output):
 def ask_again(output) -> tuple:
     """The same of an output that was drawn on while the run lasted."""
     answer = _ask(_("{name} was drawn on while the segmentation ran.\n\nReplace DeepGMM's segments "
-                    "in it? Locked slices stay as you drew them, and Undo Apply brings the others "
-                    "back.").format(name=output.GetName()), _("Replace"))
+                    "in it? Slices that are done stay as you drew them, and Undo Apply brings the "
+                    "others back.").format(name=output.GetName()), _("Replace"))
     return answer != qt.QMessageBox.Cancel, output if answer == qt.QMessageBox.Yes else None
 
 

@@ -1,4 +1,4 @@
-"""What the panel remembers, in the scene: inputs, choices, slices left out or locked."""
+"""What the panel remembers, in the scene: inputs, choices, slices left out or done."""
 
 from typing import Annotated, Union
 
@@ -52,7 +52,8 @@ class PanelState:
     uncertainty: Annotated[bool, Default(True)]
     probabilities: Annotated[bool, Default(False)]
 
-    #: Slices of the grid that the user left out, and why; slices to leave as they are.
+    #: Slices of the grid that the user left out, and why; slices that are done, under the
+    #: name that older scenes have.
     excluded: dict[int, str]
     locked: list[int]
     #: The volume that these slices are of; on another grid they mean nothing (`slices_chosen`).
@@ -78,7 +79,8 @@ SETTINGS = {
 
 
 def slices_chosen(state: PanelState, reference) -> tuple[dict[int, str], list[int]]:
-    """The slices of a volume's grid that the user left out, and why, and those he locked."""
+    """The slices of a volume's grid that the user left out, and why, and those that are
+    done."""
     if reference is None or reference.GetImageData() is None or state.slicesOf is not reference:
         return {}, []
     count = reference.GetImageData().GetDimensions()[2]

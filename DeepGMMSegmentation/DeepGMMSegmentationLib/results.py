@@ -202,7 +202,7 @@ class ResultsSection(Section):
         if self._output is not None:  # its numbers came back with it
             self._counted = when_drawn(self._output)
         self._last.fill_again()
-        self.panel.run.last = None
+        self.panel.run.forget_last()
         self.panel.tell(_("Apply was undone: the segmentation it made is gone.") if new else
                         _("Apply was undone: segments and numbers are what they were before."))
         self.panel.refresh_now()
@@ -276,19 +276,28 @@ def texts_of(output, numbering: Numbering, old: bool = False) -> tuple:
 
 
 def _about(said: dict, numbering: Numbering, old: bool) -> str:
-    left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
+    left_out, done = said.get("excluded_slices", {}), _done(said)
     parts = [_("Method: {method}.").format(method=said.get("method", "?"))]
     if left_out:
         parts.append(_("Slices left out: {slices}.").format(
             slices=numbering.listed(map(int, left_out))))
-    if locked:
-        parts.append(_("Slices locked: {slices}.").format(slices=numbering.listed(locked)))
+    if done:
+        parts.append(_("Slices done: {slices}.").format(slices=numbering.listed(done)))
+    if "refined" in said:
+        parts.append(_("Learned from {count} corrected voxels.").format(
+            count=said["refined"]["corrected_voxels"]))
     by_hand = said.get("corrected_tissues", [])
     if by_hand:
         parts.append(_("Corrected by hand, without an interval: {tissues}.").format(
             tissues=", ".join(by_hand)))
     changed = _("The choices have changed since this result: press Apply to bring it up to date.")
     return (changed + "\n" if old else "") + " ".join(parts)
+
+
+def _done(said: dict) -> list[int]:
+    """The slices that a run kept as the user had them."""
+    return sorted({*said.get("locked_slices", ()),
+                   *said.get("refined", {}).get("done_slices", ())})
 
 
 def numbers_as_text(output, numbering: Numbering) -> str:
@@ -312,7 +321,7 @@ def numbers_as_rows(output, numbering: Numbering) -> list[list[str]]:
 
 def _facts(said: dict, numbering: Numbering) -> list[tuple[str, str]]:
     """What must be known of the numbers wherever they go, a line each."""
-    left_out, locked = said.get("excluded_slices", {}), said.get("locked_slices", [])
+    left_out, done = said.get("excluded_slices", {}), _done(said)
     none = _("none")
     return [
         (_("Method"), said.get("method", "?")),
@@ -321,8 +330,10 @@ def _facts(said: dict, numbering: Numbering) -> list[tuple[str, str]]:
         (_("Slices left out"),
          "; ".join(f"{numbering.of(int(index))}: {why}" for index, why in left_out.items())
          or none),
-        (_("Slices locked"), numbering.listed(locked) or none),
+        (_("Slices done"), numbering.listed(done) or none),
         (_("Corrected by hand"), ", ".join(said.get("corrected_tissues", [])) or none),
+        *(((_("Voxels learned from"), str(said["refined"]["corrected_voxels"])),)
+          if "refined" in said else ()),
         *((_("Warning"), numbering.in_words(one)) for one in said.get("warnings", ())),
     ]
 

@@ -29,6 +29,7 @@ class Run:
     slices : of the present run, all together.
     machine : what the worker found, or None before it has looked.
     last : what the last finished run left since the scene was opened, or None.
+    fitted : what corrections are told from: the last, or after it was undone the one before.
     before_writing : called with the output node, before it is changed.
     ask_where : called with an output that was drawn on while the run lasted; says whether to write
         at all, and where, None for a new segmentation.
@@ -48,6 +49,7 @@ class Run:
         self.fraction, self.stage, self.seconds_left = 0.0, "", None
         self.machine: dict | None = None
         self.last: Outcome | None = None
+        self.fitted: Outcome | None = None
         self.cancelling = False
         self._worker = client.Worker() if worker is None else worker
         self._job: Job | None = None
@@ -120,6 +122,20 @@ class Run:
         self._watch()
         self._tell()
 
+    def put(self, job: Job) -> None:
+        """Put the answer that a job has already into the scene.
+
+        Raises
+        ------
+        deepgmm.errors.InputError
+        """
+        if self.busy:
+            raise InputError(_("a segmentation is running: wait for it, or cancel it"))
+        job.began = time.monotonic()
+        self._job = job
+        self._finish({}, {})
+        self._tell()
+
     def begin_quietly(self, job: Job) -> bool:
         """Hand over a job that nobody waits for: the next that somebody wants ends it.
 
@@ -150,6 +166,11 @@ class Run:
             self.cancelling = True
             self._worker.cancel()
             self._tell()
+
+    def forget_last(self) -> None:
+        """The last run was undone."""
+        self.fitted = None if self.last is None else self.last.before
+        self.last = None
 
     def forget_quiet(self) -> None:
         """What nobody waits for is not to come to the scene any more."""
@@ -207,6 +228,8 @@ class Run:
         elif isinstance(event, client.Failed):
             self._end()
             self.on_failed(event.kind, event.message)
+        elif self._job.asks_again(event.header):
+            self._hand_over(self._job)
         else:
             self._finish(event.header, event.arrays)
         self._tell()
@@ -254,7 +277,7 @@ class Run:
                 self.before_writing(job.output)
             done = job.write(header, arrays)
             if job.on_done is None:
-                self.last = done
+                self._remember(done)
         except InputError as error:
             self.on_failed("input", str(error))
         except Exception:
@@ -263,6 +286,13 @@ class Run:
                                             "Python console (Ctrl+3) shows why"))
         else:
             (job.on_done or self.on_done)(done)
+
+    def _remember(self, done: Outcome) -> None:
+        """One can be undone, and no more."""
+        if self.fitted is not None:
+            self.fitted.before = None
+        done.before = self.fitted
+        self.last = self.fitted = done
 
     def _tell(self) -> None:
         for listener in list(self.listeners):

@@ -14,11 +14,13 @@ from DeepGMMSegmentationLib.method import MethodSection
 from DeepGMMSegmentationLib.numbers import NumbersSection
 from DeepGMMSegmentationLib.overlay import OverlaySection
 from DeepGMMSegmentationLib.panel import Panel
+from DeepGMMSegmentationLib.refining import RefineSection
 from DeepGMMSegmentationLib.results import ResultsSection
 from DeepGMMSegmentationLib.review_layout import ReviewLayoutSection
 from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.slices import SlicesSection
 from DeepGMMSegmentationLib.steps import StepsSection
+from DeepGMMSegmentationLib.versions import VersionsSection
 
 
 def widgets_of(widget, path: str) -> types.SimpleNamespace:
@@ -42,7 +44,8 @@ def make_panel(ui) -> Panel:
         ExaminationSection(ui, panel), InputsSection(ui, panel),
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        ResultsSection(ui, panel, editor), NumbersSection(ui, panel),
+        RefineSection(ui, panel), ResultsSection(ui, panel, editor),
+        VersionsSection(ui, panel), NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

@@ -1,4 +1,4 @@
-"""The slices: used or left out and why, locked, how sure the fit is; a click goes there."""
+"""The slices: used or left out and why, done, how sure the fit is; a click goes there."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from DeepGMMSegmentationLib.drawn import masked
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
 
-_INDEX, _USE, _LOCKED, _LEVEL, _UNCERTAINTY, _NOTE = range(6)
+_INDEX, _USE, _DONE, _LEVEL, _UNCERTAINTY, _NOTE = range(6)
 
 #: The uncertainty that is painted strongest, if no slice has more.
 _MUCH = 0.3
@@ -29,8 +29,8 @@ class Row:
     ----------
     index, number : counted from 0 in the order of the grid, and from 1, the base first.
     masked : whether there is LV mask on it; what else is there is shown greyed.
-    used, locked : what the user wants.
-    lockable : whether there are segments that it could keep.
+    used, done : what the user says of it.
+    may_be_done : whether there are segments on it that may be right.
     level, uncertainty : of the last result, "" and None where there is none.
     note : why it is left out, or what the last result warns of.
     """
@@ -39,8 +39,8 @@ class Row:
     number: int
     masked: bool
     used: bool
-    locked: bool
-    lockable: bool
+    done: bool
+    may_be_done: bool
     level: str
     uncertainty: float | None
     note: str
@@ -55,14 +55,14 @@ def rows_to_show(state: PanelState, volume, masked: set[int],
     masked : the slices with LV mask.
     levels : of slices, where the mask tells; what the last result says goes before.
     """
-    excluded, locked = slices_chosen(state, volume)
+    excluded, done = slices_chosen(state, volume)
     said = result_rows(state, volume)
-    lockable = bool(said)
+    may_be_done = bool(said)
     count = volume.GetImageData().GetDimensions()[2]
     levels = {index: row["level"] for index, row in said.items() if row["level"]} or levels
     numbering = numbering_of(levels, count)
-    rows = [_row(index, numbering, index in masked, excluded, lockable and index in locked,
-                 lockable, levels.get(index, ""), said.get(index, {}))
+    rows = [_row(index, numbering, index in masked, excluded, may_be_done and index in done,
+                 may_be_done, levels.get(index, ""), said.get(index, {}))
             for index in range(count)]
     return sorted(rows, key=lambda row: row.number), numbering
 
@@ -80,8 +80,8 @@ def result_rows(state: PanelState, volume) -> dict[int, dict]:
         else {}
 
 
-def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str], locked: bool,
-         lockable: bool, level: str, said: dict) -> Row:
+def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str], done: bool,
+         may_be_done: bool, level: str, said: dict) -> Row:
     note = numbering.in_words(said.get("warning", ""))
     if not masked:
         note = _("No LV mask here")
@@ -90,15 +90,15 @@ def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str
     elif said.get("why"):
         note = _("Left out of the last result: {reason}").format(reason=said["why"])
     level = {"base": _("base"), "mid": _("mid"), "apex": _("apex")}.get(level, "")
-    return Row(index, numbering.of(index), masked, masked and index not in excluded, locked,
-               lockable, level, said.get("uncertainty"), note)
+    return Row(index, numbering.of(index), masked, masked and index not in excluded, done,
+               may_be_done, level, said.get("uncertainty"), note)
 
 
 def by_uncertainty(rows: list[Row]) -> list[int]:
     """Rows of slices that the last result is not sure of, the least certain first; not those that
-    are locked."""
+    are done."""
     seen = [number for number, row in enumerate(rows)
-            if row.uncertainty is not None and not row.locked]
+            if row.uncertainty is not None and not row.done]
     return sorted(seen, key=lambda number: -rows[number].uncertainty)
 
 
@@ -110,10 +110,11 @@ class SlicesSection(Section):
         self._shown: list[Row] = []
         self._volume = None
         table = ui.sliceTable
-        cells.prepare(table, [_("Slice"), _("Use"), _("Lock"), _("Level"), _("Uncertainty"),
+        cells.prepare(table, [_("Slice"), _("Use"), _("Done"), _("Level"), _("Uncertainty"),
                               _("Note")])
-        table.horizontalHeaderItem(_LOCKED).setToolTip(
-            _("A locked slice keeps the segments that it has now."))
+        table.horizontalHeaderItem(_DONE).setToolTip(
+            _("Everything on this slice is right: it stays as it is, and at Refine the others "
+              "learn from it."))
         table.horizontalHeaderItem(_UNCERTAINTY).setToolTip(
             _("Of the last result: mean over the LV mask, from 0 to 1."))
         table.horizontalHeaderItem(_INDEX).setToolTip(
@@ -144,18 +145,17 @@ class SlicesSection(Section):
         self.ui.nextUncertainButton.disconnect("clicked()", self._on_next)
 
     def _rows(self, volume) -> tuple[list[Row], Numbering]:
-        self._clear_locks(volume)
+        self._clear_done(volume)
         state = self.state
         drawn = masked.of(state.mask, list(state.maskSegmentIDs), volume)
         return rows_to_show(state, volume, drawn, masked.levels)
 
-    def _clear_locks(self, volume) -> None:
-        """A lock keeps segments of the output; where there are none, it must not seem to."""
-        locked = slices_chosen(self.state, volume)[1]
-        if locked and not result_rows(self.state, volume):
+    def _clear_done(self, volume) -> None:
+        """Done are segments of the output; where there are none, no slice must seem to be."""
+        done = slices_chosen(self.state, volume)[1]
+        if done and not result_rows(self.state, volume):
             self.state.locked = []
-            self.panel.tell(_("No slice is locked any more: Output holds no result of these slices "
-                              "that a lock could keep."))
+            self.panel.tell(_("No slice is done any more: Output holds no result of these slices."))
 
     def _show(self, rows: list[Row]) -> None:
         if rows == self._shown:
@@ -221,18 +221,18 @@ class SlicesSection(Section):
         """A box that was ticked, or a reason that was written."""
         row, item = self._shown[number], self.ui.sliceTable.item(number, column)
         ticked = item.checkState() == qt.Qt.Checked
-        excluded, locked = slices_chosen(self.state, self._volume)
+        excluded, done = slices_chosen(self.state, self._volume)
         if column == _USE and ticked:
             excluded.pop(row.index, None)
         elif column == _USE:
             excluded[row.index] = _left_out()
-        elif column == _LOCKED:
-            locked = sorted({*locked, row.index} if ticked else {*locked} - {row.index})
+        elif column == _DONE:
+            done = sorted({*done, row.index} if ticked else {*done} - {row.index})
         elif column == _NOTE and not row.used:
             excluded[row.index] = " ".join(item.text().split()) or _left_out()
         with slicer.util.NodeModify(self.state.parameterNode):
             self.state.slicesOf = self._volume
-            self.state.excluded, self.state.locked = excluded, locked
+            self.state.excluded, self.state.locked = excluded, done
         self.panel.refresh()
 
 
@@ -252,7 +252,7 @@ def _fill(table, number: int, row: Row, most: float) -> None:
         item.setForeground(qt.QBrush() if row.masked and row.used
                            else qt.QBrush(qt.QColor(*_QUIET)))
     table.item(number, _USE).setCheckState(_tick(row.used))
-    table.item(number, _LOCKED).setCheckState(_tick(row.locked))
+    table.item(number, _DONE).setCheckState(_tick(row.done))
     strength = 0 if row.uncertainty is None else round(200 * row.uncertainty / most)
     table.item(number, _UNCERTAINTY).setBackground(qt.QBrush(qt.QColor(255, 140, 0, strength)))
 
@@ -260,7 +260,7 @@ def _fill(table, number: int, row: Row, most: float) -> None:
 def _flags(row: Row, column: int):
     """What can be done with a cell; the reason of a slice that was left out may be written."""
     flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-    if column == _USE and row.masked or column == _LOCKED and (row.lockable and row.masked):
+    if column == _USE and row.masked or column == _DONE and (row.may_be_done and row.masked):
         flags |= qt.Qt.ItemIsUserCheckable
     if column == _NOTE and row.masked and not row.used:
         flags |= qt.Qt.ItemIsEditable

@@ -42,7 +42,7 @@ class StepsSection(Section):
             return "", _("Next: wait for the result, or go on working; Cancel stops it.")
         if is_there(state.output) and self._has_numbers(state.output):
             return "review", _("Next: look at every slice, the most uncertain first (key N); "
-                               "correct in the Segment editor; save the numbers.")
+                               "correct in the Segment editor, press Refine; save the numbers.")
         if not volumes(state):
             return "load", _("Next: load an examination, or choose LGE, bSSFP and T2.")
         missing = inputs.missing(state)

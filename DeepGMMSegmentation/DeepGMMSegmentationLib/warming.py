@@ -11,6 +11,7 @@ import qt
 MODULES = ("SimpleITK", "deepgmm.jobs.tasks", "deepgmm.scene.inputs", "deepgmm.scene.outputs",
            "deepgmm.scene.labels", "deepgmm.propose.proposal",
            "deepgmm.weights.shelf", "deepgmm.scene.drawing", "deepgmm.review.live",
+           "deepgmm.review.corrections", "deepgmm.review.versions",
            "deepgmm.scene.measured",
            "scipy.ndimage")
 

@@ -17,6 +17,7 @@ from deepgmm.refine import case_of
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.slices import slice_rows
 from deepgmm.review.where_next import By, review_next
+from deepgmm.study.levels import Numbering
 from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
@@ -104,6 +105,8 @@ def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing(both) -> Non
     assert (new.labels[1][dark] == SCAR).all()
     said = [w for w in new.warnings if w.startswith("corrected as scar on slice 1")]
     assert len(said) == 1 and "the rest does not follow" in said[0]
+    shown = Numbering(len(new.labels), -1).in_words(said[0])  # the count is no slice
+    assert shown.startswith(f"corrected as scar on slice {len(new.labels) - 1}: ")
     others = [0, 2]
     change = (new.labels[others] != result.labels[others]).sum()
     assert change < 0.02 * result.study.mask[others].sum()

@@ -35,6 +35,10 @@ class Desk:
         self.ui.applyButton.click()
         self.panel.settle()
 
+    def refine(self) -> None:
+        self.ui.refineButton.click()
+        self.panel.settle()
+
     def finish(self) -> None:
         self.worker.answers()
         self.look()

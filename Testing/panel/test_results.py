@@ -136,7 +136,7 @@ def test_numbers_go_to_the_clipboard_with_what_they_are_of(
     facts = [line.split("\t") for line in about.splitlines()]
     assert facts[:5] == [["Method", "map"], ["Slices counted", "from 1, the base first"],
                          ["Slices left out", "4: blurred"],
-                         ["Slices locked", "none"], ["Corrected by hand", "none"]]
+                         ["Slices done", "none"], ["Corrected by hand", "none"]]
     assert ["Warning", "it did not settle in slice 2"] in facts
     lines = [line.split("\t") for line in numbers.splitlines()]
     assert lines[0][:2] == ["Tissue", "Volume (ml)"]

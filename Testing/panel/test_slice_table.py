@@ -13,7 +13,7 @@ from finished import finish
 from deepgmm.scene.places import as_array, ijk_to_ras
 from deepgmm.scene.views import turn_to
 
-INDEX, USE, LOCK, LEVEL, UNCERTAINTY, NOTE = range(6)
+INDEX, USE, DONE, LEVEL, UNCERTAINTY, NOTE = range(6)
 
 
 @pytest.fixture
@@ -72,9 +72,9 @@ def test_without_a_volume_there_is_no_slice(a_panel) -> None:
 
 def test_every_slice_is_used_before_the_first_result(a_ready_panel) -> None:
     assert texts(a_ready_panel, INDEX) == list("54321")
-    assert all(ticks(a_ready_panel, USE)) and not any(ticks(a_ready_panel, LOCK))
+    assert all(ticks(a_ready_panel, USE)) and not any(ticks(a_ready_panel, DONE))
     assert texts(a_ready_panel, UNCERTAINTY) == [""] * 5
-    assert not may(a_ready_panel, 0, LOCK, qt.Qt.ItemIsUserCheckable)
+    assert not may(a_ready_panel, 0, DONE, qt.Qt.ItemIsUserCheckable)
     assert not a_ready_panel.ui.nextUncertainButton.enabled
 
 
@@ -133,7 +133,7 @@ def test_levels_uncertainty_and_warnings_of_the_result_are_shown(
 
 def test_the_next_most_uncertain_slice_goes_round(a_ready_panel, a_patient_in_the_scene) -> None:
     finish(a_ready_panel, a_patient_in_the_scene)
-    tick(a_ready_panel, 2, LOCK, True)
+    tick(a_ready_panel, 2, DONE, True)
     turn_to(the_red_view(), a_patient_in_the_scene.lge)
     button, table = a_ready_panel.ui.nextUncertainButton, a_ready_panel.ui.sliceTable
     seen = []
@@ -145,7 +145,7 @@ def test_the_next_most_uncertain_slice_goes_round(a_ready_panel, a_patient_in_th
         seen.append(row_of(a_ready_panel, table.currentRow()))
         assert shown_slice(a_patient_in_the_scene.lge) == pytest.approx(seen[-1], abs=1e-6)
 
-    assert seen == [3, 1, 0, 4, 3]  # 2 is locked
+    assert seen == [3, 1, 0, 4, 3]  # 2 is done
     assert button.toolTip == "Go to slice 4 (key N)"
 
 
@@ -161,17 +161,17 @@ def test_a_click_and_an_arrow_key_go_to_the_slice(a_ready_panel, a_patient_in_th
     assert shown_slice(lge) == pytest.approx(4, abs=1e-6)
 
 
-def test_a_locked_slice_keeps_what_the_user_drew(a_ready_panel, a_patient_in_the_scene) -> None:
+def test_a_done_slice_keeps_what_the_user_drew(a_ready_panel, a_patient_in_the_scene) -> None:
     patient, state = a_patient_in_the_scene, a_ready_panel.state
     finish(a_ready_panel, patient)
     drawn = slicer.util.arrayFromSegmentBinaryLabelmap(state.output, "scar", patient.lge)
     drawn[1] = 0
     drawn[1, 30:40, 30:40] = 1
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, state.output, "scar", patient.lge)
-    assert may(a_ready_panel, 1, LOCK, qt.Qt.ItemIsUserCheckable)
+    assert may(a_ready_panel, 1, DONE, qt.Qt.ItemIsUserCheckable)
 
-    tick(a_ready_panel, 1, LOCK, True)
-    assert list(state.locked) == [1] and ticks(a_ready_panel, LOCK)[1]
+    tick(a_ready_panel, 1, DONE, True)
+    assert list(state.locked) == [1] and ticks(a_ready_panel, DONE)[1]
     finish(a_ready_panel, patient)
 
     again = slicer.util.arrayFromSegmentBinaryLabelmap(state.output, "scar", patient.lge)
@@ -179,7 +179,7 @@ def test_a_locked_slice_keeps_what_the_user_drew(a_ready_panel, a_patient_in_the
     said = json.loads(state.output.GetAttribute("DeepGMM.Provenance"))
     assert said["locked_slices"] == [1]
 
-    tick(a_ready_panel, 1, LOCK, False)
+    tick(a_ready_panel, 1, DONE, False)
     assert list(state.locked) == []
 
 
@@ -240,13 +240,13 @@ def test_closing_the_scene_empties_the_table(a_ready_panel, a_patient_in_the_sce
     assert a_ready_panel.ui.sliceTable.rowCount == 0
 
 
-def test_a_lock_needs_the_output_that_it_locks(a_ready_panel, a_patient_in_the_scene) -> None:
+def test_no_slice_is_done_without_the_output(a_ready_panel, a_patient_in_the_scene) -> None:
     finish(a_ready_panel, a_patient_in_the_scene)
-    tick(a_ready_panel, 2, LOCK, True)
+    tick(a_ready_panel, 2, DONE, True)
 
     a_ready_panel.ui.outputSelector.setCurrentNode(None)  # Create new segmentation
     a_ready_panel.settle()
 
-    assert list(a_ready_panel.state.locked) == [] and not any(ticks(a_ready_panel, LOCK))
-    assert not any(may(a_ready_panel, row, LOCK, qt.Qt.ItemIsUserCheckable) for row in range(5))
-    assert a_ready_panel.ui.statusLabel.text.startswith("No slice is locked any more")
+    assert list(a_ready_panel.state.locked) == [] and not any(ticks(a_ready_panel, DONE))
+    assert not any(may(a_ready_panel, row, DONE, qt.Qt.ItemIsUserCheckable) for row in range(5))
+    assert a_ready_panel.ui.statusLabel.text.startswith("No slice is done any more")

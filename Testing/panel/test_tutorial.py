@@ -19,6 +19,7 @@ from panels import Panel
 from standins import SampleData, dialogs
 
 from deepgmm.phantom import make_patient
+from deepgmm.scene.labels import labels_of
 
 
 @pytest.fixture
@@ -128,7 +129,15 @@ def test_from_the_dicom_folder_to_the_saved_numbers(
     ui.sliceTable.item(2, 2).setCheckState(qt.Qt.Checked)
     panel.settle()
     assert list(panel.state.locked) == [2]
+    assert "slice 3; slice 3 done." in ui.correctedLabel.text
     screenshot(window, "corrected")
+    mine = labels_of(panel.state.output, lge)[2]
+    ui.refineButton.click()
+    idle(panel)
+    assert ui.statusLabel.text.startswith("Refined in "), ui.statusLabel.text
+    assert (labels_of(panel.state.output, lge)[2] == mine).all()
+    assert "Look next at slice" in ui.correctedLabel.text
+    screenshot(window, "refined")
 
     ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
     user.menu("Numbers")

@@ -234,9 +234,9 @@ def _contradictions(case: Case, corrections: Corrections, trust: npt.NDArray[np.
                  if strange[i].sum() >= LEAST_TOLD and strange[i].sum() > SHARE_TOLD * own[i].sum()]
         if where:
             count = int(sum(strange[case.slices.index(i)].sum() for i in where))
-            said.append(f"corrected as {tissue.title.lower()} on {named_slices(where)}, {count} "
-                        "voxels look unlike it in these images: they are kept, and the rest does "
-                        "not follow them")
+            said.append(f"corrected as {tissue.title.lower()} on {named_slices(where)}: {count} "
+                        "voxels look unlike it in these images, are kept, and the rest does not "
+                        "follow them")
     return said
 
 

@@ -1,0 +1,213 @@
+"""Refine: the other slices follow what the user corrected in some."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering
+from DeepGMMSegmentationLib.chosen import is_there, reference
+from DeepGMMSegmentationLib.drawn import drawn_labels
+from DeepGMMSegmentationLib.job import Job, Outcome, counted, grid_of
+from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
+
+_TASK = "refine"
+
+
+@dataclass
+class Corrected:
+    """What a user says of a result, that it has not learned from yet.
+
+    Attributes
+    ----------
+    voxels : slice to how many of its voxels are drawn otherwise than the fit left them.
+    done : slices that are ticked done.
+    new : those of them that no refit took as done, where anything is drawn.
+    reopened : slices that one did, and that are ticked no longer.
+    """
+
+    voxels: dict[int, int] = field(default_factory=dict)
+    done: list[int] = field(default_factory=list)
+    new: list[int] = field(default_factory=list)
+    reopened: list[int] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.voxels or self.new or self.reopened)
+
+
+def corrected_in(result, labels, done: list[int]) -> Corrected:
+    """What is drawn otherwise than a result has it, and the slices that are done.
+
+    Parameters
+    ----------
+    result : `deepgmm.result.Result`, as the worker has it.
+    labels : (slices, rows, columns), as they are drawn.
+    """
+    counts = (labels != result.labels).sum((1, 2))
+    counts[_emptied(result, labels)] = 0
+    known = set() if result.corrections is None else {*result.corrections.done}
+    return Corrected({int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
+                     sorted(i for i in {*done} - known if labels[i].any()),
+                     sorted(known - {*done}))
+
+
+def _emptied(result, labels) -> list[int]:
+    """Slices of which nothing is drawn any more: nothing can be learned from them."""
+    from deepgmm.review.corrections import left_empty
+
+    return left_empty(labels, result)
+
+
+@dataclass
+class RefineJob(Job):
+    """A refit asked for; of the corrections alone, where the worker still has the result.
+
+    Attributes
+    ----------
+    fitted : the run whose result was corrected.
+    corrected : what of it.
+    """
+
+    task: str = _TASK
+    fitted: Outcome | None = None
+    corrected: Corrected = field(default_factory=Corrected)
+    _labels: Any = None
+    _corrections: Any = None
+    _whole: bool = False
+
+    def read(self) -> None:
+        from deepgmm.review.corrections import corrections_of
+
+        result = self.fitted.answer.result
+        self.study, self.slices = result.study, len(result.study.slices)
+        self.grid = grid_of(self.reference)
+        self._labels = drawn_labels.of(self.output, self.reference)
+        self._corrections = corrections_of(result, self._labels, done=self.corrected.new)
+        self._ask()
+
+    def _ask(self) -> None:
+        from deepgmm.jobs.tasks import refine_request
+
+        answer = self.fitted.answer
+        self.message = refine_request(self._corrections, "" if self._whole else answer.kept,
+                                      answer.result if self._whole else None,
+                                      reopened=self.corrected.reopened)
+
+    def asks_again(self, header: dict) -> bool:
+        """A worker that no longer has the result is sent all of it, once."""
+        if header["kept"] or self._whole:
+            return False
+        self._whole = True
+        self._ask()
+        return True
+
+    def was_drawn_on(self) -> bool:
+        """Nobody is asked: what was drawn meanwhile stays."""
+        return False
+
+    def answer_in(self, header: dict, arrays: dict):
+        from deepgmm.jobs.tasks import refined
+
+        return refined(header, arrays, self.study)
+
+    def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
+        """With the strokes since it began, which are the next corrections, and without slices
+        that the user emptied."""
+        now = drawn_labels.of(self.output, self.reference)
+        stays = now != self._labels
+        stays[_emptied(answer.result, now)] = True
+        labels = np.where(stays, now, answer.result.labels)
+        if (labels == answer.result.labels).all():
+            return answer.result, answer.report, answer.slices
+        return replace(answer.result, labels=labels), *counted(answer, labels)
+
+
+def fitted_in(panel: Panel) -> Outcome | None:
+    """The run that made the output, of this session and of the images that are chosen."""
+    fitted, state = panel.run.fitted, panel.state
+    volume = None if state is None else reference(state)
+    if volume is None or fitted is None or fitted.answer is None or not is_there(state.output) \
+            or fitted.written.segmentation is not state.output:
+        return None
+    from deepgmm.scene.read_back import is_of
+
+    return fitted if is_of(state.output, volume) else None
+
+
+def corrected_since(fitted: Outcome, state: PanelState) -> Corrected:
+    """What a user says of the output since it was fitted.
+
+    Raises
+    ------
+    deepgmm.errors.InputError
+        A segmentation that cannot be read on the grid of the images.
+    """
+    volume = reference(state)
+    return corrected_in(fitted.answer.result, drawn_labels.of(state.output, volume),
+                        slices_chosen(state, volume)[1])
+
+
+class RefineSection(Section):
+    """The button beside Apply, and what it would learn from."""
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        ui.refineButton.connect("clicked()", self._on_pressed)
+
+    def refresh(self) -> None:
+        ui, fitted = self.ui, fitted_in(self.panel)
+        found, said = Corrected(), ""
+        if fitted is not None:
+            try:
+                found = corrected_since(fitted, self.state)
+            except InputError as error:
+                said = self.panel.numbering.in_words(str(error))
+        ui.refineButton.enabled = bool(found) and not self.panel.run.busy
+        ui.refineButton.toolTip = said or (
+            _("Press Apply first: a result of this session can learn from your corrections.")
+            if fitted is None else
+            _("Have the other slices follow what you corrected, which stays as it is.") if found
+            else _("Correct a slice in the Segment editor, or tick Done where all of it is right: "
+                   "the others will follow."))
+        ui.correctedLabel.text = "" if fitted is None else about_corrected(
+            found, fitted, self.panel.numbering)
+        ui.correctedLabel.visible = bool(ui.correctedLabel.text)
+
+    def cleanup(self) -> None:
+        self.ui.refineButton.disconnect("clicked()", self._on_pressed)
+
+    def _on_pressed(self) -> None:
+        state, fitted = self.state, fitted_in(self.panel)
+        if fitted is None or self.panel.run.busy:
+            return
+        try:
+            self.panel.run.begin(RefineJob(
+                None, {}, reference(state), state.output, state.probabilities, state.uncertainty,
+                choices=fitted.choices, chosen=state.output, fitted=fitted,
+                corrected=corrected_since(fitted, state)))
+        except InputError as error:
+            self.panel.tell_of(error)
+        else:
+            self.panel.log(_("Refine started."))
+        self.panel.refresh()
+
+
+def about_corrected(found: Corrected, fitted: Outcome, numbering: Numbering) -> str:
+    """What was corrected since the fit, and where to look next."""
+    voxels, parts = sum(found.voxels.values()), []
+    if voxels:
+        where = numbering.listed(found.voxels)
+        parts.append((_("1 voxel on slice {where}") if voxels == 1 else
+                      _("{count} voxels on slice {where}") if len(found.voxels) == 1 else
+                      _("{count} voxels on slices {where}")).format(count=voxels, where=where))
+    if found.done:
+        parts.append((_("slice {which} done") if len(found.done) == 1 else
+                      _("slices {which} done")).format(which=numbering.listed(found.done)))
+    said = [_("Corrected: {what}.").format(what="; ".join(parts))] if parts else []
+    if fitted.answer.next:
+        said.append(_("Look next at slice {number}.").format(
+            number=numbering.of(fitted.answer.next[0]["index"])))
+    return " ".join(said)
