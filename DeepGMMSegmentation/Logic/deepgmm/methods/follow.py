@@ -22,7 +22,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy import ndimage
 
 from deepgmm.given import Corrections
@@ -60,7 +59,7 @@ LEAST = 1e-3
 WAVES, DEEPEST_MM = 8, 22.5
 #: An island of scar that was not there before is drawn from this area on, mm2.
 LEAST_ISLAND_MM2 = 45.0
-ROUNDS = 40
+ROUNDS = 60
 
 
 def followed(case: Case, before: FloatArray, corrections: Corrections,
@@ -116,39 +115,35 @@ def _mode(case: Case, before: FloatArray, known: npt.NDArray[np.int64],
           believed: FloatArray, told: npt.NDArray[np.intp], moved: list[int],
           smoothness: Smoothness) -> npt.NDArray[np.float64]:
     """(slices told of, functions, tissues moved) the likeliest weights of the functions."""
+    from scipy.optimize import minimize
+    from scipy.special import logsumexp
+
     heights = case.study.geometry.spacing[2] * np.asarray(case.slices, float)[told]
-    root = torch.as_tensor(np.linalg.cholesky(
-        _along(heights, heights, smoothness) + 1e-6 * np.eye(len(told))))
-    places = [known[index] >= 0 for index in told]
-    bases = [torch.as_tensor(_basis(case, index, where, smoothness))
-             for index, where in zip(told, places, strict=True)]
-    odds = [torch.as_tensor(np.log(np.maximum(before[index][:, where].T, LEAST)).astype(float))
-            for index, where in zip(told, places, strict=True)]
-    labels = [torch.as_tensor(known[index][where])
-              for index, where in zip(told, places, strict=True)]
-    shares = [smoothness.weight * torch.as_tensor(believed[index][where])
-              for index, where in zip(told, places, strict=True)]
-    put = torch.zeros((len(moved), len(case.tissues)), dtype=torch.float64)
-    put[range(len(moved)), moved] = 1.0
-    whitened = torch.zeros((len(told), bases[0].shape[1], len(moved)), dtype=torch.float64,
-                           requires_grad=True)
+    root = np.linalg.cholesky(_along(heights, heights, smoothness) + 1e-6 * np.eye(len(told)))
+    parts = []
+    for index in told:
+        where = known[index] >= 0
+        odds = np.log(np.maximum(before[index][:, where].T, LEAST)).astype(float)
+        label = np.eye(odds.shape[1])[known[index][where]]
+        parts.append((_basis(case, index, where, smoothness), odds, label,
+                      smoothness.weight * believed[index][where][:, None]))
+    shape = (len(told), parts[0][0].shape[1], len(moved))
 
-    def weights() -> torch.Tensor:
-        return torch.einsum("st,tmk->smk", root, whitened)
+    def energy(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
+        whitened = flat.reshape(shape)
+        value, slope = 0.5 * float(flat @ flat), np.zeros(shape)
+        for place, (basis, odds, label, share) in enumerate(parts):
+            moving = odds.copy()
+            moving[:, moved] += basis @ np.tensordot(root[place], whitened, 1)
+            moving -= logsumexp(moving, axis=1, keepdims=True)
+            value -= float((share * label * moving).sum())
+            pull = basis.T @ (share * (np.exp(moving) - label))[:, moved]
+            slope += root[place][:, None, None] * pull
+        return value, flat + slope.ravel()
 
-    def closure() -> torch.Tensor:
-        optimiser.zero_grad()
-        loss = 0.5 * (whitened ** 2).sum()
-        for basis, odd, label, share, weight in zip(bases, odds, labels, shares, weights(),
-                                                    strict=True):
-            loss = loss + (share * torch.nn.functional.cross_entropy(
-                odd + basis @ weight @ put, label, reduction="none")).sum()
-        loss.backward()
-        return loss
-
-    optimiser = torch.optim.LBFGS([whitened], max_iter=ROUNDS, line_search_fn="strong_wolfe")
-    optimiser.step(closure)
-    return weights().detach().numpy()
+    found = minimize(energy, np.zeros(np.prod(shape)), jac=True, method="L-BFGS-B",
+                     options={"maxiter": ROUNDS})
+    return np.tensordot(root, found.x.reshape(shape), 1)
 
 
 def _along(one: npt.NDArray, other: npt.NDArray, smoothness: Smoothness) -> npt.NDArray:
