@@ -119,8 +119,7 @@ def refine(
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
         _write(done_job, outputs, files["state"], edit_log, began)
-    numbering = done_job.numbering
-    warn([numbering.in_words(text) for text in done_job.result.warnings])
+    warn(done_job.result.warnings, done_job.numbering)
     if json:
         from deepgmm.review.report import report_text
 

@@ -100,8 +100,12 @@ def measure(sources: Sources) -> Measured:
         warnings += said
     intervals: dict[str, tuple[float, float]] = {}
     why = NO_POSTERIOR
+    run: dict[str, Any] = {}
     if sources.report is not None:
-        intervals, why = intervals_of(_json(sources.report), values, geometry)
+        run = _json(sources.report)
+        intervals, why = intervals_of(run, values, geometry)
+        warnings += [f"the run that made it said: {text}" for text in run.get("warnings") or ()
+                     if isinstance(text, str) and text not in warnings]
     numbers = quantify(
         values, geometry, mask=mask, sequences=study.sequences if study is not None else None,
         points=points, tissues=sources.tissues, intervals=intervals, no_intervals=why,
@@ -114,6 +118,12 @@ def measure(sources: Sources) -> Measured:
         "settings": {"segments": sources.model, "t2-ms": sources.t2_ms,
                      "tissues": None if sources.tissues is None else
                      [t.title for t in sources.tissues]}}
+    network = run.get("network")
+    made = {"method": run.get("method"), "deepgmm": run.get("version"), "network":
+            network.get("name") if isinstance(network, dict) else None}
+    if any(isinstance(value, str) for value in made.values()):
+        numbers.provenance["made by"] = {
+            name: value for name, value in made.items() if isinstance(value, str)}
     return Measured(numbers, _entropy(sources.probabilities, geometry, shape))
 
 

@@ -29,7 +29,9 @@ _NAMED = re.compile(r"(?<!-)\b([Ss]lices?|keeps) (\d+(?:-\d+)?(?:(?:, ?| and )\d
                     r"(, counted from 0)?")
 
 #: Messages about an index that was given speak of it as it was given.
-_OF_AN_INDEX = ("--slices:", "there is no slice")
+_OF_AN_INDEX = ("--slices:", "--done:", "--border:", "--reopen:", "there is no slice")
+#: And these name slices by their numbers already.
+_COUNTED = "counted from 1, the base first"
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,13 @@ class Numbering:
             first, last = int(match[1]), int(match[2] or match[1])
             if not 1 <= first <= last <= self.count:
                 raise InputError(f"{option}: there is no slice {part.strip()}: the images have "
-                                 f"{self.count}, counted from 1, the base first")
+                                 f"{self.count}, {_COUNTED}")
             wanted.update(self.index_of(number) for number in range(first, last + 1))
         return wanted
 
     def in_words(self, text: str) -> str:
         """A message of the library, which names slices by index, with their numbers."""
-        if text.startswith(_OF_AN_INDEX):
+        if text.startswith(_OF_AN_INDEX) or _COUNTED in text:
             return text
 
         def numbered(found: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -14,6 +15,7 @@ from typing import Any
 from deepgmm import __version__
 from deepgmm.errors import InputError, shortened, without_paths
 from deepgmm.files import sha256
+from deepgmm.reading.conventions.codes import CONVENTIONS
 from deepgmm.reading.studies.case_folders import LABELS, MASK, CaseFiles, Layout, list_cases
 from deepgmm.settings import Settings
 from deepgmm.study.words import Align, Role
@@ -86,11 +88,12 @@ class Case:
         words = {self.name} | {part for path in self.sources.values()
                                for part in (str(path), path.name, path.parent.name,
                                             path.name.split(".")[0])}
-        ours = {*FILES, "labels", "study", "study.json", ""}
+        ours = {*FILES, "labels", "study", "study.json", "", *CONVENTIONS}
         text = without_paths(text)
         for word in sorted(words, key=len, reverse=True):
             if len(word) > 2 and word.split(".")[0].lower() not in ours:
-                text = text.replace(word, "<name>")
+                # a word by itself: a folder "out" is not what "outside" says
+                text = re.sub(rf"(?<![^\W_]){re.escape(word)}(?![^\W_])", "<name>", text)
         return text
 
 

@@ -11,6 +11,7 @@ from deepgmm.errors import InputError
 from deepgmm.files import together, write_whole
 from deepgmm.jobs.cohort.agreement import scored
 from deepgmm.jobs.cohort.cases import TRUTH, Plan
+from deepgmm.study.levels import numbering_in
 from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def write_case(one: Prepared, result: Result, plan: Plan) -> dict[str, Any]:
             agreement = scored(staging / SEGMENTATION, case.files[TRUTH], plan.labels, result.study)
         except InputError as error:
             result.warnings.append(f"no agreement with the truth: {error}")
-    warnings = list(dict.fromkeys([*result.study.warnings, *result.warnings, *numbers.warnings]))
+    numbering = numbering_in(result.study.mask, result.study.insertion_points)
+    warnings = list(dict.fromkeys(numbering.in_words(text) for text in (
+        *result.study.warnings, *result.warnings, *numbers.warnings)))
     return {
         "row": _row(one, result, numbers, len(warnings)) | agreement.get("row", {}),
         "warnings": [case.scrubbed(text) for text in warnings],
