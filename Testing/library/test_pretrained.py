@@ -275,5 +275,5 @@ def test_auto_uses_a_network_that_was_named(a_patient: PhantomPatient, a_network
     assert named.provenance["method"] == "pretrained"
     assert segment(a_patient.study).provenance["method"] == "pretrained"
     alone = replace(a_patient.study, sequences={
-        Role.BSSFP: a_patient.study.sequences[Role.BSSFP]})
+        Role.T2: a_patient.study.sequences[Role.T2]})
     assert segment(alone).provenance["method"] == "map"

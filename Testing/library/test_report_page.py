@@ -14,7 +14,9 @@ from dicom_files import Examination, a_patient, add_sequences
 from small_results import a_result_of
 from study_files import MASK, arrays, options, save
 
+from deepgmm import refine
 from deepgmm.cli.main import main
+from deepgmm.review.corrections import corrections_of
 from deepgmm.review.locked import keep_locked
 from deepgmm.review.recount import recounted
 from deepgmm.review.report import report
@@ -61,7 +63,7 @@ def keys_in(value: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Of a hard patient, by a network, of a DICOM examination, and of what the panel adds."""
+    """Of a hard patient, by a network, of a DICOM examination, of what the panel adds, refined."""
     folder = tmp_path_factory.mktemp("reports")
     state = pytest.MonkeyPatch()
     state.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -95,7 +97,9 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     drawn = keep_locked(drawn, drawn.labels, [1])
     drawn.labels[0][drawn.labels[0] == Tissue.SCAR] = Tissue.EDEMA
     corrected, _ = recounted(report(drawn), slice_rows(drawn), drawn.labels, points)
-    return [hard, learned, imported, corrected]
+    whole = a_result_of()
+    refined = refine(whole, corrections_of(whole, whole.labels, done=[0, 1, 2]))
+    return [hard, learned, imported, corrected, report(refined)]
 
 
 def test_every_key_of_a_report_is_explained(reports: list[dict[str, Any]]) -> None:
@@ -124,6 +128,6 @@ def test_a_section_is_linked_to_by_its_row() -> None:
 
 def test_the_networks_hash_is_said_where_a_network_was_used(
         reports: list[dict[str, Any]]) -> None:
-    hard, learned, _, _ = reports
+    hard, learned, *_ = reports
     assert hard["model_hash"] is None and "network" not in hard
     assert learned["model_hash"] == learned["network"]["sha256"]
