@@ -49,3 +49,12 @@ def fill(table, rows: list[list[str]]) -> None:
             item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
             if column:
                 item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+
+
+def give_room(label, width: int) -> None:
+    """Have a label of several lines keep the height that they need at a width, in pixels.
+
+    A scrolled panel asks its parts how high they are, not how high at its width, and a label that
+    has no more room than one line is then drawn over.
+    """
+    label.minimumHeight = max(label.heightForWidth(width), 0) if label.text else 0

@@ -280,6 +280,7 @@ class NumbersSection(Section):
         ui.massTable.visible = there
         ui.transmuralityLabel.text = transmurality(study) if there else ""
         ui.transmuralityLabel.visible = there
+        cells.give_room(ui.transmuralityLabel, ui.massTable.width)
         drawable = there and bool(numbers.segments.any())
         key = self.state.bullseye if self.state is not None else ""
         if drawable:
@@ -291,6 +292,7 @@ class NumbersSection(Section):
             self._bullseye.clear()
         ui.segmentLabel.text = self._about_segments(drawable)
         ui.segmentLabel.visible = there
+        cells.give_room(ui.segmentLabel, ui.massTable.width)
 
     def _about_segments(self, drawable: bool) -> str:
         numbers = self._numbers
