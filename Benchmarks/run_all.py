@@ -54,6 +54,8 @@ COMMANDS = (
     Command("sequences", "Any set of sequences", quick=("--patients", "1")),
     Command("uncertainty", "Uncertainty", quick=("--patients", "1")),
     Command("refine", "Corrections that teach the model",
+            words=("--threads", "1", "--methods", "auto", "--patients", "5", "--makes",
+                   "own,third", "--brief"),
             quick=("--patients", "1", "--makes", "own", "--sets", "typical", "--methods", "map",
                    "--real", "0", "--brief", "--no-doors")),
     Command("alignment", "Alignment", quick=("--patients", "1")),

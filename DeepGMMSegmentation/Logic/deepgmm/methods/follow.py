@@ -55,6 +55,8 @@ class Smoothness:
 ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0)
 #: Probabilities below are as good as none, when the process is fitted.
 LEAST = 1e-3
+#: Log odds that move less stay: what was held back from being scar lies just below one half.
+LEAST_ODDS = 0.05
 #: Waves around the ventricle that are kept; and the pool's middle, mm, where depth ends.
 WAVES, DEEPEST_MM = 8, 22.5
 #: An island of scar that was not there before is drawn from this area on, mm2.
@@ -95,6 +97,7 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     for index, inside in enumerate(case.mask):
         basis = _basis(case, index, inside, smoothness)
         field = basis @ np.einsum("t,tmk->mk", near[index], weights)
+        field[np.abs(field) < LEAST_ODDS] = 0
         for column, k in enumerate(moved):
             after[index, k][inside] *= np.exp(field[:, column])
     after /= np.maximum(after.sum(1, keepdims=True), 1e-12)
