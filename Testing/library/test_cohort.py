@@ -297,6 +297,36 @@ def test_subgroups_that_are_names(tmp_path):
         read_manifest(file, tmp_path, ["age"])
 
 
+@pytest.mark.parametrize("column", ["case", "folder", "lge", "mask", "truth", "edited", "status",
+                                    "uncertainty", "blood_volume_ml", "lge_kind", "message"])
+def test_subgroups_that_the_table_must_not_have(tmp_path, column):
+    file = tmp_path / "m.csv"
+    file.write_text(f"case{'' if column == 'case' else ',' + column}\na,x\nb,x\n")
+    with pytest.raises(InputError, match=f"column {column} "):
+        read_manifest(file, tmp_path, [column])
+
+
+@pytest.mark.parametrize("values, kept", [
+    ("A B", True), ("A A B B", True), ("A B C", False), ("A B B C C", False),
+    (("x " * 9) + "y", True)])
+def test_subgroups_of_a_small_cohort(tmp_path, values, kept):
+    file = tmp_path / "m.csv"
+    file.write_text("case,who\n" + "".join(f"c{i},{w}\n" for i, w in enumerate(values.split())))
+    cases, notes = read_manifest(file, tmp_path, ["who"])
+    assert all(bool(case.groups) is kept for case in cases)
+    assert any("may identify" in note for note in notes) is not kept
+
+
+def test_a_pseudonym_is_never_overwritten(out, here):
+    """Whatever a caller divides by; and no header or name is a formula."""
+    case = Case("=1+1", groups={"case": "Mustermann", "status": "x", "=2+2": "+3"})
+    cohort([case], out, work=stub, key_file=out.parent / "key.csv")
+    row = rows(out / "table.csv")[0]
+    assert row["case"] == case.pseudonym and row["status"] == "done" and row["'=2+2"] == "'+3"
+    assert "Mustermann" not in everything_said(out)
+    assert rows(out.parent / "key.csv")[0]["case"] == "'=1+1"
+
+
 def test_batches_are_of_like_cases():
     cases = [Case(f"{i}", files={"lge": Path("a")} | ({"t2": Path("b")} if i % 2 else {}))
              for i in range(9)] + [Case(name, sort=Sort.EXAMINATION) for name in ("d", "e")]

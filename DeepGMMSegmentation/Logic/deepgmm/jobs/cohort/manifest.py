@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deepgmm.errors import InputError, shortened
 from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, find_cases
+from deepgmm.jobs.cohort.table import is_own
 from deepgmm.reading.studies.case_folders import case_in
 from deepgmm.study.words import Role
 
@@ -19,8 +20,8 @@ KINDS = ("lge_kind", "t2_kind")
 
 #: Bytes of a manifest that anybody reads.
 _LARGEST = 50_000_000
-#: A column with more values than this, and one for every second case, divides nothing.
-_MOST_VALUES = 20
+#: From so many cases on, a column with more values than half the cases divides nothing.
+_FEWEST = 3
 
 
 def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
@@ -43,10 +44,17 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
     ------
     InputError
         No such file, one that cannot be read, without a column "case" or a line, a subgroup that
-        is no column.
+        is no column, or one that names cases or files or is a column of the table itself.
     """
     columns, rows = _rows(path)
-    wanted = [name.strip().lower() for name in subgroups if name.strip()]
+    wanted = list(dict.fromkeys(name.strip().lower() for name in subgroups if name.strip()))
+    for name in wanted:
+        if name in (CASE, FOLDER, *FILES):
+            raise InputError(f"--subgroups: the column {name} names cases or files, which the table "
+                             "must not hold: leave it out")
+        if is_own(name):
+            raise InputError(f"--subgroups: the table has a column {name} of its own: give the "
+                             "manifest's another name")
     lacking = [name for name in wanted if name not in columns]
     if lacking:
         raise InputError(f"--subgroups: the manifest has no column {lacking[0]}")
@@ -57,9 +65,10 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
         notes.append("the manifest's columns that are not known were passed over: "
                      + shortened(", ".join(unknown), 120))
     for name in list(wanted):
-        values = len({row.get(name, "") for row in rows})
-        if values > _MOST_VALUES and values > len(rows) / 2:
-            notes.append(f"the manifest's column {name} has {values} values in {len(rows)} cases: "
+        given = [row[name].casefold() for row in rows if row.get(name)]
+        values = len(set(given))
+        if len(given) >= _FEWEST and values > len(given) / 2:
+            notes.append(f"the manifest's column {name} has {values} values in {len(given)} cases: "
                          "it divides nothing and may identify, so it was left out")
             wanted.remove(name)
     root = Path(os.path.abspath(folder))
