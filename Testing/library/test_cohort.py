@@ -354,6 +354,28 @@ def test_agreement_in_closed_form():
     assert by["", ""]["icc"] == pytest.approx(0.98, abs=0.02)
 
 
+def test_truths_that_were_not_compared_are_told(clinic, out, here):
+    """In what is said of the cohort and on the page, with the commonest reason."""
+    def unlike(batch):
+        outcomes = stub(batch)
+        for case in batch.cases:
+            place = records.place_of(batch.out, case.pseudonym) / records.RECORD
+            record = json.loads(place.read_text())
+            why = "other" if case.name == NAMES[2] else "its labels are ambiguous"
+            record["warnings"] = [f"no agreement with the truth: {why}"]
+            place.write_bytes(records.encoded(record))
+        return outcomes
+
+    (clinic / NAMES[2] / "truth.nii.gz").rename(clinic / NAMES[2] / "labels.nii.gz")
+    shutil.copytree(clinic / NAMES[0], clinic / "without")
+    (clinic / "without" / "truth.nii.gz").unlink()
+    cases = find_cases(clinic)
+    found = cohort(cases, out, work=lambda b: (stub if b.cases[0].name == "without" else
+                                               unlike)(b), batch=1)
+    said = "no agreement with the truth for 3 of 3 cases: its labels are ambiguous"
+    assert said in found.notes and said in (out / "index.html").read_text()
+
+
 def test_the_page_is_sorted_by_what_needs_looking_at(out):
     """A rare warning, an uncertain case and a doubtful mask come before what all have."""
     def record(name, warnings, uncertainty, confidence):

@@ -22,6 +22,9 @@ from deepgmm.study.words import Align, Role
 
 TRUTH, EDITED, POINTS, WALL = "truth", "edited", "rv_points", "wall"
 
+#: How a case's warning begins whose truth could not be compared.
+NO_AGREEMENT = "no agreement with the truth: "
+
 #: How the files of a case are called in a manifest.
 FILES = (*(role.value for role in Role), MASK, WALL, TRUTH, EDITED, POINTS)
 
