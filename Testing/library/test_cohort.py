@@ -428,6 +428,20 @@ def test_the_output_folder_is_no_case(tmp_path):
     assert [case.name for case in find_cases(tmp_path, tmp_path / "results")] == ["a"]
 
 
+def test_a_name_that_is_no_utf_8(clinic, out, here):
+    """Fails alone, with the odd characters named and no more of the name."""
+    odd = os.fsencode(clinic) + b"/M\xfcller"
+    try:
+        os.rename(os.fsencode(clinic / NAMES[0]), odd)
+    except OSError:
+        pytest.skip("this disk has no such names")
+    found = cohort(find_cases(clinic), out, work=stub, key_file=out.parent / "key.csv")
+    assert found.done == 2 and list(found.failures.values()) == [
+        r"its name or path holds characters that are no UTF-8 (\xfc): rename it"]
+    assert "ller" not in everything_said(out) and b"M\xfcller" in (
+        out.parent / "key.csv").read_bytes()
+
+
 def test_kinds_of_cases(tmp_path, patients):
     (tmp_path / "all" / "exam").mkdir(parents=True, exist_ok=True)
     (tmp_path / "all" / "exam" / "IM1").write_bytes(b"x")

@@ -200,7 +200,7 @@ def batches(cases: Iterable[Case], most: int) -> list[list[Case]]:
 
 
 def check_names(cases: Iterable[Case]) -> list[Case]:
-    """The cases, each name once; one that comes again gets a fault.
+    """The cases, each name once; one that comes again, or is no UTF-8, gets a fault.
 
     Names that differ in nothing but their letters' case are one on many disks.
     """
@@ -211,8 +211,20 @@ def check_names(cases: Iterable[Case]) -> list[Case]:
         if name in seen:
             case.faults = ["a case of this name came before: give each its own"]
         seen.add(name)
+        odd = _odd(case)
+        if odd:
+            case.faults = [f"its name or path holds characters that are no UTF-8 ({odd}): rename "
+                           "it"]
         kept.append(case)
     return kept
+
+
+def _odd(case: Case) -> str:
+    """What in a case's name and paths is no UTF-8: readers of images would end the process."""
+    text = "".join([case.name, *map(str, case.sources.values())])
+    odd = sorted({c for c in text if "\ud800" <= c <= "\udfff"})
+    return " ".join(f"\\x{ord(c) - 0xdc00:02x}" if "\udc80" <= c <= "\udcff" else
+                    f"\\u{ord(c):04x}" for c in odd)
 
 
 def none_given() -> InputError:
