@@ -276,6 +276,17 @@ def test_manifest(clinic, tmp_path, out, capsys, here):
     assert "Max" not in everything_said(out) and "patient_name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("length", [300, 5000, 200_000])
+def test_a_name_that_is_too_long_fails_alone(clinic, tmp_path, out, here, length):
+    manifest, long = tmp_path / "m.csv", "n" * length
+    manifest.write_text(f"case,folder,mask\n{NAMES[0]},,\n{long},,\nb,{long},\nc,,{long}\n")
+    cases, _ = read_manifest(manifest, clinic)
+    found = cohort(cases, out, work=stub)
+    assert found.done == 1 and found.failed == 3
+    assert all(name.startswith("case-") for name in found.failures)
+    assert "nnnn" not in everything_said(out)
+
+
 @pytest.mark.parametrize("text, message", [
     ("", "no column called case"), ("a,b\n1,2\n", "no column called case"),
     ("case\n", "names no case"), ("case,lge,lge\nx,a,b\n", "two columns called lge"),

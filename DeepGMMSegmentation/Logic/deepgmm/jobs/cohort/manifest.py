@@ -97,10 +97,13 @@ def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         text = content.decode("cp1252", "replace")  # as spreadsheets write it
     first = text.partition("\n")[0]
     mark = max(",;\t", key=first.count)
+    longest = csv.field_size_limit(_LARGEST)  # a name that is too long fails by itself
     try:
         lines = [line for line in csv.reader(io.StringIO(text), delimiter=mark) if any(line)]
     except csv.Error as error:
         raise InputError(f"the manifest is no CSV file ({error})") from error
+    finally:
+        csv.field_size_limit(longest)
     names = [name.strip().lower() for name in lines[0]] if lines else []
     if CASE not in names:
         raise InputError("the manifest has no column called case: its first line names the columns")
@@ -131,7 +134,7 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
     case = Case(name)
     if row.get(FOLDER):
         folder = root / row[FOLDER]
-        if not folder.is_dir():
+        if not _is_there(folder) or not folder.is_dir():
             return Case(name, faults=["the manifest names a folder that is not there"])
         case = case_of(case_in(folder))
     elif name in found:
@@ -140,7 +143,7 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
     case.groups = {group: shortened(row.get(group, ""), 60) for group in groups}
     given = {what: root / row[what] for what in FILES if row.get(what)}
     for what, path in given.items():
-        if not path.exists():
+        if not _is_there(path):
             case.faults.append(f"the manifest names a file that is not there: {what}")
     if any(role.value in given for role in Role):  # then these are all its images
         if case.sort is not Sort.IMAGES:
@@ -154,6 +157,13 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
         case.faults.append("no image: the folder has no case of this name, and the manifest names "
                            "no bssfp, lge or t2")
     return case
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long for any disk
+        return False
 
 
 def _say_kinds(case: Case, row: Mapping[str, str]) -> None:
