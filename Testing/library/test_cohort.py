@@ -290,7 +290,7 @@ def test_a_name_that_is_too_long_fails_alone(clinic, tmp_path, out, here, length
 @pytest.mark.parametrize("text, message", [
     ("", "no column called case"), ("a,b\n1,2\n", "no column called case"),
     ("case\n", "names no case"), ("case,lge,lge\nx,a,b\n", "two columns called lge"),
-    ("case\0\n", "no CSV file"),
+    ("case\0\n", "no CSV file"), ("case,lge\ra,b\rc,d\r", "old Macs"),
 ])
 def test_what_is_no_manifest(tmp_path, text, message):
     file = tmp_path / "m.csv"
@@ -451,6 +451,30 @@ def test_a_name_that_is_no_utf_8(clinic, out, here):
         r"its name or path holds characters that are no UTF-8 (\xfc): rename it"]
     assert "ller" not in everything_said(out) and b"M\xfcller" in (
         out.parent / "key.csv").read_bytes()
+
+
+def test_an_output_folder_among_the_inputs(tmp_path):
+    """Beside the cases it may lie, not over them and not in one of them."""
+    (tmp_path / "all" / "a" / "sub").mkdir(parents=True)
+    (tmp_path / "all" / "a" / "x").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "all")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("case,folder\nb,a\n")
+    for out, message in (("all", "is the folder of cases"), ("link", "is the folder of cases"),
+                         ("all/a/out", "folder of a case"), ("link/a/sub/out", "folder of a case")):
+        with pytest.raises(InputError, match=message):
+            find_cases(tmp_path / "all", tmp_path / out)
+        with pytest.raises(InputError, match=message):
+            read_manifest(manifest, tmp_path / "all", (), tmp_path / out)
+    assert len(find_cases(tmp_path / "all", tmp_path / "all" / "out")) == 1
+    assert len(read_manifest(manifest, tmp_path / "all", (), tmp_path / "out")[0]) == 1
+
+
+def test_a_link_to_nothing_is_a_failed_case(clinic, out, here):
+    (clinic / "Lost_Lea").symlink_to(clinic.parent / "gone")
+    found = cohort(find_cases(clinic), out, work=stub)
+    assert found.done == 3 and [text[:12] for text in found.failures.values()] == ["is not there"]
+    assert "Lost" not in everything_said(out)
 
 
 def test_kinds_of_cases(tmp_path, patients):

@@ -143,18 +143,47 @@ class Plan:
 def find_cases(folder: Path, out: Path | None = None) -> list[Case]:
     """Every case of a folder: case folders, study folders and examinations, sorted by name.
 
+    A link that leads to nothing is a case that is not there.
+
     Parameters
     ----------
     out : the output folder, which is no case where it lies among them.
 
     Raises
     ------
-    InputError : as `list_cases`.
+    InputError : as `list_cases`; the output folder is this one, or would lie in a case.
     """
-    found = list_cases(os.path.abspath(folder))
+    root = Path(os.path.abspath(folder))
+    found = list_cases(root)
+    check_output(out, root, [case.folder for case in found if case.folder is not None])
     ours = None if out is None else os.path.realpath(out)
-    return [case_of(case) for case in found
-            if case.folder is None or os.path.realpath(case.folder) != ours]
+    cases = [case_of(case) for case in found
+             if case.folder is None or os.path.realpath(case.folder) != ours]
+    if any(case.layout is Layout.MYOPS for case in found):  # what else lies there is no case
+        return cases
+    cases += [Case(path.name, faults=["is not there: the link leads to nothing; see whether its "
+                                      "disk is there"])
+              for path in root.iterdir() if not path.name.startswith(".")
+              and path.is_symlink() and not path.exists()]
+    return sorted(cases, key=lambda case: case.name)
+
+
+def check_output(out: Path | None, root: Path, folders: Iterable[Path]) -> None:
+    """See that an output folder is neither the folder of cases nor in a case.
+
+    Raises
+    ------
+    InputError : it is.
+    """
+    if out is None:
+        return
+    ours = Path(os.path.realpath(out))
+    if ours == Path(os.path.realpath(root)):
+        raise InputError("the output folder is the folder of cases: give another, such as a new "
+                         "one beside it")
+    if any(Path(os.path.realpath(folder)) in ours.parents for folder in folders):
+        raise InputError("the output folder lies in the folder of a case: give another, such as a "
+                         "new one beside the folder of cases")
 
 
 def case_of(found: CaseFiles) -> Case:

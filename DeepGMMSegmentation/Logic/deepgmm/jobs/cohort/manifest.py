@@ -10,7 +10,7 @@ from copy import deepcopy
 from pathlib import Path
 
 from deepgmm.errors import InputError, shortened
-from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, find_cases
+from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, check_output, find_cases
 from deepgmm.jobs.cohort.table import is_own
 from deepgmm.reading.studies.case_folders import case_in
 from deepgmm.study.words import Role
@@ -44,7 +44,8 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
     ------
     InputError
         No such file, one that cannot be read, without a column "case" or a line, a subgroup that
-        is no column, or one that names cases or files or is a column of the table itself.
+        is no column, or one that names cases or files or is a column of the table itself; the
+        output folder is the folder or would lie in a case.
     """
     columns, rows = _rows(path)
     wanted = list(dict.fromkeys(name.strip().lower() for name in subgroups if name.strip()))
@@ -72,6 +73,8 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
                          "it divides nothing and may identify, so it was left out")
             wanted.remove(name)
     root = Path(os.path.abspath(folder))
+    named = [row.get(FOLDER) or row.get(CASE) for row in rows]
+    check_output(out, root, [root / name for name in named if name])
     found = _held(root, out)
     cases = [_case(row, number, root, found, wanted) for number, row in enumerate(rows, start=2)]
     left = len(found) - len({case.name for case in cases} & found.keys())
@@ -95,6 +98,9 @@ def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")  # as spreadsheets write it
+    if "\r" in text and "\n" not in text:
+        raise InputError("the manifest's lines end as those of old Macs (CR): save it again as CSV "
+                         "with line ends of Unix or Windows")
     first = text.partition("\n")[0]
     mark = max(",;\t", key=first.count)
     longest = csv.field_size_limit(_LARGEST)  # a name that is too long fails by itself
