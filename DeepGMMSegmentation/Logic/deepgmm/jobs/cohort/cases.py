@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -155,7 +155,13 @@ def find_cases(folder: Path, out: Path | None = None) -> list[Case]:
     """
     root = Path(os.path.abspath(folder))
     found = list_cases(root)
-    check_output(out, root, [case.folder for case in found if case.folder is not None])
+    check_output(out, root, [case.folder for case in found if case.folder is not None],
+                 nested=not any(case.layout is Layout.MYOPS for case in found))
+    return cases_of(found, root, out)
+
+
+def cases_of(found: Sequence[CaseFiles], root: Path, out: Path | None) -> list[Case]:
+    """What `list_cases` found in a folder, but for the output folder, and links to nothing."""
     ours = None if out is None else os.path.realpath(out)
     cases = [case_of(case) for case in found
              if case.folder is None or os.path.realpath(case.folder) != ours]
@@ -168,8 +174,14 @@ def find_cases(folder: Path, out: Path | None = None) -> list[Case]:
     return sorted(cases, key=lambda case: case.name)
 
 
-def check_output(out: Path | None, root: Path, folders: Iterable[Path]) -> None:
+def check_output(out: Path | None, root: Path, folders: Iterable[Path],
+                 nested: bool = False) -> None:
     """See that an output folder is neither the folder of cases nor in a case.
+
+    Parameters
+    ----------
+    folders : of cases.
+    nested : every folder of the folder of cases is one, also one that is made only now.
 
     Raises
     ------
@@ -181,7 +193,10 @@ def check_output(out: Path | None, root: Path, folders: Iterable[Path]) -> None:
     if ours == Path(os.path.realpath(root)):
         raise InputError("the output folder is the folder of cases: give another, such as a new "
                          "one beside it")
-    if any(Path(os.path.realpath(folder)) in ours.parents for folder in folders):
+    inside = ours.relative_to(os.path.realpath(root)).parts if ours.is_relative_to(
+        os.path.realpath(root)) else ()
+    if nested and len(inside) > 1 and not inside[0].startswith(".") or any(
+            Path(os.path.realpath(folder)) in ours.parents for folder in folders):
         raise InputError("the output folder lies in the folder of a case: give another, such as a "
                          "new one beside the folder of cases")
 

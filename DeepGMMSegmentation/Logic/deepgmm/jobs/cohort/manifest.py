@@ -10,9 +10,9 @@ from copy import deepcopy
 from pathlib import Path
 
 from deepgmm.errors import InputError, shortened
-from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, check_output, find_cases
+from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, cases_of, check_output
 from deepgmm.jobs.cohort.table import is_own
-from deepgmm.reading.studies.case_folders import case_in
+from deepgmm.reading.studies.case_folders import case_in, list_cases
 from deepgmm.study.words import Role
 
 CASE, FOLDER = "case", "folder"
@@ -73,9 +73,9 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
                          "it divides nothing and may identify, so it was left out")
             wanted.remove(name)
     root = Path(os.path.abspath(folder))
-    named = [row.get(FOLDER) or row.get(CASE) for row in rows]
-    check_output(out, root, [root / name for name in named if name])
     found = _held(root, out)
+    check_output(out, root, [root / (row.get(FOLDER) or row[CASE]) for row in rows
+                             if row.get(FOLDER) or row.get(CASE) in found])
     cases = [_case(row, number, root, found, wanted) for number, row in enumerate(rows, start=2)]
     left = len(found) - len({case.name for case in cases} & found.keys())
     if left:
@@ -127,7 +127,7 @@ def _held(root: Path, out: Path | None) -> dict[str, Case]:
     if not root.is_dir():
         raise InputError("the folder of cases does not exist: check the path that was given")
     try:
-        return {case.name: case for case in find_cases(root, out)}
+        return {case.name: case for case in cases_of(list_cases(root), root, out)}
     except InputError:
         return {}
 
