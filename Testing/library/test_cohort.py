@@ -466,9 +466,10 @@ def test_an_output_folder_among_the_inputs(tmp_path):
             find_cases(tmp_path / "all", tmp_path / out)
         with pytest.raises(InputError, match=message):
             read_manifest(manifest, tmp_path / "all", (), tmp_path / out)
-    with pytest.raises(InputError, match="folder of a case"):  # the next run would take it for one
-        find_cases(tmp_path / "all", tmp_path / "all" / "out" / "1")
-    assert len(read_manifest(manifest, tmp_path / "all", (), tmp_path / "all" / "out" / "1")[0]) == 1
+    deep = tmp_path / "all" / "out" / "1"
+    with pytest.raises(InputError, match="folder of a case"):  # the next run would take out for one
+        find_cases(tmp_path / "all", deep)
+    assert len(read_manifest(manifest, tmp_path / "all", (), deep)[0]) == 1
     assert len(find_cases(tmp_path / "all", tmp_path / "all" / "out")) == 1
     assert len(read_manifest(manifest, tmp_path / "all", (), tmp_path / "out")[0]) == 1
 

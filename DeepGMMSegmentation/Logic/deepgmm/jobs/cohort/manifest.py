@@ -51,8 +51,8 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
     wanted = list(dict.fromkeys(name.strip().lower() for name in subgroups if name.strip()))
     for name in wanted:
         if name in (CASE, FOLDER, *FILES):
-            raise InputError(f"--subgroups: the column {name} names cases or files, which the table "
-                             "must not hold: leave it out")
+            raise InputError(f"--subgroups: the column {name} names cases or files, which the "
+                             "table must not hold: leave it out")
         if is_own(name):
             raise InputError(f"--subgroups: the table has a column {name} of its own: give the "
                              "manifest's another name")
