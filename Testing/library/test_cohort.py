@@ -276,10 +276,21 @@ def test_manifest(clinic, tmp_path, out, capsys, here):
     assert "Max" not in everything_said(out) and "patient_name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("length", [300, 5000, 200_000])
+def test_a_name_that_is_too_long_fails_alone(clinic, tmp_path, out, here, length):
+    manifest, long = tmp_path / "m.csv", "n" * length
+    manifest.write_text(f"case,folder,mask\n{NAMES[0]},,\n{long},,\nb,{long},\nc,,{long}\n")
+    cases, _ = read_manifest(manifest, clinic)
+    found = cohort(cases, out, work=stub)
+    assert found.done == 1 and found.failed == 3
+    assert all(name.startswith("case-") for name in found.failures)
+    assert "nnnn" not in everything_said(out)
+
+
 @pytest.mark.parametrize("text, message", [
     ("", "no column called case"), ("a,b\n1,2\n", "no column called case"),
     ("case\n", "names no case"), ("case,lge,lge\nx,a,b\n", "two columns called lge"),
-    ("case\0\n", "no CSV file"),
+    ("case\0\n", "no CSV file"), ("case,lge\ra,b\rc,d\r", "old Macs"),
 ])
 def test_what_is_no_manifest(tmp_path, text, message):
     file = tmp_path / "m.csv"
@@ -295,6 +306,36 @@ def test_subgroups_that_are_names(tmp_path):
     assert all(not case.groups for case in cases) and "may identify" in notes[0]
     with pytest.raises(InputError, match="no column age"):
         read_manifest(file, tmp_path, ["age"])
+
+
+@pytest.mark.parametrize("column", ["case", "folder", "lge", "mask", "truth", "edited", "status",
+                                    "uncertainty", "blood_volume_ml", "lge_kind", "message"])
+def test_subgroups_that_the_table_must_not_have(tmp_path, column):
+    file = tmp_path / "m.csv"
+    file.write_text(f"case{'' if column == 'case' else ',' + column}\na,x\nb,x\n")
+    with pytest.raises(InputError, match=f"column {column} "):
+        read_manifest(file, tmp_path, [column])
+
+
+@pytest.mark.parametrize("values, kept", [
+    ("A B", True), ("A A B B", True), ("A B C", False), ("A B B C C", False),
+    (("x " * 9) + "y", True)])
+def test_subgroups_of_a_small_cohort(tmp_path, values, kept):
+    file = tmp_path / "m.csv"
+    file.write_text("case,who\n" + "".join(f"c{i},{w}\n" for i, w in enumerate(values.split())))
+    cases, notes = read_manifest(file, tmp_path, ["who"])
+    assert all(bool(case.groups) is kept for case in cases)
+    assert any("may identify" in note for note in notes) is not kept
+
+
+def test_a_pseudonym_is_never_overwritten(out, here):
+    """Whatever a caller divides by; and no header or name is a formula."""
+    case = Case("=1+1", groups={"case": "Mustermann", "status": "x", "=2+2": "+3"})
+    cohort([case], out, work=stub, key_file=out.parent / "key.csv")
+    row = rows(out / "table.csv")[0]
+    assert row["case"] == case.pseudonym and row["status"] == "done" and row["'=2+2"] == "'+3"
+    assert "Mustermann" not in everything_said(out)
+    assert rows(out.parent / "key.csv")[0]["case"] == "'=1+1"
 
 
 def test_batches_are_of_like_cases():
@@ -322,6 +363,28 @@ def test_agreement_in_closed_form():
     assert by["", ""]["cases"] == 3 and by["", ""]["dice_undefined"] == 1
     assert by["s", "B"]["icc"] is None and by["", ""]["dice_mid"] is None
     assert by["", ""]["icc"] == pytest.approx(0.98, abs=0.02)
+
+
+def test_truths_that_were_not_compared_are_told(clinic, out, here):
+    """In what is said of the cohort and on the page, with the commonest reason."""
+    def unlike(batch):
+        outcomes = stub(batch)
+        for case in batch.cases:
+            place = records.place_of(batch.out, case.pseudonym) / records.RECORD
+            record = json.loads(place.read_text())
+            why = "other" if case.name == NAMES[2] else "its labels are ambiguous"
+            record["warnings"] = [f"no agreement with the truth: {why}"]
+            place.write_bytes(records.encoded(record))
+        return outcomes
+
+    (clinic / NAMES[2] / "truth.nii.gz").rename(clinic / NAMES[2] / "labels.nii.gz")
+    shutil.copytree(clinic / NAMES[0], clinic / "without")
+    (clinic / "without" / "truth.nii.gz").unlink()
+    cases = find_cases(clinic)
+    found = cohort(cases, out, work=lambda b: (stub if b.cases[0].name == "without" else
+                                               unlike)(b), batch=1)
+    said = "no agreement with the truth for 3 of 3 cases: its labels are ambiguous"
+    assert said in found.notes and said in (out / "index.html").read_text()
 
 
 def test_the_page_is_sorted_by_what_needs_looking_at(out):
@@ -374,6 +437,48 @@ def test_the_output_folder_is_no_case(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").touch()
     assert [case.name for case in find_cases(tmp_path, tmp_path / "results")] == ["a"]
+
+
+def test_a_name_that_is_no_utf_8(clinic, out, here):
+    """Fails alone, with the odd characters named and no more of the name."""
+    odd = os.fsencode(clinic) + b"/M\xfcller"
+    try:
+        os.rename(os.fsencode(clinic / NAMES[0]), odd)
+    except OSError:
+        pytest.skip("this disk has no such names")
+    found = cohort(find_cases(clinic), out, work=stub, key_file=out.parent / "key.csv")
+    assert found.done == 2 and list(found.failures.values()) == [
+        r"its name or path holds characters that are no UTF-8 (\xfc): rename it"]
+    assert "ller" not in everything_said(out) and b"M\xfcller" in (
+        out.parent / "key.csv").read_bytes()
+
+
+def test_an_output_folder_among_the_inputs(tmp_path):
+    """Beside the cases it may lie, not over them and not in one of them."""
+    (tmp_path / "all" / "a" / "sub").mkdir(parents=True)
+    (tmp_path / "all" / "a" / "x").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "all")
+    manifest = tmp_path / "m.csv"
+    manifest.write_text("case,folder\nb,a\n")
+    for out, message in (("all", "is the folder of cases"), ("link", "is the folder of cases"),
+                         ("all/a/out", "folder of a case"), ("link/a/sub/out", "folder of a case")):
+        with pytest.raises(InputError, match=message):
+            find_cases(tmp_path / "all", tmp_path / out)
+        with pytest.raises(InputError, match=message):
+            read_manifest(manifest, tmp_path / "all", (), tmp_path / out)
+    deep = tmp_path / "all" / "out" / "1"
+    with pytest.raises(InputError, match="folder of a case"):  # the next run would take out for one
+        find_cases(tmp_path / "all", deep)
+    assert len(read_manifest(manifest, tmp_path / "all", (), deep)[0]) == 1
+    assert len(find_cases(tmp_path / "all", tmp_path / "all" / "out")) == 1
+    assert len(read_manifest(manifest, tmp_path / "all", (), tmp_path / "out")[0]) == 1
+
+
+def test_a_link_to_nothing_is_a_failed_case(clinic, out, here):
+    (clinic / "Lost_Lea").symlink_to(clinic.parent / "gone")
+    found = cohort(find_cases(clinic), out, work=stub)
+    assert found.done == 3 and [text[:12] for text in found.failures.values()] == ["is not there"]
+    assert "Lost" not in everything_said(out)
 
 
 def test_kinds_of_cases(tmp_path, patients):

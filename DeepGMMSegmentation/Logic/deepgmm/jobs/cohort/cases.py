@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,9 @@ from deepgmm.settings import Settings
 from deepgmm.study.words import Align, Role
 
 TRUTH, EDITED, POINTS, WALL = "truth", "edited", "rv_points", "wall"
+
+#: How a case's warning begins whose truth could not be compared.
+NO_AGREEMENT = "no agreement with the truth: "
 
 #: How the files of a case are called in a manifest.
 FILES = (*(role.value for role in Role), MASK, WALL, TRUTH, EDITED, POINTS)
@@ -140,18 +143,62 @@ class Plan:
 def find_cases(folder: Path, out: Path | None = None) -> list[Case]:
     """Every case of a folder: case folders, study folders and examinations, sorted by name.
 
+    A link that leads to nothing is a case that is not there.
+
     Parameters
     ----------
     out : the output folder, which is no case where it lies among them.
 
     Raises
     ------
-    InputError : as `list_cases`.
+    InputError : as `list_cases`; the output folder is this one, or would lie in a case.
     """
-    found = list_cases(os.path.abspath(folder))
+    root = Path(os.path.abspath(folder))
+    found = list_cases(root)
+    check_output(out, root, [case.folder for case in found if case.folder is not None],
+                 nested=not any(case.layout is Layout.MYOPS for case in found))
+    return cases_of(found, root, out)
+
+
+def cases_of(found: Sequence[CaseFiles], root: Path, out: Path | None) -> list[Case]:
+    """What `list_cases` found in a folder, but for the output folder, and links to nothing."""
     ours = None if out is None else os.path.realpath(out)
-    return [case_of(case) for case in found
-            if case.folder is None or os.path.realpath(case.folder) != ours]
+    cases = [case_of(case) for case in found
+             if case.folder is None or os.path.realpath(case.folder) != ours]
+    if any(case.layout is Layout.MYOPS for case in found):  # what else lies there is no case
+        return cases
+    cases += [Case(path.name, faults=["is not there: the link leads to nothing; see whether its "
+                                      "disk is there"])
+              for path in root.iterdir() if not path.name.startswith(".")
+              and path.is_symlink() and not path.exists()]
+    return sorted(cases, key=lambda case: case.name)
+
+
+def check_output(out: Path | None, root: Path, folders: Iterable[Path],
+                 nested: bool = False) -> None:
+    """See that an output folder is neither the folder of cases nor in a case.
+
+    Parameters
+    ----------
+    folders : of cases.
+    nested : every folder of the folder of cases is one, also one that is made only now.
+
+    Raises
+    ------
+    InputError : it is.
+    """
+    if out is None:
+        return
+    ours = Path(os.path.realpath(out))
+    if ours == Path(os.path.realpath(root)):
+        raise InputError("the output folder is the folder of cases: give another, such as a new "
+                         "one beside it")
+    inside = ours.relative_to(os.path.realpath(root)).parts if ours.is_relative_to(
+        os.path.realpath(root)) else ()
+    if nested and len(inside) > 1 and not inside[0].startswith(".") or any(
+            Path(os.path.realpath(folder)) in ours.parents for folder in folders):
+        raise InputError("the output folder lies in the folder of a case: give another, such as a "
+                         "new one beside the folder of cases")
 
 
 def case_of(found: CaseFiles) -> Case:
@@ -197,7 +244,7 @@ def batches(cases: Iterable[Case], most: int) -> list[list[Case]]:
 
 
 def check_names(cases: Iterable[Case]) -> list[Case]:
-    """The cases, each name once; one that comes again gets a fault.
+    """The cases, each name once; one that comes again, or is no UTF-8, gets a fault.
 
     Names that differ in nothing but their letters' case are one on many disks.
     """
@@ -208,8 +255,20 @@ def check_names(cases: Iterable[Case]) -> list[Case]:
         if name in seen:
             case.faults = ["a case of this name came before: give each its own"]
         seen.add(name)
+        odd = _odd(case)
+        if odd:
+            case.faults = [f"its name or path holds characters that are no UTF-8 ({odd}): rename "
+                           "it"]
         kept.append(case)
     return kept
+
+
+def _odd(case: Case) -> str:
+    """What in a case's name and paths is no UTF-8: readers of images would end the process."""
+    text = "".join([case.name, *map(str, case.sources.values())])
+    odd = sorted({c for c in text if "\ud800" <= c <= "\udfff"})
+    return " ".join(f"\\x{ord(c) - 0xdc00:02x}" if "\udc80" <= c <= "\udcff" else
+                    f"\\u{ord(c):04x}" for c in odd)
 
 
 def none_given() -> InputError:

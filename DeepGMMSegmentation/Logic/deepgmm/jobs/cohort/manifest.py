@@ -10,8 +10,9 @@ from copy import deepcopy
 from pathlib import Path
 
 from deepgmm.errors import InputError, shortened
-from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, find_cases
-from deepgmm.reading.studies.case_folders import case_in
+from deepgmm.jobs.cohort.cases import FILES, TRUTH, Case, Sort, case_of, cases_of, check_output
+from deepgmm.jobs.cohort.table import is_own
+from deepgmm.reading.studies.case_folders import case_in, list_cases
 from deepgmm.study.words import Role
 
 CASE, FOLDER = "case", "folder"
@@ -19,8 +20,8 @@ KINDS = ("lge_kind", "t2_kind")
 
 #: Bytes of a manifest that anybody reads.
 _LARGEST = 50_000_000
-#: A column with more values than this, and one for every second case, divides nothing.
-_MOST_VALUES = 20
+#: From so many cases on, a column with more values than half the cases divides nothing.
+_FEWEST = 3
 
 
 def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
@@ -43,10 +44,18 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
     ------
     InputError
         No such file, one that cannot be read, without a column "case" or a line, a subgroup that
-        is no column.
+        is no column, or one that names cases or files or is a column of the table itself; the
+        output folder is the folder or would lie in a case.
     """
     columns, rows = _rows(path)
-    wanted = [name.strip().lower() for name in subgroups if name.strip()]
+    wanted = list(dict.fromkeys(name.strip().lower() for name in subgroups if name.strip()))
+    for name in wanted:
+        if name in (CASE, FOLDER, *FILES):
+            raise InputError(f"--subgroups: the column {name} names cases or files, which the "
+                             "table must not hold: leave it out")
+        if is_own(name):
+            raise InputError(f"--subgroups: the table has a column {name} of its own: give the "
+                             "manifest's another name")
     lacking = [name for name in wanted if name not in columns]
     if lacking:
         raise InputError(f"--subgroups: the manifest has no column {lacking[0]}")
@@ -57,13 +66,16 @@ def read_manifest(path: Path, folder: Path, subgroups: Sequence[str] = (),
         notes.append("the manifest's columns that are not known were passed over: "
                      + shortened(", ".join(unknown), 120))
     for name in list(wanted):
-        values = len({row.get(name, "") for row in rows})
-        if values > _MOST_VALUES and values > len(rows) / 2:
-            notes.append(f"the manifest's column {name} has {values} values in {len(rows)} cases: "
+        given = [row[name].casefold() for row in rows if row.get(name)]
+        values = len(set(given))
+        if len(given) >= _FEWEST and values > len(given) / 2:
+            notes.append(f"the manifest's column {name} has {values} values in {len(given)} cases: "
                          "it divides nothing and may identify, so it was left out")
             wanted.remove(name)
     root = Path(os.path.abspath(folder))
     found = _held(root, out)
+    check_output(out, root, [root / (row.get(FOLDER) or row[CASE]) for row in rows
+                             if row.get(FOLDER) or row.get(CASE) in found])
     cases = [_case(row, number, root, found, wanted) for number, row in enumerate(rows, start=2)]
     left = len(found) - len({case.name for case in cases} & found.keys())
     if left:
@@ -86,12 +98,18 @@ def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("cp1252", "replace")  # as spreadsheets write it
+    if "\r" in text and "\n" not in text:
+        raise InputError("the manifest's lines end as those of old Macs (CR): save it again as CSV "
+                         "with line ends of Unix or Windows")
     first = text.partition("\n")[0]
     mark = max(",;\t", key=first.count)
+    longest = csv.field_size_limit(_LARGEST)  # a name that is too long fails by itself
     try:
         lines = [line for line in csv.reader(io.StringIO(text), delimiter=mark) if any(line)]
     except csv.Error as error:
         raise InputError(f"the manifest is no CSV file ({error})") from error
+    finally:
+        csv.field_size_limit(longest)
     names = [name.strip().lower() for name in lines[0]] if lines else []
     if CASE not in names:
         raise InputError("the manifest has no column called case: its first line names the columns")
@@ -109,7 +127,7 @@ def _held(root: Path, out: Path | None) -> dict[str, Case]:
     if not root.is_dir():
         raise InputError("the folder of cases does not exist: check the path that was given")
     try:
-        return {case.name: case for case in find_cases(root, out)}
+        return {case.name: case for case in cases_of(list_cases(root), root, out)}
     except InputError:
         return {}
 
@@ -122,7 +140,7 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
     case = Case(name)
     if row.get(FOLDER):
         folder = root / row[FOLDER]
-        if not folder.is_dir():
+        if not _is_there(folder) or not folder.is_dir():
             return Case(name, faults=["the manifest names a folder that is not there"])
         case = case_of(case_in(folder))
     elif name in found:
@@ -131,7 +149,7 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
     case.groups = {group: shortened(row.get(group, ""), 60) for group in groups}
     given = {what: root / row[what] for what in FILES if row.get(what)}
     for what, path in given.items():
-        if not path.exists():
+        if not _is_there(path):
             case.faults.append(f"the manifest names a file that is not there: {what}")
     if any(role.value in given for role in Role):  # then these are all its images
         if case.sort is not Sort.IMAGES:
@@ -145,6 +163,13 @@ def _case(row: Mapping[str, str], number: int, root: Path, found: Mapping[str, C
         case.faults.append("no image: the folder has no case of this name, and the manifest names "
                            "no bssfp, lge or t2")
     return case
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long for any disk
+        return False
 
 
 def _say_kinds(case: Case, row: Mapping[str, str]) -> None:

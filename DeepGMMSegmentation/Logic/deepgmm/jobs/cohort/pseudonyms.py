@@ -91,6 +91,7 @@ def write_key(cases: Iterable[Case], path: Path, out: Path) -> None:
     InputError : the file would lie in the output folder, or cannot be written.
     """
     from deepgmm.files import together, unwritable
+    from deepgmm.jobs.cohort.table import cell
 
     if Path(os.path.realpath(out)) in Path(os.path.realpath(path)).parents:
         raise InputError("the key file would lie beside the pseudonyms that it unlocks: give it "
@@ -98,7 +99,7 @@ def write_key(cases: Iterable[Case], path: Path, out: Path) -> None:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["pseudonym", "case"])
-    writer.writerows([case.pseudonym, case.name] for case in cases)
+    writer.writerows([case.pseudonym, cell(case.name)] for case in cases)
     with together() as outputs:
         draft = outputs.path(path, "key file")
         try:

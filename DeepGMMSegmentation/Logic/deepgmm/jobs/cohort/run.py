@@ -15,7 +15,15 @@ from typing import Any
 from deepgmm import __version__
 from deepgmm.errors import InputError
 from deepgmm.files import read_json, write_whole
-from deepgmm.jobs.cohort.cases import Case, Plan, batches, check_names, none_given
+from deepgmm.jobs.cohort.cases import (
+    NO_AGREEMENT,
+    TRUTH,
+    Case,
+    Plan,
+    batches,
+    check_names,
+    none_given,
+)
 from deepgmm.jobs.cohort.clusters import check, connected, dashboard_of
 from deepgmm.jobs.cohort.engine import Engine
 from deepgmm.jobs.cohort.index import write_index
@@ -219,9 +227,11 @@ def _write(cases: list[Case], out: Path, summary: Summary) -> None:
 
 
 def _of_all(cases: Sequence[Case], summary: Summary, out: Path) -> list[str]:
-    """What only all cases together show: kinds that are mixed, images that come twice."""
+    """What only all cases together show: truths that were not compared, kinds that are mixed,
+    images that come twice."""
     kinds: dict[str, Counter[str]] = {}
     images: dict[str, list[str]] = {}
+    truths, reasons = 0, Counter[str]()
     for case in cases:
         record = None if case.pseudonym in summary.failures else record_of(out, case.pseudonym)
         if record is None:
@@ -229,6 +239,9 @@ def _of_all(cases: Sequence[Case], summary: Summary, out: Path) -> list[str]:
         for name, value in record["row"].items():
             if name.endswith("_kind"):
                 kinds.setdefault(name.removesuffix("_kind"), Counter())[value] += 1
+        truths += TRUTH in record["inputs"]
+        reasons.update(text.removeprefix(NO_AGREEMENT) for text in record["warnings"]
+                       if text.startswith(NO_AGREEMENT))
         for role, digest in record["inputs"].items():
             if role in ("bssfp", "lge", "t2", "folder"):
                 images.setdefault(digest, []).append(case.pseudonym)
@@ -236,6 +249,9 @@ def _of_all(cases: Sequence[Case], summary: Summary, out: Path) -> list[str]:
              + ", ".join(f"{kind} in {n}" for kind, n in found.most_common())
              + "; see whether their numbers may be pooled"
              for role, found in kinds.items() if len(found) > 1]
+    if reasons:
+        notes.insert(0, f"no agreement with the truth for {reasons.total()} of {truths} cases: "
+                     + reasons.most_common(1)[0][0])
     twice = sorted({tuple(sorted(set(names))) for names in images.values()
                     if len(set(names)) > 1})
     notes += [f"{_listed(names)} hold the same image: is one patient here twice?"

@@ -10,7 +10,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.files import together, write_whole
 from deepgmm.jobs.cohort.agreement import scored
-from deepgmm.jobs.cohort.cases import TRUTH, Plan
+from deepgmm.jobs.cohort.cases import NO_AGREEMENT, TRUTH, Plan
 from deepgmm.study.levels import numbering_in
 from deepgmm.study.words import Align
 
@@ -55,7 +55,7 @@ def write_case(one: Prepared, result: Result, plan: Plan) -> dict[str, Any]:
         try:
             agreement = scored(staging / SEGMENTATION, case.files[TRUTH], plan.labels, result.study)
         except InputError as error:
-            result.warnings.append(f"no agreement with the truth: {error}")
+            result.warnings.append(f"{NO_AGREEMENT}{error}")
     numbering = numbering_in(result.study.mask, result.study.insertion_points)
     warnings = list(dict.fromkeys(numbering.in_words(text) for text in (
         *result.study.warnings, *result.warnings, *numbers.warnings)))
