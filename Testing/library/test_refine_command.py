@@ -219,6 +219,27 @@ def test_a_state_that_changed_meanwhile_is_not_written_over(place: Path, capsys,
     assert len(read_state(place / "s.dgmm")[0].line) == 2
 
 
+@pytest.mark.parametrize("words", [("refine", "--done", "1-3"), ("versions", "--back", "1")])
+def test_of_two_runs_at_once_one_is_refused(place: Path, capsys, monkeypatch, words) -> None:
+    """Another waits while a state is written, and what changed it by then is not lost."""
+    from deepgmm.errors import InputError
+    from deepgmm.review import outputs, state
+
+    write, path = outputs._write_state, place / "s.dgmm"
+    monkeypatch.setattr(state, "PATIENCE", 0.1)
+
+    def meanwhile(*given, **more) -> None:
+        write(*given, **more)
+        with pytest.raises(InputError, match="being written"), state.unchanged(path, ""):
+            pass
+        path.write_bytes(BEFORE)
+    monkeypatch.setattr(outputs, "_write_state", meanwhile)
+    assert run(words[0], path, *words[1:], "-o", place / "n.seg.nrrd") == 2
+    assert "changed by another run meanwhile" in capsys.readouterr().err
+    assert path.read_bytes() == BEFORE
+    assert {p.name for p in place.iterdir()} == {"s.dgmm", "auto.seg.nrrd"}  # and no lock
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_killed_refit_loses_nothing(place: Path) -> None:
     before = (place / "s.dgmm").read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -216,17 +217,16 @@ def _settle(job: _Job) -> None:
 def _write(job: _Job, outputs: dict[str, Path | None], state: Path | None,
            edit_log: Path | None, began: float) -> None:
     """All files, or none; not over a state that has changed meanwhile."""
-    from deepgmm.files import sha256, together
+    from deepgmm.files import together
     from deepgmm.review.edit_log import log_text
     from deepgmm.review.outputs import write_outputs
+    from deepgmm.review.state import unchanged
 
-    with together() as places:
-        if edit_log is not None:
-            places.path(edit_log, "edit log").write_text(log_text(job.log), encoding="utf-8")
-        if state == job.state and sha256(job.state) != job.hash:
-            raise InputError("the state was changed by another run meanwhile: run this one again, "
-                             "nothing was lost")
-        write_outputs(job.result, **outputs, state=state, versions=job.versions)
+    with unchanged(job.state, job.hash) if state == job.state else nullcontext() as check:
+        with together() as places:
+            if edit_log is not None:
+                places.path(edit_log, "edit log").write_text(log_text(job.log), encoding="utf-8")
+            write_outputs(job.result, **outputs, state=state, versions=job.versions, check=check)
 
 
 def _summary(job: _Job, seconds: float) -> str:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy.typing as npt
 
 from deepgmm import __version__
 from deepgmm.errors import InputError
+from deepgmm.files import held, sha256
 from deepgmm.review.report import plain
 from deepgmm.review.versions import Versions, described, of_description
 from deepgmm.study.coordinates import box_of
@@ -34,6 +36,10 @@ NOTICE = ("Holds images of a patient, in the box of the LV mask, and what was dr
 AROUND = 24
 #: Bytes of a file that anybody reads.
 LARGEST = 4_000_000_000
+#: Seconds that a run waits for another that is writing the same state.
+PATIENCE = 60.0
+_CHANGED = "the state was changed by another run meanwhile: run this one again, nothing was lost"
+_BUSY = "the state is being written by another run: run this one again, nothing was lost"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -83,6 +89,26 @@ def read_state(path: str | os.PathLike[str]) -> tuple[Versions, str]:
         raise InputError(f"the state cannot be read ({error.strerror}): give what segment --state "
                          "wrote") from error
     return of_bytes(content), hashlib.sha256(content).hexdigest()
+
+
+@contextmanager
+def unchanged(path: str | os.PathLike[str], digest: str) -> Iterator[Callable[[], None]]:
+    """Hold a state while it is written over, so that of two runs on it one is refused.
+
+    Yields
+    ------
+    function
+        To be called just before the new file takes its place: refuses where the SHA-256 of the
+        file is not `digest` any longer.
+    """
+    place = Path(os.path.realpath(path))
+    name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]  # which may name a patient
+
+    def check() -> None:
+        if sha256(place) != digest:
+            raise InputError(_CHANGED)
+    with held(place.parent / f".deepgmm-{name}.lock", "folder of the state", _BUSY, PATIENCE):
+        yield check
 
 
 def of_bytes(content: bytes) -> Versions:
