@@ -140,7 +140,8 @@ def test_segment_writes_a_state_that_refits_as_the_result_in_memory(place: Path,
     ("no list", "no slice or range"), ("over the edited", "would overwrite the edited"),
     ("no output", "no output asked for"), ("no such version", "no version 7"),
     ("priors", "contrast priors"), ("a folder that is not there", "folder does not exist"),
-    ("tissue", "no tissue")])
+    ("tissue", "no tissue"), ("a path", "no slice or range"), ("reopened", "--reopen names"),
+    ("for ever", "--seconds")])
 def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         place: Path, capsys, wrong: str, words: str) -> None:
     state, edited = place / "s.dgmm", edit(place, 1)
@@ -173,6 +174,12 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         given += ["--done", "9"]
     elif wrong == "no list":
         given += ["--done", "two"]
+    elif wrong == "a path":
+        given += ["--done", place / "e.seg.nrrd"]
+    elif wrong == "reopened":
+        given += ["--done", "1-2", "--reopen", "2"]
+    elif wrong == "for ever":
+        given += ["--seconds", "inf"]
     elif wrong == "over the edited":
         more = ["-o", edited]
     elif wrong == "no output":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from contextlib import nullcontext
@@ -101,6 +102,8 @@ def refine(
 
         deepgmm refine heart.dgmm --edited auto-edited.seg.nrrd --done 3,4 -o new.seg.nrrd
     """
+    if seconds is not None and not math.isfinite(seconds):
+        raise InputError("--seconds is no finite number: give how long the correcting took")
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
     if edited is None and done is None and border is None and reopen is None:
@@ -155,7 +158,7 @@ class _Job:
 def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
-    from deepgmm.review.corrections import corrections_of, edited_labels, left_empty
+    from deepgmm.review.corrections import corrections_of, doubts, edited_labels, left_empty
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
     from deepgmm.study.levels import levels, numbering_of
@@ -172,6 +175,9 @@ def _run(job: _Job, progress: Any) -> _Job:
     finished, borders, reopened = (
         job.numbering.parsed(text, option) if text is not None else set() for text, option in
         ((job.done, "--done"), (job.border, "--border"), (job.reopen, "--reopen")))
+    if finished & reopened:
+        raise InputError("--done: --reopen names the same slices, "
+                         f"{job.numbering.listed(finished & reopened)}: give each to one of them")
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -190,6 +196,8 @@ def _run(job: _Job, progress: Any) -> _Job:
                         f"the last: what differs from that is taken for corrected")
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
+    known = () if job.before.corrections is None else job.before.corrections.done
+    said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     job.result = fit(job.before, given, reopened=reopened, progress=progress)
     job.result.warnings += said
