@@ -26,7 +26,7 @@ SAME_HEART, MOST_CHANGED = 0.85, 0.5
 ASKED_ABOUT = 0.2
 #: Mean Dice by which a mirrored segmentation agrees better once it is turned back, what it is then
 #: at least, and what a single tissue may lose by it.
-MIRRORED, MIRRORED_LEAST, MIRRORED_LOSS = 0.1, 0.7, 0.02
+MIRRORED, MIRRORED_LEAST, MIRRORED_LOSS = 0.1, 0.85, 0.02
 #: How far from the border of pool and wall a border that is right is told, mm.
 BESIDE_MM = 2.5
 
