@@ -23,7 +23,8 @@ from deepgmm import __version__
 from deepgmm.errors import InputError
 from deepgmm.files import held, sha256
 from deepgmm.review.report import plain
-from deepgmm.review.versions import Versions, described, of_description
+from deepgmm.review.sound import DAMAGED, check_grid, check_study, check_version, undamaged
+from deepgmm.review.versions import Version, Versions, described, of_description
 from deepgmm.study.coordinates import box_of
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role, Tissue
@@ -113,7 +114,6 @@ def unchanged(path: str | os.PathLike[str], digest: str) -> Iterator[Callable[[]
 
 def of_bytes(content: bytes) -> Versions:
     """As `read_state`, of a file's content."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     about = _metadata(content)
@@ -123,9 +123,7 @@ def of_bytes(content: bytes) -> Versions:
         raise InputError("the state was written by another version of DeepGMM (form "
                          f"{str(about.get('format_version'))[:8]}, this one reads "
                          f"{FORMAT_VERSION}): refine it with that one, or segment the study again")
-    damaged = InputError("the state is damaged: copy it again from where it was made, or segment "
-                         "the study again")
-    try:
+    with undamaged():
         arrays: Arrays = dict(load(content))
         text = about["state"]
         said = json.loads(text)
@@ -135,22 +133,22 @@ def of_bytes(content: bytes) -> Versions:
             raise InputError("the images in the state are not those that it was made of: segment "
                              "the study again")
         if _digest(text, arrays) != about["sha256"]:
-            raise damaged
-        line = []
+            raise InputError(DAMAGED)
+        check_grid(said["study"], own)
+        study = _study(said["study"], own)
+        check_study(study)
+        line: list[Version] = []
         for one in said["versions"]:
+            check_version(one, study)
             start = f"versions.{one['number']}."
             line.append(of_description(one, {
                 name.removeprefix(start): values.tobytes()
                 for name, values in arrays.items() if name.startswith(start)}))
-        if not line:
-            raise damaged
-        return Versions(_study(said["study"], own),
-                        tuple(Tissue(t) for t in said["tissues"]), line)
-    except InputError:
-        raise
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError,
-            RecursionError, OverflowError) as error:
-        raise damaged from error
+        tissues = tuple(Tissue(t) for t in said["tissues"])
+        numbers = [version.number for version in line]
+        if not line or not tissues or numbers != sorted(set(numbers)):
+            raise InputError(DAMAGED)
+        return Versions(study, tissues, line)
 
 
 def _metadata(content: bytes) -> dict[str, str]:
