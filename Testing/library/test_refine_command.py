@@ -107,7 +107,9 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
 
     assert run("versions", place / "t.dgmm", "--compare", "1,3", "--picture", place / "v.png",
                "--back", 1, "-o", place / "first.seg.nrrd") == 0
-    assert "went back to version 1" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "went back to version 1" in told and f"state: {place / 't.dgmm'} (replaced)" in told
+    assert f"picture: {place / 'v.png'}\n" in told
     assert (place / "v.png").read_bytes()[:4] == b"\x89PNG"
     again = read_labels(place / "first.seg.nrrd").on(fitted()[0].study.geometry, truth.shape)
     np.testing.assert_array_equal(again, before)
@@ -275,3 +277,18 @@ def test_slices_are_counted_from_the_base() -> None:
 def test_versions_that_are_not_there_are_refused(place: Path, capsys, words, said) -> None:
     assert run("versions", place / "s.dgmm", *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_file_that_is_written_is_named(place: Path, capsys) -> None:
+    from study_files import options, save_all
+
+    assert run("quantify", place / "auto.seg.nrrd", "-o", place / "n.json", "--csv",
+               place / "n.csv") == 0
+    assert capsys.readouterr().out.endswith(
+        f"numbers: {place / 'n.json'}\nnumbers' table: {place / 'n.csv'}\n")
+    (place / "in").mkdir(exist_ok=True)
+    images = options(save_all(place / "in"))
+    images = images[:images.index("--mask")] + images[images.index("--mask") + 2:]
+    assert run("segment", *images, "--mask", "propose", "-o", place / "p.seg.nrrd") == 0
+    mask = place / "p-proposed-mask.nii.gz"
+    assert mask.is_file() and f"proposed LV mask: {mask}\n" in capsys.readouterr().out

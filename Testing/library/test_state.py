@@ -17,8 +17,8 @@ from deepgmm.errors import InputError
 from deepgmm.result import Result
 from deepgmm.review import versions as versions_module
 from deepgmm.review.corrections import corrections_of
-from deepgmm.review.state import _digest as digest_of
 from deepgmm.review.state import NOTICE, of_bytes, read_state, state_bytes, study_key
+from deepgmm.review.state import _digest as digest_of
 from deepgmm.review.versions import Versions, differences
 from deepgmm.review.versions_picture import versions_png
 from deepgmm.study.words import Role, Tissue

@@ -18,12 +18,13 @@ from deepgmm.cli.common import (
     Quiet,
     check_places,
     check_priors,
+    existing,
     hushed,
     progress_bar,
     table,
     warn,
+    written,
 )
-from deepgmm.cli.segment_command import existing, written
 from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 from deepgmm.settings import Device

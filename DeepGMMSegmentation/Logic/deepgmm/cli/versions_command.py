@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, check_places, table
+from deepgmm.cli.common import Log, check_places, existing, table, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -47,6 +47,9 @@ def versions(
     if back is not None and version is not None:
         raise InputError("--back and --from-version were both given: give one")
     check_places({"picture": picture, "segmentation": output}, {"state": state})
+    files = {"picture": picture, "segmentation": output,
+             "state": state if back is not None else None}
+    older = existing(files)
     from deepgmm.files import together
     from deepgmm.review.outputs import write_outputs
     from deepgmm.review.state import read_state, unchanged
@@ -73,6 +76,8 @@ def versions(
         print(_lines(held))
         if found:
             print("\n" + _differences(found))
+        if any(files.values()):
+            print(written(files, older))
 
 
 def _pair(text: str | None) -> tuple[int, int] | None:
