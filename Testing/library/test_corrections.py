@@ -11,7 +11,8 @@ from small_results import a_result_of
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.reading.masks.labelmap import Labels
-from deepgmm.review.corrections import contour_corrections, corrections_of, edited_labels
+from deepgmm.result import Result
+from deepgmm.review.corrections import contour_corrections, corrections_of, doubts, edited_labels
 from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
@@ -156,3 +157,46 @@ def test_corrections_that_cannot_be_are_refused() -> None:
         Corrections(np.full(shape, 77, np.uint8), np.ones(shape, np.uint16),
                     [Edit(Strength.VOXEL)])
     assert not Corrections.none(shape)
+
+
+def centred() -> Result:
+    """A heart in the middle of its images, with scar on one side."""
+    result = a_result_of(shape=(41, 41))
+    y, x = np.mgrid[:41, :41] - 20
+    radius = np.hypot(y, x)
+    labels = np.where(radius < 6, BLOOD, MYOCARDIUM)
+    labels[(radius >= 6) & (x > 3)] = EDEMA
+    labels[(radius >= 6) & (x > 5) & (y > 0)] = SCAR
+    labels = np.broadcast_to(np.where(radius < 12, labels, 0), (3, 41, 41)).astype(np.uint8)
+    return replace(result, labels=labels, study=replace(result.study, mask=labels > 0))
+
+
+@pytest.mark.parametrize("axes, words", [
+    ((2,), "left to right"), ((1,), "top to bottom"), ((1, 2), "turned by half")])
+def test_a_mirrored_segmentation_is_refused(axes, words) -> None:
+    result = centred()
+    for slices in ([0, 1, 2], [1]):
+        edited = np.zeros_like(result.labels)
+        edited[slices] = np.flip(result.labels[slices], axes)
+        with pytest.raises(InputError, match=words):
+            edited_labels(Labels(edited, result.study.geometry), result)
+    edited = result.labels.copy()
+    edited[edited == EDEMA] = MYOCARDIUM
+    edited_labels(Labels(edited, result.study.geometry), result)
+
+
+def test_many_corrections_are_asked_about(result) -> None:
+    few = corrections_of(result, edited_of(result), done=[1])
+    assert doubts(few, result) == []
+    edited = np.where(result.labels == MYOCARDIUM, SCAR, result.labels)
+    count, inside = (edited != result.labels).sum(), (result.labels > 0).sum()
+    assert doubts(corrections_of(result, edited), result) == [
+        f"{count} voxels, {100 * count / inside:.0f} % of the LV mask, were changed: was the "
+        "right file given?"]
+
+
+def test_a_slice_done_in_place_of_another_is_told(result) -> None:
+    given = corrections_of(result, edited_of(result), done=[2])
+    assert doubts(given, result) == ["slice 2 was called done, and nothing differs there; slice 1 "
+                                     "was changed and is not done"]
+    assert doubts(given, result, known=[1]) == []

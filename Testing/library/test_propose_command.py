@@ -60,6 +60,13 @@ def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsy
     assert f"{PROPOSAL}:" in header.GetMetaData("Segment0_Tags")
 
 
+def test_the_files_are_named(patient, capsys, tmp_path):
+    out = tmp_path / "lv.nii.gz"
+    for more in ("", " (replaced)"):
+        assert main(["propose-mask", "--lge", str(patient[0] / "lge.nii.gz"), "-o", str(out)]) == 0
+        assert capsys.readouterr().out.endswith(f"LV mask: {out}{more}\n")
+
+
 @pytest.mark.parametrize("note, warned", [
     ({"looked_at": True, "provenance": {"confidence": [0.5, "Jane Doe"]}}, False),
     ({"looked_at": False, "warnings": ["Jane Doe"]}, True), ("no note", True)])

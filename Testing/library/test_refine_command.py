@@ -107,7 +107,9 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
 
     assert run("versions", place / "t.dgmm", "--compare", "1,3", "--picture", place / "v.png",
                "--back", 1, "-o", place / "first.seg.nrrd") == 0
-    assert "went back to version 1" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "went back to version 1" in told and f"state: {place / 't.dgmm'} (replaced)" in told
+    assert f"picture: {place / 'v.png'}\n" in told
     assert (place / "v.png").read_bytes()[:4] == b"\x89PNG"
     again = read_labels(place / "first.seg.nrrd").on(fitted()[0].study.geometry, truth.shape)
     np.testing.assert_array_equal(again, before)
@@ -140,7 +142,8 @@ def test_segment_writes_a_state_that_refits_as_the_result_in_memory(place: Path,
     ("no list", "no slice or range"), ("over the edited", "would overwrite the edited"),
     ("no output", "no output asked for"), ("no such version", "no version 7"),
     ("priors", "contrast priors"), ("a folder that is not there", "folder does not exist"),
-    ("tissue", "no tissue")])
+    ("tissue", "no tissue"), ("a path", "no slice or range"), ("reopened", "--reopen names"),
+    ("for ever", "--seconds")])
 def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         place: Path, capsys, wrong: str, words: str) -> None:
     state, edited = place / "s.dgmm", edit(place, 1)
@@ -173,6 +176,12 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         given += ["--done", "9"]
     elif wrong == "no list":
         given += ["--done", "two"]
+    elif wrong == "a path":
+        given += ["--done", place / "e.seg.nrrd"]
+    elif wrong == "reopened":
+        given += ["--done", "1-2", "--reopen", "2"]
+    elif wrong == "for ever":
+        given += ["--seconds", "inf"]
     elif wrong == "over the edited":
         more = ["-o", edited]
     elif wrong == "no output":
@@ -219,6 +228,27 @@ def test_a_state_that_changed_meanwhile_is_not_written_over(place: Path, capsys,
     assert len(read_state(place / "s.dgmm")[0].line) == 2
 
 
+@pytest.mark.parametrize("words", [("refine", "--done", "1-3"), ("versions", "--back", "1")])
+def test_of_two_runs_at_once_one_is_refused(place: Path, capsys, monkeypatch, words) -> None:
+    """Another waits while a state is written, and what changed it by then is not lost."""
+    from deepgmm.errors import InputError
+    from deepgmm.review import outputs, state
+
+    write, path = outputs._write_state, place / "s.dgmm"
+    monkeypatch.setattr(state, "PATIENCE", 0.1)
+
+    def meanwhile(*given, **more) -> None:
+        write(*given, **more)
+        with pytest.raises(InputError, match="being written"), state.unchanged(path, ""):
+            pass
+        path.write_bytes(BEFORE)
+    monkeypatch.setattr(outputs, "_write_state", meanwhile)
+    assert run(words[0], path, *words[1:], "-o", place / "n.seg.nrrd") == 2
+    assert "changed by another run meanwhile" in capsys.readouterr().err
+    assert path.read_bytes() == BEFORE
+    assert {p.name for p in place.iterdir()} == {"s.dgmm", "auto.seg.nrrd"}  # and no lock
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_killed_refit_loses_nothing(place: Path) -> None:
     before = (place / "s.dgmm").read_bytes()
@@ -247,3 +277,18 @@ def test_slices_are_counted_from_the_base() -> None:
 def test_versions_that_are_not_there_are_refused(place: Path, capsys, words, said) -> None:
     assert run("versions", place / "s.dgmm", *words) == 2
     assert said in capsys.readouterr().err
+
+
+def test_every_file_that_is_written_is_named(place: Path, capsys) -> None:
+    from study_files import options, save_all
+
+    assert run("quantify", place / "auto.seg.nrrd", "-o", place / "n.json", "--csv",
+               place / "n.csv") == 0
+    assert capsys.readouterr().out.endswith(
+        f"numbers: {place / 'n.json'}\nnumbers' table: {place / 'n.csv'}\n")
+    (place / "in").mkdir(exist_ok=True)
+    images = options(save_all(place / "in"))
+    images = images[:images.index("--mask")] + images[images.index("--mask") + 2:]
+    assert run("segment", *images, "--mask", "propose", "-o", place / "p.seg.nrrd") == 0
+    mask = place / "p-proposed-mask.nii.gz"
+    assert mask.is_file() and f"proposed LV mask: {mask}\n" in capsys.readouterr().out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from deepgmm.result import Result
 from deepgmm.review import versions as versions_module
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.state import NOTICE, of_bytes, read_state, state_bytes, study_key
+from deepgmm.review.state import _digest as digest_of
 from deepgmm.review.versions import Versions, differences
 from deepgmm.review.versions_picture import versions_png
 from deepgmm.study.words import Role, Tissue
@@ -131,6 +133,64 @@ def test_a_state_that_is_not_whole_is_refused(versions: Versions, tmp_path, how,
     with pytest.raises(InputError, match=words) as refusal:
         read_state(tmp_path / "s.dgmm")
     assert len(str(refusal.value)) < 300 and "s.dgmm" not in str(refusal.value)
+
+
+def rewritten(versions: Versions, how: str) -> bytes:
+    """A state with right checksums and something in it that no program of ours wrote."""
+    content = state_bytes(versions)
+    arrays = dict(load(content))
+    length = int.from_bytes(content[:8], "little")
+    about = json.loads(content[8 : 8 + length])["__metadata__"]
+    said = json.loads(about["state"])
+    last, study = said["versions"][-1], said["study"]
+    if how == "newer":
+        last["settings"]["new_setting"] = 1
+    elif how == "wrong setting":
+        last["settings"]["seed"] = "many"
+    elif how == "no numbers":
+        last["numbers"] = {}
+    elif how == "no words":
+        del last["words"]["warnings"]
+    elif how == "no volume":
+        last["numbers"]["volumes_ml"]["Scar"] = "a lot"
+    elif how == "flat":
+        study["geometry"]["spacing"][0] = 0.0
+    elif how == "not a number":
+        study["geometry"]["spacing"][0] = float("nan")
+    elif how == "short direction":
+        study["geometry"]["direction"].pop()
+    elif how == "empty mask":
+        arrays["mask"] = np.zeros_like(arrays["mask"])
+    elif how == "huge":
+        study["shape"] = [3, 10**9, 10**9]
+    elif how == "huge version":
+        last["arrays"]["posterior"][1] = [10**12, 4]
+    elif how == "cut":
+        arrays["versions.2.posterior"] = arrays["versions.2.posterior"][:-9].copy()
+    elif how == "bomb":
+        packed = zlib.compress(bytes(50_000_000))
+        arrays["versions.2.labels"] = np.frombuffer(packed, np.uint8)
+    elif how == "no fits":
+        last["words"]["traces"] = []
+    elif how == "no such slice":
+        last["words"]["corrections"]["done"] = [77]
+    elif how == "twice":
+        last["number"] = 1
+    own = {k: v for k, v in arrays.items() if not k.startswith("versions.")}
+    said["images_sha256"] = digest_of(study, own)
+    text = json.dumps(said, sort_keys=True)
+    return save(arrays, about | {"state": text, "sha256": digest_of(text, arrays)})
+
+
+@pytest.mark.parametrize("how", [
+    "newer", "wrong setting", "no numbers", "no words", "no volume", "flat", "not a number",
+    "short direction", "empty mask", "huge", "huge version", "cut", "bomb", "no fits",
+    "no such slice", "twice"])
+def test_a_state_whose_checksums_are_right_may_still_be_none(versions: Versions, how: str) -> None:
+    words = "newer DeepGMM" if how == "newer" else "the state is damaged"
+    with pytest.raises(InputError, match=words):
+        of_bytes(rewritten(versions, how)).result()
+    of_bytes(rewritten(versions, "nothing")).result()
 
 
 def test_one_goes_back_and_nothing_is_lost(versions: Versions) -> None:

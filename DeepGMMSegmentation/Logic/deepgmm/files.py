@@ -9,6 +9,7 @@ import math
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -237,6 +238,61 @@ def write_whole(path: str | os.PathLike[str], content: bytes, what: str) -> None
             temporary.write_bytes(content)
         except OSError as error:
             raise unwritable(error, what) from error
+
+
+@contextmanager
+def held(path: str | os.PathLike[str], what: str, busy: str, patience: float = 0.0
+         ) -> Iterator[None]:
+    """Hold a lock file, which is gone afterwards; the system lets go of it whatever ends this
+    process.
+
+    Parameters
+    ----------
+    what : that which it stands for, for messages.
+    busy : said where another process holds it, after so many seconds of `patience`.
+
+    Raises
+    ------
+    InputError : another process holds it, or its folder cannot be written to.
+    """
+    lock, until = Path(path), time.monotonic() + patience
+    while True:
+        try:
+            stream = lock.open("a+b")
+        except OSError as error:
+            raise InputError(f"the {what} cannot be written to ({error.strerror}): choose "
+                             "another or change its permissions") from error
+        try:
+            _take(stream.fileno())
+        except OSError as error:
+            stream.close()
+            if time.monotonic() < until:
+                time.sleep(0.05)
+                continue
+            raise InputError(busy) from error
+        with suppress(OSError):
+            if os.fstat(stream.fileno()).st_ino == lock.stat().st_ino:
+                break
+        stream.close()  # whoever held it took the file away: try again
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            if os.name == "nt":  # where a file that is open cannot be removed
+                stream.close()
+            lock.unlink()
+        stream.close()
+
+
+def _take(descriptor: int) -> None:
+    if os.name == "nt":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        return
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _backup(final: Path) -> Path | None:

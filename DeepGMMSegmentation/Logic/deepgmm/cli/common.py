@@ -175,6 +175,17 @@ def table(rows: Sequence[tuple[str, ...]]) -> str:
         for i, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows)
 
 
+def existing(outputs: Mapping[str, Path | None]) -> set[str]:
+    """Which of the outputs will take the place of an older file."""
+    return {what for what, path in outputs.items() if path is not None and path.exists()}
+
+
+def written(outputs: Mapping[str, Path | None], older: set[str]) -> str:
+    """Where the files are, one a line, and which of them replaced an `older` one."""
+    return "\n".join(f"{what}: {path}{' (replaced)' if what in older else ''}"
+                     for what, path in outputs.items() if path is not None)
+
+
 def make_folder(path: Path, what: str) -> None:
     """Make a folder and its parents.
 

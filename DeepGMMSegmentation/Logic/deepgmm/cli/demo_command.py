@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, make_folder, table
+from deepgmm.cli.common import Log, Quiet, existing, make_folder, table, written
 from deepgmm.settings import Device, Method, Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def demo(
 
         deepgmm demo --output demo-output
     """
-    from deepgmm.cli.segment_command import Job, existing, run, written
+    from deepgmm.cli.segment_command import Job, run
     from deepgmm.phantom import make_patient, write_patient
 
     make_folder(output / "input", "output")

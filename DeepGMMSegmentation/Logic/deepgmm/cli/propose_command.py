@@ -8,10 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import AsJson, Log, Quiet, check_places, hushed, progress_bar, table, warn
+from deepgmm.cli.common import (
+    AsJson,
+    Log,
+    Quiet,
+    check_places,
+    existing,
+    hushed,
+    progress_bar,
+    table,
+    warn,
+    written,
+)
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from deepgmm.propose.correcting import BorderPoint
     from deepgmm.propose.proposed import MaskProposal
     from deepgmm.study.study import BoolArray, Geometry, Study
@@ -60,6 +73,7 @@ def propose(
         raise InputError("no output asked for: give -o OUT.nii.gz, --montage or --json")
     check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2, "slices that were drawn": fixed,
                            "points": points})
+    older = existing(outputs)
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.reading.studies.from_files import read_images
 
@@ -89,6 +103,7 @@ def propose(
         print(table([("slice", "confidence", ""), *(
             (str(numbering.of(i)), f"{found.confidence[i]:.2f}", found.left_out.get(i, ""))
             for i in sorted(range(len(found.mask)), key=numbering.of))]))
+        print(written(outputs, older))
 
 
 def _slices_drawn(path: Path, study: Study) -> dict[int, BoolArray]:
@@ -157,22 +172,29 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
         write_image(image, places.path(path, "LV mask"), "LV mask")
 
 
+def beside(outputs: Mapping[str, Path | None]) -> Path | None:
+    """Where the mask is written that `deepgmm segment` proposes: beside its first output."""
+    from deepgmm.files import suffix_of
+
+    first = next((path for path in outputs.values() if path is not None), None)
+    return first and first.with_name(
+        first.name.removesuffix(suffix_of(first)) + "-proposed-mask.nii.gz")
+
+
 def propose_for(job: Any) -> MaskProposal:
     """Propose a mask for a `Job` of `deepgmm segment`, write it beside the first of its outputs,
     and let the job take it from there."""
-    from deepgmm.files import suffix_of
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.reading.studies.from_files import read_images
 
-    beside = next((path for path in job.outputs.values() if path is not None), None)
-    if job.study is not None or beside is None:
+    place = beside(job.outputs)
+    if job.study is not None or place is None:
         raise InputError("--mask propose needs single images and an output file, beside which the "
                          "proposed mask is written; or run deepgmm propose-mask first")
     given = {name: path for name, path in job.inputs.items() if str(path) != PROPOSE}
     images = read_images(bssfp=given["bssfp"], lge=given["lge"], t2=given["t2"],
                          resample=job.resample, phase=job.phase)
     found = propose_mask(images)
-    place = beside.with_name(beside.name.removesuffix(suffix_of(beside)) + "-proposed-mask.nii.gz")
     check_places({"LV mask": place}, given)
     write_mask(found, images.geometry, place)
     job.inputs["mask"] = place

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, progress_bar, warn
+from deepgmm.cli.common import Log, Quiet, existing, progress_bar, warn, written
 from deepgmm.cli.measuring import (
     T2,
     Bssfp,
@@ -93,8 +93,11 @@ def quantify(
         t2_ms=t2_ms)
     if dicom_seg is None and (dicom_sr is not None or dicom_source is not None):
         raise InputError("--dicom-sr and --dicom-source go with --dicom-seg OUT.dcm")
-    check_files(sources, {"numbers": output, "numbers' table": csv, "bull's-eye": bullseye,
-                          "DICOM segmentation": dicom_seg, "DICOM report": dicom_sr})
+    outputs = {"numbers": output, "numbers' table": csv, "bull's-eye": bullseye,
+               "DICOM segmentation": dicom_seg, "DICOM report": dicom_sr}
+    check_files(sources, outputs)
+    older = existing(outputs)
+    source = dicom_source or _folder(sources)
     with progress_bar(quiet) as progress:
         progress(0.1, "reading")
         found = measured(sources)
@@ -102,7 +105,7 @@ def quantify(
         progress(0.7, "writing")
         _write(numbers, output, csv, bullseye)
         if dicom_seg is not None:
-            _write_dicom(numbers, dicom_seg, dicom_sr, dicom_source or _folder(sources))
+            _write_dicom(numbers, dicom_seg, dicom_sr, source)
     warn(numbers.warnings, numbers.numbering)
     if json:
         from deepgmm.review.tables import json_text
@@ -110,6 +113,10 @@ def quantify(
         sys.stdout.write(json_text(numbers))
     elif not quiet:
         print(summary(numbers))
+        if dicom_seg is not None and source is None:
+            outputs["derived series"] = dicom_seg.with_name(f"{dicom_seg.stem}-derived-*.dcm")
+        if any(outputs.values()):
+            print(written(outputs, older))
 
 
 def _write(numbers: Numbers, output: Path | None, csv: Path | None,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +18,13 @@ from deepgmm.cli.common import (
     Quiet,
     check_places,
     check_priors,
+    existing,
     hushed,
     progress_bar,
     table,
     warn,
+    written,
 )
-from deepgmm.cli.segment_command import existing, written
 from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 from deepgmm.settings import Device
@@ -100,6 +103,8 @@ def refine(
 
         deepgmm refine heart.dgmm --edited auto-edited.seg.nrrd --done 3,4 -o new.seg.nrrd
     """
+    if seconds is not None and not math.isfinite(seconds):
+        raise InputError("--seconds is no finite number: give how long the correcting took")
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
     if edited is None and done is None and border is None and reopen is None:
@@ -154,7 +159,7 @@ class _Job:
 def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
-    from deepgmm.review.corrections import corrections_of, edited_labels, left_empty
+    from deepgmm.review.corrections import corrections_of, doubts, edited_labels, left_empty
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
     from deepgmm.study.levels import levels, numbering_of
@@ -171,6 +176,9 @@ def _run(job: _Job, progress: Any) -> _Job:
     finished, borders, reopened = (
         job.numbering.parsed(text, option) if text is not None else set() for text, option in
         ((job.done, "--done"), (job.border, "--border"), (job.reopen, "--reopen")))
+    if finished & reopened:
+        raise InputError("--done: --reopen names the same slices, "
+                         f"{job.numbering.listed(finished & reopened)}: give each to one of them")
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -189,6 +197,8 @@ def _run(job: _Job, progress: Any) -> _Job:
                         f"the last: what differs from that is taken for corrected")
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
+    known = () if job.before.corrections is None else job.before.corrections.done
+    said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     job.result = fit(job.before, given, reopened=reopened, progress=progress)
     job.result.warnings += said
@@ -216,17 +226,16 @@ def _settle(job: _Job) -> None:
 def _write(job: _Job, outputs: dict[str, Path | None], state: Path | None,
            edit_log: Path | None, began: float) -> None:
     """All files, or none; not over a state that has changed meanwhile."""
-    from deepgmm.files import sha256, together
+    from deepgmm.files import together
     from deepgmm.review.edit_log import log_text
     from deepgmm.review.outputs import write_outputs
+    from deepgmm.review.state import unchanged
 
-    with together() as places:
-        if edit_log is not None:
-            places.path(edit_log, "edit log").write_text(log_text(job.log), encoding="utf-8")
-        if state == job.state and sha256(job.state) != job.hash:
-            raise InputError("the state was changed by another run meanwhile: run this one again, "
-                             "nothing was lost")
-        write_outputs(job.result, **outputs, state=state, versions=job.versions)
+    with unchanged(job.state, job.hash) if state == job.state else nullcontext() as check:
+        with together() as places:
+            if edit_log is not None:
+                places.path(edit_log, "edit log").write_text(log_text(job.log), encoding="utf-8")
+            write_outputs(job.result, **outputs, state=state, versions=job.versions, check=check)
 
 
 def _summary(job: _Job, seconds: float) -> str:

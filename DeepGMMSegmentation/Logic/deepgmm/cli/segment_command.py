@@ -16,10 +16,12 @@ from deepgmm.cli.common import (
     Quiet,
     check_places,
     check_priors,
+    existing,
     hushed,
     progress_bar,
     table,
     warn,
+    written,
 )
 from deepgmm.cli.fitting import (
     Adapt,
@@ -45,7 +47,7 @@ from deepgmm.cli.fitting import (
     TotalVariation,
 )
 from deepgmm.cli.idle import idle_options
-from deepgmm.cli.propose_command import PROPOSE, propose_for
+from deepgmm.cli.propose_command import PROPOSE, beside, propose_for
 from deepgmm.errors import InputError
 from deepgmm.progress import share_of
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
@@ -168,7 +170,8 @@ def segment(
     if not json and not any(job.files.values()):
         raise InputError("no output asked for: give -o OUT.seg.nrrd, --labelmap, "
                          "--probabilities, --montage, --report, --state or --json")
-    older = existing(job.files)
+    proposed = {"proposed LV mask": beside(job.outputs) if str(mask) == PROPOSE else None}
+    older = existing(job.files | proposed)
     began = time.perf_counter()
     result = run(job, quiet=quiet)
     if json:
@@ -177,7 +180,7 @@ def segment(
         sys.stdout.write(report_text(result))
     elif not quiet:
         print(summary(result, time.perf_counter() - began))
-        print(written(job.files, older))
+        print(written(job.files | proposed, older))
 
 
 @dataclass
@@ -363,17 +366,6 @@ def _moves(study: Study) -> str:
     from deepgmm.study.alignment import alignment_rows
 
     return f"\n{table(alignment_rows(found))}"
-
-
-def existing(outputs: dict[str, Path | None]) -> set[str]:
-    """Which of the outputs will take the place of an older file."""
-    return {what for what, path in outputs.items() if path is not None and path.exists()}
-
-
-def written(outputs: dict[str, Path | None], older: set[str]) -> str:
-    """Where the files are, one a line, and which of them replaced an `older` one."""
-    return "\n".join(f"{what}: {path}{' (replaced)' if what in older else ''}"
-                     for what, path in outputs.items() if path is not None)
 
 
 def _names(text: str | None) -> list[str]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, check_places, table
+from deepgmm.cli.common import Log, check_places, existing, table, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,9 +47,12 @@ def versions(
     if back is not None and version is not None:
         raise InputError("--back and --from-version were both given: give one")
     check_places({"picture": picture, "segmentation": output}, {"state": state})
-    from deepgmm.files import sha256, together
+    files = {"picture": picture, "segmentation": output,
+             "state": state if back is not None else None}
+    older = existing(files)
+    from deepgmm.files import together
     from deepgmm.review.outputs import write_outputs
-    from deepgmm.review.state import read_state
+    from deepgmm.review.state import read_state, unchanged
     from deepgmm.review.versions import differences
     from deepgmm.review.versions_picture import versions_png
 
@@ -56,15 +60,13 @@ def versions(
     found = differences(held, *pair) if pair else None
     if back is not None:
         held.back(back)
-    with together() as places:
-        if picture is not None and pair:
-            places.path(picture, "picture").write_bytes(versions_png(held, *pair))
-        if back is not None and sha256(state) != digest:
-            raise InputError("the state was changed by another run meanwhile: run this one again, "
-                             "nothing was lost")
-        if back is not None or output is not None:
-            write_outputs(held.result(version), segmentation=output,
-                          state=state if back is not None else None, versions=held)
+    with unchanged(state, digest) if back is not None else nullcontext() as check:
+        with together() as places:
+            if picture is not None and pair:
+                places.path(picture, "picture").write_bytes(versions_png(held, *pair))
+            if back is not None or output is not None:
+                write_outputs(held.result(version), segmentation=output, check=check,
+                              state=state if back is not None else None, versions=held)
     if json:
         from json import dumps
 
@@ -74,6 +76,8 @@ def versions(
         print(_lines(held))
         if found:
             print("\n" + _differences(found))
+        if any(files.values()):
+            print(written(files, older))
 
 
 def _pair(text: str | None) -> tuple[int, int] | None:

@@ -13,6 +13,7 @@ from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.reading.masks.labelmap import Labels
 from deepgmm.result import Result
+from deepgmm.review.metrics import dice
 from deepgmm.study.words import WALL_TISSUES, Tissue, named_slices
 
 __all__ = ["Corrections", "Edit", "Strength", "contour_corrections", "corrections_of",
@@ -21,6 +22,11 @@ __all__ = ["Corrections", "Edit", "Strength", "contour_corrections", "correction
 #: An edited segmentation whose tissues lie on the LV mask less than this (Dice) is of another
 #: heart, as is one that changes more of the voxels than this.
 SAME_HEART, MOST_CHANGED = 0.85, 0.5
+#: Corrections of more than this share of the LV mask are asked about.
+ASKED_ABOUT = 0.2
+#: Mean Dice by which a mirrored segmentation agrees better once it is turned back, what it is then
+#: at least, and what a single tissue may lose by it.
+MIRRORED, MIRRORED_LEAST, MIRRORED_LOSS = 0.1, 0.85, 0.02
 #: How far from the border of pool and wall a border that is right is told, mm.
 BESIDE_MM = 2.5
 
@@ -45,8 +51,64 @@ def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
         raise InputError("the edited segmentation lies on another grid than the images of this "
                          "study: see whether it is of this patient, and export it on the grid of "
                          "the result") from error
+    _check_mirrored(labels, result.labels)
     check_edited(labels, result)
     return labels
+
+
+def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> None:
+    """Refuse labels that agree clearly better with a result once they are flipped.
+
+    Raises
+    ------
+    InputError
+    """
+    tissues = [t for t in Tissue if t and ((labels == t).any() or (before == t).any())]
+
+    def agreement(axes: tuple[int, ...]) -> npt.NDArray[np.floating]:
+        turned = np.flip(labels, axes)
+        drawn = before * turned.any((1, 2), keepdims=True)  # a file may hold some slices alone
+        return np.array([dice(turned == t, drawn == t) or 0.0 for t in tissues])
+    if not tissues:
+        return
+    given = agreement(())
+    for axes, how in (((2,), "mirrored left to right"), ((1,), "mirrored top to bottom"),
+                      ((1, 2), "turned by half")):
+        back = agreement(axes)
+        if (back.mean() > max(given.mean() + MIRRORED, MIRRORED_LEAST)
+                and (back - given).min() > -MIRRORED_LOSS):
+            raise InputError(f"the edited segmentation is {how}: so it agrees much less with the "
+                             "result than the other way round; export it on the grid of the "
+                             "result")
+
+
+def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> list[str]:
+    """What a person should be asked about new corrections of a result.
+
+    Parameters
+    ----------
+    known : slices that were done before, counted from 0.
+    """
+    changed = given.strength == Strength.VOXEL
+    count, inside = int(changed.sum()), int((result.labels > 0).sum())
+    said = []
+    if count > ASKED_ABOUT * inside:
+        said.append(f"{count} voxels, {100 * count / max(inside, 1):.0f} % of the LV mask, were "
+                    "changed: was the right file given?")
+    drawn = set(map(int, np.flatnonzero(changed.any((1, 2)))))
+    alone, other = sorted(set(given.done) - drawn), sorted(drawn - set(given.done) - set(known))
+    if alone and other:
+        said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
+                    f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
+    return said
+
+
+def _were(slices: list[int]) -> str:
+    return "were" if len(slices) > 1 else "was"
+
+
+def _are(slices: list[int]) -> str:
+    return "are" if len(slices) > 1 else "is"
 
 
 def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:

@@ -16,6 +16,8 @@ from deepgmm.result import Result
 from deepgmm.review.report import report_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from deepgmm.review.versions import Versions
 
 Where = str | os.PathLike[str] | None
@@ -41,6 +43,7 @@ def write_outputs(
     report: Where = None,
     state: Where = None,
     versions: Versions | None = None,
+    check: Callable[[], None] | None = None,
 ) -> None:
     """Write the files asked for; they appear together, once all have been written.
 
@@ -54,6 +57,7 @@ def write_outputs(
     montage : PNG.
     state : the study and its versions, to be refined; see `deepgmm.review.state`.
     versions : for the state; by default a line that begins with the result.
+    check : called once all is written and before any of it appears; may refuse.
     report : JSON. The times of a result that has any say how long the other files took, too.
 
     Raises
@@ -86,6 +90,8 @@ def write_outputs(
                 raise unwritable(error, what) from error
             if what != "report" and "seconds" in result.provenance:
                 result.provenance["seconds"]["write"] = round(time.perf_counter() - began, 3)
+        if check is not None:
+            check()
 
 
 def _write_segmentation(result: Result, path: Path) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ import numpy.typing as npt
 
 from deepgmm import __version__
 from deepgmm.errors import InputError
+from deepgmm.files import held, sha256
 from deepgmm.review.report import plain
-from deepgmm.review.versions import Versions, described, of_description
+from deepgmm.review.sound import DAMAGED, check_grid, check_study, check_version, undamaged
+from deepgmm.review.versions import Version, Versions, described, of_description
 from deepgmm.study.coordinates import box_of
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role, Tissue
@@ -34,6 +37,10 @@ NOTICE = ("Holds images of a patient, in the box of the LV mask, and what was dr
 AROUND = 24
 #: Bytes of a file that anybody reads.
 LARGEST = 4_000_000_000
+#: Seconds that a run waits for another that is writing the same state.
+PATIENCE = 60.0
+_CHANGED = "the state was changed by another run meanwhile: run this one again, nothing was lost"
+_BUSY = "the state is being written by another run: run this one again, nothing was lost"
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -85,9 +92,28 @@ def read_state(path: str | os.PathLike[str]) -> tuple[Versions, str]:
     return of_bytes(content), hashlib.sha256(content).hexdigest()
 
 
+@contextmanager
+def unchanged(path: str | os.PathLike[str], digest: str) -> Iterator[Callable[[], None]]:
+    """Hold a state while it is written over, so that of two runs on it one is refused.
+
+    Yields
+    ------
+    function
+        To be called just before the new file takes its place: refuses where the SHA-256 of the
+        file is not `digest` any longer.
+    """
+    place = Path(os.path.realpath(path))
+    name = hashlib.sha256(os.fsencode(place.name)).hexdigest()[:12]  # which may name a patient
+
+    def check() -> None:
+        if sha256(place) != digest:
+            raise InputError(_CHANGED)
+    with held(place.parent / f".deepgmm-{name}.lock", "folder of the state", _BUSY, PATIENCE):
+        yield check
+
+
 def of_bytes(content: bytes) -> Versions:
     """As `read_state`, of a file's content."""
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     about = _metadata(content)
@@ -97,9 +123,7 @@ def of_bytes(content: bytes) -> Versions:
         raise InputError("the state was written by another version of DeepGMM (form "
                          f"{str(about.get('format_version'))[:8]}, this one reads "
                          f"{FORMAT_VERSION}): refine it with that one, or segment the study again")
-    damaged = InputError("the state is damaged: copy it again from where it was made, or segment "
-                         "the study again")
-    try:
+    with undamaged():
         arrays: Arrays = dict(load(content))
         text = about["state"]
         said = json.loads(text)
@@ -109,22 +133,22 @@ def of_bytes(content: bytes) -> Versions:
             raise InputError("the images in the state are not those that it was made of: segment "
                              "the study again")
         if _digest(text, arrays) != about["sha256"]:
-            raise damaged
-        line = []
+            raise InputError(DAMAGED)
+        check_grid(said["study"], own)
+        study = _study(said["study"], own)
+        check_study(study)
+        line: list[Version] = []
         for one in said["versions"]:
+            check_version(one, study)
             start = f"versions.{one['number']}."
             line.append(of_description(one, {
                 name.removeprefix(start): values.tobytes()
                 for name, values in arrays.items() if name.startswith(start)}))
-        if not line:
-            raise damaged
-        return Versions(_study(said["study"], own),
-                        tuple(Tissue(t) for t in said["tissues"]), line)
-    except InputError:
-        raise
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError,
-            RecursionError, OverflowError) as error:
-        raise damaged from error
+        tissues = tuple(Tissue(t) for t in said["tissues"])
+        numbers = [version.number for version in line]
+        if not line or not tissues or numbers != sorted(set(numbers)):
+            raise InputError(DAMAGED)
+        return Versions(study, tissues, line)
 
 
 def _metadata(content: bytes) -> dict[str, str]:

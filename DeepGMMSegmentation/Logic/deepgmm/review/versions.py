@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from deepgmm.review.encoding import (
 )
 from deepgmm.review.metrics import dice
 from deepgmm.review.report import scrubbed_settings, volumes
+from deepgmm.review.sound import check_result, undamaged
 from deepgmm.study.levels import levels, numbering_of
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
@@ -65,14 +67,16 @@ class Version:
 
     def labels(self) -> npt.NDArray[np.uint8]:
         """(slices, rows, columns), a copy."""
-        return unpacked(self.arrays["labels"])
+        with undamaged():
+            return unpacked(self.arrays["labels"])
 
     def corrections(self) -> Corrections | None:
         """All that had been corrected by then."""
         said = self.words["corrections"]
-        return said and decode_corrections(said, {
-            name: unpacked(one) for name, one in self.arrays.items()
-            if name.startswith("corrections.")})
+        with undamaged():
+            return said and decode_corrections(said, {
+                name: unpacked(one) for name, one in self.arrays.items()
+                if name.startswith("corrections.")})
 
 
 @dataclass
@@ -144,8 +148,11 @@ class Versions:
         study, _ = encode_study(self.study, self.study)
         words = {**version.words, "study": study, "provenance": {
             "settings": dict(version.settings), **version.words["provenance"]}}
-        return decode_result(words, {name: unpacked(one) for name, one in version.arrays.items()},
-                             self.study)
+        with undamaged():
+            result = decode_result(words, {name: unpacked(one)
+                                           for name, one in version.arrays.items()}, self.study)
+            check_result(result)
+        return result
 
     def back(self, number: int) -> Version:
         """An earlier version as the next one; those between stay in the line.
@@ -237,9 +244,19 @@ def packed(values: npt.NDArray[Any]) -> Packed:
 
 
 def unpacked(content: Packed) -> npt.NDArray[Any]:
-    """The array of `packed`, a copy."""
+    """The array of `packed`, a copy.
+
+    Raises
+    ------
+    ValueError, zlib.error : it is no such array.
+    """
     data, kind, shape = content
-    values = np.frombuffer(zlib.decompress(data), np.dtype(kind).newbyteorder("<"))
+    little = np.dtype(kind).newbyteorder("<")
+    size = math.prod(shape) * little.itemsize
+    text = zlib.decompressobj().decompress(data, size + 1)  # a few bytes may be gigabytes else
+    if len(text) != size:
+        raise ValueError(f"{len(text)} bytes and more, not {size}")
+    values = np.frombuffer(text, little)
     return np.array(values.reshape(shape), dtype=kind)
 
 

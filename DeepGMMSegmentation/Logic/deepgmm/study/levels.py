@@ -72,8 +72,10 @@ class Numbering:
         for part in text.split(","):
             match = re.fullmatch(r"\s*(\d{1,6})\s*(?:-\s*(\d{1,6})\s*)?", part)
             if not match:
-                raise InputError(f"{option}: '{part.strip()}' is no slice or range: "
-                                 "write for instance 1,3-6")
+                # other words may be a path or a name, which no message repeats
+                said = part.strip() if re.fullmatch(r"[\d\s.+-]{1,20}", part) else "what was given"
+                raise InputError(f"{option}: {said} is no slice or range: write for instance "
+                                 "1,3-6")
             first, last = int(match[1]), int(match[2] or match[1])
             if not 1 <= first <= last <= self.count:
                 raise InputError(f"{option}: there is no slice {part.strip()}: the images have "

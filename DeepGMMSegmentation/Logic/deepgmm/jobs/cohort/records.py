@@ -13,7 +13,7 @@ from typing import Any
 
 from deepgmm.detached import data_files
 from deepgmm.errors import InputError
-from deepgmm.files import read_json, sha256, write_whole
+from deepgmm.files import held, read_json, sha256, write_whole
 from deepgmm.jobs.cohort.cases import Case
 
 RECORD, CASES = "record.json", "cases"
@@ -122,42 +122,9 @@ def locked(out: Path) -> Iterator[None]:
     ------
     InputError : another run holds it.
     """
-    path = out / _LOCK
-    while True:
-        try:
-            stream = path.open("a+b")
-        except OSError as error:
-            raise InputError(f"the output folder cannot be written to ({error.strerror}): choose "
-                             "another or change its permissions") from error
-        try:
-            _take(stream.fileno())
-        except OSError as error:
-            stream.close()
-            raise InputError("another run is at work on this output folder: wait for it, or choose "
-                             "another folder") from error
-        with suppress(OSError):
-            if os.fstat(stream.fileno()).st_ino == path.stat().st_ino:
-                break
-        stream.close()  # whoever held it took the file away: try again
-    try:
+    with held(out / _LOCK, "output folder", "another run is at work on this output folder: wait "
+              "for it, or choose another folder"):
         yield
-    finally:
-        with suppress(OSError):
-            if os.name == "nt":  # where a file that is open cannot be removed
-                stream.close()
-            path.unlink()
-        stream.close()
-
-
-def _take(descriptor: int) -> None:
-    if os.name == "nt":
-        import msvcrt
-
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        return
-    import fcntl
-
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def sweep(out: Path) -> None:
