@@ -122,6 +122,63 @@ def test_a_border_passes_through_its_point_and_its_neighbours_come_along(border)
     assert new.provenance["points"] == 1
 
 
+@pytest.mark.parametrize("what, why", [
+    ("few", "too small"), ("corner", "too small"), ("whole", "too large"), ("two", "pieces"),
+    ("small", "0.16 times"), ("large", "times that proposed")])
+def test_no_slice_follows_what_can_be_no_ventricle(what, why):
+    found, geometry, spacing = cone([22, 22, 22, 22])
+    size = found.mask.shape[1:]
+    by_hand = np.zeros(size, bool)
+    y, x = np.indices(size) * np.array(spacing)[:, None, None]
+    away = np.hypot(y - 60, x - 61)
+    by_hand |= {"few": away < 2, "corner": y + x == 0, "whole": away < 999,
+                "two": (away < 12) | (np.hypot(y - 110, x - 61) < 14),
+                "small": away < 22 * 0.4, "large": away < 50}[what]
+    new = corrected(found, geometry, fixed={1: by_hand})
+    assert (new.mask[1] == by_hand).all() and new.confidence[1] == 1.0
+    others = [0, 2, 3]
+    assert (new.mask[others] == found.mask[others]).all()
+    said, = [w for w in new.warnings if "no other slice follows it" in w]
+    assert "slice 1" in said and why in said
+
+
+def test_a_drawn_ring_is_followed_as_if_filled():
+    found, geometry, spacing = cone([26, 26, 26])
+    filled = replace(found.rings[1], outer=found.rings[1].outer + 4.0).filled(
+        found.mask.shape[1:], spacing)
+    ring = filled & ~found.pool[1]
+    new, plain = (corrected(found, geometry, fixed={1: one}) for one in (ring, filled))
+    assert (new.mask[1] == ring).all() and (new.mask[[0, 2]] == plain.mask[[0, 2]]).all()
+    assert new.mask[0].sum() > found.mask[0].sum()
+    assert any("slice 1 has a hole" in w for w in new.warnings)
+    assert not any("hole" in w for w in plain.warnings)
+
+
+def test_points_far_off_or_too_many_are_refused_and_on_drawn_slices_passed_over():
+    found, geometry, spacing = cone([26, 26, 26])
+    far = BorderPoint(0, (60 / spacing[0], 5 / spacing[1]))
+    with pytest.raises(InputError, match="30 mm from the border proposed on slice 0"):
+        corrected(found, geometry, points=[far])
+    near = BorderPoint(0, (60 / spacing[0], 33 / spacing[1]))
+    with pytest.raises(InputError, match="51 points"):
+        corrected(found, geometry, points=[near] * 51)
+    fixed = {0: found.mask[0]}
+    passed = corrected(found, geometry, fixed=fixed, points=[far])
+    assert (passed.mask == corrected(found, geometry, fixed=fixed).mask).all()
+    assert passed.provenance["points"] == 0
+    assert any("points on slice 0 were passed over" in w for w in passed.warnings)
+
+
+def test_what_is_all_drawn_is_not_said_to_be_proposed():
+    found, geometry, _ = cone([26, 26])
+    part = corrected(found, geometry, fixed={0: found.mask[0]})
+    every = corrected(found, geometry, fixed={0: found.mask[0], 1: np.zeros_like(found.mask[1])})
+    assert any("not drawn" in w for w in part.warnings) and part.provenance["proposed"]
+    assert not part.note["looked_at"]
+    assert not any("not drawn" in w for w in every.warnings) and every.note["looked_at"]
+    assert not every.provenance["proposed"]
+
+
 def test_corrections_that_are_not_on_the_images_are_refused():
     found, geometry, _ = cone([30, 30])
     for wrong in ({"fixed": {2: found.mask[0]}}, {"fixed": {0: found.mask[0, 1:]}},

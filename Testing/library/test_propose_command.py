@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from deepgmm import read_study
+from deepgmm import InputError, read_study
 from deepgmm.cli.main import main
 from deepgmm.phantom import make_patient
 from deepgmm.reading.contours.markups import read_named_points
@@ -67,6 +67,31 @@ def test_the_files_are_named(patient, capsys, tmp_path):
         assert capsys.readouterr().out.endswith(f"LV mask: {out}{more}\n")
 
 
+def markups(path, **said):
+    path.write_text(json.dumps({"markups": [said | {"controlPoints": [
+        {"label": "a", "position": [1, 2, 3]}]}]}), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("said, x", [
+    ({}, 1), ({"coordinateSystem": "lps"}, 1), ({"coordinateSystem": "1"}, 1),
+    ({"coordinateSystem": 1}, 1), ({"coordinateSystem": "ras"}, -1),
+    ({"coordinateSystem": "0"}, -1), ({"coordinateSystem": 0}, -1),
+    ({"coordinateUnits": "mm"}, 1), ({"coordinateUnits": ["mm", "mm_code"]}, 1)])
+def test_points_of_either_system_are_read(said, x, tmp_path):
+    (place,), _ = read_named_points(markups(tmp_path / "p.mrk.json", **said))
+    assert place.tolist() == [x, 2 * x, 3]
+
+
+@pytest.mark.parametrize("said", [
+    {"coordinateSystem": "IJK"}, {"coordinateSystem": 2}, {"coordinateSystem": None},
+    {"coordinateSystem": True}, {"coordinateUnits": "cm"}, {"coordinateUnits": ["um", "x"]},
+    {"coordinateUnits": []}])
+def test_points_of_another_system_are_refused(said, tmp_path):
+    with pytest.raises(InputError, match=next(iter(said))):
+        read_named_points(markups(tmp_path / "p.mrk.json", **said))
+
+
 @pytest.mark.parametrize("note, warned", [
     ({"looked_at": True, "provenance": {"confidence": [0.5, "Jane Doe"]}}, False),
     ({"looked_at": False, "warnings": ["Jane Doe"]}, True), ("no note", True)])
@@ -85,8 +110,8 @@ def test_a_note_is_believed_in_what_it_says_of_looking_alone(note, warned, tmp_p
 
 @pytest.mark.parametrize("wrong", [
     ["--point", "1,2,epi"], ["--point", "1,2,x,epi"], ["--point", "1,2,3,rv"],
-    ["--point", "1,2,nan,endo"], ["--point", "5000,0,0,epi"], ["--fixed", "lge.nii.gz-not-there"],
-    ["--points", "lge.nii.gz"]])
+    ["--point", "1,2,nan,endo"], ["--point", "1_0,2,3,epi"], ["--point", "5000,0,0,epi"],
+    ["--fixed", "lge.nii.gz-not-there"], ["--points", "lge.nii.gz"]])
 def test_corrections_that_say_nothing_are_refused_in_a_line(patient, wrong, tmp_path, capsys):
     folder, _ = patient
     given = [str(folder / w) if "lge" in w else w for w in wrong]

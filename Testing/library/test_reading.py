@@ -377,4 +377,4 @@ def test_real_patients_are_read_with_one_hint(case: str) -> None:
     np.testing.assert_array_equal(study.mask, sitk.GetArrayFromImage(labels) > 0)
     assert study.geometry.direction == labels.GetDirection()
     [hint] = study.warnings
-    assert "mask labels deepgmm would use its wall too" in hint
+    assert "--mask-labels deepgmm" in hint and "would use its wall too" in hint

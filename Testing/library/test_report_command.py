@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -90,6 +91,42 @@ def test_figures_are_read_in_grey(made) -> None:
     for figure in (figures.bullseyes(made), figures.methods(made), figures.histogram(made)):
         pixels = np.asarray(Image.open(io.BytesIO(figures.png(figure))).convert("RGB")).astype(int)
         assert (np.ptp(pixels, axis=2) > 8).mean() < 0.001
+
+
+def test_labels_of_near_thresholds_do_not_overlap(made) -> None:
+    lge = [r for r in made.references if r.role is Role.LGE and r.levels]
+    middle = float(np.median([list(lge[-1].levels.values())]))
+    near = [replace(r, levels={1: middle + 2.0 * k}) for k, r in enumerate(lge)]
+    for references in (lge, near):
+        figure = figures.histogram(replace(made, references=references))
+        figure.canvas.draw()
+        axes, = figure.axes
+        legend = figure.legends[0].get_window_extent()
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) >= 3 and boxes[0].y0 >= axes.get_window_extent().y1
+        assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+        assert all(b.y1 <= figure.bbox.y1 for b in boxes)
+        assert legend.y1 < axes.xaxis.label.get_window_extent().y0 and legend.y0 > 0
+        assert legend.x0 > 0 and legend.x1 < figure.bbox.x1
+
+
+def test_numbers_of_the_bullseye_are_read_on_every_shade() -> None:
+    """The contrast of 4.5 that small print needs, on every shade."""
+    from matplotlib.patches import Patch
+
+    def light(colour) -> float:
+        c = np.asarray(colour[:3])
+        return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+                     @ (0.2126, 0.7152, 0.0722)) + 0.05
+    assert figures.ink((1, 1, 1)) == "black" and figures.ink((0, 0, 0, 1)) == "white"
+    for share in np.linspace(0, 1, 21):
+        figure = figures.blank(4, 4)
+        axes = figure.add_subplot()
+        figures.bullseye(axes, dict.fromkeys(range(1, 18), 100.0 * share), 17, 100.0)
+        ground = light(next(p for p in axes.patches if isinstance(p, Patch)).get_facecolor())
+        inks = {text.get_color() for text in axes.texts[:34]}
+        assert inks <= {"black", "white"} and len(inks) == 1
+        assert (ground / 0.05 if inks == {"black"} else 1.05 / ground) >= 4.5
 
 
 def test_the_bullseye_draws_every_segment_where_it_belongs() -> None:

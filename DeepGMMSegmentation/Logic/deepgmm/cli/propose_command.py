@@ -135,6 +135,8 @@ def _points(given: list[str], path: Path | None, geometry: Geometry) -> list[Bor
             places.append([float(n) for n in numbers])
         except ValueError:
             numbers = []
+        if "_" in "".join(numbers):  # Python reads 1_0 as 10
+            numbers = []
         if len(numbers) != 3 or border not in (EPI, ENDO) or not np.isfinite(places[-1]).all():
             raise InputError(f"--point {one[:40]!r} is no point on a border: give X,Y,Z,{EPI} or "
                              f"X,Y,Z,{ENDO}, LPS mm")

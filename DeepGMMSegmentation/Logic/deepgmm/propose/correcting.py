@@ -10,11 +10,17 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
-from deepgmm.propose.rings import LEAST, Ring, ring_of_mask
+from deepgmm.propose.rings import LEAST, REACH, Ring, ring_of_mask
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
+from deepgmm.study.words import named_slices
 
 EPI, ENDO = "epi", "endo"
 REMOVED = "a person said that there is no ventricle"
+#: What a drawn slice that others follow must be: mm2, times the area proposed there, and the share
+#: of it that lies in one piece.
+SMALLEST, LARGEST, TIMES, ONE_PIECE = 50.0, float(np.pi * REACH ** 2), 4.0, 0.95
+#: Points that are taken, and mm from the proposed border.
+MOST_POINTS, FARTHEST = 50, 25.0
 
 
 @dataclass(frozen=True)
@@ -58,19 +64,26 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     found : as first proposed: it stays as it is, and corrections are given all together.
     geometry : of its grid.
     fixed : slice to (rows, columns) masks that a person drew: they stay to the pixel. An empty one
-        says that the slice holds no ventricle.
-    points : where borders pass; a fixed slice ignores them.
+        says that the slice holds no ventricle. One that can be no ventricle stays too, but no other
+        slice follows it, which is said.
+    points : where borders pass; a fixed slice ignores them, which is said.
 
     Raises
     ------
-    InputError : a slice or a point that is not on the grid, a border of another name.
+    InputError
+        A slice or a point that is not on the grid, a border of another name, too many points, or
+        one far from what is proposed.
     """
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, found.mask.shape)
     if not masks and not points:
         return found
     spacing = (float(geometry.spacing[1]), float(geometry.spacing[0]))
-    rings = _followed(found, masks, points, spacing, float(geometry.spacing[2]))
+    odd = {i: why for i, m in masks.items() if m.any()
+           and (why := _no_ventricle(m, found.mask[i] if i in found.rings else None, spacing))}
+    used = [p for p in points if p.slice not in masks]
+    _check_near(found, used, spacing)
+    rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
     confidence = np.array([0.0 if i not in rings else float(confidence_of(found.overlap[i]))
                            if found.overlap[i] > 0 else FILLED for i in range(len(mask))])
@@ -78,12 +91,75 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     for i, by_hand in masks.items():
         mask[i], pool[i] = by_hand, pool[i] & by_hand
         confidence[i] = 1.0 if by_hand.any() else 0.0
+        left_out.pop(i, None)
         if not by_hand.any():
             left_out[i] = REMOVED
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
-    say(new, found.provenance | {"fixed": sorted(masks), "points": len(points)})
+    say(new, found.provenance | {"fixed": sorted(masks), "points": len(used)})
+    new.warnings += _about(masks, odd, points)
     return new
+
+
+def _no_ventricle(by_hand: BoolArray, proposed: BoolArray | None, spacing: tuple[float, float]
+                  ) -> str:
+    """Why no other slice can follow this one, or nothing."""
+    whole = _one_piece(by_hand)
+    area = float(whole.sum()) * spacing[0] * spacing[1]
+    if whole.sum() < ONE_PIECE * _without_holes(by_hand).sum():
+        return "it is drawn in several pieces"
+    if area < SMALLEST:
+        return "it is too small for a ventricle"
+    if area > LARGEST or all(edge.any() for edge in (whole[0], whole[-1], whole[:, 0],
+                                                     whole[:, -1])):
+        return "it is too large for a ventricle"
+    times = 1.0 if proposed is None else float(whole.sum()) / max(float(proposed.sum()), 1.0)
+    if not 1 / TIMES <= times <= TIMES:
+        return f"its area is {times:.2g} times that proposed there"
+    return ""
+
+
+def _without_holes(by_hand: BoolArray) -> BoolArray:
+    from scipy.ndimage import binary_fill_holes
+
+    return np.asarray(binary_fill_holes(by_hand), bool)
+
+
+def _one_piece(by_hand: BoolArray) -> BoolArray:
+    """The largest piece of what was drawn, without holes."""
+    from scipy.ndimage import label
+
+    pieces, count = label(_without_holes(by_hand), np.ones((3, 3)))
+    return pieces == int(np.bincount(pieces.ravel())[1:].argmax()) + 1 if count else by_hand
+
+
+def _about(masks: Mapping[int, BoolArray], odd: Mapping[int, str],
+           points: Sequence[BorderPoint]) -> list[str]:
+    """What a user must see of corrections that are not taken as they were given."""
+    said = [f"what is drawn on {named_slices(i for i in sorted(odd) if odd[i] == why)} stays, but "
+            f"no other slice follows it: {why}" for why in dict.fromkeys(odd.values())]
+    rings = [i for i, m in sorted(masks.items())
+             if i not in odd and (_without_holes(m) & ~m).any()]
+    if rings:
+        said.append(f"what is drawn on {named_slices(rings)} has a hole and stays so: other slices "
+                    "follow its outer border; fill it if it is the blood pool")
+    passed = sorted({p.slice for p in points} & set(masks))
+    if passed:
+        said.append(f"points on {named_slices(passed)} were passed over: what is drawn there stays")
+    return said
+
+
+def _check_near(found: MaskProposal, points: Sequence[BorderPoint],
+                spacing: tuple[float, float]) -> None:
+    for p in points:
+        if p.slice not in found.rings:
+            continue
+        border = found.rings[p.slice].points(inner=p.border == ENDO)
+        away = float(np.hypot(*(border - np.array(p.place) * spacing).T).min())
+        if away > FARTHEST:
+            raise InputError(f"a point lies {away:.0f} mm from the border proposed on slice "
+                             f"{p.slice}, counted from 0, more than {FARTHEST:.0f} mm: see whether "
+                             "it was placed on this slice, or draw the slice instead")
 
 
 def check_corrections(fixed: Mapping[int, BoolArray], points: Sequence[BorderPoint],
@@ -105,18 +181,22 @@ def check_corrections(fixed: Mapping[int, BoolArray], points: Sequence[BorderPoi
         if not 0 <= point.slice < shape[0] or not all(on):
             raise InputError("a point on a border lies outside the images: see whether it was "
                              "placed on this examination")
+    if len(points) > MOST_POINTS:
+        raise InputError(f"{len(points)} points on borders were given, more than {MOST_POINTS}: "
+                         "draw slices instead")
 
 
-def _followed(found: MaskProposal, fixed: Mapping[int, BoolArray], points: Sequence[BorderPoint],
-              spacing: tuple[float, float], gap: float) -> dict[int, Ring]:
+def _followed(found: MaskProposal, fixed: Mapping[int, BoolArray], odd: set[int],
+              points: Sequence[BorderPoint], spacing: tuple[float, float], gap: float
+              ) -> dict[int, Ring]:
     by_hand = {i: ring for i, m in fixed.items()
-               if (ring := ring_of_mask(m, spacing)) is not None}
-    removed = set(fixed) - set(by_hand)
+               if i not in odd and (ring := ring_of_mask(_one_piece(m), spacing)) is not None}
+    removed = set(fixed) - set(by_hand) - odd
     before = {i: ring for i, ring in found.rings.items() if i not in removed}
     if not by_hand and not any(found.overlap[i] > 0 for i in before):
         return {}
     seen = {border: [Seen(p.slice, np.array(p.place) * spacing) for p in points
-                     if p.border == border and p.slice not in fixed] for border in (EPI, ENDO)}
+                     if p.border == border] for border in (EPI, ENDO)}
     lost = [s.slice for some in seen.values() for s in some
             if s.slice not in range(min([*before, *by_hand]), max([*before, *by_hand]) + 1)]
     if lost:

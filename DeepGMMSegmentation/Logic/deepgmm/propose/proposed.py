@@ -51,9 +51,10 @@ class MaskProposal:
 
     @property
     def note(self) -> dict[str, Any]:
-        """What is noted in a segment of a proposal that nobody looked at yet."""
-        return {"note": "LV mask proposed", "looked_at": False, "warnings": self.warnings,
-                "provenance": self.provenance}
+        """What is noted in a segment of a proposal: nobody looked at it yet, unless every slice was
+        drawn."""
+        return {"note": "LV mask proposed", "looked_at": all_drawn(self, self.provenance),
+                "warnings": self.warnings, "provenance": self.provenance}
 
 
 def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
@@ -76,6 +77,12 @@ def confidence_of(overlap: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(1 / (1 + np.exp(-(overlap - MIDDLE) / WIDTH)))
 
 
+def all_drawn(found: MaskProposal, known: Mapping[str, Any]) -> bool:
+    """Whether a person drew, or said to be empty, every slice of what was proposed."""
+    fixed = list(known.get("fixed", ()))
+    return bool(fixed) and not np.delete(found.mask, fixed, axis=0).any()
+
+
 def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     """Put into a proposal what a user must see, and what a report says of it.
 
@@ -85,6 +92,8 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     """
     found.warnings = ["the LV mask was proposed from the images and not drawn: look at its "
                       "outline on every slice"]
+    if all_drawn(found, known):
+        found.warnings.clear()
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
     if unsure:
         found.warnings.append(f"the proposed LV mask is unsure on {named_slices(unsure)}")
@@ -92,5 +101,6 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")
     found.provenance = {
-        "proposed": True, **known, "confidence": [round(float(c), 3) for c in found.confidence],
+        **known, "proposed": not all_drawn(found, known),
+        "confidence": [round(float(c), 3) for c in found.confidence],
         "left_out": {str(i): why for i, why in found.left_out.items()}}

@@ -69,7 +69,7 @@ def bullseye(axes: Axes, values: Mapping[int, float | None], model: int, most: f
                       width=place.outer - place.inner) if place.width < 360 else \
             Circle((0, 0), place.outer)
         _sector(axes, patch, value, most, shades)
-        _written(axes, *place.middle, value, most, place.segment)
+        _written(axes, *place.middle, value, place.segment, ink(patch.get_facecolor()))
     for text, x, y in (("anterior", 0, 1.08), ("inferior", 0, -1.08)):
         axes.text(x, y, text, ha="center", va="center", fontsize=8)
     for text, side, turn in (("septal", -1.08, 90), ("lateral", 1.08, -90)):
@@ -85,15 +85,21 @@ def _sector(axes: Axes, patch: Any, value: float | None, most: float, shades: An
     axes.add_patch(patch)
 
 
-def _written(axes: Axes, x: float, y: float, value: float | None, most: float,
-             number: int) -> None:
-    dark = value is not None and value / most > 0.75
+def _written(axes: Axes, x: float, y: float, value: float | None, number: int,
+             colour: str) -> None:
+    # on hatching a white ground of its own
+    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5} if value is None else None
     axes.text(x, y + 0.03, "-" if value is None else f"{value:.0f}", ha="center", va="center",
-              fontsize=10, color="white" if dark else "black",
-              bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-              if value is None else None)
-    axes.text(x, y - 0.075, str(number), ha="center", va="center", fontsize=5.5,
-              color="white" if dark else "0.35")
+              fontsize=10, color=colour, bbox=ground)
+    axes.text(x, y - 0.075, str(number), ha="center", va="center", fontsize=5.5, color=colour,
+              bbox=ground)
+
+
+def ink(ground: Sequence[float]) -> str:
+    """Black or white, whichever is read better on a colour, by their contrast (WCAG 2)."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in ground[:3]]
+    light = 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    return "white" if 1.05 / (light + 0.05) > (light + 0.05) / 0.05 else "black"
 
 
 def contours(numbers: Numbers) -> Figure | None:
@@ -232,15 +238,29 @@ def histogram(numbers: Numbers) -> Figure | None:
     top = axes.get_ylim()[1]
     levels = sorted((float(np.median(list(r.levels.values()))), r.name)
                     for r in numbers.references if r.role is Role.LGE and r.levels)
-    for rank, (level, name) in enumerate(levels):
-        if low <= level <= high:
-            axes.axvline(level, color="0.3", linewidth=0.8, linestyle=":")
-            axes.text(level, top * (1.02 + 0.055 * (rank % 3)), name, ha="center", fontsize=7)
+    levels = [(level, name) for level, name in levels if low <= level <= high]
+    rows = _rows_of(levels, float(np.ptp(axes.get_xlim())))
+    for (level, name), row in zip(levels, rows):
+        axes.axvline(level, color="0.3", linewidth=0.8, linestyle=":")
+        axes.text(level, top * (1.02 + 0.06 * row), name, ha="center", fontsize=7)
     kind = "" if images.kind is Kind.UNKNOWN else f" ({images.kind.value})"
     axes.set(xlabel=f"LGE{kind}, units of the file", ylabel="pixels of the wall", ylim=(0, top))
-    axes.legend(fontsize=8, frameon=False)
-    figure.subplots_adjust(top=0.84, bottom=0.14)
+    # below, where no line runs
+    figure.legend(fontsize=8, frameon=False, ncols=4, loc="lower center", columnspacing=1.2)
+    figure.subplots_adjust(top=0.92 - 0.04 * max(rows, default=0), bottom=0.22)
     return figure
+
+
+def _rows_of(labels: Sequence[tuple[float, str]], width: float) -> list[int]:
+    """Rows, from below, that keep labels apart, each centred on its place on an axis so wide."""
+    ends: list[float] = []
+    rows = []
+    for at, name in labels:
+        half = (0.006 * len(name) + 0.008) * width
+        row = next((k for k, end in enumerate(ends) if end < at - half), len(ends))
+        ends[row:row + 1] = [at + half]
+        rows.append(row)
+    return rows
 
 
 def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit: str,

@@ -85,7 +85,7 @@ def _from_labels(node: Any, grid: Grid, labels: str | None, frame: Any) -> MaskA
 
 def _by_segments(text: str) -> str:
     """A message about labels, with the way to say their meaning that a window has."""
-    return re.sub(r"[:;][^:;]*\bmask labels\b.*$", "", text) + f": {_BY_SEGMENTS}"
+    return re.sub(r"[:;][^:;]*\bmask[ -]labels\b.*$", "", text) + f": {_BY_SEGMENTS}"
 
 
 def _like(stack: Stack, inside: BoolArray) -> Stack:

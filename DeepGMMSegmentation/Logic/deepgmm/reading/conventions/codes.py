@@ -231,8 +231,12 @@ def _wall_unused(values: npt.NDArray[Any], fitting: list[Convention], name: str)
     hearts = [c for c in fitting if is_heart(values, c)]
     if len({np.packbits(np.isin(values, sorted(c.wall))).tobytes() for c in hearts}) != 1:
         return []
+    present = set(present_in(values))
     return [f"the {name}'s labels look like those of {' or '.join(c.title for c in hearts)}: "
-            f"mask labels {hearts[0].name} would use its wall too"]
+            f"{' or '.join(f'--mask-labels {c.name}' for c in hearts)} would use its wall too "
+            f"(blood {listed(sorted(present & hearts[0].blood))}, wall "
+            f"{listed(sorted(present & hearts[0].wall))}), where now only the outline of both is "
+            "used"]
 
 
 def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) -> Parts:
@@ -252,8 +256,9 @@ def _recognised(values: npt.NDArray[Any], fitting: list[Convention], name: str) 
         return Parts(mask, None, _wall_unused(values, conventions, name))
     return Parts(mask, None, [
         f"the {name}'s labels look like those of {conventions[0].title}: "
-        f"{listed(dropped)} was taken for the right ventricle and left out; say mask "
-        f"labels {conventions[0].name} if that is right, which would use its wall too, or others"])
+        f"{listed(dropped)} was taken for the right ventricle and left out; give "
+        f"--mask-labels {conventions[0].name} if that is right, which would use its wall too, "
+        "or others"])
 
 
 def is_heart(values: npt.NDArray[Any], convention: Convention) -> bool:

@@ -132,8 +132,9 @@ def read_study(
         raise InputError("no sequence given: give at least one of bSSFP, LGE and T2")
     if mask is None:
         more = ("the wall alone does not say where the blood is; " if wall is not None else "")
-        raise InputError(f"no LV mask given: {more}give the outline of the left ventricle, "
-                         "blood and wall together")
+        raise InputError(f"no LV mask given: {more}give the outline of the left ventricle, blood "
+                         "and wall together, with --mask FILE, or let it be proposed from the "
+                         "images with --mask propose")
     kinds = {role: parse_kind(role, said[role]) for role in paths}
     folders = [mask_dicom] if mask_dicom is not None else [
         path for path in paths.values()
