@@ -25,7 +25,6 @@ from DeepGMMSegmentationLib.results import proposed_file
 
 #: Milliseconds: the events of one stroke come closer together; and who draws on has not ended yet.
 _AFTER_A_STROKE, _AFTER_DRAWING = 20, 1000
-#: Seconds at a time, so that the window answers.
 _AT_ONCE = 0.02
 
 #: Files by button: what they are, how they end, what the dialog calls them.
