@@ -170,6 +170,9 @@ def rewritten(versions: Versions, how: str) -> bytes:
     elif how == "bomb":
         packed = zlib.compress(bytes(50_000_000))
         arrays["versions.2.labels"] = np.frombuffer(packed, np.uint8)
+    elif how == "no tissue":
+        arrays["versions.2.labels"] = np.frombuffer(
+            zlib.compress(np.full(study["shape"], 77, np.uint8).tobytes()), np.uint8)
     elif how == "no fits":
         last["words"]["traces"] = []
     elif how == "no such slice":
@@ -185,7 +188,7 @@ def rewritten(versions: Versions, how: str) -> bytes:
 @pytest.mark.parametrize("how", [
     "newer", "wrong setting", "no numbers", "no words", "no volume", "flat", "not a number",
     "short direction", "empty mask", "huge", "huge version", "cut", "bomb", "no fits",
-    "no such slice", "twice"])
+    "no such slice", "twice", "no tissue"])
 def test_a_state_whose_checksums_are_right_may_still_be_none(versions: Versions, how: str) -> None:
     words = "newer DeepGMM" if how == "newer" else "the state is damaged"
     with pytest.raises(InputError, match=words):

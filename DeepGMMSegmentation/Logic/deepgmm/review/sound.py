@@ -17,6 +17,7 @@ from deepgmm.errors import InputError
 from deepgmm.result import Result
 from deepgmm.settings import Settings
 from deepgmm.study.study import Study
+from deepgmm.study.words import Tissue
 
 DAMAGED = ("the state is damaged: copy it again from where it was made, or segment the study "
            "again")
@@ -118,6 +119,17 @@ def check_version(said: Mapping[str, Any], study: Study) -> None:
     _must("labels" in said["arrays"])
 
 
+def check_labels(labels: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Labels, all of which are a tissue's.
+
+    Raises
+    ------
+    InputError
+    """
+    _must(np.isin(labels, list(Tissue)).all())
+    return labels
+
+
 def check_result(result: Result) -> None:
     """See that the arrays of a result are of its study's grid and its tissues.
 
@@ -126,6 +138,7 @@ def check_result(result: Result) -> None:
     InputError
     """
     slices, rows, columns = result.study.mask.shape
+    check_labels(result.labels)
     tissues, roles = len(result.tissues), len(result.study.sequences)
     for posterior in (result.posterior, result.automatic):
         _must(posterior is None or (posterior.shape == (slices, tissues, rows, columns)

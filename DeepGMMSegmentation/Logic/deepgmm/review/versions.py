@@ -23,7 +23,7 @@ from deepgmm.review.encoding import (
 )
 from deepgmm.review.metrics import dice
 from deepgmm.review.report import scrubbed_settings, volumes
-from deepgmm.review.sound import check_result, undamaged
+from deepgmm.review.sound import check_labels, check_result, undamaged
 from deepgmm.study.levels import levels, numbering_of
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
@@ -68,7 +68,7 @@ class Version:
     def labels(self) -> npt.NDArray[np.uint8]:
         """(slices, rows, columns), a copy."""
         with undamaged():
-            return unpacked(self.arrays["labels"])
+            return check_labels(unpacked(self.arrays["labels"]))
 
     def corrections(self) -> Corrections | None:
         """All that had been corrected by then."""
