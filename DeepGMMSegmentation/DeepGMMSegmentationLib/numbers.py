@@ -328,6 +328,7 @@ class NumbersSection(Section):
         ui.methodsTable.visible = bool(rows)
         ui.measureLabel.text = self._about_methods(bool(kept))
         ui.measureLabel.visible = bool(ui.measureLabel.text)
+        cells.give_room(ui.measureLabel, ui.massTable.width)
 
     def _about_methods(self, there: bool) -> str:
         if self._numbers is None:

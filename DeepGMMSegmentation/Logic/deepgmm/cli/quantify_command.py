@@ -116,7 +116,9 @@ def quantify(
         if dicom_seg is not None and source is None:
             outputs["derived series"] = dicom_seg.with_name(f"{dicom_seg.stem}-derived-*.dcm")
         if any(outputs.values()):
-            print(written(outputs, older))
+            # names alone: numbers are copied from a terminal, and folders are named after patients
+            print(written({what: None if path is None else Path(path.name)
+                           for what, path in outputs.items()}, older))
 
 
 def _write(numbers: Numbers, output: Path | None, csv: Path | None,
