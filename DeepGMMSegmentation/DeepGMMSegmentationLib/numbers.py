@@ -25,6 +25,7 @@ from DeepGMMSegmentationLib.results import proposed_file
 
 #: Milliseconds: the events of one stroke come closer together; and who draws on has not ended yet.
 _AFTER_A_STROKE, _AFTER_DRAWING = 20, 1000
+#: Seconds at a time, so that the window answers.
 _AT_ONCE = 0.02
 
 #: Files by button: what they are, how they end, what the dialog calls them.
@@ -174,17 +175,19 @@ class NumbersSection(Section):
 
     def _new_live(self, volume):
         from deepgmm.review.live import Live
+        from deepgmm.review.recount import geometry_of
         from deepgmm.scene.read_back import provenance_of, slices_of
         from deepgmm.study.words import Tissue
 
         said = provenance_of(self._output)
         level = {row["index"]: row["level"] for row in slices_of(self._output) if row["level"]}
         points, came = self._points(volume, level)
-        return Live(_geometry(said), [Tissue(value) for value in said["labels"].values()], points,
+        return Live(geometry_of(said), [Tissue(value) for value in said["labels"].values()], points,
                     level, came, self._model())
 
     def _points(self, volume, level: dict) -> tuple:
         """RV insertions of the result, or estimated; and how they came, or why there are none."""
+        from deepgmm.review.recount import geometry_of
         from deepgmm.scene.read_back import provenance_of
         from deepgmm.study.insertion_points import estimated_points, points_again
 
@@ -195,7 +198,7 @@ class NumbersSection(Section):
         if said.get("rv_insertion_points"):
             return points_again(said["rv_insertion_points"], len(labels)), "given"
         try:
-            return estimated_points(labels > 0, _geometry(said)), "estimated"
+            return estimated_points(labels > 0, geometry_of(said)), "estimated"
         except InputError as refused:
             return None, str(refused)
 
@@ -391,11 +394,3 @@ class NumbersSection(Section):
         said += [self.panel.numbering.in_words(sentence(one)) for one in done.said_of_it]
         self.panel.tell("\n".join(said))
         self.panel.refresh()
-
-
-def _geometry(said: dict):
-    from deepgmm.study.study import Geometry
-
-    grid = said["grid"]
-    return Geometry(tuple(grid["spacing_mm"]), tuple(grid["origin_lps_mm"]),
-                    tuple(grid["direction_lps"]))

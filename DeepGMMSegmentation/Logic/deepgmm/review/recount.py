@@ -32,7 +32,7 @@ def recounted(said: dict[str, Any], rows: list[dict[str, Any]], labels: Labels,
     -------
     said, rows : new ones. The report says under `corrected_tissues` which changed.
     """
-    geometry = _geometry(said)
+    geometry = geometry_of(said)
     voxel, area = geometry.voxel_volume, geometry.pixel_area
     tissues = {title: Tissue(value) for title, value in said["labels"].items()}
     volumes = {title: float((labels == tissue).sum()) * voxel
@@ -59,7 +59,8 @@ def recounted(said: dict[str, Any], rows: list[dict[str, Any]], labels: Labels,
         for title in row["areas_mm2"]}} for row in rows]
 
 
-def _geometry(said: dict[str, Any]) -> Geometry:
+def geometry_of(said: dict[str, Any]) -> Geometry:
+    """The grid that a report says its result lies on, mm in LPS."""
     grid = said["grid"]
     return Geometry(tuple(grid["spacing_mm"]), tuple(grid["origin_lps_mm"]),
                     tuple(grid["direction_lps"]))
