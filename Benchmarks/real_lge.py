@@ -34,6 +34,7 @@ from common import (
 from deepgmm import Method, Settings, Tissue, segment
 from deepgmm.methods import METHODS as FITS
 from deepgmm.methods.anchored import Terms, fit_map
+from deepgmm.methods.placed import WEIGHT
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
@@ -47,6 +48,8 @@ METHODS: dict[str, dict] = {
     "auto": {}, "map": {"method": "map"}, "pretrained": {"method": "pretrained"},
     "deepsvg": {"method": "deepsvg"}, "deepg": {"method": "deepg"},
     "svgmm": {"method": "svgmm"}, "gmm": {"method": "gmm"}}
+#: Mixtures that are free but for the place prior, whose weight can be chosen.
+PLACED = {m: FITS[m] for m in (Method.GMM, Method.SVGMM, Method.DEEPG, Method.DEEPSVG)}
 THRESHOLDS = ("5 SD", "2 SD", "FWHM", "Otsu", "mixture")
 #: What the default is to reach, by figure of `summary`: with the mask given, with the true wall.
 WANTED: dict[str, tuple[str, tuple[float, float | None]]] = {
@@ -162,6 +165,9 @@ def measured(task: tuple[Path, str, str, bool, dict]) -> Score:
     more = dict(more)
     terms = Terms(**dict.fromkeys(more.pop("without", ()), False))
     FITS[Method.MAP] = partial(fit_map, terms=terms)
+    weight = more.pop("place", WEIGHT)
+    for name_of, fit in PLACED.items():
+        FITS[name_of] = partial(fit, weight=weight)
     study, truth = read_patient(folder, name)
     if method in THRESHOLDS:
         return score(name, by_threshold(method, study, truth), truth)
@@ -236,6 +242,8 @@ def main() -> None:
     parser.add_argument("--without", action="append", default=[], metavar="TERM",
                         choices=[f.name for f in fields(Terms)],
                         help="a term of map to switch off; may be given several times")
+    parser.add_argument("--place", type=float, default=WEIGHT, metavar="WEIGHT",
+                        help="of the place prior in gmm, svgmm, deepg and deepsvg; 0 for none")
     parser.add_argument("--no-thresholds", action="store_true")
     parser.add_argument("--per-patient", action="store_true")
     parser.add_argument("--json", type=Path, help="every patient's scores")
@@ -249,7 +257,7 @@ def main() -> None:
     jobs = [] if options.no_thresholds else [(rule, False) for rule in THRESHOLDS]
     jobs += [(m, walled) for m in options.methods.split(",") if m for walled in (False, True)]
     began = time.perf_counter()
-    more = options.settings | ({"without": options.without} if options.without else {})
+    more = options.settings | {"place": options.place} | ({"without": options.without} if options.without else {})
     tasks = [(options.data, name, method, walled, more)
              for method, walled in jobs for name in names]
     found = in_processes(measured, tasks, options.threads)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -314,3 +315,34 @@ def test_exchanged_files_are_noticed(seed: int) -> None:
         assert bool(exchanged) is (order != tuple(Role)), (order, study.warnings)
     names = {"bSSFP", "LGE", "T2"}
     assert all(sum(name in w for name in names) >= 2 for w in exchanged)
+
+
+def as_psir_of_a_patient(offset: float = 0.0) -> Study:
+    """PSIR whose wall was nulled late: all of the ventricle is positive, the chest is not."""
+    patient = make_patient(7, slices=2, kinds={Role.LGE: Kind.LGE_PSIR})
+    values = patient.study.sequences[Role.LGE].values
+    inside = values[patient.study.mask]
+    lifted = np.where(patient.study.mask, values - inside.min() + 1, values)
+    return replace(patient.study, sequences={Role.LGE: Sequence(Role.LGE, lifted + offset)}, warnings=[])
+
+
+def test_psir_is_known_by_a_chest_below_zero_where_the_ventricle_is_not() -> None:
+    study = as_psir_of_a_patient()
+    assert (study.sequences[Role.LGE].values[study.mask] > 0).all()
+    check_study(study, guess=[Role.LGE])
+    assert study.sequences[Role.LGE].kind is Kind.LGE_PSIR
+    assert study.provenance["kinds_guessed"] == ["lge"]
+
+
+def test_what_fills_blank_corners_does_not_make_a_magnitude_image_signed() -> None:
+    study = make_patient(7, slices=2).study
+    values = study.sequences[Role.LGE].values.copy()
+    values[:, :12, :12] = -2048
+    assert guess_kind(Role.LGE, values, study.mask)[0] is Kind.LGE_MAGNITUDE
+
+
+def test_psir_stored_with_an_offset_is_said_to_have_been_taken_for_magnitude() -> None:
+    said = warnings_of(as_psir_of_a_patient(offset=4096.0), guess=[Role.LGE])
+    assert "nowhere dark" in said and "PSIR" in said
+    plain = make_patient(7, slices=2).study
+    assert "nowhere dark" not in warnings_of(plain, guess=[Role.LGE])

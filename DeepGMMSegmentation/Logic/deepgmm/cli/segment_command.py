@@ -336,8 +336,10 @@ def _read(job: Job) -> Study:
 def summary(result: Result, seconds: float) -> str:
     """Volumes and what they were found with, as text."""
     study = result.study
-    given = ", ".join(f"{role.title} ({s.kind.value})" if s.kind.value != role.value
-                      else role.title for role, s in study.sequences.items())
+    guessed = study.provenance.get("kinds_guessed", [])
+    given = ", ".join(
+        f"{role.title} ({s.kind.value}{', guessed' if role.value in guessed else ''})"
+        if s.kind.value != role.value else role.title for role, s in study.sequences.items())
     fitted = len(result.fits)
     slices = f"{fitted} slice" + ("s" if fitted != 1 else "")
     from deepgmm.review.report import percent_of_wall

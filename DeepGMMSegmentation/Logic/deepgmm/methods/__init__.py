@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from deepgmm.acting import method_run
 from deepgmm.methods.anchored import fit_map
 from deepgmm.methods.bias import without_shading
-from deepgmm.methods.mixtures import fit_gmm, fit_svgmm
 from deepgmm.methods.networks import fit_deepg, fit_deepsvg
+from deepgmm.methods.placed import fit_placed_gmm, fit_placed_svgmm
 from deepgmm.methods.pretrained import fit_pretrained
 from deepgmm.methods.problem import Case, Outcome, Problem, pack_outcomes
 from deepgmm.model.fit import Fit
@@ -21,8 +21,8 @@ from deepgmm.settings import Method
 __all__ = ["METHODS", "Case", "Outcome", "Problem", "run_method"]
 
 METHODS: dict[Method, Callable[[Problem, Progress], Fit]] = {
-    Method.GMM: fit_gmm,
-    Method.SVGMM: fit_svgmm,
+    Method.GMM: fit_placed_gmm,
+    Method.SVGMM: fit_placed_svgmm,
     Method.MAP: fit_map,
     Method.DEEPG: fit_deepg,
     Method.DEEPSVG: fit_deepsvg,

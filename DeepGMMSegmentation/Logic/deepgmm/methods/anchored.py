@@ -252,4 +252,8 @@ def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:
         getattr(mixture, name)[:, place] = getattr(fit.mixture, name)
     posterior = fit.posterior.new_zeros((*fit.posterior.shape[:2], len(problem.tissues)))
     posterior[..., place] = fit.posterior
-    return replace(fit, mixture=mixture, posterior=posterior)
+    where = fit.place
+    if where is not None:
+        where = torch.zeros_like(posterior)
+        where[..., place] = fit.place
+    return replace(fit, mixture=mixture, posterior=posterior, place=where)

@@ -9,6 +9,7 @@ import torch
 from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.memory import within_memory
 from deepgmm.methods.paper import fit_paper
+from deepgmm.methods.placed import WEIGHT, held_by_place, wants_place
 from deepgmm.methods.problem import Problem
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.deep import DeepOptions, fit_deep
@@ -16,19 +17,20 @@ from deepgmm.model.devices import few_threads
 from deepgmm.model.em import fit_em
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import m_step, pixel_weights
+from deepgmm.model.place import Place
 from deepgmm.model.unet import UNetShape
 from deepgmm.progress import Progress, share_of
 from deepgmm.settings import Preset
 
 
-def fit_deepg(problem: Problem, progress: Progress) -> Fit:
+def fit_deepg(problem: Problem, progress: Progress, *, weight: float = WEIGHT) -> Fit:
     """Algorithm 3 with one set of mixing weights an image; labels from the posterior."""
-    return fit_network(problem, progress, spatial=False)
+    return fit_network(problem, progress, spatial=False, weight=weight)
 
 
-def fit_deepsvg(problem: Problem, progress: Progress) -> Fit:
+def fit_deepsvg(problem: Problem, progress: Progress, *, weight: float = WEIGHT) -> Fit:
     """Algorithm 3 with the network's output as every pixel's mixing weights."""
-    return fit_network(problem, progress, spatial=True)
+    return fit_network(problem, progress, spatial=True, weight=weight)
 
 
 @dataclass(frozen=True)
@@ -59,18 +61,29 @@ PLANS = {
 }
 
 #: The networks' densities know no levels of slices, nor what lies beyond a border: a start that has
-#: such terms they only leave.
+#: such terms they only leave. Where the place prior holds them, it is told with all terms.
 START = Terms(levels=False, outer=False, inner=False, reach=False, even=False)
 
 
-def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
+def fit_network(problem: Problem, progress: Progress, *, spatial: bool,
+                weight: float = WEIGHT) -> Fit:
     """Algorithm 3. Outside the `paper` preset the network corrects the `map` solution, so that
     tens of steps suffice and the components keep their names."""
     s = problem.settings
     if s.preset is Preset.PAPER:
         return fit_paper(problem, progress, spatial=spatial)
+    early, late = share_of(progress, 0.0, 0.3), share_of(progress, 0.3, 0.7)
+    if not wants_place(problem, weight):
+        return _descended(problem, fit_map(problem, early, terms=START), None, spatial, late)
+    return held_by_place(problem, early, weight, lambda warm, place: _descended(
+        problem, warm, place, spatial, late))
+
+
+def _descended(problem: Problem, warm: Fit, place: Place | None, spatial: bool,
+               progress: Progress) -> Fit:
+    """Algorithm 2 and the networks in turn, from a warm start."""
+    s = problem.settings
     plan = PLANS[s.preset]
-    warm = fit_map(problem, share_of(progress, 0.0, 0.3), terms=START)
     options = DeepOptions(
         spatial=spatial, shape=plan.shape, learning_rate=plan.learning_rate,
         patience=plan.patience, mean_weight=s.mean_weight, variation_weight=s.total_variation)
@@ -78,13 +91,12 @@ def fit_network(problem: Problem, progress: Progress, *, spatial: bool) -> Fit:
     rounds = plan.rounds
     if not likelihood_alone:
         rounds = ((plan.rounds[0][0] if spatial else 0, plan.steps),)
-    present = _present(problem, warm)
-    w, fits = warm.posterior, []
+    present = _present(problem, warm) if place is None else place.shares > 0
+    w, fits = warm.posterior, list[Fit]()
     for number, (settling, steps) in enumerate(rounds):
-        w = settled(problem, w, present, settling)
-        share = 0.7 / len(rounds)
-        fit = _corrected(problem, w, present, replace(options, steps=steps),
-                         share_of(progress, 0.3 + number * share, share))
+        w = settled(problem, w, present, settling, place)
+        fit = _corrected(problem, w, present, replace(options, steps=steps), place,
+                         share_of(progress, number / len(rounds), 1 / len(rounds)))
         assert fit.responsibilities is not None  # a network has them
         w = fit.responsibilities
         fits.append(fit)
@@ -102,23 +114,24 @@ def _present(problem: Problem, warm: Fit) -> torch.Tensor:
 
 
 def _corrected(problem: Problem, w: torch.Tensor, present: torch.Tensor, options: DeepOptions,
-               progress: Progress) -> Fit:
+               place: Place | None, progress: Progress) -> Fit:
     """Networks that correct given responsibilities (S, P, K)."""
     logits = torch.where(present, w.clamp_min(1e-6).log(), -50.0).to(torch.float32)
     target = problem.prior().means.to(torch.float32)
 
     def run(batch: PixelBatch, index: torch.Tensor) -> Fit:
-        device = batch.values.device
+        device, rows = batch.values.device, index.to(logits.device)
         with few_threads(batch.valid.numel()):
             return fit_deep(
                 batch, len(problem.tissues), replace(options, mixed=device.type == "cuda"),
-                start_logits=logits[index.to(logits.device)].to(device),
+                start_logits=logits[rows].to(device),
+                place=None if place is None else place.select(rows),
                 mean_target=target.to(device), seed=problem.settings.seed, progress=progress)
     return within_memory(problem.batch.to(torch.float32), run)
 
 
-def settled(problem: Problem, w: torch.Tensor, present: torch.Tensor,
-            steps: int) -> torch.Tensor:
+def settled(problem: Problem, w: torch.Tensor, present: torch.Tensor, steps: int,
+            place: Place | None = None) -> torch.Tensor:
     """(S, P, K) a few steps of Algorithm 2 from given responsibilities."""
     if steps == 0:
         return w
@@ -127,7 +140,7 @@ def settled(problem: Problem, w: torch.Tensor, present: torch.Tensor,
     start = m_step(problem.batch, w, floor=1e-4)
     start.log_weights = pixel_weights(w)
     with few_threads(problem.batch.valid.numel()):
-        return fit_em(problem.batch, start, spatial=True, floor=1e-4, tolerance=0.0,
+        return fit_em(problem.batch, start, spatial=True, place=place, floor=1e-4, tolerance=0.0,
                       max_iterations=steps).posterior
 
 

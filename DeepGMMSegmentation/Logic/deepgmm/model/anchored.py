@@ -363,6 +363,15 @@ class _AnchoredFit:
             wall = torch.cat([wall[..., :1] + muscle, wall[..., 1:]], dim=2)
         return torch.cat([pool, wall], dim=2)
 
+    def _place(self) -> Tensor:
+        """(S, P, K) Pi(x): pool or wall, and what the sectors hold so deep, before a pixel's own
+        intensities are asked."""
+        beside = self.beside
+        if beside is None:
+            beside = self._log_weights(self.mixture)[:, None].expand(-1, self.tissue.shape[1], -1)
+        pool = self.batch.valid - self.in_wall
+        return torch.cat([pool[..., None], self.in_wall[..., None] * torch.softmax(beside, 2)], 2)
+
     def fit(self, settled: Tensor) -> Fit:
         """Every slice's mixture as it lies in the intensities given, gain and all."""
         tissue = self.tissue
@@ -376,7 +385,7 @@ class _AnchoredFit:
         traces = [list(self.traces[n]) for n in study.tolist()]
         rounds = torch.full((len(study),), len(self.traces[0]), device=w.device)
         return Fit(own, w, negative_log_likelihood(self.given, own), traces, rounds,
-                   settled[study])
+                   settled[study], place=self._place())
 
     def select(self, index: Tensor) -> _AnchoredFit:
         """The fit of some slices, all of each study that stays."""

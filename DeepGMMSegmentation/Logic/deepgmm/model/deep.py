@@ -18,6 +18,7 @@ from deepgmm.model.mixture import (
     pixel_weights,
     posterior,
 )
+from deepgmm.model.place import Place
 from deepgmm.model.unet import SliceUNet, UNetShape
 from deepgmm.progress import Progress, silent
 
@@ -58,8 +59,8 @@ class DeepOptions:
     mixed: bool = False
 
 
-def objective(batch: PixelBatch, w: Tensor, options: DeepOptions,
-              mean_target: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def objective(batch: PixelBatch, w: Tensor, options: DeepOptions, mean_target: Tensor | None = None,
+              place: Place | None = None) -> tuple[Tensor, Tensor]:
     """The loss of every slice, (S,), and its NLL alone, (S,), at responsibilities w (S, P, K).
 
     NLL of equation 2 with pi = mean w, or NLL_V with Pi = w, plus the regularisers.
@@ -68,17 +69,27 @@ def objective(batch: PixelBatch, w: Tensor, options: DeepOptions,
     if not options.through:
         mixture = Mixture(*(t.detach() for t in
                             (mixture.log_weights, mixture.means, mixture.covariances)))
-    if options.spatial:
-        mixture.log_weights = pixel_weights(w)
+    mixture.log_weights = _weights(mixture, w, options, place)
     nll = -batch.mean(torch.logsumexp(log_joint(batch, mixture), dim=2))
     loss = nll
     if options.mean_weight > 0 and mean_target is not None:
         # its gradient needs the M-step even where the likelihood holds it fixed
         means = mixture.means if options.through else m_step(batch, w, floor=options.floor).means
         loss = loss + options.mean_weight * (means - mean_target).square().sum((1, 2))
+    if options.spatial and place is not None:
+        loss = loss + place.penalty(batch, mixture.log_weights)
     if options.variation_weight > 0:
         loss = loss + options.variation_weight * total_variation(batch, w) / batch.counts
     return loss, nll
+
+
+def _weights(mixture: Mixture, w: Tensor, options: DeepOptions, place: Place | None) -> Tensor:
+    """log pi (S, K), or log Pi(x) (S, P, K) where w or the place says it."""
+    if options.spatial:
+        return pixel_weights(w)
+    if place is None:
+        return mixture.log_weights
+    return place.of(w if options.through else w.detach())
 
 
 def total_variation(batch: PixelBatch, w: Tensor) -> Tensor:
@@ -101,6 +112,7 @@ def fit_deep(
     *,
     start_logits: Tensor | None = None,
     mean_target: Tensor | None = None,
+    place: Place | None = None,
     canvas: tuple[int, int] | None = None,
     seed: int = 0,
     progress: Progress = silent,
@@ -111,6 +123,7 @@ def fit_deep(
     ----------
     start_logits : (S, P, K) logits that the network corrects; None leaves all to the network.
     mean_target : (K, M) mu_data, normalised units.
+    place : where tissues are to be expected.
     canvas : rows and columns that the network sees at least; the mask's box, enlarged to what
         the network's levels divide, where not given.
 
@@ -133,21 +146,23 @@ def fit_deep(
     network = SliceUNet(batch.slices, batch.sequences, tissues, options.shape, seed=seed,
                         gain=1.0 if start_logits is None else 0.1, dtype=batch.values.dtype)
     networks = Networks(network.to(batch.values.device), batch, batch.grid(batch.values, shape),
-                        batch.grid(batch.valid[:, :, None], shape), start_logits, options.mixed)
+                        batch.grid(batch.valid[:, :, None], shape), start_logits, options.mixed,
+                        None if place is None else place.like(batch))
     end = descend(
-        networks, tissues, lambda part, w: objective(part, w, options, mean_target)[0],
+        networks, tissues,
+        lambda part, w: objective(part, w, options, mean_target, networks.place)[0],
         learning_rate=options.learning_rate, steps=options.steps,
         minimum_steps=options.minimum_steps, tolerance=options.tolerance,
         patience=options.patience, progress=progress)
-    return _read_off(batch, end, options)
+    return _read_off(batch, end, options, None if place is None else place.like(batch))
 
 
-def _read_off(batch: PixelBatch, end: Patience, options: DeepOptions) -> Fit:
+def _read_off(batch: PixelBatch, end: Patience, options: DeepOptions,
+              place: Place | None) -> Fit:
     """The fit at each slice's best iterate."""
     with torch.no_grad():
         mixture = m_step(batch, end.w, floor=options.floor)
-        if options.spatial:
-            mixture.log_weights = pixel_weights(end.w)
+        mixture.log_weights = _weights(mixture, end.w, options, place)
         labels = end.w if options.label_by_network else posterior(batch, mixture)
         nll = negative_log_likelihood(batch, mixture)
     traces = [trace[: n + 1] for trace, n in

@@ -16,6 +16,7 @@ from torch.optim.adamw import adamw
 
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.em import LEAVING
+from deepgmm.model.place import Place
 from deepgmm.model.unet import SliceUNet
 from deepgmm.progress import Progress, silent
 
@@ -65,6 +66,7 @@ class Networks:
     images : (S, M, H, W) and inside : (S, 1, H, W), the batch laid out for the network.
     start : (S, P, K) logits that the network corrects, or none.
     mixed : the network in bfloat16; its logits and all that follows in the batch's own dtype.
+    place : where tissues are to be expected, if anything says so.
     """
 
     network: SliceUNet
@@ -73,6 +75,7 @@ class Networks:
     inside: Tensor
     start: Tensor | None = None
     mixed: bool = False
+    place: Place | None = None
 
     def responsibilities(self) -> Tensor:
         """w, (S, P, K)."""
@@ -90,6 +93,7 @@ class Networks:
         self.batch = self.batch.select(index)
         self.images, self.inside = self.images[index], self.inside[index]
         self.start = None if self.start is None else self.start[index]
+        self.place = None if self.place is None else self.place.select(index)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from deepgmm.model.batch import PixelBatch
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import Mixture, Moments, e_step, m_step, pixel_weights
+from deepgmm.model.place import Place
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.tails import Tails
 from deepgmm.progress import Progress, share_of, silent
@@ -30,6 +31,7 @@ def fit_em(
     spatial: bool = False,
     prior: ConjugatePrior | None = None,
     tails: Tails | None = None,
+    place: Place | None = None,
     floor: float = 1e-6,
     tolerance: float = 1e-3,
     max_iterations: int = 100,
@@ -45,6 +47,7 @@ def fit_em(
     prior : penalises means, covariances and weights; the M-step is then its exact mode and
         `floor` is not used.
     tails : Student-t components or an outlier class; not together with a prior.
+    place : where tissues are to be expected; the mixing weights then vary from pixel to pixel.
     floor : added to every variance after the division (scikit-learn's `reg_covar`).
     tolerance : a slice stops when its objective changes by less between two E-steps.
     max_iterations : E- and M-steps at most.
@@ -65,6 +68,8 @@ def fit_em(
         raise ValueError("tails and a prior cannot be combined")
     device = batch.values.device
     mixture = start.clone()
+    if place is not None and not spatial and not mixture.spatial:
+        mixture.log_weights = place.scaled(mixture.log_weights)
     if spatial and not mixture.spatial:
         weights = mixture.log_weights[:, None].expand(-1, batch.values.shape[1], -1)
         mixture.log_weights = weights.clone()
@@ -80,7 +85,8 @@ def fit_em(
         part = batch.select(group, int(batch.counts[group].max()))
         first = mixture.select(group, part.valid.shape[1])
         with few_threads(part.valid.numel()):
-            run = _settle(part, first, steps, tolerance, max_iterations,
+            where = None if place is None else place.select(group, part.valid.shape[1])
+            run = _settle(part, first, steps, where, tolerance, max_iterations,
                           share_of(progress, number / len(groups), 1 / len(groups)))
             nll[group], w = steps.labels(part, run.mixture)
         mixture.write(group, run.mixture)
@@ -119,7 +125,8 @@ class _Steps:
     spatial: bool
     floor: float
 
-    def both(self, batch: PixelBatch, mixture: Mixture) -> tuple[Tensor, Mixture]:
+    def both(self, batch: PixelBatch, mixture: Mixture,
+             place: Place | None = None) -> tuple[Tensor, Mixture]:
         """The objective at these parameters, (S,), and the parameters that follow."""
         if self.tails is not None:
             objective, w, precision = self.tails.e_step(batch, mixture)
@@ -133,7 +140,12 @@ class _Steps:
                 alive = None if mixture.spatial else mixture.log_weights.isfinite()
                 updated = self.prior.mode(Moments.of(batch, w, full=mixture.full), batch.counts,
                                           alive)
-        if self.spatial:
+        if place is not None and self.spatial:
+            objective = objective + place.penalty(batch, mixture.log_weights)
+            updated.log_weights = place.shrunk(w)
+        elif place is not None:
+            updated.log_weights = place.rescaled(mixture.log_weights, w)
+        elif self.spatial:
             updated.log_weights = pixel_weights(w)
         return objective, updated
 
@@ -154,8 +166,8 @@ class _Run:
     converged: Tensor
 
 
-def _settle(batch: PixelBatch, start: Mixture, steps: _Steps, tolerance: float,
-            max_iterations: int, progress: Progress) -> _Run:
+def _settle(batch: PixelBatch, start: Mixture, steps: _Steps, place: Place | None,
+            tolerance: float, max_iterations: int, progress: Progress) -> _Run:
     """Iterate until every slice has settled; those that have leave."""
     device = batch.values.device
     mixture, current, work = start.clone(), start, batch
@@ -166,7 +178,7 @@ def _settle(batch: PixelBatch, start: Mixture, steps: _Steps, tolerance: float,
     previous = torch.full_like(batch.counts, float("inf"))
     history: list[Tensor] = []
     for step in range(max_iterations):
-        objective, current = steps.both(work, current)
+        objective, current = steps.both(work, current, place)
         seen = torch.full_like(batch.counts, float("nan"))
         seen[active] = objective
         history.append(seen)
@@ -184,6 +196,7 @@ def _settle(batch: PixelBatch, start: Mixture, steps: _Steps, tolerance: float,
                 active, previous = active[running], previous[running]
                 longest = int(work.counts[running].max())
                 work, current = work.select(running, longest), current.select(running, longest)
+                place = None if place is None else place.select(running, longest)
                 running = running[running]
         progress((step + 1) / max_iterations, "EM")
     mixture.write(active[running], current.select(running))

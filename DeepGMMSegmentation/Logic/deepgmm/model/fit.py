@@ -26,6 +26,7 @@ class Fit:
     warnings : what the user must see; `of_study` : what concerns one study of the batch alone.
     agreement : (S,) share of the pixels that the other starts label as the one kept does, where
         there was more than one.
+    place : (S, P, K) where in the ventricle each tissue is to be expected, of a fit that knows it.
     """
 
     mixture: Mixture
@@ -39,6 +40,7 @@ class Fit:
     of_study: dict[int, list[str]] = field(default_factory=dict)
     agreement: Tensor | None = None
     network: dict[str, Any] = field(default_factory=dict)
+    place: Tensor | None = None
 
     @classmethod
     def joined(cls, fits: list[Fit], device: torch.device | str = "cpu") -> Fit:
@@ -46,14 +48,15 @@ class Fit:
         def together(name: str, *, mixture: bool = False) -> Tensor:
             return torch.cat([getattr(f.mixture if mixture else f, name).to(device)
                               for f in fits])
-        w = [f.responsibilities for f in fits]
+        w, place = [f.responsibilities for f in fits], [f.place for f in fits]
         return cls(
             Mixture(*(together(name, mixture=True)
                       for name in ("log_weights", "means", "covariances"))),
             together("posterior"), together("nll"), [t for f in fits for t in f.traces],
             together("iterations"), together("converged"),
             None if w[0] is None else together("responsibilities"),
-            [warning for f in fits for warning in f.warnings])
+            [warning for f in fits for warning in f.warnings],
+            place=None if any(p is None for p in place) else together("place"))
 
     def best_of(self, starts: int) -> Fit:
         """Keep the best of several starts; start r of slice s stands at r * slices + s."""
@@ -69,7 +72,7 @@ class Fit:
             [self.traces[i] for i in index.tolist()], self.iterations[index],
             self.converged[index], None if w is None else w[index], self.warnings,
             agreement=None if self.agreement is None else self.agreement[index],
-            network=self.network)
+            network=self.network, place=None if self.place is None else self.place[index])
 
     def permute(self, order: Tensor) -> Fit:
         """Reorder the components of every slice by `order` (S, K)."""

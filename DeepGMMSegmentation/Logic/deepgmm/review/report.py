@@ -49,7 +49,8 @@ def report(result: Result) -> dict[str, Any]:
         "input_hashes": provenance.pop("input_sha256", None) or dict(study.hashes),
         "tissues": [tissue.title for tissue in result.tissues],
         "labels": {tissue.title: int(tissue) for tissue in result.present_tissues},
-        "sequences": [{"role": role.value, "kind": sequence.kind.value}
+        "sequences": [{"role": role.value, "kind": sequence.kind.value,
+                       "kind_guessed": role.value in study.provenance.get("kinds_guessed", [])}
                       for role, sequence in study.sequences.items()],
         "grid": {
             "size": list(reversed(study.mask.shape)),

@@ -12,6 +12,7 @@ from deepgmm.study.coordinates import box_of
 from deepgmm.study.kinds import (
     LEAST_CONFIDENCE,
     Look,
+    assumption,
     kind_of_look,
     kind_warnings,
     looks_of,
@@ -295,6 +296,9 @@ def _split(masks: list[BoolArray]) -> bool:
 def _guess(study: Study, role: Role, look: Look) -> None:
     sequence = study.sequences[role]
     kind, confidence = kind_of_look(role, look)
+    if role is not Role.BSSFP:
+        known = {*study.provenance.get("kinds_guessed", []), role.value}
+        study.provenance["kinds_guessed"] = sorted(known)
     if role is Role.BSSFP:
         sequence.kind = Kind.BSSFP
     elif confidence < LEAST_CONFIDENCE:
@@ -311,3 +315,6 @@ def _guess(study: Study, role: Role, look: Look) -> None:
         elif confidence < 0.75:
             _warn(study, f"{role.title} was guessed to be {short_name(kind)}, without much "
                          f"confidence: {or_say}")
+        assumed = assumption(role, kind, look)
+        if assumed:
+            _warn(study, assumed)

@@ -24,6 +24,12 @@ _EVEN = 0.08
 #: Share of negative voxels in the mask above which an image is called signed.
 _SIGNED = 0.01
 
+#: An image is signed too where its darkest hundredth lies this share of its brightest below zero:
+#: on PSIR of 29 patients the wall itself was above zero in 14, and what lies around the heart -8 %
+#: and less in all. And one whose darkest hundredth lies above such a share holds no dark tissue and
+#: no air, as a PSIR stored with an offset.
+_BELOW, _OFFSET = 0.05, 0.4
+
 #: Rim pixels beyond this part of the way from the wall's signal to the pool's are scar-bright.
 _BRIGHT = 0.6
 
@@ -159,6 +165,8 @@ class Look:
     negative : share of negative voxels.
     bright_rim : share of the rim that is nearly as bright as the pool, or brighter: scar on a
         bright-blood image; NaN where the pool is not bright.
+    darkest : darkest hundredth of the whole image over its brightest, air and chest included, what
+        fills blank corners left out; negative where the image is signed.
     """
 
     pool: float
@@ -166,6 +174,7 @@ class Look:
     contrast: float
     negative: float
     bright_rim: float = np.nan
+    darkest: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,17 +212,28 @@ def looks_of(study: Study) -> dict[Role, Look]:
 
 
 def _look(values: FloatArray, places: _Places) -> Look:
+    darkest = _darkest(values)
     values = values[places.box]
     inside = values[places.inside].astype(np.float64)
     negative = float((inside < 0).mean()) if inside.size else 0.0
     if places.middle.sum() < 10 or places.rim.sum() < 10:
-        return Look(np.nan, np.nan, np.nan, negative, np.nan)
+        return Look(np.nan, np.nan, np.nan, negative, np.nan, darkest)
     low, high = np.percentile(inside, (2, 98))
     pool = float(np.median(values[places.middle]))
     wall = float(np.median(values[places.rim]))
     width = (high - low) / 2
     return Look(pool, wall, (pool - wall) / width if width > 0 else np.nan, negative,
-                _bright_share(values, places.edge, pool))
+                _bright_share(values, places.edge, pool), darkest)
+
+
+def _darkest(values: FloatArray) -> float:
+    least = values.min(initial=0.0)
+    # a value that fills what was not acquired is no tissue
+    seen = values[values != least] if (values == least).mean() > 1e-3 else values.ravel()
+    if seen.size < 100:
+        return 0.0
+    dark, bright = np.percentile(seen, (1, 99))
+    return float(dark / bright) if bright > 0 else 0.0
 
 
 def _bright_share(values: FloatArray, edge: BoolArray, pool: float) -> float:
@@ -250,6 +270,8 @@ def kind_of_look(role: Role, look: Look) -> tuple[Kind, float]:
         return Kind.BSSFP, _above(look.contrast, 0.0)
     if role is Role.LGE and look.negative > _SIGNED:
         return Kind.LGE_PSIR, min(1.0, 0.6 + 4 * look.negative)
+    if role is Role.LGE and look.darkest < -_BELOW:
+        return Kind.LGE_PSIR, min(1.0, 0.75 - look.darkest)
     if np.isnan(look.contrast):
         return Kind.UNKNOWN, 0.0
     if role is Role.LGE:
@@ -304,6 +326,14 @@ def _would_fit(role: Role, look: Look) -> bool:
     """Whether an image could be some kind of this sequence."""
     return any(not _contradictions(role, kind, look)
                for kind in kinds_of(role) if kind is not Kind.UNKNOWN)
+
+
+def assumption(role: Role, kind: Kind, look: Look) -> str | None:
+    """What was taken for granted in a guess that the image cannot settle; None where nothing."""
+    if role is Role.LGE and kind is Kind.LGE_MAGNITUDE and look.darkest > _OFFSET:
+        return ("LGE is nowhere dark, air and chest included: it was taken for magnitude; say that "
+                "it is PSIR if it is one stored with an offset")
+    return None
 
 
 _BRIGHT_POOL = (Kind.BSSFP, Kind.T2_PREPARED, Kind.T2_MAP)
