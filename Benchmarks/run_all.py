@@ -40,6 +40,8 @@ COMMANDS = (
     Command("real_lge_training", "What a site's own labels add on real LGE",
             words=("--threads", "1", "--steps", "200"),
             quick=("--threads", "1", "--steps", "2", "--folds", "1")),
+    Command("real_lge_place", "Free mixtures with place on real LGE",
+            words=("--threads", "1"), quick=("--patients", "1", "--rows", "gmm")),
     Command("reference_methods", "Reference methods on real LGE", quick=("--patients", "2")),
     Command("numbers_speed", "Numbers and reports: times", quick=("--runs", "1")),
     Command("calibrate_lge", "Is the phantom's LGE like real LGE?", quick=("--patients", "2")),

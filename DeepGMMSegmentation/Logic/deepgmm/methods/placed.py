@@ -18,8 +18,9 @@ from deepgmm.progress import Progress, share_of
 from deepgmm.settings import Preset
 from deepgmm.study.words import Role, Tissue
 
-#: Weight of the place prior; not chosen on anything.
-WEIGHT = 1.0
+#: Weight of the place prior; chosen on eight of 29 real patients. Heavier ones did a little better
+#: still: where a pixel lies tells more than what it holds.
+WEIGHT = 4.0
 
 
 def wants_place(problem: Problem, weight: float) -> bool:
