@@ -68,7 +68,7 @@ def fit_em(
         raise ValueError("tails and a prior cannot be combined")
     device = batch.values.device
     mixture = start.clone()
-    if place is not None and not spatial and not mixture.spatial:
+    if place is not None and not mixture.spatial:
         mixture.log_weights = place.scaled(mixture.log_weights)
     if spatial and not mixture.spatial:
         weights = mixture.log_weights[:, None].expand(-1, batch.values.shape[1], -1)

@@ -80,7 +80,8 @@ class Place:
 
     def shrunk(self, w: Tensor) -> Tensor:
         """(S, P, K) log Pi(x) of every pixel: the exact mode under the Dirichlet prior."""
-        return pixel_weights((w + self.weight * self.shares) / (1 + self.weight))
+        counted = torch.where(self.shares > 0, w, 0.0) + self.weight * self.shares
+        return pixel_weights(counted / counted.sum(2, keepdim=True).clamp_min(1e-12))
 
     def penalty(self, batch: PixelBatch, log_weights: Tensor) -> Tensor:
         """(S,) what the objective of a Pi of every pixel gains."""
