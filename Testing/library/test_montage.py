@@ -166,3 +166,14 @@ def test_the_legend_gives_volume_interval_and_share() -> None:
     assert words[Tissue.BLOOD].endswith(")"), "no share of the wall"
     result.labels[result.labels == Tissue.SCAR] = Tissue.EDEMA
     assert {t: w for t, w, _ in _legend(result)}[Tissue.SCAR] == "Scar absent"
+
+
+def test_many_slices_of_one_sequence_stand_in_two_columns() -> None:
+    """As many panels as before, on a picture that is wider than it is high."""
+    few, many = (picture_of(a_result_of(roles=(Role.LGE,), slices=n)) for n in (6, 10))
+    assert few.shape[0] > few.shape[1] and many.shape[1] > many.shape[0]
+    white = pixels_coloured(many, (255, 255, 255))
+    for half in np.array_split(white, 2, axis=1):  # outlines of the LV mask, tall as no letter is
+        drawn = half.any(axis=1)
+        starts = np.flatnonzero(drawn & ~np.r_[False, drawn[:-1]])
+        assert sum(drawn[s:s + 40].all() for s in starts) == 5

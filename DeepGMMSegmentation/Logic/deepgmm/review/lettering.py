@@ -30,6 +30,7 @@ class Words:
     size : pixels.
     colour : as in HTML.
     anchor : what lies at x: "l" the left end, "m" the middle, "r" the right end.
+    outlined : with a dark edge, to be read on an image.
     """
 
     x: float
@@ -39,6 +40,7 @@ class Words:
     colour: str
     bold: bool = False
     anchor: str = "l"
+    outlined: bool = False
 
 
 def lettered(picture: npt.NDArray[np.uint8], words: Iterable[Words]) -> Image:
@@ -49,7 +51,7 @@ def lettered(picture: npt.NDArray[np.uint8], words: Iterable[Words]) -> Image:
     draw = ImageDraw.Draw(image)
     for w in words:
         draw.text((w.x, w.y), w.text, w.colour, _type(w.size, w.bold), anchor=f"{w.anchor}m",
-                  align="center")
+                  align="center", stroke_width=2 if w.outlined else 0, stroke_fill="#000000")
     return image
 
 

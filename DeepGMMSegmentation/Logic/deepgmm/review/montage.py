@@ -1,4 +1,4 @@
-"""One picture by which a person can judge a segmentation: one row a slice.
+"""One picture by which a person can judge a segmentation: one row a slice, or two in a row.
 
 The picture is composed as an array of pixels, each panel enlarged to its true proportions.
 """
@@ -36,7 +36,11 @@ _DPI = 100
 _LEFT = 78
 _ALERT = "#ffb000"
 #: Sizes of the type, pixels.
-_HEAD, _NAME, _PLAIN, _SMALL = 17, 14, 12.5, 11
+_HEAD, _NAME, _PLAIN, _SMALL = 18, 15, 14, 12.5
+#: Height of a line of the legend, and of the foot.
+_ENTRY, _LINE = 24, 19
+#: More slices than this of one sequence stand in two columns; between these, pixels.
+_LONG, _BETWEEN = 6, 26
 #: Opacity of the overlay: the image must be seen through it, and most of all the pool, where
 #: a scar that was missed would lie.
 _FILL, _FILL_OF_BLOOD = 0.5, 0.3
@@ -56,7 +60,8 @@ def montage_png(result: Result) -> bytes:
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
     shown dimmed, with the reason. Slices are numbered from 1, the base first, and
-    turned as radiologists read them; letters say where right and below lie in the patient.
+    turned as radiologists read them; letters say where right and below lie in the patient. Many
+    slices of one sequence stand in two columns, down the left one first.
     """
     from PIL import PngImagePlugin
 
@@ -92,54 +97,62 @@ def thumbnail_png(result: Result) -> bytes:
 def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
     """The picture without its words, (rows, columns, 3), and the words."""
     study = result.study
-    view = view_of(study.mask, study.geometry)
+    blocks = 2 if len(study.sequences) == 1 and len(study.mask) > _LONG else 1
+    rows = -(-len(study.mask) // blocks)
+    view = view_of(study.mask, study.geometry, rows)
     height, width = view.size
     base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
     titles = [_title(role, sequence.kind) for role, sequence in study.sequences.items()]
     titles += [(f"Tissues on {base.title}", ""), ("Uncertainty", "")]
-    lefts = [EDGE + _LEFT + i * (width + GAP) for i in range(len(titles))]
-    total_width = lefts[-1] + width + EDGE
+    taken = _LEFT + len(titles) * (width + GAP) - GAP
+    starts = [EDGE + block * (taken + _BETWEEN) for block in range(blocks)]
+    total_width = starts[-1] + taken + EDGE
     legend = _wrapped(_legend(result), total_width - 2 * EDGE)
     foot = _foot(result, columns=total_width - 2 * EDGE)
-    top = EDGE + 76 + 22 * len(legend)
-    bottom = top + len(study.mask) * (height + GAP)
-    canvas = np.full((bottom + 10 + 17 * len(foot) + EDGE, total_width, 3), BACKGROUND, np.uint8)
+    top = EDGE + 80 + _ENTRY * len(legend)
+    bottom = top + rows * (height + GAP)
+    canvas = np.full((bottom + 10 + _LINE * len(foot) + EDGE, total_width, 3), BACKGROUND, np.uint8)
 
     words = [Words(EDGE, EDGE + 10, "DeepGMM", _HEAD, TEXT, bold=True),
              Words(EDGE + 112, EDGE + 11, _summary(result), _PLAIN, QUIET)]
     words += _draw_legend(canvas, legend, EDGE + 42)
-    for left, (name, kind) in zip(lefts, titles, strict=True):
-        words += [Words(left, top - 26, name, _NAME, TEXT, bold=True),
-                  Words(left, top - 10, kind, _SMALL, QUIET)]
-    _draw_colour_bar(canvas, lefts[-1], top - 10, width)
-    words += [Words(lefts[-1], top - 10, "sure", _SMALL, QUIET),
-              Words(lefts[-1] + width, top - 10, "unsure", _SMALL, QUIET, anchor="r")]
+    lefts_of = {start: [start + _LEFT + i * (width + GAP) for i in range(len(titles))]
+                for start in starts}
+    for lefts in lefts_of.values():
+        for left, (name, kind) in zip(lefts, titles, strict=True):
+            words += [Words(left, top - 28, name, _NAME, TEXT, bold=True),
+                      Words(left, top - 10, kind, _SMALL, QUIET)]
+        _draw_colour_bar(canvas, lefts[-1], top - 10, width)
+        words += [Words(lefts[-1], top - 10, "sure", _SMALL, QUIET),
+                  Words(lefts[-1] + width, top - 10, "unsure", _SMALL, QUIET, anchor="r")]
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
     fitted = set(study.slices)
     level = levels(study)
     numbering = numbering_of(level, len(study.mask))
-    for row, index in enumerate(sorted(range(len(study.mask)), key=numbering.of)):
-        y = top + row * (height + GAP)
-        used = index in fitted
+    right, below = view.letters
+    for place, index in enumerate(sorted(range(len(study.mask)), key=numbering.of)):
+        start, y = starts[place // rows], top + place % rows * (height + GAP)
+        lefts, used = lefts_of[start], index in fitted
         for left, panel in zip(lefts, _panels(result, view, index, windows, entropy, base),
                                strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
-        words += [Words(EDGE, y + 14, f"Slice {numbering.of(index)}", _NAME,
+        words += [Words(start, y + 14, f"Slice {numbering.of(index)}", _NAME,
                         TEXT if used else QUIET, bold=True),
-                  Words(EDGE, y + 30, level.get(index, ""), _SMALL, QUIET)]
+                  Words(start, y + 32, level.get(index, ""), _SMALL, QUIET),
+                  Words(lefts[0] + width - 6, y + height / 2, right, _NAME, TEXT, bold=True,
+                        anchor="r", outlined=True),
+                  Words(lefts[0] + width / 2, y + height - 12, below, _NAME, TEXT, bold=True,
+                        anchor="m", outlined=True)]
         if not used:
             reason = textwrap.fill(study.excluded.get(index, "no LV mask"), max(width // 8, 12))
-            words += [Words(EDGE, y + 46, "left out", _SMALL, QUIET),
+            words += [Words(start, y + 50, "left out", _SMALL, QUIET),
                       Words(lefts[-2] + width / 2, y + height / 2, reason, _PLAIN, TEXT,
                             anchor="m")]
         elif index in marked:
-            words += [Words(EDGE, y + 50, "\N{WARNING SIGN}", _HEAD, _ALERT),
-                      Words(EDGE + 18, y + 50, "see below", _SMALL, _ALERT)]
-    right, below = view.letters
-    words += [Words(lefts[0] + width - 4, top + height / 2, right, _PLAIN, QUIET, anchor="r"),
-              Words(lefts[0] + width / 2, top + height - 9, below, _PLAIN, QUIET, anchor="m")]
-    words += [Words(EDGE, bottom + 14 + 17 * i, note, _SMALL,
+            words += [Words(start, y + 54, "\N{WARNING SIGN}", _HEAD, _ALERT),
+                      Words(start, y + 72, "see below", _SMALL, _ALERT)]
+    words += [Words(EDGE, bottom + 14 + _LINE * i, note, _SMALL,
                     _ALERT if note.startswith("\N{WARNING SIGN}") else QUIET)
               for i, note in enumerate(foot)]
     return canvas, words
@@ -209,7 +222,7 @@ def _heat_colours(values: npt.NDArray[np.floating]) -> Pixels:
 
 
 def _draw_colour_bar(canvas: npt.NDArray[np.uint8], left: int, middle: int, width: int) -> None:
-    start, stop = left + 32, left + width - 46
+    start, stop = left + 40, left + width - 56
     canvas[middle - 4:middle + 4, start:stop] = as_bytes(
         _heat_colours(np.linspace(0, 1, stop - start)))
 
@@ -240,7 +253,7 @@ def _draw_legend(canvas: npt.NDArray[np.uint8], lines: list[list[tuple[Tissue, s
             canvas[y - 6:y + 6, x:x + 12] = COLOURS[tissue]
             words.append(Words(x + 18, y, text, _PLAIN, TEXT))
             x += taken
-        y += 22
+        y += _ENTRY
     return words
 
 
@@ -274,7 +287,7 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
     lines: list[str] = []
     for warning in warnings[:most]:
         said = f"\N{WARNING SIGN} {numbering.in_words(warning)}"
-        lines += textwrap.wrap(said, max(columns // 7, 30), subsequent_indent="   ")
+        lines += textwrap.wrap(said, max(int(columns / 7.9), 30), subsequent_indent="   ")
     if len(warnings) > most:
         lines.append(f"{len(warnings) - most} more warnings are in the report")
     first = "the base" if numbering.towards_apex else "the first of the file"

@@ -63,9 +63,15 @@ class View:
         return part
 
 
-def view_of(mask: npt.NDArray[np.bool_], geometry: Geometry) -> View:
+def view_of(mask: npt.NDArray[np.bool_], geometry: Geometry, rows: int = 0) -> View:
     """The box of the mask in all slices with a margin, square in mm where the image allows,
-    turned as a radiologist expects."""
+    turned as a radiologist expects.
+
+    Parameters
+    ----------
+    rows : of panels that lie below each other, which decides on their size; by default as many as
+        slices.
+    """
     spacing = np.array([geometry.spacing[1], geometry.spacing[0]])
     shape = np.array(mask.shape[1:])
     found = np.argwhere(mask.any(axis=0))
@@ -76,8 +82,8 @@ def view_of(mask: npt.NDArray[np.bool_], geometry: Geometry) -> View:
     start = np.maximum(np.floor(middle - half), 0).astype(int)
     stop = np.minimum(np.ceil(middle + half), shape).astype(int)
     millimetres = (stop - start) * spacing
-    slices = mask.shape[0]
-    longest = 330 if slices <= 2 else 240 if slices <= 7 else 190
+    rows = rows or mask.shape[0]
+    longest = 330 if rows <= 2 else 240 if rows <= 7 else 190
     size = np.maximum(np.rint(millimetres * longest / millimetres.max()), 16).astype(int)
 
     turn = turn_of(geometry)
