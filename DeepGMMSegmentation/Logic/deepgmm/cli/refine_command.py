@@ -46,7 +46,8 @@ def refine(
         "labelmap of any program, on the result's grid.", rich_help_panel=_IN)] = None,
     done: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices in which everything is right now, also what you left alone: "
-        "3,4-6. Counted from 1, the base first, as the montage and the panel count them.",
+        "3,4-6. Counted from 1, the base first, as the montage and the panel count them (segment "
+        "--slices counts from 0 in the file's order).",
         rich_help_panel=_IN)] = None,
     border: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
