@@ -64,7 +64,7 @@ COMMANDS = (
     Command("alignment", "Alignment", quick=("--patients", "1")),
     Command("sunnybrook", "Accuracy on real bSSFP", quick=("--patients", "1")),
     Command("mask_proposal", "The LV mask proposed",
-            words=("--threads", "1", "--phantoms", "8", "--chests", "24"),
+            words=("--threads", "1", "--phantoms", "8", "--chests", "24", "--places", "50"),
             quick=("--phantoms", "1", "--chests", "1", "--emidec", "none")),
     Command("outline_worth", "What an outline is worth", quick=("--rows", "0,proposed")),
     Command("pretrained_speed", "The shipped network: times", quick=("--runs", "1")),
