@@ -43,6 +43,7 @@ from deepgmm.study.words import Role, Tissue
 DATA = ROOT.parent / "shared" / "data"
 #: A slice is good from this Dice; of sure ones, %, so many at least and so many of them bad.
 GOOD, LEAST_SURE, MOST_BAD = 0.85, 60.0, 3.0
+MAKES = ("library's phantom", "second make", "third make")
 #: Seeds of the chests that are scored.
 FIRST_CHEST = 60_000
 #: A slice with less ventricle, mm2, is not measured about.
@@ -71,6 +72,30 @@ def away(one: BoolArray, other: BoolArray, geometry: Geometry) -> float | None:
     """Mean distance of two contours of a slice, both ways, mm."""
     found = surface_distances(one, other, (geometry.spacing[1], geometry.spacing[0]))
     return None if found is None else float(np.concatenate(found).mean())
+
+
+def placed(mask: BoolArray, truth: BoolArray) -> tuple[bool, bool]:
+    """Whether the centre lies inside, and both ends within one slice."""
+    there, mine = (np.flatnonzero(m.any((1, 2))) for m in (truth, mask))
+    if not len(mine):
+        return False, False
+    middle = mine[len(mine) // 2]
+    row, column = np.argwhere(mask[middle]).mean(0).round().astype(int)
+    return (bool(truth[middle, row, column]),
+            abs(int(mine[0] - there[0])) <= 1 and abs(int(mine[-1] - there[-1])) <= 1)
+
+
+def many_placed(make: str, count: int) -> tuple[float, float]:
+    """Of so many phantoms of a make the % whose centre lies inside, and whose ends are found."""
+    found = []
+    for study, truth, _ in phantoms(make, count):
+        try:
+            mask = propose_mask(study).mask
+        except InputError:
+            mask = np.zeros(truth.shape, bool)
+        found.append(placed(mask, truth > 0))
+    centres, ends = np.mean(found, axis=0) * 100
+    return float(centres), float(ends)
 
 
 @dataclass
@@ -108,14 +133,11 @@ class Rows:
             from outline_without_learning import outlined
 
             self.rivals.append(dice(outlined(study), truth) or 0.0)
-        there, mine = (np.flatnonzero(m.any((1, 2))) for m in (truth, mask))
-        self.ends.append(len(mine) > 0 and abs(mine[0] - there[0]) <= 1
-                         and abs(mine[-1] - there[-1]) <= 1)
-        good = False
+        centre, end = placed(mask, truth)
+        self.centres.append(centre)
+        self.ends.append(end)
+        mine = np.flatnonzero(mask.any((1, 2)))
         if found is not None and len(mine):
-            middle = mine[len(mine) // 2]
-            row, column = np.argwhere(mask[middle]).mean(0).round().astype(int)
-            good = bool(truth[middle, row, column])
             self.slices += [(float(found.confidence[i]), dice(mask[i], truth[i]) or 0.0)
                             for i in mine]
             for i in mine:
@@ -124,7 +146,6 @@ class Rows:
                     if value is not None:
                         into.append(value)
             self._corrected(found, truth, study.geometry)
-        self.centres.append(good)
 
     def _corrected(self, found: MaskProposal, truth: BoolArray, geometry: Geometry) -> None:
         """Each slice in turn is drawn as it is, or clicked on where it is farthest off."""
@@ -199,8 +220,7 @@ def phantoms(make: str, count: int) -> Iterator[tuple[Study, np.ndarray, BoolArr
     from third_phantom import make_third_patient
 
     from deepgmm.phantom import make_patient
-    maker = {"library's phantom": make_patient, "second make": make_other_patient,
-             "third make": make_third_patient}[make]
+    maker = dict(zip(MAKES, (make_patient, make_other_patient, make_third_patient)))[make]
     for seed in range(200, 200 + count):
         patient = maker(seed)
         yield patient.study, patient.truth, patient.truth == Tissue.BLOOD
@@ -249,9 +269,10 @@ def cost(threads: int) -> dict[str, float]:
             "peak": peak_memory(resource.getrusage(resource.RUSAGE_SELF))}
 
 
-def checks(sets: dict[str, Rows], spent: dict[str, float]
+def checks(sets: dict[str, Rows], spent: dict[str, float],
+           many: dict[str, tuple[float, float]], count: int
            ) -> list[tuple[str, str, str, bool | None]]:
-    """The bars; one that was not measured is missed."""
+    """The bars; one that was not measured is missed. `many` : of `many_placed`, `count` each."""
     lines: list[tuple[str, str, str, bool | None]] = []
 
     def bar(what: str, limit: float, value: float | None, digits: int = 3,
@@ -283,6 +304,9 @@ def checks(sets: dict[str, Rows], spent: dict[str, float]
             old, new = np.mean(one.slice_fixed, axis=0)
             bar(f"{name}: one slice drawn, its neighbours' error falls, %", 50,
                 float(100 * (1 - new / old)), 0)
+    for name, (centre, end) in many.items():
+        bar(f"{count} of the {name}: centre inside, %", 100, centre, 0)
+        bar(f"{count} of the {name}: ends within one slice, %", 90, end, 0)
     bar("12 slices, s", 3, spent["seconds"], 1, most=True)
     bar("memory, GB", 0.6, spent["peak"], 2, most=True)
     slowest = [max(one.correcting) for one in sets.values() if one.correcting]
@@ -296,6 +320,8 @@ def main() -> None:
     parser.add_argument("--emidec", type=Path, default=DATA / "emidec")
     parser.add_argument("--phantoms", type=int, default=10, help="patients of each make")
     parser.add_argument("--chests", type=int, default=20, help="synthetic chests")
+    parser.add_argument("--places", type=int, default=0,
+                        help="patients of each make of whom only centre and ends are looked at")
     parser.add_argument("--no-rival", action="store_true", help="without the way that learns not")
     parser.add_argument("--cost", action="store_true", help="measure time and memory alone")
     options = parser.parse_args()
@@ -310,8 +336,7 @@ def main() -> None:
     sources = [
         ("Sunnybrook, bSSFP", real(options.sunnybrook, "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP)),
         ("EMIDEC, LGE alone", real(options.emidec, "_lge.nii.gz", "_labels.nii.gz", Role.LGE)),
-        *((make, phantoms(make, options.phantoms)) for make in (
-            "library's phantom", "second make", "third make")),
+        *((make, phantoms(make, options.phantoms)) for make in MAKES),
         ("held-out chests", chests(options.chests))]
     for name, patients in sources:
         rows = Rows(name)
@@ -322,6 +347,7 @@ def main() -> None:
         if rows.dices:
             sets[name] = rows
             print(name, *rows.row()[1:], file=sys.stderr)
+    many = {make: many_placed(make, options.places) for make in MAKES} if options.places else {}
     print(machine(options.threads) + "\n")
     print(table(("", "patients", "Dice", "worst", "worst tenth", "without learning",
                  "ellipse in the box", "epicardium off, mm", "endocardium off, mm",
@@ -332,7 +358,7 @@ def main() -> None:
     print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
                  "the worst slice drawn", "a point where it is farthest off", "slowest, s"),
                 [r.follow() for r in sets.values() if r.correcting]))
-    print(bars(checks(sets, spent)))
+    print(bars(checks(sets, spent, many, options.places)))
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def of_another(result: Result, truth: Labels, index: int) -> Corrections:
 def measured(task: tuple[str, str, Any, str, bool]) -> Heart:
     """One patient by one method."""
     make, patient_set, which, method, brief = task
-    study, truth, other = _patient(make, patient_set, which)
+    study, truth, other = patient(make, patient_set, which)
     result = segment(study, Settings(method=method))
     case, heart = case_of(result), Heart()
     _ = case.ventricle
@@ -166,17 +166,23 @@ def measured(task: tuple[str, str, Any, str, bool]) -> Heart:
     return heart
 
 
-def _patient(make: str, patient_set: str, which: Any) -> tuple[Any, Labels, Labels]:
+def patient(make: str, patient_set: str, which: Any) -> tuple[Any, Labels, Labels]:
     """Study, truth, and the truth of another patient."""
     if make == "EMIDEC":
         folder, name, neighbour = which
         return (*read_patient(folder, name), read_patient(folder, neighbour)[1])
-    patient = patient_of(make, which, patient_set)
-    return patient.study, patient.truth, patient_of(make, which + 500, patient_set).truth
+    found = patient_of(make, which, patient_set)
+    return found.study, found.truth, patient_of(make, which + 500, patient_set).truth
 
 
 def _worst(result: Result, labels: Labels, truth: Labels, slices: list[int]) -> int:
     return max(slices, key=lambda i: error(labels, labels, truth, [i], result.tissues))
+
+
+def next_slice(result: Result, truth: Labels, left: list[int], policy: str) -> int:
+    """Which of the slices that are left is corrected next."""
+    return (_worst(result, result.labels, truth, left) if policy == "worst"
+            else review_next(result, policy)[0]["index"])
 
 
 def _refined(heart: Heart, result: Result, given: Corrections, case: Any) -> Result:
@@ -197,8 +203,7 @@ def _read(heart: Heart, result: Result, truth: Labels, case: Any, policy: str,
         left = [i for i in fitted if i not in read]
         if len(left) < 2:
             return
-        read.append(_worst(new, new.labels, truth, left) if policy == "worst"
-                    else review_next(new, policy)[0]["index"])
+        read.append(next_slice(new, truth, left, policy))
         new = _refined(heart, new, finished(new, truth, read[-1]), case)
         rest = [i for i in fitted if i not in read]
         name = f"{policy} {count}"

@@ -80,6 +80,14 @@ class EditorSection(Section):
         self._fill_quietly(segmentation)
         self._editor.saveStateForUndo()
 
+    def save_drawing_for_undo(self, segmentation) -> None:
+        """The same in the middle of a drawing, as the effects themselves do before they change it;
+        nothing where the editor has another segmentation."""
+        if self._node is not None and self._editor.segmentationNodeID() == segmentation.GetID():
+            self._editor.saveStateForUndo()
+        else:
+            self.save_for_undo(segmentation)
+
     def follow(self, segmentation, *instead_of) -> None:
         """Edit a segmentation instead of others, or of none; what else the user edits stays, and
         whatever he draws in just now.

@@ -31,6 +31,7 @@ class Outcome:
     answer : of the worker (`deepgmm.jobs.tasks.Segmented`); what is drawn otherwise since then are
         corrections.
     before : of the run before this one, to which undoing it goes back.
+    sent : the study as the scene's nodes gave it, or None.
     """
 
     written: Any
@@ -44,6 +45,7 @@ class Outcome:
     task: str = "segment"
     answer: Any = None
     before: "Outcome | None" = None
+    sent: Any = None
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""
@@ -147,6 +149,10 @@ class Job:
 
         return segmented(header, arrays, self.study)
 
+    def as_sent(self):
+        """The study as the scene's nodes gave it."""
+        return self.study
+
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """The result with locked slices as they are drawn now, its report and its rows; the
         worker knows them as they were when it began."""
@@ -187,7 +193,7 @@ class Job:
                        outline_only(self.inputs.get("mask"), written.segmentation),
                        choices=self.choices, chosen=self.chosen,
                        unseen=said.get("mask_proposal", {}).get("looked_at") is False,
-                       task=self.task, answer=answer)
+                       task=self.task, answer=answer, sent=self.as_sent())
 
 
 def counted(answer, labels) -> tuple[dict, list[dict]]:

@@ -11,6 +11,7 @@ from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawing_view import DrawingView
 from DeepGMMSegmentationLib.drawn import MaskedSlices, masked, when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
+from DeepGMMSegmentationLib.neighbours import NeighboursSection
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.proposing import ProposeSection
 
@@ -25,7 +26,9 @@ class MaskSection(Section):
         super().__init__(ui, panel)
         self._editor = editor
         self._view = DrawingView(ui, panel)
-        panel.sections += [self._view, ProposeSection(ui, panel, self, editor)]
+        proposing = ProposeSection(ui, panel, self, editor)
+        panel.sections += [self._view, proposing, NeighboursSection(
+            ui, panel, self, editor, lambda: proposing.standing)]
         self._about: Callable[[], tuple] | None = None
         self._then: tuple = ()
         ui.createMaskButton.connect("clicked()", self._on_create)

@@ -13,6 +13,7 @@ from DeepGMMSegmentationLib.chosen import is_there, reference, volumes
 from DeepGMMSegmentationLib.drawn import when_drawn
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.job import Job, grid_of
+from DeepGMMSegmentationLib.neighbours import Standing
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import PanelState
 
@@ -70,12 +71,17 @@ class ProposeSection(Section):
     Parameters
     ----------
     masks : the section of the LV mask, which begins and shows one.
+
+    Attributes
+    ----------
+    standing : the proposal that was put into the scene last, or None.
     """
 
     def __init__(self, ui, panel: Panel, masks, editor: EditorSection) -> None:
         super().__init__(ui, panel)
         self._masks, self._editor = masks, editor
         self._asking = False
+        self.standing: Standing | None = None
         ui.proposeMaskButton.connect("clicked()", self._on_pressed)
         ui.maskLookedAtCheckBox.connect("clicked(bool)", self._on_looked)
 
@@ -89,6 +95,9 @@ class ProposeSection(Section):
         noted, box = _noted(self.state), self.ui.maskLookedAtCheckBox
         box.visible = noted is not None
         box.checked = noted is not None and noted["looked_at"]
+
+    def close(self) -> None:
+        self.standing = None
 
     def cleanup(self) -> None:
         self.ui.proposeMaskButton.disconnect("clicked()", self._on_pressed)
@@ -138,7 +147,8 @@ class ProposeSection(Section):
         job = ProposalJob(None, {role.value: node for role, node in volumes(state).items()},
                           volume, None, on_done=self._on_done)
         drawn = self._drawn_now()
-        job.put = lambda found, warnings: self._put(found, warnings, volume, drawn)
+        job.put = lambda found, warnings: self._put(found, warnings, volume, drawn,
+                                                    job.study.geometry)
         self.panel.run.begin(job)
         self.panel.log(_("An LV mask is being proposed."))
 
@@ -146,7 +156,7 @@ class ProposeSection(Section):
         mask = self.state.mask
         return (mask.GetID(), when_drawn(mask)) if is_there(mask) else ()
 
-    def _put(self, found, warnings: list[str], volume, drawn: tuple) -> str:
+    def _put(self, found, warnings: list[str], volume, drawn: tuple, geometry) -> str:
         """Into the scene, as a mask that the editor's Undo empties again; what is to be said."""
         from deepgmm.scene.proposals import write_proposal
 
@@ -164,6 +174,7 @@ class ProposeSection(Section):
             self._masks.show(volume, segment)
             self._editor.save_for_undo(state.mask)
         write_proposal(found, state.mask, segment, volume)
+        self.standing = Standing(found, geometry, state.mask, segment, volume)
         numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), len(found.mask))
         return "\n".join(sentence(numbering.in_words(one))
                          for one in [*found.warnings, *warnings])

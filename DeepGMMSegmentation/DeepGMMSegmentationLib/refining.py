@@ -86,6 +86,7 @@ class RefineJob(Job):
         self.grid = grid_of(self.reference)
         self._labels = drawn_labels.of(self.output, self.reference)
         self._corrections = corrections_of(result, self._labels, done=self.corrected.new)
+        self._whole = not self.fitted.answer.kept  # of an earlier session: no worker has it
         self._ask()
 
     def _ask(self) -> None:
@@ -112,6 +113,9 @@ class RefineJob(Job):
         from deepgmm.jobs.tasks import refined
 
         return refined(header, arrays, self.study)
+
+    def as_sent(self):
+        return self.fitted.sent
 
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """With the strokes since it began, which are the next corrections, and without slices

@@ -15,6 +15,7 @@ from DeepGMMSegmentationLib.numbers import NumbersSection
 from DeepGMMSegmentationLib.overlay import OverlaySection
 from DeepGMMSegmentationLib.panel import Panel
 from DeepGMMSegmentationLib.refining import RefineSection
+from DeepGMMSegmentationLib.restoring import RestoringSection
 from DeepGMMSegmentationLib.results import ResultsSection
 from DeepGMMSegmentationLib.review_layout import ReviewLayoutSection
 from DeepGMMSegmentationLib.run import Run
@@ -45,7 +46,7 @@ def make_panel(ui) -> Panel:
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
         RefineSection(ui, panel), ResultsSection(ui, panel, editor),
-        VersionsSection(ui, panel), NumbersSection(ui, panel),
+        VersionsSection(ui, panel), RestoringSection(ui, panel), NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

@@ -33,7 +33,7 @@ class Kept:
     said : its answer (`deepgmm.jobs.tasks.Segmented`) without the result.
     packed : the result, as `deepgmm.review.encoding.encode_result` has it.
     study : of the result; those of refits share their arrays.
-    choices : as `Outcome` has them.
+    choices, sent : as `Outcome` has them.
     volume, grid : that it lies on.
     """
 
@@ -45,6 +45,7 @@ class Kept:
     packed: tuple[dict, dict]
     study: Any
     choices: list | None
+    sent: Any
     volume: Any
     grid: tuple
 
@@ -74,7 +75,7 @@ def kept(number: int, what: str, fitted: Outcome, volume) -> Kept:
     answer = fitted.answer
     study = answer.result.study
     return Kept(number, what, datetime.now(), weakref.ref(fitted), replace(answer, result=None),
-                encode_result(answer.result, study), study, fitted.choices, volume,
+                encode_result(answer.result, study), study, fitted.choices, fitted.sent, volume,
                 grid_of(volume))
 
 
@@ -84,6 +85,10 @@ class BackJob(Job):
 
     task: str = "back"
     answer: Any = None
+    sent: Any = None
+
+    def as_sent(self):
+        return self.sent
 
     def answer_in(self, header: dict, arrays: dict):
         return self.answer
@@ -178,7 +183,7 @@ class VersionsSection(Section):
                 return
             run.put(BackJob(None, {}, chosen.volume, state.output, state.probabilities,
                             state.uncertainty, choices=chosen.choices, chosen=state.output,
-                            grid=chosen.grid, answer=chosen.answer()))
+                            grid=chosen.grid, answer=chosen.answer(), sent=chosen.sent))
         except InputError as error:
             self.panel.tell_of(error)
         if run.last is not None and run.last.task == "back":

@@ -172,6 +172,33 @@ def test_the_simulated_reader_says_nothing_but_the_truth() -> None:
     assert reader.worse([heart], "worst 1") == (0, 1)
 
 
+def test_centre_and_ends_of_a_proposal_by_hand() -> None:
+    from mask_proposal import placed
+
+    truth = np.zeros((8, 20, 20), bool)
+    truth[2:7, 5:15, 5:15] = True
+
+    def moved(first: int, last: int, by: int = 0) -> np.ndarray:
+        mask = np.zeros_like(truth)
+        mask[first:last, 5:15, 5 + by:15 + by] = True
+        return mask
+    assert placed(truth, truth) == (True, True)
+    assert placed(moved(1, 8), truth) == placed(moved(3, 6), truth) == (True, True)
+    assert placed(moved(0, 7), truth) == placed(moved(2, 5), truth) == (True, False)
+    assert placed(moved(2, 7, 5), truth) == (True, True)  # its middle lies on the last column
+    assert placed(moved(2, 7, -5), truth) == (False, True)
+    assert placed(np.zeros_like(truth), truth) == (False, False)
+
+
+def test_what_the_next_slice_brings_by_hand() -> None:
+    from where_next import Read, gone, left
+
+    hearts = [Read({"order": [(0.2, 0.1), (0.1, 0.1)]}, {"order": [0.5, 0.4]}),
+              Read({"order": [(0.2, 0.2)]}, {"order": [0.9]})]
+    assert gone(hearts, "order", 1) == pytest.approx(0.25) and gone(hearts, "order", 2) == 0
+    assert left(hearts, "order", 1) == [0.5, 0.9] and left(hearts, "order", 2) == [0.4]
+
+
 def test_the_way_without_learning_finds_a_ring_in_noise() -> None:
     from outline_without_learning import outlined
 

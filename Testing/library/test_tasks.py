@@ -204,6 +204,19 @@ def test_a_worker_that_has_forgotten_a_result_says_so_and_takes_it_whole(a_study
     np.testing.assert_array_equal(new.result.labels, refine(answer.result, given).labels)
 
 
+def test_a_result_sent_whole_may_have_corrections_of_its_own(a_study: Study) -> None:
+    answer = asked(a_study, Settings(method="gmm", restarts=1))
+    edited = answer.result.labels.copy()
+    edited[1][tuple(np.argwhere(edited[1] == 2)[:30].T)] = 4
+    first = refine(answer.result, corrections_of(answer.result, edited))
+    given = corrections_of(first, first.labels, done=[0])
+    new = refined_by(given, a_study, key="of another process", result=first)
+    assert new is not None
+    np.testing.assert_array_equal(new.result.labels, refine(first, given).labels)
+    assert new.report["refined"]["done_slices"] == [0]
+    assert new.report["refined"]["corrected_voxels"] > 30
+
+
 def test_a_worker_keeps_the_newest_results_only(a_study: Study) -> None:
     from deepgmm.jobs import kept
 

@@ -64,7 +64,7 @@ class WorkerByHand:
         """Do the last order truly, here."""
         task, header, arrays = self.orders[-1]
         key = json.dumps([task, header], sort_keys=True)  # the arrays' hashes are in it
-        if header.get("locked") or task == "refine" or key not in _known:
+        if header.get("locked") or task in ("refine", "correct") or key not in _known:
             _known[key] = TASKS[task](header, arrays, lambda fraction, stage: None)
             if task == "segment":
                 _results[key] = kept.find(_known[key][0]["kept"])

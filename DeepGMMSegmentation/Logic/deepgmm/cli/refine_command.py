@@ -46,11 +46,15 @@ def refine(
         "labelmap of any program, on the result's grid.", rich_help_panel=_IN)] = None,
     done: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices in which everything is right now, also what you left alone: "
-        "3,4-6. Counted from 1, the base first, as the montage and the panel count them.",
+        "3,4-6. Counted from 1, the base first, as the montage and the panel count them (segment "
+        "--slices counts from 0 in the file's order).",
         rich_help_panel=_IN)] = None,
     border: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
         "so too.", rich_help_panel=_IN)] = None,
+    contours: Annotated[Path | None, typer.Option(
+        metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
+        "and wall runs there.", rich_help_panel=_IN)] = None,
     reopen: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices that are no longer done; what was drawn there stays.",
         rich_help_panel=_IN)] = None,
@@ -107,19 +111,21 @@ def refine(
         raise InputError("--seconds is no finite number: give how long the correcting took")
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
-    if edited is None and done is None and border is None and reopen is None:
-        raise InputError("nothing was corrected: give --edited FILE, or --done with slices that "
-                         "are right as they are")
+    if not any((edited, done is not None, border is not None, contours, reopen is not None)):
+        raise InputError("nothing was corrected: give --edited FILE, --contours FILE, or --done "
+                         "with slices that are right as they are")
     if not json and not any(outputs.values()) and edit_log is None and new_state is None:
         raise InputError("no output asked for: give -o NEW.seg.nrrd, --labelmap, "
                          "--probabilities, --montage, --report, --edit-log, --state or --json")
     check_priors(priors)
     check_places({**outputs, "state": new_state, "edit log": edit_log},
-                 {"state": state, "edited segmentation": edited, "contrast priors": priors})
+                 {"state": state, "edited segmentation": edited, "contours": contours,
+                  "contrast priors": priors})
     files = {**outputs, "edit log": edit_log, "state": new_state or state}
     older = existing(files)
     began = time.perf_counter()
-    job = _Job(state, edited, done, border, reopen, labels, version, priors, seconds, device)
+    job = _Job(state, edited, done, border, contours, reopen, labels, version, priors, seconds,
+               device)
     with progress_bar(quiet) as progress:
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
@@ -142,6 +148,7 @@ class _Job:
     edited: Path | None
     done: str | None
     border: str | None
+    contours: Path | None
     reopen: str | None
     labels: str | None
     version: int | None
@@ -157,12 +164,19 @@ class _Job:
 
 
 def _run(job: _Job, progress: Any) -> _Job:
+    from deepgmm.reading.contours.markups import read_closed_curves
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
-    from deepgmm.review.corrections import corrections_of, doubts, edited_labels, left_empty
+    from deepgmm.review.corrections import (
+        contour_corrections,
+        corrections_of,
+        doubts,
+        edited_labels,
+        left_empty,
+    )
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
-    from deepgmm.study.levels import levels, numbering_of
+    from deepgmm.study.levels import counted, levels, numbering_of
     from deepgmm.study.words import named_slices
 
     progress(0.0, "reading")
@@ -197,6 +211,11 @@ def _run(job: _Job, progress: Any) -> _Job:
                         f"the last: what differs from that is taken for corrected")
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
+    if job.contours is not None:
+        with counted(job.versions.study.mask):
+            lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
+            given = given.joined(contour_corrections(job.before, lines, run=base.number,
+                                                     seconds=job.seconds))
     known = () if job.before.corrections is None else job.before.corrections.done
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()

@@ -90,7 +90,9 @@ def segment(
     lge_kind: LgeKind = "auto",
     t2_kind: T2Kind = "auto",
     slices: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices to segment, counted from 0: 0,2-5. All by default.",
+        metavar="LIST", help="Slices to segment: 0,2-5. Counted from 0 in the file's order, as "
+        "in JSON; what is printed, and --done of deepgmm refine, count from 1, the base first. "
+        "All by default.",
         rich_help_panel=_IN)] = None,
     phase: Annotated[str | None, typer.Option(
         metavar="N|ed|es|match", help="Frame of a bSSFP cine, counted from 0; ed or es: end "

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
 _LOCKED, _FIXED = "locked_labels", "fixed_masks"
+#: Before the names of the arrays of a result that is to be refined.
+_RESULT = "result."
 #: The arrays of a `MaskProposal`, and of its borders, in the order of `Ring`.
 _OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence")
 _OVERLAP, _OF_RINGS = "overlap", ("ring_centres", "ring_outer", "ring_inner")
@@ -138,7 +140,8 @@ def refine_request(corrections: Corrections, key: str = "", result: Result | Non
                       "reopened": [int(index) for index in reopened]}
     if result is not None:
         header["result"], more = encode_result(result)
-        arrays |= more
+        # it may have corrections itself, by the same names
+        arrays |= {_RESULT + name: values for name, values in more.items()}
     return header, arrays
 
 
@@ -162,7 +165,9 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
 
     known = kept.find(header["kept"])
     if known is None and "result" in header:
-        known = kept.Kept(decode_result(header["result"], arrays))
+        known = kept.Kept(decode_result(header["result"], {
+            name.removeprefix(_RESULT): values for name, values in arrays.items()
+            if name.startswith(_RESULT)}))
     if known is None:
         return {"kept": ""}, {}
     corrections = decode_corrections(header["corrections"], arrays)

@@ -1,8 +1,7 @@
 """What a person corrected, as evidence for the voxels that they did not.
 
 How far a posterior is off is a smooth field over the ventricle, and in the slice beside it is much
-the same field: between experts' contours and a network's posterior on real LGE the error of a
-neighbour correlates by about one half. So the log odds of each tissue against healthy wall get a
+the same field. So the log odds of each tissue against healthy wall get a
 Gaussian process g over the angle around the ventricle, the depth below the epicardium and the place
 along the axis,
 

@@ -14,7 +14,7 @@ from deepgmm.propose.canonical import PIXEL, Frame, channels, normalised
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
-from deepgmm.propose.rings import Ring, between, ring_of
+from deepgmm.propose.rings import Ring, between, rings_of
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
 
@@ -117,7 +117,7 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
 
     inside, pool = parts[:, 1:].sum(1), parts[:, 2]
     labels, count = label(inside > 0.5)
-    rings: dict[int, Ring] = {}
+    middles: dict[int, FloatArray] = {}
     if not count:
         raise InputError(NOTHING)
     sizes = np.bincount(labels.ravel())
@@ -129,11 +129,13 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
         own, several = label(held)
         if several > 1:
             held = own == int(np.bincount(own.ravel())[1:].argmax()) + 1
-        ring = ring_of(inside[i], pool[i], np.argwhere(held).mean(0), PIXEL)
-        rings[i] = replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
-    if not rings:
+        middles[i] = np.argwhere(held).mean(0)
+    if not middles:
         raise InputError(NOTHING)
-    return rings
+    chosen = list(middles)
+    found = rings_of(inside[chosen], pool[chosen], np.stack([*middles.values()]), PIXEL)
+    return {i: replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
+            for i, ring in zip(chosen, found)}
 
 
 def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:

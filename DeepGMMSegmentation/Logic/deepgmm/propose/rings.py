@@ -77,59 +77,75 @@ def ring_of(inside: FloatArray, pool: FloatArray, centre: FloatArray, pixel: flo
     centre : (row, column) in pixels of these; the ring's is in pixels, its radii in mm.
     pixel : mm.
     """
+    return rings_of(inside[None], pool[None], np.asarray(centre)[None], pixel)[0]
+
+
+def rings_of(inside: FloatArray, pool: FloatArray, centres: FloatArray, pixel: float
+             ) -> list[Ring]:
+    """The rings of several slices, each as `ring_of` finds it; together they are found sooner.
+
+    Parameters
+    ----------
+    inside, pool : (slices, rows, columns).
+    centres : (slices, 2).
+    """
     from scipy.ndimage import map_coordinates
 
-    at = centre[:, None, None] + RADII / pixel * np.stack([np.sin(THETA), np.cos(THETA)])[..., None]
-    ray, deep = (map_coordinates(np.asarray(p, np.float32), at, order=1) for p in (inside, pool))
+    rays, deep = np.empty((2, len(inside), ANGLES, len(RADII)))
+    for k, centre in enumerate(centres):
+        at = centre[:, None, None] + RADII / pixel * np.stack(
+            [np.sin(THETA), np.cos(THETA)])[..., None]
+        for out, p in ((rays, inside), (deep, pool)):
+            out[k] = map_coordinates(np.asarray(p[k], np.float32), at, order=1)
     # what lies between two borders weighs as its area
-    outer = _smooth(RADII[_path(-np.cumsum((ray - 0.5) * RADII, axis=1) * STEP / 10.0)])
-    cost = -np.cumsum((deep - 0.5) * RADII, axis=1) * STEP / 10.0
-    wall = outer[:, None] - RADII
+    outer = _smooth(RADII[_paths(-np.cumsum((rays - 0.5) * RADII, axis=2) * STEP / 10.0)])
+    cost = -np.cumsum((deep - 0.5) * RADII, axis=2) * STEP / 10.0
+    wall = outer[:, :, None] - RADII
     cost = cost + HOLD * RADII * (wall - THICK) ** 2 / 10.0
     cost[wall < LEAST] += 100.0 * (LEAST - wall[wall < LEAST])
-    inner = np.minimum(_smooth(RADII[_path(cost)]), np.maximum(outer - LEAST, 0.3 * outer))
-    return Ring(np.asarray(centre, float), outer, inner)
+    inner = np.minimum(_smooth(RADII[_paths(cost)]), np.maximum(outer - LEAST, 0.3 * outer))
+    return [Ring(np.asarray(centre, float), *borders)
+            for centre, *borders in zip(centres, outer, inner)]
 
 
-def _path(cost: FloatArray) -> npt.NDArray[np.intp]:
-    """(angles,) the closed path of least cost through (angles, radii)."""
-    start = int(np.argmin(cost.sum(0)))
+def _paths(cost: FloatArray) -> npt.NDArray[np.intp]:
+    """(slices, angles) the closed paths of least cost through (slices, angles, radii)."""
+    start = cost.sum(1).argmin(1)
     for _ in range(2):  # first from anywhere; then closed where that one passed half way round
-        chain = _open_path(np.roll(cost, -ANGLES // 2, axis=0), start)
-        chain = np.roll(chain, ANGLES // 2)
-        start = int(chain[0])
-        chain = _open_path(cost, start)
-        start = int(chain[ANGLES // 2])
+        chain = np.roll(_open_paths(np.roll(cost, -ANGLES // 2, axis=1), start), ANGLES // 2, 1)
+        chain = _open_paths(cost, chain[:, 0])
+        start = chain[:, ANGLES // 2]
     return chain
 
 
-def _open_path(cost: FloatArray, at: int) -> npt.NDArray[np.intp]:
-    """Begins and ends at one radius, `at`."""
-    count = cost.shape[1]
-    best = np.full(count, np.inf)
-    best[at] = cost[0, at]
+def _open_paths(cost: FloatArray, at: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Each begins and ends at one radius, `at` (slices,)."""
+    slices, angles, count = cost.shape
+    every, places = np.arange(slices), np.arange(count)
+    best = np.full((slices, count), np.inf)
+    best[every, at] = cost[every, 0, at]
     came = np.zeros(cost.shape, np.intp)
     moves = np.arange(-STEPS, STEPS + 1)
-    padded = np.full(count + 2 * STEPS, np.inf)
-    for i in range(1, len(cost) + 1):
-        padded[STEPS:-STEPS] = best
-        options = np.stack([padded[STEPS + m:STEPS + m + count] + BEND * m * m for m in moves])
-        which = options.argmin(0)
-        came[i % len(cost)] = np.arange(count) + moves[which]
-        best = options.min(0) + (cost[i] if i < len(cost) else 0.0)
-    path = np.empty(len(cost), np.intp)
-    now = int(came[0][at])
-    for i in range(len(cost) - 1, -1, -1):
-        path[i] = np.clip(now, 0, count - 1)
-        now = int(came[i][path[i]]) if i else now
+    padded = np.full((slices, count + 2 * STEPS), np.inf)
+    for i in range(1, angles + 1):
+        padded[:, STEPS:-STEPS] = best
+        options = np.stack([padded[:, STEPS + m:STEPS + m + count] + BEND * m * m for m in moves])
+        came[:, i % angles] = places + moves[options.argmin(0)]
+        best = options.min(0) + (cost[:, i] if i < angles else 0.0)
+    path = np.empty((slices, angles), np.intp)
+    now = came[every, 0, at]
+    for i in range(angles - 1, -1, -1):
+        path[:, i] = now = np.clip(now, 0, count - 1)
+        now = came[every, i, now]
     return path
 
 
 def _smooth(radii: FloatArray) -> FloatArray:
-    """Its low harmonics."""
+    """Their low harmonics, along the last axis."""
     waves = np.fft.rfft(radii)
-    order = np.arange(len(waves))
-    return np.asarray(np.fft.irfft(waves * np.exp(-0.5 * (order / HARMONICS) ** 4), len(radii)))
+    order = np.arange(waves.shape[-1])
+    return np.asarray(np.fft.irfft(waves * np.exp(-0.5 * (order / HARMONICS) ** 4),
+                                   radii.shape[-1]))
 
 
 def _sorted(turn: FloatArray, away: FloatArray) -> tuple[FloatArray, FloatArray]:
