@@ -31,8 +31,14 @@ _CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
     "distributed.admin.tick.limit": "1h",  # a fit holds the interpreter for long
+    "distributed.admin.tick.interval": "1s",  # and nobody need look fifty times a second
     "distributed.worker.use-file-locking": False,  # its folder is this run's alone
     "distributed.worker.preload": ["deepgmm.jobs.cohort.local"],
+    "distributed.worker.profile.enabled": False,  # it looks at a fit a hundred times a second
+    # Dask also has freed memory given back at once (MALLOC_TRIM_THRESHOLD_), and each array then
+    # costs its pages anew: a third more time for a case.
+    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), 1),
 }
 
 
@@ -105,6 +111,7 @@ def connected(where: Where, out: Path) -> Iterator[Connection]:
         does not take.
     """
     import dask
+    import distributed  # noqa: F401 - its defaults join what is set before they are loaded
 
     from deepgmm.jobs.cohort.local import local
     from deepgmm.jobs.cohort.queues import queued

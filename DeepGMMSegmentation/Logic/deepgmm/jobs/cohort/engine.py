@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deepgmm.errors import ComputationError, InputError
@@ -115,13 +115,22 @@ class Engine:
         for address in sorted(alive - self._busy.keys()):
             if not self._waiting:
                 return
-            batch = self._waiting.popleft()
+            batch = self._shared(len(alive))
             self._number += 1
             future = self.client.submit(
                 self.work, batch, key=f"deepgmm-{batch.run}-{self._number}", workers=[address],
                 allow_other_workers=False, pure=False, retries=0)
             self._busy[address] = (future, batch)
             future.add_done_callback(lambda done, address=address: self._done.put((address, done)))
+
+    def _shared(self, workers: int) -> Batch:
+        """The next batch; of the last ones a part, so that nobody is without work at the end."""
+        batch = self._waiting.popleft()
+        half = (len(batch.cases) + 1) // 2
+        if len(self._waiting) >= workers - 1 or half == len(batch.cases):
+            return batch
+        self._waiting.appendleft(replace(batch, cases=batch.cases[half:]))
+        return replace(batch, cases=batch.cases[:half])
 
     def _take(self, address: str, future: Any) -> None:
         """Take what a worker has done, or see why it did not."""

@@ -1,13 +1,15 @@
 """The elements of one header as text and numbers; several times quicker than pydicom's own.
 
-pydicom finds the elements; their values are converted here, because its conversion of some
-thirty elements takes longer than reading the file.
+`plain` or pydicom finds the elements; their values are converted here, because pydicom's
+conversion of some thirty elements takes longer than reading the file.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.reading.dicom.values import PHILIPS_SCALE
@@ -57,53 +59,71 @@ _DOUBLES = ("DiffusionBValue", "VelocityEncodingDirection", "VelocityEncodingMax
 
 _BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
-#: What pydicom is asked to find.
-WANTED = sorted(_TAGS.values())
+#: The elements looked for.
+WANTED = frozenset(_TAGS.values())
+
+#: Those that are sequences.
+SEQUENCES = frozenset(_TAGS[name] for name in (
+    "ModalityLUTSequence", "RealWorldValueMappingSequence", "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence"))
+
+#: Those whose bytes are characters, in a set that the header names where they are not ASCII.
+TEXTS = WANTED - SEQUENCES - {
+    _TAGS[name] for name in (*_BINARY, *_DOUBLES, "PhilipsScale")}
 
 
 class Header:
-    """A data set's elements by keyword. What is not there or not readable is "" or None."""
+    """A data set's elements by keyword. What is not there or not readable is "" or None.
 
-    def __init__(self, data: pydicom.Dataset) -> None:
-        self.data = data
-        self._here = data.keys()  # quicker than asking the data set itself
+    Parameters
+    ----------
+    values : by tag, as stored or as pydicom converted them.
+    syntax : the transfer syntax.
+    data : the data set that pydicom read; None where it was not asked, which is so only where all
+        text is ASCII and there is no sequence (`deepgmm.reading.dicom.plain`).
+    """
 
-    @property
-    def syntax(self) -> str:
-        """The transfer syntax; implicit little endian where the file does not say."""
-        meta = getattr(self.data, "file_meta", {})
-        return str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
+    def __init__(self, values: Mapping[int, Any], syntax: str,
+                 data: pydicom.Dataset | None = None) -> None:
+        self.values, self.syntax, self.data = values, syntax, data
+
+    @staticmethod
+    def of(data: pydicom.Dataset) -> Header:
+        """Of what pydicom read; implicit little endian where the file does not say."""
+        meta = getattr(data, "file_meta", {})
+        return Header({tag: data.get_item(tag).value for tag in data.keys()},
+                      str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2")), data)
 
     def __contains__(self, keyword: str) -> bool:
-        return _TAGS[keyword] in self._here
+        return _TAGS[keyword] in self.values
+
+    def stored(self, keyword: str) -> Any:
+        """The element's value, as stored where it was not converted yet; None without it."""
+        return self.values.get(_TAGS[keyword])
 
     def _raw(self, keyword: str) -> Any:
-        if keyword not in self:
-            return None
-        element = self.data.get_item(_TAGS[keyword])
-        value = element.value
-        if isinstance(value, bytes) and not value.isascii() \
+        value = self.values.get(_TAGS[keyword])
+        if self.data is not None and isinstance(value, bytes) and not value.isascii() \
                 and keyword not in _BINARY and keyword not in _DOUBLES:
             return self.data[_TAGS[keyword]].value  # its character set matters
         return value
 
-    def words(self, keyword: str) -> list[str]:
+    def words(self, keyword: str) -> tuple[str, ...]:
         """The element's values as text."""
         try:
             value = self._raw(keyword)
         except Exception:  # a damaged value can raise anything
-            return []
+            return ()
         if value is None:
-            return []
-        if isinstance(value, bytes):
-            value = value.decode("ascii", "replace")
-        if isinstance(value, str):
-            return [word.strip(" \0") for word in value.split("\\")]
-        return [str(v) for v in value] if isinstance(value, (list, tuple)) else [str(value)]
+            return ()
+        if isinstance(value, (bytes, str)):
+            return _words(value)
+        return tuple(map(str, value)) if isinstance(value, (list, tuple)) else (str(value),)
 
     def items(self, keyword: str) -> Any:
         """The items of a sequence; None where there are none."""
-        return self.data[_TAGS[keyword]].value if keyword in self else None
+        return self.data[_TAGS[keyword]].value if self.data is not None and keyword in self \
+            else None
 
     def text(self, keyword: str) -> str:
         return "\\".join(self.words(keyword))
@@ -124,11 +144,7 @@ class Header:
                 order = ">" if self.syntax == _BIG_ENDIAN else "<"
                 doubles = struct.unpack(f"{order}{count}d", value)
                 return doubles if all(map(math.isfinite, doubles)) else None
-        try:
-            numbers = tuple(float(word) for word in self.words(keyword))
-        except ValueError:
-            return None
-        return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
+        return _finite(self.words(keyword), count)
 
     def number(self, keyword: str) -> float | None:
         found = self.numbers(keyword, 1)
@@ -137,3 +153,19 @@ class Header:
     def integer(self, keyword: str) -> int:
         """A whole number; 0 where there is none."""
         return int(self.number(keyword) or 0)
+
+
+# Most of what headers say is the same in all images of a series: converted once, and kept once.
+@lru_cache(maxsize=2048)
+def _words(value: bytes | str) -> tuple[str, ...]:
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else value
+    return tuple(word.strip(" \0") for word in text.split("\\"))
+
+
+@lru_cache(maxsize=2048)
+def _finite(words: tuple[str, ...], count: int) -> tuple[float, ...] | None:
+    try:
+        numbers = tuple(map(float, words))
+    except ValueError:
+        return None
+    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None

@@ -117,6 +117,12 @@ def _axes(orientation: tuple[float, ...]) -> npt.NDArray[np.float64]:
     return axes
 
 
+@lru_cache(maxsize=4096)
+def _at_right_angles(orientation: tuple[float, ...]) -> bool:
+    axes = _axes(orientation)
+    return bool(np.abs(axes.T @ axes - np.eye(3)).max() <= 1e-3)
+
+
 def component_of(image_type: tuple[str, ...], said: str = "", raw: int | None = None) -> Component:
     """Tell the component from ImageType, ComplexImageComponent and GE's RawDataType.
 
@@ -147,7 +153,6 @@ def place_trouble(frame: Frame) -> str:
         return "has no pixel spacing"
     if min(frame.spacing) <= 0:
         return "has a pixel spacing of zero"
-    axes = frame.axes
-    if np.abs(axes.T @ axes - np.eye(3)).max() > 1e-3:
+    if not _at_right_angles(frame.orientation):
         return "has image axes that are not at right angles"
     return ""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from deepgmm.errors import InputError, MissingPackages, how_to_install
 from deepgmm.progress import Progress, silent
-from deepgmm.reading.dicom.elements import WANTED, Header
+from deepgmm.reading.dicom.elements import SEQUENCES, TEXTS, WANTED, Header
 from deepgmm.reading.dicom.frames import Frame, component_of, place_trouble
-from deepgmm.reading.dicom.values import philips_scale, scale_of, scale_trouble
+from deepgmm.reading.dicom.plain import plain_elements
+from deepgmm.reading.dicom.values import philips_number, scale_of, scale_trouble
 
 _PYDICOM = "pydicom>=2.4"
 
@@ -94,14 +97,15 @@ def scan(folder: str | os.PathLike[str],
     InputError
         No such folder, or images of several patients or examinations.
     """
-    pydicom = the_reader()
+    if find_spec("pydicom") is None:  # it is loaded where a file needs it
+        the_reader()
     files = _files(Path(folder))
     found = Scan()
-    with _lenient(pydicom):
+    with _Lenient() as reader:
         for number, file in enumerate(files):
             if number % 50 == 0:
                 progress(number / len(files), "reading headers")
-            _add(found, file, pydicom)
+            _add(found, file, reader)
     if not found.frames and not found.damaged:
         raise NoImage("; ".join(f"{n} file{'s' if n != 1 else ''}: {reason}"
                                 for reason, n in sorted(found.left.items())))
@@ -149,20 +153,42 @@ def _lenient(pydicom: Any) -> Iterator[None]:
         settings.reading_validation_mode = before
 
 
-def _add(found: Scan, file: Path, pydicom: Any) -> None:
+class _Lenient(ExitStack):
+    """pydicom, loaded and made lenient when the first file needs it, until all are read."""
+
+    pydicom: Any = None
+
+    def read(self, stream: IO[bytes], force: bool) -> Any:
+        if self.pydicom is None:
+            self.pydicom = the_reader()
+            self.enter_context(_lenient(self.pydicom))
+        return self.pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=sorted(WANTED),
+                                    force=force)
+
+
+def _header(stream: io.FileIO, size: int, preamble: bool, reader: _Lenient) -> tuple[Header, int]:
+    """A file's header, and how many bytes follow what was read of it."""
+    plain = plain_elements(stream, size, WANTED, TEXTS, SEQUENCES) if preamble else None
+    if plain is not None:
+        values, syntax, end = plain
+        return Header(values, syntax), size - end
+    stream.seek(0)
+    with io.BufferedReader(stream) as buffered:
+        header = Header.of(reader.read(buffered, not preamble))
+        return header, size - buffered.tell()
+
+
+def _add(found: Scan, file: Path, reader: _Lenient) -> None:
     if file.name.upper() == "DICOMDIR":
         return
     try:
-        with file.open("rb") as stream:
+        with file.open("rb", buffering=0) as stream:
             head = stream.read(132)
             if head[128:] != b"DICM" and not head.startswith(_BARE):
                 found.left["not DICOM"] += 1
                 return
-            stream.seek(0)
-            header = Header(pydicom.dcmread(stream, stop_before_pixels=True,
-                                            specific_tags=WANTED, force=head[128:] != b"DICM"))
-            # What follows the header, which pydicom stops reading at.
-            size = os.fstat(stream.fileno()).st_size - stream.tell()
+            header, size = _header(stream, os.fstat(stream.fileno()).st_size,
+                                   head[128:] == b"DICM", reader)
     except OSError as error:
         found.left["truncated or damaged" if isinstance(error, EOFError)
                    else "cannot be read"] += 1
@@ -288,7 +314,8 @@ def _classic(header: Header, file: Path) -> Frame:
         velocity=_velocity(header),
         slope=scale.slope, intercept=scale.intercept,
         reference=header.text("FrameOfReferenceUID"),
-        philips=philips_scale(header.data), lookup="ModalityLUTSequence" in header,
+        philips=philips_number(header.stored("PhilipsScale")),
+        lookup="ModalityLUTSequence" in header,
         doubt=scale.doubt or _inverted(header),
         temporal=header.integer("TemporalPositionIdentifier") or None,
         content=_when(header, "Content"), diffusion=header.number("DiffusionBValue"))
@@ -334,6 +361,6 @@ def _raw_type(header: Header) -> int | None:
     """GE's number, written as text or as a 16-bit number."""
     number = header.number("RawDataType")
     if number is None and "RawDataType" in header:
-        value = header.data.get_item(0x0043102F).value
+        value = header.stored("RawDataType")
         return value[0] if isinstance(value, bytes) and value else None
     return None if number is None else int(number)

@@ -73,13 +73,15 @@ def scale_trouble(frame: Frame) -> str:
 
 
 def philips_scale(data: Any) -> float | None:
-    """Philips's private scale slope among the elements of a classic image, or of the item that an
-    enhanced one keeps for a frame; None where there is none."""
+    """Philips's private scale slope in the item that an enhanced image keeps for a frame, or among
+    the elements of a classic one; None where there is none."""
+    return philips_number(data.get_item(PHILIPS_SCALE).value) if PHILIPS_SCALE in data else None
+
+
+def philips_number(value: Any) -> float | None:
+    """The scale slope as it is stored, of single precision, or text in old files."""
     try:
-        if PHILIPS_SCALE not in data:
-            return None
-        value = data.get_item(PHILIPS_SCALE).value
-        if isinstance(value, bytes):  # of single precision, or text in old files
+        if isinstance(value, bytes):
             value = struct.unpack("<f", value)[0] if len(value) == 4 else value.decode("ascii")
         scale = float(value)
     except (TypeError, ValueError, struct.error):
