@@ -90,7 +90,7 @@ def test_deep_thick_csf_is_the_ventricles(brain):
 def brain():
     from deepgmm.brain.phantom import make_brain
 
-    return make_brain(5, spacing=2.5)
+    return make_brain(5, spacing=2)
 
 
 def test_pairs_are_by_case_and_their_interval_is_the_bootstraps():
@@ -100,7 +100,8 @@ def test_pairs_are_by_case_and_their_interval_is_the_bootstraps():
     two["alone"], two["c0"] = 0.1, float("nan")
     found = paired(one, two)
     differences = [one[c] - two[c] for c in one if c != "c0"]
-    oracle = stats.bootstrap((differences,), np.mean, method="percentile", rng=0).confidence_interval
+    oracle = stats.bootstrap((differences,), np.mean, method="percentile",
+                             rng=0).confidence_interval
     assert found.cases == 11 and found.mean == pytest.approx(np.mean(differences))
     assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=5e-4)
     assert found.better == sum(d > 0 for d in differences)

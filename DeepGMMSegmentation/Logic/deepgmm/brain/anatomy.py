@@ -187,7 +187,8 @@ def _folding(brain: Brain, directions: Array) -> tuple[Array, Array]:
     directions : (3, points) from the middle, of length one.
     """
     waves = []
-    for rng, share in ((np.random.default_rng(20), 0.63), (np.random.default_rng(brain.folds), 0.77)):
+    for seed, share in ((20, 0.63), (brain.folds, 0.77)):
+        rng = np.random.default_rng(seed)
         k = rng.normal(size=(_WAVES, 3))
         k *= 2 * np.pi * CEREBRUM.mean() / _FOLD / np.linalg.norm(k, axis=1, keepdims=True)
         waves.append(np.column_stack([k, rng.uniform(0, 2 * np.pi, _WAVES),

@@ -41,7 +41,8 @@ def write_ibsr(phantoms: Sequence[BrainPhantom], folder: str | os.PathLike[str],
             except OSError as error:
                 raise unwritable(error, "phantom") from error
             truth = made.labels if physical else made.as_labelled
-            for suffix, values, what in (("", made.volume.image, "image"), ("_seg", truth, "labels")):
+            for suffix, values, what in (("", made.volume.image, "image"),
+                                         ("_seg", truth, "labels")):
                 path = place / f"{name}{suffix}.nii.gz"
                 write_brain(made.volume, values, outputs.path(path, what), what)
             images.append(place / f"{name}.nii.gz")
