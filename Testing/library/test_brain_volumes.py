@@ -1,4 +1,4 @@
-"""One brain from files: any order of axes, any spacing, and what is refused; nibabel is the truth."""
+"""One brain from files: any order of axes, any spacing, what is refused; nibabel is the truth."""
 
 from __future__ import annotations
 
