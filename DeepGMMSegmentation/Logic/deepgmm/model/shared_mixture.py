@@ -39,15 +39,15 @@ class LevelPrior:
     weights : the tissues' shares, the darkest first; an adult brain without its skull on T1.
     weight_strength : of the Dirichlet prior whose mode `weights` are.
     variance, variance_strength : of the inverse gamma prior of every variance.
-    spread, together : of the field's coefficients, see `bias_field.FieldOptions`.
+    ridge : weight of 1/2 |omega|^2 beside a mean over voxels. Without an atlas white matter in
+        the middle and grey matter around it look like a field: it must be strong.
     """
 
     weights: tuple[float, ...] = (0.06, 0.56, 0.38)
     weight_strength: float = 1.0
     variance: float = 0.006
     variance_strength: float = 0.0
-    spread: float = 0.05
-    together: float = 40.0
+    ridge: float = 5.0
 
 
 @dataclass
@@ -130,8 +130,7 @@ def solved(sums: FieldSums, prior: LevelPrior, before: Levels | None = None,
     omega[..., 0] = 1
     if before is not None:
         omega = before.omega
-    ridge = prior.together / (prior.spread**2 * total[..., None]) * torch.eye(
-        count - 1, dtype=mass.dtype, device=mass.device)
+    ridge = prior.ridge * torch.eye(count - 1, dtype=mass.dtype, device=mass.device)
     nu = prior.variance_strength
     for turn in range(rounds if count > 1 else 1):
         if turn:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,8 @@ from deepgmm.progress import Progress, silent
 INPUTS = 3
 #: Logits of the start are no further apart than this.
 SUREST = 8.0
+#: Voxels of which a volume's first levels are had, at least where it has so many.
+SAMPLE = 30_000
 
 
 @dataclass
@@ -255,14 +257,18 @@ def sums_of(slices: VolumeSlices, index: Tensor, s: Tensor, every: int) -> Field
 
 
 @torch.no_grad()
-def start_of(slices: VolumeSlices, prior: LevelPrior, every: int = 4) -> Levels:
-    """The levels of each volume before a network is asked, from every so many rows, columns and,
-    of four, slices."""
-    taken = torch.cat([(slices.owner == v).nonzero()[:, 0][::max(every // 2, 1)]
-                       for v in range(slices.volumes)])
-    return started(slices.images[taken][:, ::every, ::every].flatten(1),
-                   slices.basis(taken, every), slices.owner[taken],
-                   slices.measured(taken, every).flatten(1), prior)
+def start_of(slices: VolumeSlices, prior: LevelPrior) -> Levels:
+    """The levels of each volume before a network is asked, from a regular sample of its voxels."""
+    parts = []
+    for v in range(slices.volumes):
+        taken = (slices.owner == v).nonzero()[:, 0]
+        every = max(1, int((float(slices.inside[taken].sum()) / SAMPLE) ** (1 / 3)))
+        taken = taken[::every]
+        parts.append(started(slices.images[taken][:, ::every, ::every].flatten(1),
+                             slices.basis(taken, every), torch.zeros_like(taken),
+                             slices.measured(taken, every).flatten(1), prior))
+    return Levels(*(torch.cat([getattr(part, f.name) for part in parts])
+                    for f in fields(Levels)))
 
 
 def learn(network: nn.Module, slices: VolumeSlices, objective: SliceObjective,
