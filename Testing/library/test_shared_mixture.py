@@ -29,6 +29,8 @@ from deepgmm.model.volume_slices import (
 )
 
 FREE = LevelPrior(weight_strength=0.0)
+#: Of the balls below.
+BALLS = LevelPrior(weights=(0.24, 0.54, 0.22))
 
 
 def three_levels(slices=3, pixels=400, seed=0):
@@ -222,7 +224,7 @@ def test_total_variation_of_a_square():
 
 def test_start_draws_nothing_and_finds_the_levels():
     slices, _, _, _ = brains(count=2)
-    first, again = start_of(slices, LevelPrior()), start_of(slices, LevelPrior())
+    first, again = start_of(slices, BALLS), start_of(slices, BALLS)
     assert torch.equal(first.means, again.means)
     shown = first.means[0] / first.means[0, 2]
     assert np.allclose(shown, [0.35, 0.7, 1.0], atol=0.04)
@@ -231,11 +233,11 @@ def test_start_draws_nothing_and_finds_the_levels():
 def test_one_per_cent_of_zeros_in_the_brain_changes_no_other_label():
     slices, _, _, mask = brains(noise=0.09)
     before = log_joint(slices.images.flatten(1), slices.basis(torch.arange(len(slices))),
-                       start_of(slices, LevelPrior())[slices.owner]).argmax(1)
+                       start_of(slices, BALLS)[slices.owner]).argmax(1)
     dead = torch.from_numpy(np.random.default_rng(1).random(slices.images.shape) < 0.01)
     slices.images = torch.where(dead, 0.0, slices.images)
     after = log_joint(slices.images.flatten(1), slices.basis(torch.arange(len(slices))),
-                      start_of(slices, LevelPrior())[slices.owner]).argmax(1)
+                      start_of(slices, BALLS)[slices.owner]).argmax(1)
     others = ((slices.inside > 0) & ~dead).flatten(1)
     assert float((before != after)[others].float().mean()) < 0.005
 
@@ -258,21 +260,23 @@ def accuracy(s, truth, mask, places):
 
 def test_network_without_labels_beats_the_mixture_it_starts_from_for_every_seed():
     slices, places, truth, mask = brains(noise=0.14, degree=1)
-    slices.start = start_of(slices, LevelPrior())
+    slices.start = start_of(slices, BALLS)
     joint = log_joint(slices.images.flatten(1), slices.basis(torch.arange(len(slices))),
                       slices.start[slices.owner]).reshape(len(slices), 3, *slices.images.shape[1:])
     plain = accuracy(joint, truth, mask, places)
     found = []
     for seed in range(2):
         network = small_network(seed)
-        trace = learn(network, slices, SliceObjective(variation=0.4, steps=40, batch=6, seed=seed))
+        trace = learn(network, slices, SliceObjective(variation=0.4, steps=40, batch=6, seed=seed,
+                                               learning_rate=1e-2),
+                      BALLS)
         assert np.isfinite(trace).all()
         found.append(responsibilities(network, slices))
     scores = [accuracy(s, truth, mask, places) for s in found]
     assert min(scores) > plain + 0.03, (plain, scores)
     same = found[0].argmax(1) == found[1].argmax(1)
     assert float(same[slices.inside > 0].float().mean()) > 0.97
-    levels = levels_of(slices, found[0], LevelPrior())
+    levels = levels_of(slices, found[0], BALLS)
     assert torch.all(levels.means.diff(dim=1) > 0)
 
 
