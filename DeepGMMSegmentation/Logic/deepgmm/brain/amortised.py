@@ -41,10 +41,10 @@ class AmortisedSettings:
     steps, batch, learning_rate, seed : of the descent; images a step.
     """
 
-    widths: tuple[int, ...] = (12, 24, 32, 32)
+    widths: tuple[int, ...] = (16, 32, 32)
     smoothness: float = 8.0
     voxel: float = 4.0
-    jitter: float = 0.03
+    jitter: float = 0.01
     turned: float = 0.0
     steps: int = 300
     batch: int = 2
@@ -84,7 +84,7 @@ class CoarseAtlas:
 
     Attributes
     ----------
-    probabilities : (4, D, H, W) float32, CSF, grey, white, background; they sum to one.
+    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one.
     affine : 4 x 4, index to mm: up, back, left.
     """
 
@@ -93,7 +93,7 @@ class CoarseAtlas:
 
     @classmethod
     def of(cls, probabilities: Array, affine: Matrix, voxel: float) -> CoarseAtlas:
-        """An atlas (4, ...) of any grid on voxels of so many mm, its brain and a margin."""
+        """An atlas (K + 1, ...) of any grid on voxels of so many mm, its brain and a margin."""
         brain = np.argwhere(probabilities[:-1].sum(0) > 0.05)
         corners = np.array([[*(brain.min(0)), 1.0], [*(brain.max(0)), 1.0]]) @ affine.T
         low, high = corners[:, :3].min(0), corners[:, :3].max(0)
@@ -110,7 +110,7 @@ class CoarseAtlas:
 
     @property
     def tensor(self) -> Tensor:
-        """(1, 4, D, H, W)."""
+        """(1, K + 1, D, H, W)."""
         import torch
 
         return torch.from_numpy(self.probabilities)[None]
@@ -172,8 +172,8 @@ def by_moments(atlas: CoarseAtlas, volume: BrainVolume) -> Matrix:
     Of all such maps the one that moves least, which turns nothing: the optimal transport of one
     normal distribution to another, A = C^-1/2 (C^1/2 D C^1/2)^1/2 C^-1/2.
     """
-    brain = 1 - atlas.probabilities[-1]
-    centre, spread = _moments(np.argwhere(brain > 0.01), atlas.affine, brain[brain > 0.01])
+    # where half the brains have one: the blur around it would seem to be size
+    centre, spread = _moments(np.argwhere(atlas.probabilities[-1] < 0.5), atlas.affine)
     sparse = volume.mask[::2, ::2, ::2]
     other, wanted = _moments(2 * np.argwhere(sparse), volume.affine)
     root = _root(spread)
@@ -222,6 +222,93 @@ def passed(volume: BrainVolume, atlas: CoarseAtlas, network: AmortisedNet,
     return laid, one_pass(network, laid.scan, atlas.tensor, settings.options, steps=steps)
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A brain's tissues at its own resolution, under an atlas that was deformed on a coarse grid.
+
+    Attributes
+    ----------
+    probabilities : (K, N) float32 of the mask's voxels, in the order of the atlas.
+    means, deviations : (K,) in the image's units, the field taken out.
+    field : (N,) b, of mean 1.
+    """
+
+    probabilities: Tensor
+    means: npt.NDArray[np.float64]
+    deviations: npt.NDArray[np.float64]
+    field: Tensor
+
+
+def finished(volume: BrainVolume, atlas: Array, affine: Matrix, coarse: CoarseAtlas, laid: Laid,
+             displacement: Tensor, *, degree: int = 3, ridge: float = 0.3, strength: float = 0.02,
+             sample: int = 40_000) -> Finished:
+    """The posterior of every voxel of the mask, Gaussians and field fitted to some of them.
+
+    Parameters
+    ----------
+    atlas, affine : (K + 1, ...) at the atlas' own resolution, and index to mm there.
+    displacement : (1, 3, ...) on the coarse grid, in its voxels.
+    degree, ridge : of the field; degree 0 for none.
+    strength : of the conjugate prior that the first M-step is.
+    sample : voxels, at least, that are fitted.
+    """
+    import torch
+
+    from deepgmm.model.bias_volume import legendre
+    from deepgmm.model.tissue_mixture import TissuePrior, VolumeField, started
+    from deepgmm.model.tissue_mixture import fit as fitted
+
+    places = torch.from_numpy(np.argwhere(volume.mask)).float()
+    values = torch.from_numpy(volume.image[volume.mask] / np.float32(laid.scale)).clamp(0, 2)
+    to_coarse = np.linalg.inv(coarse.affine) @ np.linalg.inv(laid.to_image) @ volume.affine
+    at = _moved(places, to_coarse)
+    at = at + _sampled(displacement[0], at).T
+    prior = _sampled(torch.from_numpy(atlas), _moved(at, np.linalg.inv(affine) @ coarse.affine))
+    prior = prior[:-1].clamp_min(1e-6)
+    prior = (prior / prior.sum(0)).T
+    told = (values > 0).nonzero()[:, 0]
+    part = told[:: max(1, len(told) // sample)]
+    x, p = values[part].double(), prior[part].double()
+    first = started(x, p)
+    field = None
+    lower, upper = places.amin(0), places.amax(0)
+    if degree:
+        basis, centre = legendre(places[part].double(), lower.double(), upper.double(), degree)
+        field = VolumeField(basis, ridge)
+    found = fitted(x, p.log(), first, TissuePrior(first, strength, strength, strength),
+                   field=field, iterations=40)
+    mixture = found.mixture.to(values)
+    b = torch.ones_like(values)
+    if found.omega is not None:
+        for index in torch.arange(len(values)).split(200_000):
+            basis = legendre(places[index], lower, upper, degree, centre.float())[0]
+            b[index] = (1 + basis @ found.omega.float()).clamp_min(0.3)
+    likelihood = mixture.log_likelihood(values, b)
+    # what was not measured is as the atlas has it
+    likelihood[values <= 0] = 0
+    posterior = torch.softmax(likelihood + prior.log(), 1).T
+    return Finished(posterior, found.mixture.means.numpy() * laid.scale,
+                    found.mixture.variances.sqrt().numpy() * laid.scale, b)
+
+
+def _moved(places: Tensor, matrix: Matrix) -> Tensor:
+    """(N, 3) places through a 4 x 4 map."""
+    import torch
+
+    m = torch.from_numpy(matrix).to(places.dtype)
+    return places @ m[:3, :3].T + m[:3, 3]
+
+
+def _sampled(values: Tensor, at: Tensor) -> Tensor:
+    """(C, N) of values (C, D, H, W) at indices (N, 3), by linear interpolation."""
+    import torch
+
+    sides = torch.tensor(values.shape[1:], dtype=at.dtype)
+    grid = (2 * at / (sides - 1) - 1).flip(1)[None, None, None].to(values.dtype)
+    return torch.nn.functional.grid_sample(values[None], grid, padding_mode="border",
+                                           align_corners=True)[0, :, 0, 0]
+
+
 def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
     """The mask's box with a margin that smoothing may look into."""
     found = []
@@ -237,10 +324,9 @@ def _shifted(affine: Matrix, box: tuple[slice, slice, slice]) -> Matrix:
     return result
 
 
-def _moments(places: npt.NDArray[Any], affine: Matrix, weights: npt.NDArray[Any] | None = None
-             ) -> tuple[Matrix, Matrix]:
+def _moments(places: npt.NDArray[Any], affine: Matrix) -> tuple[Matrix, Matrix]:
     at = places @ affine[:3, :3].T + affine[:3, 3]
-    return np.average(at, 0, weights), np.cov(at.T, aweights=weights)
+    return at.mean(0), np.cov(at.T)
 
 
 def _root(matrix: Matrix) -> Matrix:

@@ -86,7 +86,8 @@ class BrainCard:
         if self.kind is NetworkKind.AMORTISED:
             widths = self.architecture.get("widths")
             possible = (set(self.architecture) == {"tissues", "widths"}
-                        and self.architecture["tissues"] == 3 and isinstance(widths, list)
+                        and self.architecture["tissues"] in range(2, 9)
+                        and isinstance(widths, list)
                         and 2 <= len(widths) <= _DEEPEST
                         and all(type(w) is int and 1 <= w <= _WIDEST for w in widths))
             if not possible:

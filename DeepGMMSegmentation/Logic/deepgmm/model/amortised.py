@@ -23,8 +23,8 @@ from deepgmm.model.tissue_mixture import TissueMixture, TissuePrior, e_step, m_s
 from deepgmm.model.warp import displacement, warped
 from deepgmm.progress import Progress, silent
 
-#: Voxels that v may reach along an axis.
-FARTHEST = 6.0
+#: Voxels of its own grid that v may reach along an axis.
+FARTHEST = 4.0
 
 
 @dataclass(frozen=True)
@@ -47,43 +47,57 @@ class Scan:
 
 
 class AmortisedNet(nn.Module):
-    """MONAI's residual U-Net from image, mask and atlas to a velocity.
+    """MONAI's residual U-Net from image, mask and atlas to a velocity on a grid half as fine.
+
+    Half as fine, a deformation is smooth by itself and its exponential costs an eighth, as in
+    VoxelMorph (Dalca et al., 2018).
 
     Parameters
     ----------
     tissues : K; the atlas has K + 1 classes, the background last.
-    widths : channels of each level, the finest first; the grid is halved between two.
+    widths : channels of each level, the finest first; the grid is halved before each of them.
     """
 
-    def __init__(self, tissues: int = 3, widths: Sequence[int] = (12, 24, 32, 32)) -> None:
+    def __init__(self, tissues: int = 3, widths: Sequence[int] = (16, 32, 32)) -> None:
         super().__init__()
         self.tissues, self.widths = tissues, tuple(widths)
-        self.core = UNet(3, tissues + 3, widths[0], channels=self.widths,
+        first = widths[0]
+        self.stem = nn.Sequential(nn.Conv3d(tissues + 3, first, 3, stride=2, padding=1),
+                                  nn.LeakyReLU(0.1))
+        self.core = UNet(3, first, first, channels=self.widths,
                          strides=(2,) * (len(widths) - 1), num_res_units=1,
                          norm=("instance", {"affine": True}))
-        self.head = nn.Conv3d(widths[0], 3, 3, padding=1)
+        self.head = nn.Conv3d(2 * first, 3, 3, padding=1)
         # it begins at the atlas as it is
         nn.init.normal_(self.head.weight, std=1e-3)
         nn.init.zeros_(self.head.bias)
 
     @property
     def multiple(self) -> int:
-        """Every side of the grid must be a multiple of this."""
-        return 1 << (len(self.widths) - 1)
+        """Sides of the grid are padded to multiples of this."""
+        return 1 << len(self.widths)
 
     def forward(self, image: Tensor, mask: Tensor, atlas: Tensor) -> Tensor:
-        """v (B, 3, *shape), voxels, of image and mask (B, *shape), atlas (1 or B, K + 1, *shape).
+        """v (B, 3, *half the padded shape), in voxels of that grid.
 
-        Sides that are no multiple are padded at their ends.
+        Parameters
+        ----------
+        image, mask : (B, *shape); atlas : (1 or B, K + 1, *shape).
         """
-        shape = image.shape[1:]
         inside = mask.to(image)
         channels = torch.cat([((image - 0.7) * inside)[:, None], inside[:, None],
                               atlas.to(image).expand(image.shape[0], -1, -1, -1, -1)], 1)
-        pads = [p for side in reversed(shape) for p in (0, -side % self.multiple)]
-        v = self.head(self.core(nn.functional.pad(channels, pads)))
-        v = v[..., :shape[0], :shape[1], :shape[2]]
+        pads = [p for side in reversed(image.shape[1:]) for p in (0, -side % self.multiple)]
+        features = self.stem(nn.functional.pad(channels, pads))
+        v = self.head(torch.cat([features, self.core(features)], 1))
         return FARTHEST * torch.tanh(v / FARTHEST)
+
+
+def moved_by(velocity: Tensor, shape: Sequence[int], squarings: int) -> Tensor:
+    """u (B, 3, *shape) on the full grid, in its voxels, of a velocity of the network's."""
+    u = 2 * nn.functional.interpolate(displacement(velocity, squarings), scale_factor=2,
+                                      mode="trilinear", align_corners=False)
+    return u[..., :shape[0], :shape[1], :shape[2]]
 
 
 @dataclass(frozen=True)
@@ -106,14 +120,14 @@ class AmortisedOptions:
     batch: int = 2
     learning_rate: float = 2e-3
     rounds: int = 3
-    jitter: float = 0.03
+    jitter: float = 0.01
     turned: float = 0.0
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass gives: velocity and displacement (1, 3, *shape) in voxels, and the Gaussians."""
+    """What one pass gives: the velocity on the half grid, u (1, 3, *shape), and the Gaussians."""
 
     velocity: Tensor
     displacement: Tensor
@@ -141,8 +155,8 @@ def gaussians(scan: Scan, moved: Tensor, start: TissueMixture | None = None,
 
 
 def loss_of(scan: Scan, atlas: Tensor, velocity: Tensor, options: AmortisedOptions) -> Tensor:
-    """The objective of one image at a velocity (1, 3, *shape), Gaussians in closed form."""
-    u = displacement(velocity, options.deformable.squarings)
+    """The objective of one image at a velocity of the network's, Gaussians in closed form."""
+    u = moved_by(velocity, scan.image.shape[1:], options.deformable.squarings)
     with torch.no_grad():
         mixture = gaussians(scan, warped(atlas, u), rounds=options.rounds)
         likelihood = likelihood_image(scan.image, mixture)
@@ -213,20 +227,14 @@ def one_pass(network: AmortisedNet, scan: Scan, atlas: Tensor,
     with torch.no_grad():
         velocity = network(scan.image, scan.mask, atlas)
     if steps:
-        # coarse enough that a voxel's noise does not bend the atlas
-        coarse = [max(2, (n + 1) // 2) for n in velocity.shape[2:]]
-        change = velocity.new_zeros(1, 3, *coarse).requires_grad_()
-        adam = torch.optim.Adam([change], lr=0.1)
+        change = torch.zeros_like(velocity).requires_grad_()
+        adam = torch.optim.Adam([change], lr=0.02)
         for _ in range(steps):
-            loss = loss_of(scan, atlas, velocity + _finer(change, velocity), o)
+            loss = loss_of(scan, atlas, velocity + change, o)
             adam.zero_grad()
             loss.backward()
             adam.step()
-        velocity = velocity + _finer(change.detach(), velocity)
+        velocity = velocity + change.detach()
     with torch.no_grad():
-        u = displacement(velocity, o.deformable.squarings)
+        u = moved_by(velocity, scan.image.shape[1:], o.deformable.squarings)
         return Pass(velocity, u, gaussians(scan, warped(atlas, u), rounds=o.rounds))
-
-
-def _finer(change: Tensor, like: Tensor) -> Tensor:
-    return nn.functional.interpolate(change, like.shape[2:], mode="trilinear", align_corners=True)
