@@ -32,6 +32,10 @@ Mask = npt.NDArray[np.bool_]
 MEASURES = ("f1", "precision", "recall", "jaccard")
 
 
+#: Of the ventricles, mm and mm^3.
+_DEEP, _THICK, _AROUND, _PIECE = 6.0, 1.3, 2.0, 200.0
+
+
 class Convention(str, Enum):
     """What becomes of CSF in the sulci."""
 
@@ -138,6 +142,39 @@ def in_dispute(image: npt.NDArray[np.float32], truth: Labels) -> Mask:
         return np.zeros(truth.shape, bool)
     levels = np.median(image[csf]), np.median(image[grey])
     return grey & (np.abs(image - levels[0]) < np.abs(image - levels[1]))
+
+
+def ventricular(labels: Labels, mask: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """Where CSF is the ventricles', where no atlas says so: it is deep in the brain and thick.
+
+    Chosen on IBSR18's training folder, where of scikit-learn's mixture it leaves CSF that agrees
+    with the graders' by an F1 of .6 to .9, by the size of the ventricles; an atlas does better.
+
+    Parameters
+    ----------
+    labels : with CSF in the sulci.
+    mask : the brain.
+    spacing : voxel edges in the order of the arrays, mm.
+
+    Returns
+    -------
+    CSF no further than `_AROUND` from a piece of it, of `_PIECE` at least, that is `_DEEP` below
+    the mask's border and further than a voxel from all else.
+    """
+    from scipy import ndimage
+
+    csf = labels == BrainTissue.CSF
+    below = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    thick = ndimage.distance_transform_edt(csf, sampling=spacing)
+    within = max(_THICK, 1.01 * min(spacing))
+    pieces, _ = ndimage.label((thick > within) & (below >= _DEEP))
+    large = np.bincount(pieces.ravel()) * np.prod(spacing) >= _PIECE
+    large[0] = False
+    cores = large[pieces]
+    if not cores.any():
+        return cores
+    near = ndimage.distance_transform_edt(~cores, sampling=spacing) <= within + _AROUND
+    return np.asarray(csf & near & (below >= _DEEP))
 
 
 @dataclass(frozen=True)

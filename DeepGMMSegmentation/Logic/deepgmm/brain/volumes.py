@@ -28,12 +28,16 @@ from deepgmm.reading.images.grids import (
 )
 from deepgmm.reading.images.image import read_image
 from deepgmm.reading.images.places import axes_of_file, in_order_of_file
+from deepgmm.reading.masks.labelmap import write_image
 from deepgmm.study.study import Geometry
 
 if TYPE_CHECKING:
     import SimpleITK
 
     PathLike = str | os.PathLike[str]
+
+#: What label files of brains say of themselves in their headers.
+OWN_NOTE = "DeepGMM brain labels: 1 CSF, 2 grey, 3 white"
 
 #: Voxels that a mask must hold, and the share of them that may be no number.
 _FEWEST, _NO_NUMBER = 100, 0.01
@@ -208,6 +212,24 @@ def read_volume(image: PathLike, *, mask: PathLike | None = None, labels: PathLi
         region, said_of_it = _brain_of(turned, drawn)
         warnings.append(said_of_it)
     return checked(BrainVolume(turned, region, drawn, place, name, turn, warnings, hashes))
+
+
+def write_brain(volume: BrainVolume, values: npt.NDArray[Any], path: PathLike, what: str) -> None:
+    """Write an array on the volume's grid as an image file on its file's grid.
+
+    Parameters
+    ----------
+    values : (slices, rows, columns), or (tissues, slices, rows, columns).
+    what : the file's role, for messages.
+
+    Raises
+    ------
+    InputError : it cannot be written.
+    """
+    image = volume.on_file_grid(values)
+    if values.dtype == np.uint8:
+        image.SetMetaData("ITK_FileNotes", OWN_NOTE)
+    write_image(image, path, what)
 
 
 def coded(values: npt.NDArray[Any], codes: Mapping[int, int]) -> npt.NDArray[np.uint8]:
