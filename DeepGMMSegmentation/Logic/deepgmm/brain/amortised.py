@@ -7,6 +7,7 @@ and turns nothing over; what it leaves is the network's.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.registering import Array, Matrix, resampled
+from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.progress import Progress, silent
@@ -114,6 +117,40 @@ class CoarseAtlas:
         import torch
 
         return torch.from_numpy(self.probabilities)[None]
+
+
+@dataclass(frozen=True)
+class AtlasClasses:
+    """An atlas as the model has it.
+
+    Attributes
+    ----------
+    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one.
+    affine : 4 x 4, index to mm: up, back, left.
+    tissues : of the K classes; CSF may be two of them, in the ventricles and in the sulci.
+    sha256 : of the numbers, by which a network knows the atlas it was trained with.
+    """
+
+    probabilities: Array
+    affine: Matrix
+    tissues: tuple[BrainTissue, ...]
+    sha256: str
+
+    @classmethod
+    def of(cls, atlas: Atlas) -> AtlasClasses:
+        """Without the CSF of the sulci where the atlas' graders counted it as grey matter."""
+        csf, grey, white = TISSUES
+        names, classes = (csf, csf, grey, white), atlas.classes
+        kept = [0, 2, 3] if atlas.sulci_are_grey else [0, 1, 2, 3]
+        rest = np.clip(1 - classes.sum(0, keepdims=True), 0, None)
+        whole = np.concatenate([classes[kept], rest])
+        whole = (whole / whole.sum(0)).astype(np.float32)
+        digest = hashlib.sha256(whole.astype(np.float16).tobytes() + atlas.affine.tobytes())
+        return cls(whole, atlas.affine, tuple(names[k] for k in kept), digest.hexdigest())
+
+    def coarse(self, voxel: float) -> CoarseAtlas:
+        """On voxels of so many mm."""
+        return CoarseAtlas.of(self.probabilities, self.affine, voxel)
 
 
 @dataclass(frozen=True)
@@ -239,14 +276,14 @@ class Finished:
     field: Tensor
 
 
-def finished(volume: BrainVolume, atlas: Array, affine: Matrix, coarse: CoarseAtlas, laid: Laid,
+def finished(volume: BrainVolume, atlas: AtlasClasses, coarse: CoarseAtlas, laid: Laid,
              displacement: Tensor, *, degree: int = 3, ridge: float = 0.3, strength: float = 0.02,
              sample: int = 40_000) -> Finished:
     """The posterior of every voxel of the mask, Gaussians and field fitted to some of them.
 
     Parameters
     ----------
-    atlas, affine : (K + 1, ...) at the atlas' own resolution, and index to mm there.
+    atlas : at its own resolution.
     displacement : (1, 3, ...) on the coarse grid, in its voxels.
     degree, ridge : of the field; degree 0 for none.
     strength : of the conjugate prior that the first M-step is.
@@ -263,7 +300,8 @@ def finished(volume: BrainVolume, atlas: Array, affine: Matrix, coarse: CoarseAt
     to_coarse = np.linalg.inv(coarse.affine) @ np.linalg.inv(laid.to_image) @ volume.affine
     at = _moved(places, to_coarse)
     at = at + _sampled(displacement[0], at).T
-    prior = _sampled(torch.from_numpy(atlas), _moved(at, np.linalg.inv(affine) @ coarse.affine))
+    prior = _sampled(torch.from_numpy(atlas.probabilities),
+                     _moved(at, np.linalg.inv(atlas.affine) @ coarse.affine))
     prior = prior[:-1].clamp_min(1e-6)
     prior = (prior / prior.sum(0)).T
     told = (values > 0).nonzero()[:, 0]
