@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, Laid, by_moments, fit
+from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
 from deepgmm.model.amortised import (
@@ -129,9 +130,14 @@ def volume_of(labels, image, spacing=4.0, origin=(5.0, -30.0, 12.0)):
                                                                  (1, 0, 0, 0, 1, 0, 0, 0, 1)))
 
 
+def atlas_file(labels):
+    maps = atlas_of(labels)[0, :3].numpy()
+    return Atlas(maps, np.ones(labels.shape, np.float32), np.diag([4.0, 4.0, 4.0, 1.0]), "balls",
+                 cases=("a", "b"), sulci_are_grey=True)
+
+
 def coarse_atlas(labels):
-    grid = np.diag([4.0, 4.0, 4.0, 1.0])
-    return CoarseAtlas.of(atlas_of(labels)[0].numpy(), grid, 4.0)
+    return CoarseAtlas.of(atlas_file(labels), 4.0)
 
 
 def test_moments_find_a_shift_and_a_stretch():

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.brain.network_card import BrainCard, NetworkKind
-from deepgmm.brain.result import BrainResult
+from deepgmm.brain.scores import sulci_as_grey, ventricular
+from deepgmm.brain.segmenting import BrainSegmentation
 from deepgmm.brain.tissues import TISSUES
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -25,7 +26,7 @@ STEPS = 20
 
 
 def segment_by_network(volume: BrainVolume, network: nn.Module, card: BrainCard, *,
-                       atlas: Atlas | None = None, steps: int = 0) -> BrainResult:
+                       atlas: Atlas | None = None, steps: int = 0) -> BrainSegmentation:
     """Segment one brain.
 
     Parameters
@@ -55,73 +56,46 @@ def segment_by_network(volume: BrainVolume, network: nn.Module, card: BrainCard,
         found.warnings.append("the network, or its atlas, learned of this very image: scores on "
                               "it flatter")
     cases = card.labelled_cases
-    entered = [f"{count} in the {where}" for where, count in
+    entered = [f"{count} labelled cases in the {where}" for where, count in
                (("atlas", cases.atlas), ("loss", cases.loss)) if count]
-    found.supervision = ("labelled cases: " + ", ".join(entered)) if entered else \
-        "no label entered"
-    found.provenance |= {
-        "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
-                    "learning": card.learning.value, "sha256": card.sha256},
-        "seconds": time.perf_counter() - began}
+    found.supervised = ", ".join(entered) or "no label entered"
+    found.seconds["all"] = round(time.perf_counter() - began, 2)
     return found
 
 
-def _by_slices(volume: BrainVolume, network: nn.Module, card: BrainCard) -> BrainResult:
+def _by_slices(volume: BrainVolume, network: nn.Module, card: BrainCard) -> BrainSegmentation:
     from deepgmm.brain.unsupervised import UnsupervisedSettings, segment
 
-    result = segment(volume, network, _settings(UnsupervisedSettings, card))
-    return BrainResult(volume, result.labels, result.probabilities, result.means,
-                       result.deviations, result.weights, result.field)
+    settings = _settings(UnsupervisedSettings, card)
+    found = segment(volume, network, settings)
+    ventricles = ventricular(found.labels, volume.mask, volume.spacing)
+    field = np.ones(volume.image.shape, np.float32) if found.field is None else found.field
+    components = [{"tissue": tissue.name, "mean": float(mean), "sd": float(sd), "share": 1.0}
+                  for tissue, mean, sd in zip(TISSUES, found.means, found.deviations)]
+    how = "with a field" if settings.degree else "without a field"
+    return BrainSegmentation(
+        found.labels, sulci_as_grey(found.labels, ventricles), ventricles, found.probabilities,
+        field, components, f"network on slices, {how}", "")
 
 
 def _by_atlas(volume: BrainVolume, network: AmortisedNet, card: BrainCard, atlas: Atlas,
-              steps: int) -> BrainResult:
-    from deepgmm.brain.amortised import AmortisedSettings, AtlasClasses, finished, passed
-    from deepgmm.model.warp import jacobian
+              steps: int) -> BrainSegmentation:
+    from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, passed
+    from deepgmm.brain.segmenting import segment_deformed
 
     settings = _settings(AmortisedSettings, card)
-    classes = AtlasClasses.of(atlas)
-    if classes.sha256 != card.atlas.get("sha256"):
+    coarse = CoarseAtlas.of(atlas, settings.voxel)
+    if coarse.sha256 != card.atlas.get("sha256") or network.tissues != coarse.tissues:
         raise InputError(f"the network '{card.name}' was trained with another atlas: give that "
                          f"one ({str(card.atlas.get('title', ''))[:80]}), or train anew")
-    if network.tissues != len(classes.tissues):
-        raise InputError(f"the network '{card.name}' is of an atlas of {network.tissues} classes, "
-                         f"and this has {len(classes.tissues)}: train anew")
-    coarse = classes.coarse(settings.voxel)
     laid, one = passed(volume, coarse, network, settings, steps=steps)
-    under = finished(volume, classes, coarse, laid, one.displacement)
-    own = under.probabilities.numpy()
-    # a tissue of two classes: their shares together, their levels weighted
-    shares, means, deviations, weights = [], [], [], []
-    for tissue in TISSUES:
-        those = [k for k, name in enumerate(classes.tissues) if name is tissue]
-        part = own[those]
-        mass = part.mean(1)
-        share = mass / max(float(mass.sum()), 1e-12)
-        level = float(share @ under.means[those])
-        square = share @ (under.deviations[those] ** 2 + (under.means[those] - level) ** 2)
-        shares.append(part.sum(0))
-        means.append(level)
-        deviations.append(float(np.sqrt(square)))
-        weights.append(float(mass.sum()))
-    posterior = np.zeros((len(TISSUES), *volume.image.shape), np.float32)
-    posterior[:, volume.mask] = shares
-    labels = np.zeros(volume.image.shape, np.uint8)
-    labels[volume.mask] = np.array(TISSUES, np.uint8)[np.argmax(shares, 0)]
-    field = np.ones(volume.image.shape, np.float32)
-    field[volume.mask] = under.field.numpy()
-    within = jacobian(one.displacement)[0][laid.scan.mask[0]]
-    least, folds = float(within.min()), float((within <= 0).float().mean())
-    warnings = []
-    if folds > 0:
-        warnings.append(f"the atlas folds at {100 * folds:.2f} % of the brain: deform it more "
-                        "smoothly, or see whether the mask is a whole brain")
-    return BrainResult(
-        volume, labels, posterior, np.array(means), np.array(deviations), np.array(weights), field,
-        {"title": atlas.title, "sha256": classes.sha256, "labelled_cases": atlas.labelled},
-        {"smallest_jacobian": least, "folded_share": folds, "lambda": settings.smoothness,
-         "largest_mm": settings.voxel * float(one.displacement.abs().max())},
-        warnings=warnings, provenance={"steps": steps})
+    found = segment_deformed(volume, atlas, laid.to_image, one.displacement, coarse.affine)
+    if found.folded:
+        found.warnings.append(f"the deformation of the atlas folds in {100 * found.folded:.2g} % "
+                              "of its box: see whether the mask is a whole brain")
+    after = f", {steps} steps on the image" if steps else ""
+    found.method = f"atlas, deformed by a network in one pass{after}: {atlas.title}"
+    return found
 
 
 def _settings(kind: type, card: BrainCard) -> Any:

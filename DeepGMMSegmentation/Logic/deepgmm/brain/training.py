@@ -98,10 +98,10 @@ def _unsupervised(volumes: Sequence[BrainVolume], target: Path, settings: Unsupe
 def _amortised(volumes: Sequence[BrainVolume], target: Path, settings: AmortisedSettings,
                atlas: Atlas, name: str, common: dict[str, Any], began: float,
                progress: Progress) -> BrainCard:
-    from deepgmm.brain.amortised import AtlasClasses, fit
+    from deepgmm.brain.amortised import CoarseAtlas, fit
 
-    under = AtlasClasses.of(atlas)
-    network = fit(volumes, under.coarse(settings.voxel), settings, progress=progress)
+    under = CoarseAtlas.of(atlas, settings.voxel)
+    network = fit(volumes, under, settings, progress=progress)
     about = {"title": atlas.title, "sha256": under.sha256, "voxel": settings.voxel,
              "cases": sorted(digest[:16] for digest in atlas.hashes)}
     made_of = f"an atlas of {atlas.labelled} labelled cases" if atlas.labelled else "an atlas"
