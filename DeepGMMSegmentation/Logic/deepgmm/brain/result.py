@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as made
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,11 @@ class BrainResult:
     deviations: npt.NDArray[np.float64]
     weights: npt.NDArray[np.float64]
     field: npt.NDArray[np.float32] | None = None
-    atlas: dict[str, Any] = field(default_factory=dict)
-    deformation: dict[str, Any] = field(default_factory=dict)
+    atlas: dict[str, Any] = made(default_factory=dict)
+    deformation: dict[str, Any] = made(default_factory=dict)
     supervision: str = "no label entered"
-    warnings: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = made(default_factory=list)
+    provenance: dict[str, Any] = made(default_factory=dict)
 
     @property
     def corrected(self) -> npt.NDArray[np.float32] | None:
