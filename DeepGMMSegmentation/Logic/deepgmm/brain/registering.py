@@ -1,7 +1,8 @@
-"""An affine map from an atlas to a brain, by mutual information of the two images.
+"""An affine map from an atlas to a brain: the one under which the atlas explains the image best.
 
-Matrices are 4 x 4 and take (z, y, x, 1) in mm to the same: up, back, left, as
-`BrainVolume.affine` has it.
+It is fitted by the objective by which the atlas is deformed (`deepgmm.model.deformable`), so the
+contrast of the image does not matter. Matrices are 4 x 4 and take (z, y, x, 1) in mm to the same:
+up, back, left, as `BrainVolume.affine` has it.
 """
 
 from __future__ import annotations
@@ -12,58 +13,86 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
-    import SimpleITK
+    from torch import Tensor
 
 Array = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
 
-#: Sizes of the voxels that are compared, mm, from first to last.
-_VOXELS = (8.0, 4.0)
+#: Sizes of the voxels that are compared, mm, from first to last, and steps with each.
+_VOXELS, _STEPS = (8.0, 5.0), (60, 30)
 
-_TURN = [2, 1, 0]
+#: Of Adam: entries of the matrix, and translations in units of 100 mm.
+_RATE = 0.02
+
+#: The least that the atlas says of anything while it is still out of place.
+_FLOOR = 1e-4
 
 
-def affine_to(template: Array, template_affine: Matrix, image: Array, image_affine: Matrix
-              ) -> Matrix:
-    """Where each place of a template lies in an image.
+def affine_to(tissues: Array, atlas_affine: Matrix, image: Array, mask: Mask,
+              image_affine: Matrix) -> Matrix:
+    """Where each place of an atlas lies in a brain; the same for the same input.
 
-    Maximises Mattes' mutual information over a rigid map and then an affine one, from matched
-    centres of mass, on voxels of 8 and then 4 mm, all of which are used: the same inputs give the
-    same map.
+    From matched centres and extents of the atlas' brain and the mask, minimises
+
+        - sum over the mask of log sum_l A(l, T x) N(I(x); mu_l, sigma_l^2)
+        - sum outside of log A(background, T x)
+
+    over the affine T, with mu and sigma in closed form.
 
     Parameters
     ----------
-    template, image : (D, H, W), 0 outside the brain.
-    template_affine, image_affine : index to mm.
+    tissues : (K, D, H, W) probabilities, without the background.
+    image, mask : of one shape.
+    atlas_affine, image_affine : index to mm.
 
     Returns
     -------
-    4 x 4, from mm of the template to mm of the image.
+    4 x 4, from mm of the atlas to mm of the image.
     """
-    import SimpleITK as sitk
+    import torch
 
-    fixed, moving = (_coarse(template, template_affine, _VOXELS[0]),
-                     _coarse(image, image_affine, _VOXELS[0]))
-    transform = sitk.AffineTransform(3)
-    centre = _centre(template, template_affine)
-    rigid = sitk.Euler3DTransform()
-    rigid.SetCenter(centre.tolist())
-    rigid.SetTranslation((_centre(image, image_affine) - centre).tolist())
-    _optimise(fixed, moving, rigid, 60)
-    transform.SetCenter(centre.tolist())
-    transform.SetMatrix(rigid.GetMatrix())
-    transform.SetTranslation(rigid.GetTranslation())
-    _optimise(fixed, moving, transform, 100)
-    fixed, moving = (_coarse(template, template_affine, _VOXELS[1]),
-                     _coarse(image, image_affine, _VOXELS[1]))
-    _optimise(fixed, moving, transform, 40, 0.25)
-    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
-    centre = np.array(transform.GetCenter())
-    shift = np.array(transform.GetTranslation()) + centre - matrix @ centre
+    from deepgmm.model.tissue_mixture import TissuePrior, e_step, m_step, started
+
+    there, extent = _moments(tissues.sum(0) > 0.5, atlas_affine)
+    here, own_extent = _moments(mask, image_affine)
+    scale = torch.from_numpy(extent / own_extent).float()
+    centre, shift = torch.from_numpy(here).float(), torch.from_numpy(there).float()
+    theta = torch.zeros(12)
+    for voxel, steps in zip(_VOXELS, _STEPS, strict=True):
+        atlas, grid = _coarse_atlas(tissues, atlas_affine, voxel)
+        values, inside, places = _coarse_image(image, mask, image_affine, voxel)
+        to_index = torch.from_numpy(np.linalg.inv(grid)).float()
+        told = values[inside]
+        theta = theta.detach().requires_grad_()
+        adam = torch.optim.Adam([theta], lr=_RATE)
+        mixture = None
+        for step in range(steps):
+            for group in adam.param_groups:
+                group["lr"] = _RATE * (1 - step / steps) + 1e-4
+            matrix = scale[:, None] * (torch.eye(3) + theta[:9].view(3, 3))
+            moved = (places - centre) @ matrix.T + shift + 100 * theta[9:]
+            log_atlas = sampled(atlas, moved @ to_index[:3, :3].T + to_index[:3, 3]).log()
+            if step % 3 == 0:
+                with torch.no_grad():
+                    prior = log_atlas[inside][:, :-1]
+                    if mixture is None:
+                        mixture = started(told, prior.exp())
+                    for _ in range(2):
+                        _, r = e_step(prior, mixture, told)
+                        mixture = m_step(told, r, TissuePrior(mixture, 0.05, 0.05, 0.0))
+                    likelihood = mixture.log_likelihood(told)
+            explained = torch.logsumexp(log_atlas[inside][:, :-1] + likelihood, 1).sum()
+            loss = -(explained + log_atlas[~inside][:, -1].sum()) / len(told)
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+    found = theta.detach().double().numpy()
+    linear = (extent / own_extent)[:, None] * (np.eye(3) + found[:9].reshape(3, 3))
     result = np.eye(4)
-    result[:3, :3] = matrix[np.ix_(_TURN, _TURN)]
-    result[:3, 3] = shift[_TURN]
-    return result
+    result[:3, :3] = linear
+    result[:3, 3] = there + 100 * found[9:] - linear @ here
+    return np.asarray(np.linalg.inv(result))
 
 
 def resampled(image: Array, image_affine: Matrix, shape: tuple[int, ...], affine: Matrix,
@@ -88,39 +117,62 @@ def resampled(image: Array, image_affine: Matrix, shape: tuple[int, ...], affine
                                        order=0 if nearest else 1, output=np.float32))
 
 
-def _coarse(image: Array, affine: Matrix, voxel: float) -> SimpleITK.Image:
-    import SimpleITK as sitk
-
+def regrid(shape: tuple[int, ...], affine: Matrix, voxel: float, margin: int = 0
+           ) -> tuple[tuple[int, ...], Matrix]:
+    """A grid over the same box of isotropic voxels of so many mm, and so many more around it."""
     edges = np.linalg.norm(affine[:3, :3], axis=0)
-    corner = np.array(image.shape)
-    shape = tuple(int(n) for n in np.ceil(corner * edges / voxel).astype(int))
+    count = tuple(int(np.ceil(n * e / voxel)) + 2 * margin for n, e in zip(shape, edges))
     grid = affine.copy()
     grid[:3, :3] = affine[:3, :3] / edges * voxel
-    values = resampled(image, affine, shape, grid, smoothing=0.4 * voxel)
-    result = sitk.GetImageFromArray(values)
-    result.SetSpacing((voxel,) * 3)
-    result.SetOrigin(grid[:3, 3][_TURN].tolist())
-    result.SetDirection((grid[:3, :3] / voxel)[np.ix_(_TURN, _TURN)].ravel().tolist())
-    return result
+    grid[:3, 3] -= grid[:3, :3] @ np.full(3, float(margin))
+    return count, grid
 
 
-def _centre(image: Array, affine: Matrix) -> Matrix:
-    """(x, y, z) mm of the middle of what is not 0."""
-    index = np.argwhere(image != 0).mean(0)
-    return np.asarray((affine @ [*index, 1])[:3][_TURN])
+def sampled(values: Tensor, index: Tensor) -> Tensor:
+    """(N, C) of values (C, D, H, W) at indices (N, 3), linear, the border's beyond the border."""
+    import torch
+
+    sides = torch.tensor(values.shape[1:], dtype=values.dtype)
+    grid = (index.to(values) * 2 / (sides - 1) - 1).flip(1)[None, None, None]
+    return torch.nn.functional.grid_sample(values[None], grid, padding_mode="border",
+                                           align_corners=True)[0, :, 0, 0].T
 
 
-def _optimise(fixed: SimpleITK.Image, moving: SimpleITK.Image, transform: SimpleITK.Transform,
-              steps: int, length: float = 1.0) -> None:
-    """Move the transform to where the images tell most of each other."""
-    import SimpleITK as sitk
+def moved(index: npt.NDArray[np.int64], matrix: Matrix) -> Tensor:
+    """(N, 3) float32 places of another grid or in mm, from indices (N, 3) and a 4 x 4 matrix."""
+    import torch
 
-    method = sitk.ImageRegistrationMethod()
-    method.SetNumberOfThreads(1)             # sums in one order: the same map every time
-    method.SetMetricAsMattesMutualInformation(32)
-    method.SetMetricSamplingStrategy(method.NONE)
-    method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(length, 1e-3, steps, 0.5, 1e-6)
-    method.SetOptimizerScalesFromPhysicalShift()
-    method.SetInitialTransform(transform, inPlace=True)
-    method.Execute(fixed, moving)
+    return torch.from_numpy(index @ matrix[:3, :3].T + matrix[:3, 3]).float()
+
+
+def _moments(mask: Mask, affine: Matrix) -> tuple[Matrix, Matrix]:
+    """Centre and standard deviation along each axis, mm."""
+    places = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    return places.mean(0), places.std(0)
+
+
+def _coarse_atlas(tissues: Array, affine: Matrix, voxel: float) -> tuple[Tensor, Matrix]:
+    """(K + 1, ...) with the background, floored."""
+    import torch
+
+    from deepgmm.model.deformable import floored
+
+    shape, grid = regrid(tissues.shape[1:], affine, voxel)
+    values = np.stack([resampled(p, affine, shape, grid, smoothing=0.6 * voxel) for p in tissues])
+    whole = np.concatenate([values, np.clip(1 - values.sum(0, keepdims=True), 0, 1)])
+    return floored(torch.from_numpy(whole)[None], _FLOOR)[0], grid
+
+
+def _coarse_image(image: Array, mask: Mask, affine: Matrix, voxel: float
+                  ) -> tuple[Tensor, Tensor, Tensor]:
+    """Values (N,) of all voxels of a coarse grid, which are in the mask, and their places, mm."""
+    import torch
+
+    shape, grid = regrid(mask.shape, affine, voxel, margin=2)
+    share = resampled(mask.astype(np.float32), affine, shape, grid, smoothing=0.4 * voxel)
+    masked = np.where(mask, image, 0).astype(np.float32)
+    values = resampled(masked, affine, shape, grid, smoothing=0.4 * voxel)
+    values /= np.maximum(share, 1e-3)
+    index = np.indices(shape).reshape(3, -1).T
+    return (torch.from_numpy(values.ravel()), torch.from_numpy(share.ravel() > 0.5),
+            moved(index, grid))

@@ -151,7 +151,7 @@ def deform(atlas: Tensor, image: Tensor, mask: Tensor, start: TissueMixture, pri
             _, r = e_step(log_prior, mixture, values, at)
             return m_step(values, r, prior, at), b
 
-    for level, (factor, steps) in enumerate(zip(options.levels, options.iterations, strict=True)):
+    for factor, steps in zip(options.levels, options.iterations, strict=True):
         coarse = tuple(max(2, math.ceil(n / factor)) for n in shape)
         w = _resized(v, coarse).detach().requires_grad_()
         adam = torch.optim.Adam([w], lr=options.step * _scale(shape, coarse))

@@ -14,7 +14,7 @@ of the sulci to it. All is minimised together by EM with closed steps:
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -233,6 +233,3 @@ def per_tissue(log_components: Tensor, tissues: Tensor, count: int) -> Tensor:
     columns = [torch.logsumexp(log_components[:, tissues == k], 1) for k in range(count)]
     return torch.stack(columns, 1)
 
-
-def with_means(mixture: TissueMixture, means: Tensor) -> TissueMixture:
-    return replace(mixture, means=means)

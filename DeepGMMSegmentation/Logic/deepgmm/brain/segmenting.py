@@ -1,0 +1,447 @@
+"""One brain from image to tissues: with an atlas, laid on it and deformed to it, or with none."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from dataclasses import field as made
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.brain.atlas import Atlas, box_of, shifted
+from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
+from deepgmm.brain.scores import ventricular
+from deepgmm.brain.tissues import TISSUES, BrainTissue
+from deepgmm.brain.volumes import BrainVolume
+from deepgmm.errors import InputError
+from deepgmm.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepgmm.model.deformable import Deformed
+    from deepgmm.model.tissue_mixture import TissueMixture
+
+Array = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.uint8]
+Mask = npt.NDArray[np.bool_]
+
+#: Shares of a brain inside a close mask, of an adult: what holds tissues in place without an atlas.
+SHARES = (0.08, 0.54, 0.38)
+
+#: Of the brightest 2 % of the mask, at which intensities count as 1.
+_BRIGHT = 98
+
+#: Standard deviation of a tissue to start from, in units of bright.
+_USUAL_SD = 0.07
+
+#: Fewer measured voxels than this are not fitted.
+_FEWEST = 1000
+
+
+@dataclass(frozen=True)
+class BrainSettings:
+    """How a brain is segmented.
+
+    Attributes
+    ----------
+    deform : deform the atlas; else it is laid on by the affine map alone.
+    smoothness : lambda of the deformation, `deepgmm.model.deformable`.
+    voxel : mm, of the grid on which it is found.
+    degree : of the field's polynomials; 0 for no field.
+    ridge : how stiff the field is under an atlas, and `ridge_alone` without one, where little else
+        tells the field from tissue.
+    shares : of CSF, grey and white matter, expected without an atlas; `hold` times the voxels were
+        seen so beforehand.
+    dark_first : of no atlas: CSF is dark, white matter bright, as in T1; else the reverse.
+    strength : of the conjugate priors on means and variances, fractions of the voxels.
+    sample : voxels that means, variances and field are fitted to.
+    seed : chooses these.
+    """
+
+    deform: bool = True
+    smoothness: float = 1.0
+    voxel: float = 3.0
+    degree: int = 3
+    ridge: float = 0.3
+    ridge_alone: float = 4.0
+    shares: tuple[float, float, float] = SHARES
+    hold: float = 1.0
+    dark_first: bool = True
+    strength: float = 0.02
+    sample: int = 40_000
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"shares": list(self.shares)}
+
+
+@dataclass
+class BrainSegmentation:
+    """The tissues of one brain.
+
+    Attributes
+    ----------
+    labels : (D, H, W) uint8 of `BrainTissue`; CSF is CSF wherever it lies (*physical*).
+    as_labelled : likewise; CSF of the sulci is grey matter, as IBSR's graders have it.
+    ventricles : bool, where CSF is the ventricles'.
+    posteriors : (3, D, H, W) float32 of CSF, grey and white matter; 0 outside the mask.
+    field : (D, H, W) float32, what multiplied the image; mean 1 over the mask, 1 outside.
+    components : of the mixture: tissue, mean and standard deviation in the image's units, without
+        the field, and share of its tissue.
+    method : in words; `supervised` : what labels entered.
+    to_image : 4 x 4, mm of the atlas to mm of the image, or None.
+    displacement : (3, ...) voxels of a grid with `displacement_affine`, or None.
+    least_jacobian, folded : least determinant in the brain, share of voxels at 0 or below.
+    objective : at each step of the deformation.
+    warnings : what a user must know.
+    seconds : of the stages.
+    """
+
+    labels: Labels
+    as_labelled: Labels
+    ventricles: Mask
+    posteriors: Array
+    field: Array
+    components: list[dict[str, Any]]
+    method: str
+    supervised: str
+    to_image: Matrix | None = None
+    displacement: Array | None = None
+    displacement_affine: Matrix | None = None
+    least_jacobian: float | None = None
+    folded: float | None = None
+    objective: list[float] = made(default_factory=list)
+    warnings: list[str] = made(default_factory=list)
+    seconds: dict[str, float] = made(default_factory=dict)
+
+
+def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
+                  settings: BrainSettings | None = None, *, progress: Progress = silent
+                  ) -> BrainSegmentation:
+    """Segment one brain.
+
+    With an atlas: affine map, deformation, and on the image's own voxels EM over Gaussians and
+    field under the deformed atlas. Without: EM over Gaussians, field and shares that are held near
+    those of an adult. Exact zeros inside the mask were not measured: they are no part of any fit,
+    and get what the atlas says, or what the nearest measured voxel has.
+
+    Raises
+    ------
+    InputError : hardly any voxel of the mask was measured.
+    """
+    settings = settings or BrainSettings()
+    scene = _Scene.of(volume, settings)
+    if atlas is None:
+        return _alone(scene, settings, progress)
+    return _with_atlas(scene, atlas, settings, progress)
+
+
+@dataclass
+class _Scene:
+    """The brain's box, its voxels as vectors and the sample of them that is fitted.
+
+    values : (N,) float32, 1 is bright; index : (N, 3) in the box; part : indices of the sample.
+    """
+
+    volume: BrainVolume
+    box: tuple[slice, slice, slice]
+    affine: Matrix
+    image: Array
+    mask: Mask
+    index: npt.NDArray[np.int64]
+    scale: float
+    values: Tensor
+    part: Tensor
+    seconds: dict[str, float]
+    warnings: list[str]
+
+    @classmethod
+    def of(cls, volume: BrainVolume, settings: BrainSettings) -> _Scene:
+        import torch
+
+        box = box_of(volume)
+        image, mask = volume.image[box], volume.mask[box]
+        index = np.argwhere(mask)
+        inside = image[mask]
+        measured = np.flatnonzero(inside != 0)
+        if len(measured) < _FEWEST or np.ptp(inside[measured]) == 0:
+            raise InputError("hardly any voxel inside the brain mask was measured: nearly all are "
+                             "zero or of one value; see whether the mask is of this image")
+        scale = float(np.percentile(np.abs(inside[measured]), _BRIGHT))
+        few = min(settings.sample, len(measured))
+        chosen = np.random.default_rng(settings.seed).choice(measured, few, replace=False)
+        warnings = []
+        zeros = 1 - len(measured) / len(inside)
+        if zeros > 0.001:
+            warnings.append(f"{100 * zeros:.1f} % of the brain mask are exactly zero and were "
+                            "taken as not measured")
+        return cls(volume, box, shifted(volume.affine, box), image, mask, index, scale,
+                   torch.from_numpy(inside / np.float32(scale)), torch.from_numpy(np.sort(chosen)),
+                   {}, warnings)
+
+    def basis(self, degree: int) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """G at the sample, and omega to b (N,) float32 at all voxels."""
+        import torch
+
+        from deepgmm.model.bias_volume import legendre
+
+        low = torch.from_numpy(self.index.min(0)).double()
+        high = torch.from_numpy(self.index.max(0)).double()
+        places = torch.from_numpy(self.index)
+        basis, centre = legendre(places[self.part].double(), low, high, degree)
+
+        def everywhere(omega: Tensor) -> Tensor:
+            chunks = [1 + legendre(c.float(), low.float(), high.float(), degree,
+                                   centre.float())[0] @ omega.float()
+                      for c in places.split(200_000)]
+            return torch.cat(chunks).clamp_min(0.3)
+
+        return basis, everywhere
+
+    def volume_of(self, values: npt.NDArray[Any], outside: float = 0.0) -> npt.NDArray[Any]:
+        """Values (N,) of the mask's voxels on the image's grid."""
+        result = np.full(self.volume.image.shape, outside, values.dtype)
+        box = np.full(self.mask.shape, outside, values.dtype)
+        box[self.mask] = values
+        result[self.box] = box
+        return result
+
+    def timed(self, stage: str, since: float) -> float:
+        now = time.perf_counter()
+        self.seconds[stage] = round(now - since, 2)
+        return now
+
+
+def _alone(scene: _Scene, settings: BrainSettings, progress: Progress) -> BrainSegmentation:
+    """No atlas: one mixture of three under a field, its shares held."""
+    import torch
+    from scipy.ndimage import distance_transform_edt
+
+    from deepgmm.model.tissue_mixture import TissueMixture, TissuePrior, VolumeField, fit
+
+    since = time.perf_counter()
+    x = scene.values[scene.part].double()
+    shares = np.array(settings.shares) / sum(settings.shares)
+    order = np.arange(3) if settings.dark_first else np.arange(3)[::-1]
+    steps = np.concatenate([[0], np.cumsum(shares[order])])
+    levels = np.quantile(x.numpy(), (steps[:-1] + steps[1:]) / 2)
+    start = TissueMixture(torch.from_numpy(levels[order].copy()),
+                          torch.full((3,), _USUAL_SD**2, dtype=torch.float64),
+                          torch.ones(3, dtype=torch.float64), torch.arange(3))
+    prior = TissuePrior(start, settings.strength, 2.5 * settings.strength, 0.0)
+    weights = torch.from_numpy(shares)
+    everywhere: Callable[[Tensor], Tensor] | None = None
+    bent = None
+    if settings.degree:
+        basis, everywhere = scene.basis(settings.degree)
+        bent = VolumeField(basis, settings.ridge_alone)
+    found = fit(x, torch.zeros(len(x), 3, dtype=torch.float64), start, prior, field=bent,
+                weights=weights, weight_prior=settings.hold * weights, iterations=60,
+                tolerance=1e-6)
+    mixture = found.mixture.to(scene.values)
+    assert found.weights is not None
+    b = _ones(scene) if everywhere is None or found.omega is None else everywhere(found.omega)
+    progress(0.5, "mixture fitted")
+    joint = mixture.log_likelihood(scene.values, b) + found.weights.float().log()
+    posterior = torch.softmax(joint, 1)
+    _beyond(posterior, scene.values / b, mixture)
+    labels = scene.volume_of(posterior.argmax(1).numpy().astype(np.uint8) + 1)
+    missing = scene.volume.mask & (scene.volume.image == 0)
+    probabilities = np.stack([scene.volume_of(p) for p in posterior.T.numpy()])
+    if missing.any():
+        box = scene.box
+        hole = missing[box] | ~scene.mask
+        nearest = distance_transform_edt(hole, sampling=scene.volume.spacing,
+                                         return_distances=False, return_indices=True)
+        at = tuple(axis[missing[box]] for axis in nearest)
+        labels[missing] = labels[box][at]
+        for of_tissue in probabilities:
+            of_tissue[missing] = of_tissue[box][at]
+    ventricles = ventricular(labels, scene.volume.mask, scene.volume.spacing)
+    as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
+                           np.uint8(BrainTissue.GM), labels)
+    scene.timed("mixture and field", since)
+    progress(1.0, "done")
+    return BrainSegmentation(
+        labels, as_labelled, ventricles, probabilities, scene.volume_of(b.numpy(), 1.0),
+        _components(mixture, list(TISSUES), scene.scale), "mixture and field, no atlas",
+        "no label; the shares of an adult's tissues hold the mixture",
+        warnings=scene.warnings, seconds=scene.seconds)
+
+
+def _beyond(posterior: Tensor, values: Tensor, mixture: TissueMixture) -> None:
+    """What is darker than the darkest tissue's mean is that tissue, and so the brightest.
+
+    A tissue of wide variance would otherwise reappear beyond one of narrow variance.
+    """
+    dark, bright = int(mixture.means.argmin()), int(mixture.means.argmax())
+    for which, there in ((dark, values < mixture.means[dark]),
+                         (bright, values > mixture.means[bright])):
+        wrong = there & (posterior.argmax(1) != which)
+        posterior[wrong] = 0
+        posterior[wrong, which] = 1
+
+
+def _with_atlas(scene: _Scene, atlas: Atlas, settings: BrainSettings, progress: Progress
+                ) -> BrainSegmentation:
+    import torch
+
+    from deepgmm.model.warp import jacobian
+
+    since = time.perf_counter()
+    classes = atlas.probabilities if atlas.sulci_are_grey else atlas.classes
+    to_image = affine_to(atlas.probabilities, atlas.affine, scene.image, scene.mask, scene.affine)
+    since = scene.timed("affine map", since)
+    progress(0.2, "atlas laid on")
+    index = moved(scene.index, np.linalg.inv(atlas.affine) @ np.linalg.inv(to_image)
+                  @ scene.affine)
+    maps = torch.from_numpy(np.ascontiguousarray(classes))
+    grid = u = least = folds = None
+    trace: list[float] = []
+    fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+    since = scene.timed("mixture under the affine atlas", since)
+    if settings.deform:
+        deformed, grid, inside = _deformed(scene, atlas, classes, to_image, fitted, settings)
+        u, trace = deformed.displacement, deformed.trace
+        determinant = jacobian(u)[inside]
+        least, folds = float(determinant.min()), float((determinant <= 0).float().mean())
+        if folds > 0:
+            scene.warnings.append(f"the deformation of the atlas folds in {100 * folds:.2g} % of "
+                                  "the brain: raise the smoothness, and look at the result there")
+        since = scene.timed("deformation", since)
+        progress(0.7, "atlas deformed")
+        ratio = float(np.linalg.norm(grid[:3, 0]) / np.linalg.norm(atlas.affine[:3, 0]))
+        index = index + sampled(u[0], index / ratio) * ratio
+        fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+    result = _finished(scene, fitted, atlas)
+    scene.timed("mixture at full resolution", since)
+    progress(1.0, "done")
+    how = "deformed" if settings.deform else "affine"
+    result.method = f"atlas, {how}: {atlas.title}"
+    result.supervised = (f"no label in the fit; {atlas.labelled} labelled cases in the atlas"
+                         if atlas.labelled else "no label in the fit; a published atlas")
+    result.to_image, result.objective = to_image, trace
+    if u is not None:
+        result.displacement, result.displacement_affine = u[0].numpy(), grid
+        result.least_jacobian, result.folded = least, folds
+    return result
+
+
+@dataclass
+class _Fitted:
+    """The mixture under an atlas: prior (N, K) of tissues, b (N,); kinds of the components."""
+
+    prior: Tensor
+    mixture: TissueMixture
+    b: Tensor
+
+
+def _prior(maps: Tensor, index: Tensor) -> Tensor:
+    """(N, K) of maps (K, ...) at places, floored; what is in the mask is no background."""
+    from deepgmm.model.deformable import FLOOR
+
+    values = sampled(maps, index).clamp_min(FLOOR)
+    return values / values.sum(1, keepdim=True)
+
+
+def _fitted(scene: _Scene, prior: Tensor, grey_sulci: bool, settings: BrainSettings) -> _Fitted:
+    from deepgmm.model.tissue_mixture import TissuePrior, VolumeField, fit
+
+    x, p = scene.values[scene.part].double(), prior[scene.part].double()
+    start = start_of(x, p, grey_sulci)
+    held = TissuePrior(start, settings.strength, settings.strength, settings.strength)
+    bent, everywhere = None, None
+    if settings.degree:
+        basis, everywhere = scene.basis(settings.degree)
+        bent = VolumeField(basis, settings.ridge)
+    found = fit(x, p.log(), start, held, field=bent, iterations=40)
+    b = _ones(scene) if everywhere is None or found.omega is None else everywhere(found.omega)
+    return _Fitted(prior, found.mixture, b)
+
+
+def start_of(values: Tensor, prior: Tensor, grey_sulci: bool) -> TissueMixture:
+    """The Gaussians that the atlas expects; grey matter gets one for the CSF of its sulci too."""
+    import torch
+
+    from deepgmm.model.tissue_mixture import TissueMixture, started
+
+    plain = started(values, prior)
+    if not grey_sulci:
+        return plain
+    take = torch.tensor([0, 1, 2, 0])
+    shares = values.new_tensor([1.0, 0.9, 1.0, 0.1])
+    return TissueMixture(plain.means[take], plain.variances[take], shares,
+                         torch.tensor([0, 1, 2, 1]))
+
+
+def _deformed(scene: _Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitted: _Fitted,
+              settings: BrainSettings) -> tuple[Deformed, Matrix, Tensor]:
+    """The deformation on a grid of the atlas' box, that grid, and the brain on it."""
+    import torch
+
+    from deepgmm.model.deformable import DeformableOptions, deform
+    from deepgmm.model.tissue_mixture import TissuePrior
+
+    shape, grid = regrid(classes.shape[1:], atlas.affine, settings.voxel)
+    blur = 0.4 * settings.voxel
+
+    def onto(values: Array) -> Array:
+        return resampled(values, scene.affine, shape, grid, to_image, smoothing=blur)
+
+    maps = np.stack([resampled(c, atlas.affine, shape, grid, smoothing=blur) for c in classes])
+    whole = np.concatenate([maps, np.clip(1 - maps.sum(0, keepdims=True), 0, 1)])
+    flat = np.zeros(scene.mask.shape, np.float32)
+    flat[scene.mask] = (scene.values / fitted.b).numpy()
+    measured = scene.mask & (scene.image != 0)
+    share, seen = onto(scene.mask.astype(np.float32)), onto(measured.astype(np.float32))
+    image = onto(np.where(measured, flat, 0)) / np.maximum(seen, 1e-3)
+    mask = torch.from_numpy(share > 0.5)[None]
+    held = TissuePrior(fitted.mixture.to(torch.zeros(1)), 0.05, 0.05, 0.05)
+    options = DeformableOptions(smoothness=settings.smoothness)
+    found = deform(torch.from_numpy(whole)[None], torch.from_numpy(image)[None], mask,
+                   held.mixture, held, options, used=torch.from_numpy(seen > 0.5)[None])
+    return found, grid, mask
+
+
+def _finished(scene: _Scene, fitted: _Fitted, atlas: Atlas) -> BrainSegmentation:
+    import torch
+
+    mixture = fitted.mixture.to(scene.values)
+    parts = mixture.log_components(scene.values, fitted.b)
+    parts[scene.values == 0] = mixture.shares.log()
+    joint = torch.softmax(parts + fitted.prior.log()[:, mixture.tissues], 1)
+    csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
+    kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
+    of_sulci = 3 if atlas.sulci_are_grey else 1
+    physical = torch.stack([joint[:, [k is t for k in kinds]].sum(1) for t in TISSUES], 1)
+    drawn = physical.clone()
+    drawn[:, 0] -= joint[:, of_sulci]
+    drawn[:, 1] += joint[:, of_sulci]
+    labels = physical.argmax(1).numpy().astype(np.uint8) + 1
+    as_labelled = drawn.argmax(1).numpy().astype(np.uint8) + 1
+    return BrainSegmentation(
+        scene.volume_of(labels), scene.volume_of(as_labelled),
+        scene.volume_of(as_labelled == csf, 0),
+        np.stack([scene.volume_of(p) for p in physical.T.contiguous().numpy()]),
+        scene.volume_of(fitted.b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
+        warnings=scene.warnings, seconds=scene.seconds)
+
+
+def _components(mixture: TissueMixture, kinds: list[BrainTissue], scale: float
+                ) -> list[dict[str, Any]]:
+    return [{"tissue": kind.name, "mean": float(mean) * scale, "sd": float(variance) ** 0.5 * scale,
+             "share": float(share)}
+            for kind, mean, variance, share in zip(kinds, mixture.means, mixture.variances,
+                                                   mixture.shares)]
+
+
+def _ones(scene: _Scene) -> Tensor:
+    import torch
+
+    return torch.ones_like(scene.values)
