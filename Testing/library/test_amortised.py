@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, Laid, by_moments, fit
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -89,12 +90,13 @@ def test_gradient_of_a_pass_is_that_of_differences_with_the_gaussians_held():
     v = 0.15 * torch.randn((1, 3, 5, 5, 5), generator=generator, dtype=torch.float64)
     v.requires_grad_()
     loss_of(scan, atlas, v, options).backward()
-    held = gaussians(scan, warped(atlas, moved_by(v.detach(), (10, 10, 10), 4)), rounds=options.rounds)
+    cube = (10, 10, 10)
+    held = gaussians(scan, warped(atlas, moved_by(v.detach(), cube, 4)), rounds=options.rounds)
     likelihood = torch.where((scan.used | ~scan.mask)[:, None],
                              likelihood_image(scan.image, held), 0.0)
 
     def at(velocity):
-        return float(objective(atlas, scan.image, scan.mask, held, moved_by(velocity, (10, 10, 10), 4),
+        return float(objective(atlas, scan.image, scan.mask, held, moved_by(velocity, cube, 4),
                                options.deformable, log_likelihood=likelihood).sum())
     for _ in range(3):
         way = 1e-6 * torch.randn(v.shape, generator=generator, dtype=torch.float64)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from deepgmm.brain.network_card import load_brain_network
 from deepgmm.brain.scores import agreement
 from deepgmm.brain.table import LOSSES, TableSettings, table

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+
 from deepgmm.model.shared_mixture import (
     FieldSums,
     LevelPrior,

@@ -167,7 +167,7 @@ class Laid:
 
 
 def by_moments(atlas: CoarseAtlas, volume: BrainVolume) -> Matrix:
-    """The affine map, mm to mm, that carries the atlas' brain's centre and covariance to the mask's.
+    """The map in mm that carries centre and covariance of the atlas' brain to the mask's.
 
     Of all such maps the one that moves least, which turns nothing: the optimal transport of one
     normal distribution to another, A = C^-1/2 (C^1/2 D C^1/2)^1/2 C^-1/2.

@@ -98,8 +98,8 @@ class BrainCard:
 
     def learned_cases(self) -> set[str]:
         """Keys of the cases that it, or its atlas, learned from."""
-        return {str(key) for part in (self.training, self.atlas)
-                for key in (part.get("cases") if isinstance(part.get("cases"), list) else ())}
+        lists = [part.get("cases") for part in (self.training, self.atlas)]
+        return {str(key) for keys in lists if isinstance(keys, list) for key in keys}
 
     def made(self) -> nn.Module:
         """A network of this architecture, its weights drawn.

@@ -27,6 +27,7 @@ from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.unsupervised import UnsupervisedSettings, fit, segment
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
+from deepgmm.model.architecture import NAMES
 from deepgmm.progress import Progress, share_of, silent
 
 #: Where these tables do not do as the paper did.
@@ -170,9 +171,9 @@ def table(folder: str | os.PathLike[str], settings: TableSettings | None = None,
     """
     settings = settings or TableSettings()
     for network in settings.networks:
-        replace(settings.training, network=network).architecture  # refused before an hour's work
-    cases = brain_cases(folder, contrast=_file_contrast(settings.training.contrast),
-                        labelled=True)
+        if network not in NAMES:  # before an hour's work
+            raise InputError(f"no network is called {network!r}: choose from {', '.join(NAMES)}")
+    cases = brain_cases(folder, contrast=settings.training.contrast, labelled=True)
     learning, scored = _divided(cases, settings)
     volumes = {case.name: read_case(case) for case in (*learning, *scored)}
     runs = [(fraction, loss, network) for fraction in settings.fractions
@@ -223,11 +224,6 @@ def _divided(cases: list[BrainCase], settings: TableSettings
         held = [cases[i] for i in sorted(order[:count])]
         learning = [cases[i] for i in sorted(order[count:])]
     return learning, held
-
-
-def _file_contrast(contrast: str) -> str:
-    """Of `layouts.CONTRASTS`."""
-    return contrast
 
 
 def _lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from deepgmm.brain.layouts import brain_cases, read_case
 from deepgmm.brain.network_card import BrainCard, NetworkKind, save_brain_network
+from deepgmm.brain.tissues import BrainTissue
 from deepgmm.brain.unsupervised import UnsupervisedSettings
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -26,21 +30,31 @@ _READING = 0.05
 
 @dataclass(frozen=True)
 class AtlasSource:
-    """An atlas to train with, and what the card must say of it.
+    """An atlas for a network, and what its card must say of it.
 
     Attributes
     ----------
-    coarse : the atlas on the network's grid.
+    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one.
+    affine : 4 x 4, index to mm: up, back, left.
+    tissues : of the K classes; CSF may be two of them, in the ventricles and in the sulci.
     title : what it is.
     sha256 : of its file.
     cases : keys of the labelled cases it was made of; `labelled` is their number.
     """
 
-    coarse: CoarseAtlas
+    probabilities: npt.NDArray[np.float32]
+    affine: npt.NDArray[np.float64]
+    tissues: tuple[BrainTissue, ...]
     title: str
     sha256: str
     cases: tuple[str, ...] = ()
     labelled: int = 0
+
+    def coarse(self, voxel: float) -> CoarseAtlas:
+        """On voxels of so many mm."""
+        from deepgmm.brain.amortised import CoarseAtlas
+
+        return CoarseAtlas.of(self.probabilities, self.affine, voxel)
 
 
 def train(folder: str | os.PathLike[str], output: str | os.PathLike[str], *,
@@ -119,7 +133,7 @@ def _amortised(volumes: Sequence[BrainVolume], target: Path, settings: Amortised
                progress: Progress) -> BrainCard:
     from deepgmm.brain.amortised import fit
 
-    network = fit(volumes, atlas.coarse, settings, progress=progress)
+    network = fit(volumes, atlas.coarse(settings.voxel), settings, progress=progress)
     about = {"title": atlas.title, "sha256": atlas.sha256, "cases": sorted(atlas.cases),
              "voxel": settings.voxel}
     made_of = f"an atlas of {atlas.labelled} labelled cases" if atlas.labelled else "an atlas"

@@ -31,6 +31,7 @@ ORDERS: dict[str, tuple[BrainTissue, ...]] = {
     "T1": (BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM),
     "IR": (BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM),
     "T2": (BrainTissue.WM, BrainTissue.GM, BrainTissue.CSF),
+    "inverted": (BrainTissue.WM, BrainTissue.GM, BrainTissue.CSF),
     "FLAIR": (BrainTissue.CSF, BrainTissue.WM, BrainTissue.GM),
 }
 

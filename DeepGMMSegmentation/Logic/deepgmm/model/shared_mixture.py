@@ -15,7 +15,6 @@ Shapes: S slices, V volumes, K tissues, P pixels a slice, J polynomials.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -132,6 +131,7 @@ def solved(sums: FieldSums, prior: LevelPrior, before: Levels | None = None,
         omega = before.omega
     ridge = prior.ridge * torch.eye(count - 1, dtype=mass.dtype, device=mass.device)
     nu = prior.variance_strength
+    means = variances = torch.ones_like(mass)
     for turn in range(rounds if count > 1 else 1):
         if turn:
             u = ((means.square() / variances)[..., None, None] * power).sum(-3)
@@ -194,14 +194,3 @@ def started(values: Tensor, basis: Tensor, owner: Tensor, inside: Tensor, prior:
         s = torch.softmax(log_joint(values, basis, levels[owner]), 1) * inside[:, None]
         levels = solved(FieldSums.of(values, s, basis).added(owner, volumes), prior, levels, 2)
     return levels
-
-
-def powers_of(degree: int) -> list[tuple[int, int, int]]:
-    """The degrees along slices, rows and columns of each polynomial, the constant first."""
-    return [(i, j, k) for total in range(degree + 1) for i in range(total, -1, -1)
-            for j in range(total - i, -1, -1) for k in (total - i - j,)]
-
-
-def polynomials(degree: int) -> int:
-    """J of a total degree in three coordinates."""
-    return math.comb(degree + 3, 3)

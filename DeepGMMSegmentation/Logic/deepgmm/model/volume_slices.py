@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepgmm.model.bias_volume import exponents
 from deepgmm.model.deep import variation
 from deepgmm.model.shared_mixture import (
     FieldSums,
@@ -27,7 +28,6 @@ from deepgmm.model.shared_mixture import (
     Levels,
     log_joint,
     lower_bound,
-    powers_of,
     solved,
     started,
 )
@@ -39,6 +39,11 @@ INPUTS = 3
 SUREST = 8.0
 #: Voxels of which a volume's first levels are had, at least where it has so many.
 SAMPLE = 30_000
+
+
+def _powers(degree: int) -> list[tuple[int, ...]]:
+    """Of the polynomials along slices, rows and columns, the constant first."""
+    return [(0, 0, 0), *exponents(degree)]
 
 
 @dataclass
@@ -92,7 +97,10 @@ class VolumeSlices:
             boxes.append((taken, (rows[0], rows[-1] + 1), (columns[0], columns[-1] + 1)))
         height, width = (-(-max(b[a][1] - b[a][0] for b in boxes) // multiple) * multiple
                          for a in (1, 2))
-        images, inside, known, owner, beside, ladders = [], [], [], [], [], ([], [], [])
+        images, inside, known = [], [], []
+        owner: list[int] = []
+        beside: list[tuple[int, int]] = []
+        ladders: tuple[list[npt.NDArray], ...] = ([], [], [])
         for v, (volume, mask, (taken, r, c)) in enumerate(zip(volumes, masks, boxes)):
             # the canvas may reach beyond the image, where there is nothing
             cut = np.zeros((len(taken), height, width), np.float32)
@@ -127,7 +135,7 @@ class VolumeSlices:
                    torch.tensor(owner), torch.tensor(beside),
                    (torch.from_numpy(np.concatenate(ladders[0])),
                     *(torch.from_numpy(np.stack(ladder)) for ladder in ladders[1:])),
-                   torch.zeros(len(boxes), len(powers_of(degree))),
+                   torch.zeros(len(boxes), len(_powers(degree))),
                    None if labels is None else torch.from_numpy(np.concatenate(known)))
         self.means = self._means()
         return self, [(taken, (int(r[0]), int(c[0]))) for taken, r, c in boxes]
@@ -154,7 +162,7 @@ class VolumeSlices:
         along, down, across = self.ladders
         along, down, across = along[index], down[owner, ::every], across[owner, ::every]
         maps = [along[:, i, None, None] * down[:, :, j, None] * across[:, None, :, k]
-                for i, j, k in powers_of(self.degree)]
+                for i, j, k in _powers(self.degree)]
         basis = torch.stack(maps, 1).flatten(2)
         return basis - self.means[owner][..., None]
 
