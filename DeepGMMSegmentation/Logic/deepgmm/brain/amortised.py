@@ -7,7 +7,6 @@ and turns nothing over; what it leaves is the network's.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,12 +88,10 @@ class CoarseAtlas:
     probabilities : (K + 1, D, H, W) float32, the background last; they sum to one. K is 3 where
         the atlas' graders counted the sulci's CSF as grey matter, else 4.
     affine : 4 x 4, index to mm: up, back, left.
-    sha256 : of the numbers, by which a network knows the atlas it was trained with.
     """
 
     probabilities: Array
     affine: Matrix
-    sha256: str
 
     @classmethod
     def of(cls, atlas: Atlas, voxel: float) -> CoarseAtlas:
@@ -105,10 +102,7 @@ class CoarseAtlas:
                          for p in classes])
         rest = np.clip(1 - maps.sum(0, keepdims=True), 0, None)
         whole = np.concatenate([maps, rest])
-        whole = (whole / whole.sum(0)).astype(np.float32)
-        # half precision, as an atlas is kept in files
-        kept = classes.astype(np.float16).tobytes() + atlas.affine.tobytes()
-        return cls(whole, grid, hashlib.sha256(kept).hexdigest())
+        return cls((whole / whole.sum(0)).astype(np.float32), grid)
 
     @property
     def tissues(self) -> int:

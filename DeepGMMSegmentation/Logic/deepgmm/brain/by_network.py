@@ -81,11 +81,12 @@ def _by_slices(volume: BrainVolume, network: nn.Module, card: BrainCard) -> Brai
 def _by_atlas(volume: BrainVolume, network: AmortisedNet, card: BrainCard, atlas: Atlas,
               steps: int) -> BrainSegmentation:
     from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, passed
+    from deepgmm.brain.atlas_choice import fingerprint
     from deepgmm.brain.segmenting import segment_deformed
 
     settings = _settings(AmortisedSettings, card)
     coarse = CoarseAtlas.of(atlas, settings.voxel)
-    if coarse.sha256 != card.atlas.get("sha256") or network.tissues != coarse.tissues:
+    if fingerprint(atlas) != card.atlas.get("sha256") or network.tissues != coarse.tissues:
         raise InputError(f"the network '{card.name}' was trained with another atlas: give that "
                          f"one ({str(card.atlas.get('title', ''))[:80]}), or train anew")
     laid, one = passed(volume, coarse, network, settings, steps=steps)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.brain.montage import montage
 from deepgmm.brain.result import BrainResult
@@ -55,10 +56,7 @@ def report(result: BrainResult) -> dict[str, Any]:
         "brain_ml": float(volume.mask.sum()) * volume.voxel_volume,
         "volumes_ml": {t.title: result.ml(t) for t in TISSUES},
         "volume_intervals_90_ml": {t.title: list(result.interval(t)) for t in TISSUES},
-        "mixture": {t.title: {"mean": float(result.means[k]),
-                              "deviation": float(result.deviations[k]),
-                              "weight": float(result.weights[k])}
-                    for k, t in enumerate(TISSUES)},
+        "mixture": result.components,
         "field": field,
         "atlas": result.atlas or None,
         "deformation": result.deformation or None,
@@ -87,9 +85,10 @@ def write_result(result: BrainResult, places: Mapping[str, str | os.PathLike[str
     InputError : a place that cannot be written to, a full disk.
     """
     volume = result.volume
-    arrays = {"labelmap": result.labels, "probabilities": result.posterior,
-              "field": np.ones(volume.image.shape, np.float32) if result.field is None
-              else result.field}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "labelmap": result.labels, "probabilities": result.posterior,
+        "field": np.ones(volume.image.shape, np.float32) if result.field is None
+        else result.field}
     with together() as outputs:
         for what, place in places.items():
             if place is None:

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from dataclasses import field as made
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.atlas_choice import described
+from deepgmm.brain.scores import (
+    MEASURES,
+    Convention,
+    agreement,
+    in_dispute,
+    trivial,
+    under,
+)
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
+
+if TYPE_CHECKING:
+    from deepgmm.brain.network_card import BrainCard
+    from deepgmm.brain.segmenting import BrainSegmentation, BrainSettings
 
 #: Errors of neighbouring voxels go together, as one in so many mm^3, and borders lie off as a
 #: whole by so many mm (standard deviation). Of phantom brains; see `Docs/brain.md`.
@@ -26,7 +41,11 @@ class BrainResult:
     labels : (slices, rows, columns) uint8, values of `BrainTissue`, 0 outside the mask.
     posterior : (3, slices, rows, columns) float32 in the order of `TISSUES`; sums to one in the
         mask, 0 outside.
-    means, deviations, weights : (3,) of the tissues, in the image's units, the field taken out.
+    components : of the mixture: "tissue", "mean" and "deviation" in the image's units, the field
+        taken out, and "share" of its tissue where it is known.
+    as_labelled : (slices, rows, columns) uint8, CSF of the sulci counted as grey matter; None
+        where nothing tells it from the ventricles'.
+    ventricles : likewise bool.
     field : (slices, rows, columns) float32 b, 1 outside the mask; None where none was fitted.
     atlas : what it was: "title", "sha256", "labelled_cases"; empty without one.
     deformation : "smallest_jacobian", "folded_share", "largest_mm", "lambda"; empty without one.
@@ -38,15 +57,45 @@ class BrainResult:
     volume: BrainVolume
     labels: npt.NDArray[np.uint8]
     posterior: npt.NDArray[np.float32]
-    means: npt.NDArray[np.float64]
-    deviations: npt.NDArray[np.float64]
-    weights: npt.NDArray[np.float64]
+    components: list[dict[str, Any]]
+    as_labelled: npt.NDArray[np.uint8] | None = None
+    ventricles: npt.NDArray[np.bool_] | None = None
     field: npt.NDArray[np.float32] | None = None
-    atlas: dict[str, Any] = field(default_factory=dict)
-    deformation: dict[str, Any] = field(default_factory=dict)
+    atlas: dict[str, Any] = made(default_factory=dict)
+    deformation: dict[str, Any] = made(default_factory=dict)
     supervision: str = "no label entered"
-    warnings: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = made(default_factory=list)
+    provenance: dict[str, Any] = made(default_factory=dict)
+
+    @classmethod
+    def of(cls, volume: BrainVolume, found: BrainSegmentation, settings: BrainSettings,
+           atlas: Atlas | None) -> BrainResult:
+        """Of a fit, with an atlas or none."""
+        deformation = {}
+        if found.displacement is not None:
+            deformation = _deformation(found) | {"lambda": settings.smoothness}
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
+                   found.ventricles, found.field if settings.degree else None,
+                   {} if atlas is None else described(atlas), deformation, found.supervised,
+                   list(found.warnings), {"method": found.method, "settings": settings.as_dict(),
+                                          "seconds": dict(found.seconds)})
+
+    @classmethod
+    def by_network(cls, volume: BrainVolume, found: BrainSegmentation, card: BrainCard,
+                   atlas: Atlas | None) -> BrainResult:
+        """Of a network's answer."""
+        deformation = {}
+        if found.displacement is not None:
+            deformation = _deformation(found) | {
+                "lambda": card.training["settings"]["smoothness"]}
+        fitted = bool(np.ptp(found.field[volume.mask]))
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
+                   found.ventricles, found.field if fitted else None,
+                   {} if atlas is None else described(atlas), deformation, found.supervised,
+                   list(found.warnings),
+                   {"method": found.method, "seconds": dict(found.seconds),
+                    "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
+                                "learning": card.learning.value, "sha256": card.sha256}})
 
     @property
     def corrected(self) -> npt.NDArray[np.float32] | None:
@@ -76,6 +125,40 @@ class BrainResult:
         expected, half = p.sum() * self.volume.voxel_volume, 1.645 * np.sqrt(spread) / 1000
         return (float(max(min(expected - half, self.ml(tissue)), 0.0)),
                 float(max(expected + half, self.ml(tissue))))
+
+
+def scores_of(result: BrainResult, truth: BrainVolume
+              ) -> dict[str, dict[str, dict[str, float]]]:
+    """Agreement with somebody's labels, by convention and tissue; the trivial row last.
+
+    Parameters
+    ----------
+    truth : the same volume with labels.
+    """
+    assert truth.labels is not None
+    labels, region = truth.labels, truth.mask
+    rows = {Convention.PHYSICAL.value: agreement(result.labels, labels, region)}
+    if result.as_labelled is not None:
+        rows[Convention.AS_LABELLED.value] = agreement(result.as_labelled, labels, region)
+    rows[Convention.LEFT_OUT.value] = under(
+        Convention.LEFT_OUT, result.labels, labels, region=region,
+        disputed=in_dispute(truth.image, labels))
+    rows["trivial: all CSF as grey"] = agreement(trivial(result.labels), labels, region)
+    return {name: {t.title: {m: getattr(found[t], m) for m in MEASURES} for t in TISSUES}
+            for name, found in rows.items()}
+
+
+def _deformation(found: BrainSegmentation) -> dict[str, Any]:
+    assert found.displacement is not None and found.displacement_affine is not None
+    edges = np.linalg.norm(found.displacement_affine[:3, :3], axis=0)
+    away = np.sqrt(((found.displacement * edges[:, None, None, None]) ** 2).sum(0))
+    return {"smallest_jacobian": found.least_jacobian, "folded_share": found.folded,
+            "largest_mm": float(away.max())}
+
+
+def _components(found: BrainSegmentation) -> list[dict[str, Any]]:
+    return [{"tissue": c["tissue"], "mean": c["mean"], "deviation": c["sd"], "share": c["share"]}
+            for c in found.components]
 
 
 def _inner(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:

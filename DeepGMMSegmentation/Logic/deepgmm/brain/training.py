@@ -99,10 +99,11 @@ def _amortised(volumes: Sequence[BrainVolume], target: Path, settings: Amortised
                atlas: Atlas, name: str, common: dict[str, Any], began: float,
                progress: Progress) -> BrainCard:
     from deepgmm.brain.amortised import CoarseAtlas, fit
+    from deepgmm.brain.atlas_choice import fingerprint
 
     under = CoarseAtlas.of(atlas, settings.voxel)
     network = fit(volumes, under, settings, progress=progress)
-    about = {"title": atlas.title, "sha256": under.sha256, "voxel": settings.voxel,
+    about = {"title": atlas.title, "sha256": fingerprint(atlas), "voxel": settings.voxel,
              "cases": sorted(digest[:16] for digest in atlas.hashes)}
     made_of = f"an atlas of {atlas.labelled} labelled cases" if atlas.labelled else "an atlas"
     card = BrainCard(

@@ -51,7 +51,7 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "edit log": (".json",),
     "tables": (".md",),
     "field": (".nii.gz", ".nii", ".nrrd", ".mha"),
-    "atlas": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "atlas": (".npz",),
 }
 
 
