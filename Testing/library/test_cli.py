@@ -36,7 +36,7 @@ from deepgmm.study.words import Tissue
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "train", "priors", "models",
-            "myops", "quantify", "report", "refine", "versions")
+            "myops", "quantify", "report", "refine", "versions", "brain")
 
 
 @pytest.fixture
@@ -374,7 +374,10 @@ def test_words_stay_in_the_log_and_none_but_the_user_reads_it(tmp_path: Path) ->
 def test_the_log_knows_which_options_take_what() -> None:
     """A flag taken for an option would let a path pass for a word."""
     seen = set()
-    for name, command in _command().commands.items():
+    commands = dict(_command().commands)
+    for name, group in list(commands.items()):
+        commands |= {f"{name} {part}": c for part, c in getattr(group, "commands", {}).items()}
+    for name, command in commands.items():
         for option in (p for p in command.params if p.param_type_name == "option"):
             for spelling in option.opts:
                 assert option.is_flag == (spelling in _FLAGS), (name, spelling)

@@ -7,7 +7,7 @@ graders label CSF (`Benchmarks/calibrate_brain_phantom.py`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
@@ -63,7 +63,7 @@ class BrainPhantom:
     ventricles: npt.NDArray[np.bool_]
     contrast: Contrast = Contrast.T1
     seed: int = 0
-    signals: tuple[float, float, float] = field(default=SIGNALS[Contrast.T1])
+    signals: tuple[float, float, float] = SIGNALS[Contrast.T1]
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:

@@ -49,6 +49,9 @@ _SUFFIXES: dict[str, tuple[str, ...]] = {
     "LV mask": (".nii.gz", ".nii", ".nrrd", ".mha", ".seg.nrrd"),
     "picture": (".png",),
     "edit log": (".json",),
+    "tables": (".md",),
+    "field": (".nii.gz", ".nii", ".nrrd", ".mha"),
+    "atlas": (".npz",),
 }
 
 

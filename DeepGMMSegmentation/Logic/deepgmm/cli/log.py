@@ -25,10 +25,11 @@ _LONGEST_LINE = 2000
 
 COMMANDS = ("segment", "demo", "phantom", "evaluate", "import", "priors", "models", "train",
             "myops", "quantify", "report", "propose-mask", "refine", "versions",
-            "cohort")
+            "cohort", "brain")
 
 #: Commands within a command.
-_PARTS = {"models": ("list", "show", "verify", "import", "remove")}
+PARTS = {"models": ("list", "show", "verify", "import", "remove"),
+         "brain": ("segment", "atlas", "train", "table", "demo")}
 
 #: Options whose values are words or numbers of ours; what follows any other is kept back.
 _WORDS = frozenset((
@@ -40,7 +41,8 @@ _WORDS = frozenset((
     "bare", "temperature", "steps", "batch", "learning-rate", "warm-up", "weight-decay", "clip",
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
     "training-steps", "segments", "t2-ms", "done", "border", "reopen", "from-version",
-    "compare", "back", "seconds", "workers", "memory"))
+    "compare", "back", "seconds", "workers", "memory", "contrast", "smoothness", "turned",
+    "fractions", "networks"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
@@ -152,7 +154,7 @@ def _parsed(arguments: list[str]) -> Iterator[tuple[str, str, str]]:
                 continue
         option = ""
         ours = value in COMMANDS if number == 0 else (
-            role in _WORDS or number == 1 and value in _PARTS.get(arguments[0], ()))
+            role in _WORDS or number == 1 and value in PARTS.get(arguments[0], ()))
         yield before, value, "" if ours and not _looks_a_path(value) else f"<{role}>"
 
 

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from deepgmm import __version__
-from deepgmm.cli.log import COMMANDS, log_error, refusal_of
+from deepgmm.cli.log import COMMANDS, PARTS, log_error, refusal_of
 from deepgmm.errors import DeepGMMError, how_to_install, shortened, without_paths
 
 DONE, INPUT_AT_FAULT, FAILED, INTERRUPTED = 0, 2, 3, 130
@@ -62,6 +62,7 @@ def _command() -> Any:
     """All commands; made once, since making their options takes longer than to refuse a file."""
     import typer
 
+    from deepgmm.cli.brain_command import brain
     from deepgmm.cli.cohort_command import cohort
     from deepgmm.cli.demo_command import demo
     from deepgmm.cli.evaluate_command import evaluate
@@ -99,6 +100,7 @@ def _command() -> Any:
     app.command("priors")(priors)
     app.command("train")(train)
     app.add_typer(models, name="models")
+    app.add_typer(brain, name="brain")
     return typer.main.get_command(app)
 
 
@@ -168,7 +170,9 @@ def in_words(error: DeepGMMError) -> str:
 
 
 def _help_of(arguments: list[str]) -> str:
-    return " ".join(["deepgmm", *[a for a in arguments[:1] if a in COMMANDS], "--help"])
+    named = [a for a in arguments[:1] if a in COMMANDS]
+    parts = [a for a in arguments[1:2] if named and a in PARTS.get(named[0], ())]
+    return " ".join(["deepgmm", *named, *parts, "--help"])
 
 
 def _say(text: str) -> None:

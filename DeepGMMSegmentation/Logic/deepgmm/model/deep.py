@@ -98,7 +98,11 @@ def total_variation(batch: PixelBatch, w: Tensor) -> Tensor:
     gmm-loss-brain-paper section 3.4, read as |grad s|; only pairs that both lie in the mask
     count, so that the mask's own outline costs nothing.
     """
-    grid, inside = batch.grid(w), batch.grid(batch.valid[:, :, None])
+    return variation(batch.grid(w), batch.grid(batch.valid[:, :, None]))
+
+
+def variation(grid: Tensor, inside: Tensor) -> Tensor:
+    """(S,) as `total_variation`, of images (S, K, H, W) in a mask (S, 1, H, W)."""
     down = (grid[:, :, 1:] - grid[:, :, :-1]).abs() * inside[:, :, 1:] * inside[:, :, :-1]
     right = ((grid[:, :, :, 1:] - grid[:, :, :, :-1]).abs()
              * inside[:, :, :, 1:] * inside[:, :, :, :-1])

@@ -6,12 +6,12 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from deepgmm import __version__
 from deepgmm.errors import ComputationError, InputError
@@ -35,6 +35,19 @@ _NO_PICKLE = ("the network is a pickle or an archive, which could run a stranger
               f"for a folder with {WEIGHTS} and {cards.NAME}")
 
 
+class AnyCard(Protocol):
+    """What every network's card has, of whatever kind."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def sha256(self) -> str: ...
+    def as_dict(self) -> dict[str, Any]: ...
+
+
+CardT = TypeVar("CardT", bound=AnyCard)
+
+
 def save_network(folder: str | os.PathLike[str], network: nn.Module, card: Card) -> Card:
     """Write a network and its card, both or neither; older ones of that folder are replaced.
 
@@ -56,21 +69,34 @@ def save_network(folder: str | os.PathLike[str], network: nn.Module, card: Card)
         Weights or numbers on the card that are not finite, or weights that are not those of
         the card's architecture.
     """
+    return save_as(folder, network, card, build(card.architecture))
+
+
+def save_as(folder: str | os.PathLike[str], network: nn.Module, card: CardT, made: nn.Module
+            ) -> CardT:
+    """As `save_network`, with a card of any kind.
+
+    Parameters
+    ----------
+    card : a dataclass with `versions` and `sha256`, which are filled in.
+    made : a network as the card's architecture has it.
+    """
     import torch
     from safetensors.torch import save
 
     weights = {name: value.detach().to("cpu", torch.float32).contiguous()
                for name, value in network.named_parameters()}
-    problem = _misfit(weights, build(card.architecture))
+    problem = _misfit(weights, made)
     if problem:
         raise ComputationError(f"the network cannot be saved: {problem}")
     content = save(weights)
-    card = replace(card, versions=_versions(), sha256=hashlib.sha256(content).hexdigest())
+    card = replace(card, versions=_versions(),  # type: ignore[type-var]
+                   sha256=hashlib.sha256(content).hexdigest())
     write(Path(folder), content, card)
     return card
 
 
-def write(folder: Path, weights: bytes, card: Card) -> None:
+def write(folder: Path, weights: bytes, card: AnyCard) -> None:
     """Write a file of weights and a card, both or neither; as `save_network`."""
     try:
         text = json.dumps(card.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
@@ -120,6 +146,17 @@ def load_network(path: str | os.PathLike[str]) -> tuple[nn.Module, Card]:
 
 def read(path: str | os.PathLike[str]) -> tuple[nn.Module, Card, bytes]:
     """As `load_network`, with the content of the file of weights."""
+    return read_as(path, read_card, lambda card: build(card.architecture))
+
+
+def read_as(path: str | os.PathLike[str], card_in: Callable[[Path], CardT],
+            make: Callable[[CardT], nn.Module]) -> tuple[nn.Module, CardT, bytes]:
+    """As `read`, with a card of any kind.
+
+    Parameters
+    ----------
+    card_in : reads a card's file; make : a network as a card's architecture has it.
+    """
     import torch
 
     try:
@@ -129,12 +166,12 @@ def read(path: str | os.PathLike[str]) -> tuple[nn.Module, Card, bytes]:
         raise InputError(f"the network's weights cannot be read: {error.strerror}") from error
     if _looks_pickled(content):
         raise InputError(_NO_PICKLE)
-    card = read_card(source.parent / cards.NAME)
+    card = card_in(source.parent / cards.NAME)
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise InputError(f"the weights of the network '{card.name}' are damaged, or are not those "
                          f"that {cards.NAME} is about: copy or import the network again")
     weights = _tensors(content, card)
-    network = build(card.architecture)
+    network = make(card)
     problem = _misfit(weights, network)
     if problem:
         raise InputError(f"the network '{card.name}' cannot be used: {problem}")
@@ -175,7 +212,7 @@ def _looks_pickled(content: bytes) -> bool:
     return not whole and content.startswith(_MAGIC) and content[2:3] != b"\0"
 
 
-def _tensors(content: bytes, card: Card) -> dict[str, Tensor]:
+def _tensors(content: bytes, card: AnyCard) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load
 

@@ -1,0 +1,166 @@
+"""What every way of segmenting a brain gives back: labels, probabilities, and how they came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from dataclasses import field as made
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.atlas_choice import described
+from deepgmm.brain.scores import (
+    MEASURES,
+    Convention,
+    agreement,
+    in_dispute,
+    trivial,
+    under,
+)
+from deepgmm.brain.tissues import TISSUES, BrainTissue
+from deepgmm.brain.volumes import BrainVolume
+
+if TYPE_CHECKING:
+    from deepgmm.brain.network_card import BrainCard
+    from deepgmm.brain.segmenting import BrainSegmentation, BrainSettings
+
+#: Errors of neighbouring voxels go together, as one in so many mm^3, and borders lie off as a
+#: whole by so many mm (standard deviation). Of phantom brains; see `Docs/brain.md`.
+TOGETHER_MM3, BORDER_MM = 60.0, 0.1
+
+
+@dataclass
+class BrainResult:
+    """Tissues of one brain.
+
+    Attributes
+    ----------
+    volume : what was segmented.
+    labels : (slices, rows, columns) uint8, values of `BrainTissue`, 0 outside the mask.
+    posterior : (3, slices, rows, columns) float32 in the order of `TISSUES`; sums to one in the
+        mask, 0 outside.
+    components : of the mixture: "tissue", "mean" and "deviation" in the image's units, the field
+        taken out, and "share" of its tissue where it is known.
+    as_labelled : (slices, rows, columns) uint8, CSF of the sulci counted as grey matter; None
+        where nothing tells it from the ventricles'.
+    ventricles : likewise bool.
+    field : (slices, rows, columns) float32 b, 1 outside the mask; None where none was fitted.
+    atlas : what it was: "title", "sha256", "labelled_cases"; empty without one.
+    deformation : "smallest_jacobian", "folded_share", "largest_mm", "lambda"; empty without one.
+    supervision : which labels entered where, in words.
+    warnings : what a user must know, those of the volume apart.
+    provenance : settings, seconds, what else a report should say: JSON values.
+    """
+
+    volume: BrainVolume
+    labels: npt.NDArray[np.uint8]
+    posterior: npt.NDArray[np.float32]
+    components: list[dict[str, Any]]
+    as_labelled: npt.NDArray[np.uint8] | None = None
+    ventricles: npt.NDArray[np.bool_] | None = None
+    field: npt.NDArray[np.float32] | None = None
+    atlas: dict[str, Any] = made(default_factory=dict)
+    deformation: dict[str, Any] = made(default_factory=dict)
+    supervision: str = "no label entered"
+    warnings: list[str] = made(default_factory=list)
+    provenance: dict[str, Any] = made(default_factory=dict)
+
+    @classmethod
+    def of(cls, volume: BrainVolume, found: BrainSegmentation, settings: BrainSettings,
+           atlas: Atlas | None) -> BrainResult:
+        """Of a fit, with an atlas or none."""
+        deformation = {}
+        if found.displacement is not None:
+            deformation = _deformation(found) | {"lambda": settings.smoothness}
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
+                   found.ventricles, found.field if settings.degree else None,
+                   {} if atlas is None else described(atlas), deformation, found.supervised,
+                   list(found.warnings), {"method": found.method, "settings": settings.as_dict(),
+                                          "seconds": dict(found.seconds)})
+
+    @classmethod
+    def by_network(cls, volume: BrainVolume, found: BrainSegmentation, card: BrainCard,
+                   atlas: Atlas | None) -> BrainResult:
+        """Of a network's answer."""
+        deformation = {}
+        if found.displacement is not None:
+            deformation = _deformation(found) | {
+                "lambda": card.training["settings"]["smoothness"]}
+        fitted = bool(np.ptp(found.field[volume.mask]))
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
+                   found.ventricles, found.field if fitted else None,
+                   {} if atlas is None else described(atlas), deformation, found.supervised,
+                   list(found.warnings),
+                   {"method": found.method, "seconds": dict(found.seconds),
+                    "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
+                                "learning": card.learning.value, "sha256": card.sha256}})
+
+    @property
+    def corrected(self) -> npt.NDArray[np.float32] | None:
+        """The image less its field."""
+        if self.field is None:
+            return None
+        return np.asarray(self.volume.image / np.maximum(self.field, 1e-3), np.float32)
+
+    def ml(self, tissue: BrainTissue) -> float:
+        """Volume of a tissue's voxels."""
+        return float((self.labels == tissue).sum()) * self.volume.voxel_volume
+
+    def interval(self, tissue: BrainTissue) -> tuple[float, float]:
+        """90 % interval of a tissue's volume, ml.
+
+        About the expected volume, from what the probabilities leave open and from borders that
+        lie off together, widened where needed to hold the volume of the labels. It knows nothing
+        of a convention about the sulci, nor of an atlas that does not fit.
+        """
+        p = self.posterior[TISSUES.index(tissue)].astype(np.float64)
+        edges = np.array(self.volume.spacing)
+        here = self.labels == tissue
+        area = sum(np.prod(edges) / edges[axis]
+                   * float(((here ^ np.roll(here, 1, axis)) & inner).sum())
+                   for axis, inner in enumerate(_inner(self.volume.mask)))
+        spread = TOGETHER_MM3 * np.prod(edges) * (p * (1 - p)).sum() + (BORDER_MM * area) ** 2
+        expected, half = p.sum() * self.volume.voxel_volume, 1.645 * np.sqrt(spread) / 1000
+        return (float(max(min(expected - half, self.ml(tissue)), 0.0)),
+                float(max(expected + half, self.ml(tissue))))
+
+
+def scores_of(result: BrainResult, truth: BrainVolume
+              ) -> dict[str, dict[str, dict[str, float]]]:
+    """Agreement with somebody's labels, by convention and tissue; the trivial row last.
+
+    Parameters
+    ----------
+    truth : the same volume with labels.
+    """
+    assert truth.labels is not None
+    labels, region = truth.labels, truth.mask
+    rows = {Convention.PHYSICAL.value: agreement(result.labels, labels, region)}
+    if result.as_labelled is not None:
+        rows[Convention.AS_LABELLED.value] = agreement(result.as_labelled, labels, region)
+    rows[Convention.LEFT_OUT.value] = under(
+        Convention.LEFT_OUT, result.labels, labels, region=region,
+        disputed=in_dispute(truth.image, labels))
+    rows["trivial: all CSF as grey"] = agreement(trivial(result.labels), labels, region)
+    return {name: {t.title: {m: getattr(found[t], m) for m in MEASURES} for t in TISSUES}
+            for name, found in rows.items()}
+
+
+def _deformation(found: BrainSegmentation) -> dict[str, Any]:
+    assert found.displacement is not None and found.displacement_affine is not None
+    edges = np.linalg.norm(found.displacement_affine[:3, :3], axis=0)
+    away = np.sqrt(((found.displacement * edges[:, None, None, None]) ** 2).sum(0))
+    return {"smallest_jacobian": found.least_jacobian, "folded_share": found.folded,
+            "largest_mm": float(away.max())}
+
+
+def _components(found: BrainSegmentation) -> list[dict[str, Any]]:
+    return [{"tissue": c["tissue"], "mean": c["mean"], "deviation": c["sd"], "share": c["share"]}
+            for c in found.components]
+
+
+def _inner(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:
+    """Faces between two voxels of the mask, along each axis."""
+    return [mask & np.roll(mask, 1, axis) for axis in range(3)]
