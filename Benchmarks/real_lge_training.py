@@ -2,7 +2,8 @@
 
 The shipped network goes on with the labels of four fifths of the patients and is scored on the
 last, five times, beside itself as it ships: a labelled network of the same kind by folds,
-which also says how high the ceiling is. `--scratch` begins from nothing, which says how far labels alone
+which also says how high the ceiling is. `--scratch` begins from nothing, which says how far
+labels alone
 carry. Networks live in a temporary folder and go with it: nothing that learned from these data may
 be kept here.
 

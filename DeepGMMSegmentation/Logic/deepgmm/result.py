@@ -19,9 +19,11 @@ PIXELS_TOGETHER = {Tissue.BLOOD: 20.0, Tissue.MYOCARDIUM: 60.0, Tissue.EDEMA: 60
                    Tissue.SCAR: 25.0}
 BORDER_MM = 0.28
 #: How far experts' scar strays from the scar found, in shares of it (standard deviation), by
-#: whether the wall was found or given and with other sequences beside LGE: where to draw a scar's border is
+#: whether the wall was found or given and with other sequences beside LGE: where to draw a scar's
+#: border is
 #: itself uncertain, and all of its pixels err together. And scar that readers see and the image
-#: hardly shows, or that they do not: a share of the wall. `several` was chosen on phantom patients of two
+#: hardly shows, or that they do not: a share of the wall. `several` was chosen on phantom
+#: patients of two
 #: makes; the others hold where a result does not say its method.
 SCAR_APART = {"found": 0.45, "given": 0.3, "several": 0.15}
 SCAR_MISSED = 0.015
@@ -107,7 +109,8 @@ class Result:
         of phantom patients suggest (`PIXELS_TOGETHER`) and of a border of pool and wall that lies
         off as a whole (`BORDER_MM`), for scar also of a border that is a matter of opinion, by the
         method that found it (`SCAR_PIECES`, `SCAR_APART`), widened where needed to hold the
-        volume reported. It knows what the image leaves open, not what the model gets wrong otherwise. NaN where
+        volume reported. It knows what the image leaves open, not what the model gets wrong
+        otherwise. NaN where
         there is none: for methods whose posterior is not calibrated, for a tissue reported
         absent, for microvascular obstruction told apart from scar, where the wall was given for
         what that alone decides, and where slices were locked, whose labels a user vouches for.

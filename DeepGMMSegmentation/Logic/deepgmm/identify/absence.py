@@ -20,7 +20,8 @@ import numpy.typing as npt
 SCAR_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.15, "evidence": 0.15}
 EDEMA_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.10}
 #: Edema without any scar is rarer, and coil shading looks like it: more is asked. So does noise
-#: that is smooth over a quarter of the wall: `smooth` times the contrast that its brightest part has by
+#: that is smooth over a quarter of the wall: `smooth` times the contrast that its brightest part
+#: has by
 #: chance is asked however large the share, while at least half of the sectors are free.
 EDEMA_ALONE_LEAST = {"share": 0.08, "contrast": 3.0, "plain": 0.20, "smooth": 1.25}
 #: A network has seen what healthy hearts look like, so less is asked of what it finds. The share
@@ -49,7 +50,8 @@ class Support:
     contrast : mean of the diseased sectors above the free ones, in standard deviations of the
         free ones; NaN where no sector is full of it or none is free.
     scattered : whether no sector is full of it.
-    chance : the contrast that the brightest sectors, as many, would have if all held one tissue under
+    chance : the contrast that the brightest sectors, as many, would have if all held one tissue
+    under
         one smooth noise; NaN as `contrast`, and where fewer than half are free.
     """
 
