@@ -257,7 +257,8 @@ def main() -> None:
     jobs = [] if options.no_thresholds else [(rule, False) for rule in THRESHOLDS]
     jobs += [(m, walled) for m in options.methods.split(",") if m for walled in (False, True)]
     began = time.perf_counter()
-    more = options.settings | {"place": options.place} | ({"without": options.without} if options.without else {})
+    more = options.settings | {"place": options.place}
+    more |= {"without": options.without} if options.without else {}
     tasks = [(options.data, name, method, walled, more)
              for method, walled in jobs for name in names]
     found = in_processes(measured, tasks, options.threads)

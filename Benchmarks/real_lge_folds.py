@@ -87,11 +87,13 @@ def _spread(value: float) -> None:
     problem.ANCHORED_SPREAD = value
 
 
-def _apart(value: float) -> None:
-    results.SCAR_APART = {**_APART, "found": value, "given": value} if value else _APART
+def _apart(method: str) -> Callable[[float], None]:
+    def put(value: float) -> None:
+        results.SCAR_PIECES[method] = value
+    return put
 
 
-_APART, _ISLANDS = results.SCAR_APART, (Thresholds().likely, Thresholds().sure)
+_ISLANDS = (Thresholds().likely, Thresholds().sure)
 CHOICES: dict[str, Choice] = {
     "islands": Choice("auto", _ISLANDS, tuple(product((0.4, 0.5, 0.6), (0.6, 0.7, 0.8))),
                       _islands, by_scar),
@@ -101,8 +103,9 @@ CHOICES: dict[str, Choice] = {
                     lambda v: absence.SCAR_LEAST.update(plain=v)),
     "reach": Choice("map", anatomy.REACH[Tissue.SCAR, Role.LGE], (0.0, 0.6, 0.75), _reach),
     "spread": Choice("map", problem.ANCHORED_SPREAD, (0.05, 0.3, 1.0), _spread),
-    # as shipped it has two values, for the wall found and given: 0 stands for both
-    "apart": Choice("map", 0.0, (0.01, 0.2, 0.3, 0.45, 0.6), _apart, by_width)}
+    **{f"apart{words}": Choice(method, results.SCAR_PIECES[name],
+                               (0.08, 0.1, 0.12, 0.14, 0.16, 0.18, 0.2), _apart(name), by_width)
+       for words, method, name in (("", "auto", "pretrained"), (" of map", "map", "map"))}}
 
 
 def at_every_value(task: tuple[Path, str, str, dict, tuple]) -> dict[tuple[bool, Any], Score]:
@@ -166,8 +169,7 @@ def main() -> None:
         found = dict(zip(names, in_processes(
             at_every_value, [(options.data, name, constant, settings, values) for name in names],
             options.threads), strict=True))
-        # the value that stands for what ships is not one to choose
-        chosen, left_out = folded(choice, found, few if constant == "apart" else values)
+        chosen, left_out = folded(choice, found, values)
         print(f"**{constant}**, `{choice.method}`: of {len(values)} values the five folds' others "
               f"choose {'; '.join(map(_said, chosen))}. Shipped: {_said(choice.shipped)}.\n")
         print(table(HEADING, [line for walled, words in (

@@ -2,7 +2,8 @@
 
 LGE alone does not tell pool from scar, so gmm, svgmm, deepg and deepsvg name them by chance. Here
 their mixing weights are held by where `map` finds pool, wall and diseased sectors
-(`methods/placed.py`); deepsvg also with total variation, which phantoms of white noise spoke against.
+(`methods/placed.py`); deepsvg also with total variation, which phantoms spoke
+against.
 
     python Benchmarks/real_lge_place.py
     python Benchmarks/real_lge_place.py --rows "gmm,no place;gmm" --patients 4

@@ -1,8 +1,9 @@
 """What a site's own labelled patients add: `train --start` on folds of the real LGE patients.
 
 The shipped network goes on with the labels of four fifths of the patients and is scored on the
-last, five times, beside itself as it ships: a labelled network of the same kind by folds, which also
-says how high the ceiling is. `--scratch` begins from nothing, which says how far labels alone
+last, five times, beside itself as it ships: a labelled network of the same kind by folds,
+which also says how high the ceiling is. `--scratch` begins from nothing, which says how far
+labels alone
 carry. Networks live in a temporary folder and go with it: nothing that learned from these data may
 be kept here.
 

@@ -323,7 +323,8 @@ def as_psir_of_a_patient(offset: float = 0.0) -> Study:
     values = patient.study.sequences[Role.LGE].values
     inside = values[patient.study.mask]
     lifted = np.where(patient.study.mask, values - inside.min() + 1, values)
-    return replace(patient.study, sequences={Role.LGE: Sequence(Role.LGE, lifted + offset)}, warnings=[])
+    lge = Sequence(Role.LGE, lifted + offset)
+    return replace(patient.study, sequences={Role.LGE: lge}, warnings=[])
 
 
 def test_psir_is_known_by_a_chest_below_zero_where_the_ventricle_is_not() -> None:

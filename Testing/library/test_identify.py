@@ -192,3 +192,16 @@ def test_a_file_that_tells_of_no_kind_is_no_table_of_priors(tmp_path) -> None:
     path.write_text('{"foo": 1}', encoding="utf-8")
     with pytest.raises(InputError, match="foo.json tells of no kind of sequence"):
         contrast_prior({Role.LGE: Kind.LGE_PSIR}, (Tissue.BLOOD, Tissue.MYOCARDIUM), path)
+
+
+def test_what_smooth_noise_looks_like_by_chance_is_asked_of_edema_alone() -> None:
+    """The closed form against draws; a large share no longer suffices for noise."""
+    from deepgmm.identify.absence import EDEMA_ALONE_LEAST, Support, by_chance
+
+    drawn = np.sort(np.random.default_rng(0).normal(size=400_000))
+    rest, top = np.split(drawn, [300_000])
+    assert by_chance(0.25) == pytest.approx((top.mean() - rest.mean()) / rest.std(), rel=0.01)
+    noise = Support(0.3, 2.6, chance=by_chance(0.3))
+    assert not noise.suffices(EDEMA_ALONE_LEAST)
+    assert noise.suffices(EDEMA_ALONE_LEAST | {"smooth": 0.0})
+    assert Support(0.3, 4.0, chance=by_chance(0.3)).suffices(EDEMA_ALONE_LEAST)

@@ -169,7 +169,8 @@ def test_an_e_step_under_places_is_bayes_rule() -> None:
     mixture = m_step(batch, w)
     mixture.log_weights = place.scaled(mixture.log_weights)
     _, found = e_step(batch, mixture)
-    density = torch.distributions.Normal(mixture.means[:, None], mixture.covariances[:, None].sqrt())
+    density = torch.distributions.Normal(mixture.means[:, None],
+                                         mixture.covariances[:, None].sqrt())
     joint = (density.log_prob(batch.values[:, :, None]).sum(3) + mixture.log_weights).exp()
     by_hand = joint / joint.sum(2, keepdim=True) * batch.valid[..., None]
     assert torch.allclose(found, by_hand, atol=1e-10)

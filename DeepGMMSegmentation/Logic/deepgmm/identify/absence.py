@@ -19,8 +19,11 @@ import numpy.typing as npt
 #: real LGE up to 12 % scar. Scar's last two bars were chosen there, and scored by five folds.
 SCAR_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.15, "evidence": 0.15}
 EDEMA_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.10}
-#: Edema without any scar is rarer, and coil shading looks like it: more is asked.
-EDEMA_ALONE_LEAST = {"share": 0.08, "contrast": 3.0, "plain": 0.20}
+#: Edema without any scar is rarer, and coil shading looks like it: more is asked. So does noise
+#: that is smooth over a quarter of the wall: `smooth` times the contrast that its brightest part
+#: has by
+#: chance is asked however large the share, while at least half of the sectors are free.
+EDEMA_ALONE_LEAST = {"share": 0.08, "contrast": 3.0, "plain": 0.20, "smooth": 1.25}
 #: A network has seen what healthy hearts look like, so less is asked of what it finds. The share
 #: lies between what networks taught by `map` painted of absent and of present diseases on phantom
 #: patients of seeds 100 to 127.
@@ -47,18 +50,42 @@ class Support:
     contrast : mean of the diseased sectors above the free ones, in standard deviations of the
         free ones; NaN where no sector is full of it or none is free.
     scattered : whether no sector is full of it.
+    chance : the contrast that the brightest sectors, as many, would have if all held one tissue
+    under
+        one smooth noise; NaN as `contrast`, and where fewer than half are free.
     """
 
     share: float
     contrast: float
     scattered: bool = False
+    chance: float = float("nan")
 
     def suffices(self, least: dict[str, float]) -> bool:
         """Where nothing can be compared its share decides; scattered pixels must be many."""
         share = max(SCATTERED_SHARE if self.scattered else 0.0, least["share"])
+        return self.share >= share and not self.contrast < self.asked(least)
+
+    def asked(self, least: dict[str, float]) -> float:
+        """The contrast that is asked of such a share."""
         contrast = 0.0 if self.share >= least["plain"] else max(
             least["contrast"], least.get("evidence", 0.0) / max(self.share, 1e-9))
-        return self.share >= share and not self.contrast < contrast
+        if np.isfinite(self.chance):
+            contrast = max(contrast, least.get("smooth", 0.0) * self.chance)
+        return contrast
+
+
+def by_chance(part: float) -> float:
+    """How far the brightest `part` of normal draws lies above the mean of the rest, in standard
+    deviations of the rest: moments of a normal distribution cut in two (Johnson, Kotz and others,
+    Continuous univariate distributions, chapter 13)."""
+    from statistics import NormalDist
+
+    normal = NormalDist()
+    cut = normal.inv_cdf(1 - part)
+    height = normal.pdf(cut)
+    top, rest = height / part, -height / (1 - part)
+    spread = 1 - cut * height / (1 - part) - rest**2
+    return float((top - rest) / np.sqrt(max(spread, 1e-9)))
 
 
 def support(diseased: npt.NDArray[np.bool_], wall: npt.NDArray[np.bool_],
@@ -72,11 +99,13 @@ def support(diseased: npt.NDArray[np.bool_], wall: npt.NDArray[np.bool_],
     sector : (slices, pixels) index around the ventricle.
     """
     full, free = _levels(diseased, wall, values, sector, sectors)
-    contrast = float("nan")
+    contrast = chance = float("nan")
     if len(full) and len(free) > 2:
         contrast = float((full.mean() - free.mean()) / max(free.std(), 1e-9))
+        if len(full) <= len(free):
+            chance = by_chance(len(full) / (len(full) + len(free)))
     return Support(float(diseased[wall].mean()) if wall.any() else 0.0, contrast,
-                   scattered=not len(full))
+                   scattered=not len(full), chance=chance)
 
 
 def above_free(chosen: npt.NDArray[np.bool_], diseased: npt.NDArray[np.bool_],

@@ -58,6 +58,7 @@ class Terms:
     even : healthy wall and the other tissues are about as uneven as the priors say.
     across : the tie of wall and sectors between slices.
     absence : the test whether a disease is there at all.
+    smooth : that test asks more than what smooth noise looks like by chance.
     """
 
     anchor: bool = True
@@ -74,6 +75,7 @@ class Terms:
     even: bool = True
     across: bool = True
     absence: bool = True
+    smooth: bool = True
 
     def applied(self, options: AnchoredOptions) -> AnchoredOptions:
         """The options with the terms that are off taken out."""
@@ -187,15 +189,22 @@ def _fit(problem: Problem, progress: Progress, terms: Terms, anchored: list[bool
 
 def _judgements(problem: Problem, fit: Fit, terms: Terms) -> list[Absent]:
     """For each case, what the test of absence finds; nothing with the test off."""
-    return [absent_tissues(problem, fit, case) if terms.absence else {}
+    return [absent_tissues(problem, fit, case, smooth=terms.smooth) if terms.absence else {}
             for case in range(len(problem.cases))]
 
 
-def absent_tissues(problem: Problem, fit: Fit, case: int) -> Absent:
-    """The diseases of one case that its data do not support, and what was asked of each."""
+def absent_tissues(problem: Problem, fit: Fit, case: int, *, smooth: bool = True) -> Absent:
+    """The diseases of one case that its data do not support, and what was asked of each.
+
+    Parameters
+    ----------
+    smooth : whether smooth noise is reckoned with.
+    """
     found = judged_diseases(problem, fit.posterior, case)
     scarred = Tissue.SCAR in found and found[Tissue.SCAR].suffices(SCAR_LEAST)
     least = {Tissue.SCAR: SCAR_LEAST, Tissue.EDEMA: EDEMA_LEAST if scarred else EDEMA_ALONE_LEAST}
+    if not smooth:
+        least = {tissue: asked | {"smooth": 0.0} for tissue, asked in least.items()}
     return {t: (s, least[t]) for t, s in found.items() if not s.suffices(least[t])}
 
 
@@ -234,10 +243,9 @@ def absence_note(tissue: Tissue, found: Support, least: dict[str, float]) -> str
             f"{found.share:.1%} of the wall")
     if found.share < least["share"] or np.isnan(found.contrast):
         return f"{text} (asked: {least['share']:.0%})"
-    asked = max(least["contrast"], least.get("evidence", 0.0) / max(found.share, 1e-9))
+    plain = f", or {least['plain']:.0%} of the wall" if found.share < least["plain"] else ""
     return (f"{text} and stands out by {found.contrast:.1f} standard deviations of the sectors "
-            f"without (asked: {asked:.1f}, or {least['plain']:.0%} of the wall); look "
-            "for it yourself")
+            f"without (asked: {found.asked(least):.1f}{plain}); look for it yourself")
 
 
 def widened(problem: Problem, fit: Fit, sought: tuple[Tissue, ...]) -> Fit:

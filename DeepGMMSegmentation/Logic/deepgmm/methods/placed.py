@@ -1,8 +1,8 @@
 """Where tissues are to be expected, for mixtures that are free otherwise.
 
 LGE alone does not tell pool from scar: both are bright. Where there is no bSSFP, which does, the
-mixing weights of gmm, svgmm, deepg and deepsvg are held by where `map` finds pool, wall and diseased
-sectors; means and covariances stay free.
+mixing weights of gmm, svgmm, deepg and deepsvg are held by where `map` finds pool, wall and
+diseased sectors; means and covariances stay free.
 """
 
 from __future__ import annotations
