@@ -195,8 +195,9 @@ class Rows:
         return (self.name, str(len(self.dices)), f"{np.mean(self.dices):.3f}",
                 f"{np.min(self.dices):.3f}", f"{np.percentile(self.dices, 10):.3f}",
                 f"{np.mean(self.moved):.3f}", number(rival), f"{np.mean(self.ellipses):.2f}",
-                number(mean(self.epi)), number(mean(self.endo)), f"{100 * np.mean(self.centres):.0f}",
-                f"{100 * np.mean(self.ends):.0f}", f"{share:.0f}", f"{bad:.1f}",
+                number(mean(self.epi)), number(mean(self.endo)),
+                f"{100 * np.mean(self.centres):.0f}", f"{100 * np.mean(self.ends):.0f}",
+                f"{share:.0f}", f"{bad:.1f}",
                 f"{np.mean(self.seconds):.1f}")
 
     def reliability(self) -> list[tuple[str, ...]]:
