@@ -175,8 +175,11 @@ class Rows:
             self.correcting.append(time.perf_counter() - began)
             off = np.abs(found.rings[i].about(true.centre).outer - true.outer)
             place = true.points()[int(off.argmax())] / scale
-            clicked = corrected(found, geometry, points=[
-                BorderPoint(i, (float(place[0]), float(place[1])))])
+            try:
+                clicked = corrected(found, geometry, points=[
+                    BorderPoint(i, (float(place[0]), float(place[1])))])
+            except InputError:  # too far from the border to be taken: the slice is to be drawn
+                clicked = found
             for j in {i - 1, i + 1} & set(borders):
                 self.slice_fixed.append((before[j], error(drawn, j)))
                 self.point_given.append((before[j], error(clicked, j)))
