@@ -2,10 +2,6 @@
 
     python Benchmarks/make_mask_network.py OUT            chests are made once and kept in OUT
     python Benchmarks/make_mask_network.py OUT --resume   goes on where it was stopped
-    python Benchmarks/make_mask_network.py OUT --start FOLDER --share .5
-                                 learns on from a network that is there, on chests of which four in
-                                 five are varied; what is written is so much of the new weights, and
-                                 the rest of the old
 
 No real patient is learned from. What each sample is, a few slices of one look of one chest, turned,
 mirrored, stretched and cropped from around the heart to the whole chest, is drawn anew each time.
@@ -30,28 +26,23 @@ from deepgmm.model.outline import OutlineNet, folded
 #: Pixels of a training crop's side; it is 160 mm wide.
 CROP = 80
 PEAK_RATE, WEIGHT_DECAY = 3e-3, 1e-4
-#: Of a network that learned before: its normalisation is in its weights, so it learns slowly.
-LATER_RATE = 5e-4
 FIRST_CHESTS = 280
-#: Chests of a later training begin here; of so many one is as before.
-LATER_SEED, AS_BEFORE = 80_000, 5
 
 
 class Pool:
     """Chests, made where they are not yet, kept on disk and read into memory as they are used."""
 
-    def __init__(self, folder: Path, count: int, first: int = FIRST_SEED) -> None:
+    def __init__(self, folder: Path, count: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.count, self.first = folder, count, first
+        self.folder, self.count = folder, count
         self.chests: list[dict[str, Tensor]] = []
 
     def grown(self, step: int) -> None:
         """Learning begins with some, and has all of them later."""
         while len(self.chests) < min(self.count, FIRST_CHESTS + step // 2):
-            seed = self.first + len(self.chests)
-            file = self.folder / f"{seed}.npz"
+            file = self.folder / f"{FIRST_SEED + len(self.chests)}.npz"
             if not file.exists():
-                _made(self.folder, seed)
+                _made(self.folder, FIRST_SEED + len(self.chests))
             with np.load(file) as held:
                 self.chests.append({name: torch.from_numpy(held[name]) for name in held.files})
 
@@ -117,7 +108,7 @@ class Pool:
 
 
 def _made(folder: Path, seed: int) -> None:
-    one = chest(seed, varied=seed >= LATER_SEED and seed % AS_BEFORE != 0)
+    one = chest(seed)
     part = folder / f"{seed}.part.npz"
     np.savez(part, images=one.images, pool=one.pool, wall=one.wall)
     part.rename(folder / f"{seed}.npz")
@@ -165,18 +156,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, help="folder of a network to learn on from")
-    parser.add_argument("--share", type=float, default=1.0, help="of the new weights, with --start")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     use_threads(options.threads)
+    pool = Pool(options.chests or options.out / "chests", options.patients)
     torch.manual_seed(options.seed)
-    if options.start:
-        seed, peak, network = LATER_SEED, LATER_RATE, started(options.start).train()
-    else:
-        seed, peak, network = FIRST_SEED, PEAK_RATE, OutlineNet(learns=True).train()
-    pool = Pool(options.chests or options.out / "chests", options.patients, seed)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=peak, weight_decay=WEIGHT_DECAY)
+    network = OutlineNet(learns=True).train()
+    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     state, first = options.out / "training.safetensors", 0
     if options.resume and state.exists():
         first = restored(state, network, optimiser)
@@ -186,7 +172,7 @@ def main() -> None:
         pool.grown(step)
         channels, shares = pool.batch(rng, options.batch)
         warm = min(1.0, (step + 1) / 50)
-        rate = peak * warm * 0.5 * (1 + np.cos(np.pi * step / options.steps)) + 1e-6
+        rate = PEAK_RATE * warm * 0.5 * (1 + np.cos(np.pi * step / options.steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
         loss = loss_of(network(channels), shares)
@@ -202,24 +188,6 @@ def main() -> None:
             kept(state, network, optimiser, step + 1)
             written(options, network, step + 1, time.perf_counter() - began)
     print(machine(options.threads))
-
-
-def started(folder: Path) -> OutlineNet:
-    """A network as it ships, on its own: it may change."""
-    from copy import deepcopy
-
-    from deepgmm.propose.network import load
-
-    return deepcopy(load(folder)[0])
-
-
-def averaged(start: Path, network: OutlineNet, share: float) -> OutlineNet:
-    """So much of a network's weights, and the rest of those that it began with."""
-    mean = started(start)
-    with torch.no_grad():
-        for old, new in zip(mean.parameters(), network.parameters()):
-            old.lerp_(new, share)
-    return mean
 
 
 def kept(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer, step: int) -> None:
@@ -252,26 +220,18 @@ def restored(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer) 
 
 def written(options: argparse.Namespace, network: OutlineNet, step: int, seconds: float) -> None:
     """The network as it ships, and its card."""
-    from deepgmm.propose.network import load, save
+    from deepgmm.propose.network import save
 
-    chests = f"{options.patients} synthetic chests, seeds {{}} to {{}}, three looks each"
-    command = (f"python Benchmarks/make_mask_network.py {options.out.name} "
-               f"--patients {options.patients} --steps {options.steps} --batch {options.batch}")
-    shown = {"step": step, "seconds": round(seconds), "pixel_mm": PIXEL}
-    if options.start:
-        before = load(options.start)[1]
-        save(options.out, averaged(options.start, network, options.share), {
-            "learning": "synthetic-supervised",
-            "patients": chests.format(LATER_SEED, LATER_SEED + options.patients - 1)
-            + "; no real patient",
-            "command": f"{command} --start START --share {options.share:g}",
-            "start": {"sha256": before["sha256"], **before["training"]}, **shown})
-        return
     save(options.out, folded(network), {
         "learning": "synthetic-supervised",
-        "patients": chests.format(FIRST_SEED, FIRST_SEED + options.patients - 1)
-        + "; no real patient", "command": command, **shown})
+        "patients": f"{options.patients} synthetic chests, seeds {FIRST_SEED} to "
+                    f"{FIRST_SEED + options.patients - 1}, three looks each; no real patient",
+        "command": f"python Benchmarks/make_mask_network.py {options.out.name} "
+                   f"--patients {options.patients} --steps {options.steps} "
+                   f"--batch {options.batch}",
+        "step": step, "seconds": round(seconds), "pixel_mm": PIXEL})
 
 
 if __name__ == "__main__":
     run(main)
+

@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.signal import fftconvolve
 
 from deepgmm.propose.canonical import PIXEL, Frame, normalised
-from deepgmm.propose.rings import RADII, STEP, THETA, THICK, Ring, _path, _smooth
+from deepgmm.propose.rings import RADII, STEP, THETA, THICK, Ring, _paths, _smooth
 from deepgmm.study.study import BoolArray, FloatArray, Study
 
 #: Pool radii tried, mm; how far the ring's middle lies outside of them; sectors that may be open.
@@ -102,11 +102,11 @@ def _ring(grey: FloatArray, centre: FloatArray) -> Ring:
     dark = float(np.median(rays[:, (RADII > 9) & (RADII < 42)].min(1)))
     half = (core + dark) / 2
     usual = 0.0006 * (RADII - 24.0) ** 2 * np.maximum(core - dark, 0.2)
-    inner = _smooth(RADII[_path(-np.cumsum((rays - half) * RADII, axis=1) * STEP / 10.0
-                                + usual * 30)])
+    within = -np.cumsum((rays - half) * RADII, axis=1) * STEP / 10.0 + usual * 30
+    inner = _smooth(RADII[_paths(within[None])[0]])
     edge = np.abs(np.gradient(gaussian_filter(rays, (1.5, 1.5), mode=("wrap", "nearest")),
                               STEP, axis=1)) / max(core - dark, 0.2)
     wall = RADII - inner[:, None]
     cost = -edge * 4.0 + HOLD * (wall - THICK) ** 2 + 100.0 * np.maximum(4.0 - wall, 0)
-    outer = np.maximum(_smooth(RADII[_path(cost)]), inner + 2.0)
+    outer = np.maximum(_smooth(RADII[_paths(cost[None])[0]]), inner + 2.0)
     return Ring(centre, outer, inner)

@@ -5,10 +5,6 @@ dilated, thick and contracted. Around them lies a whole chest with lungs, wall, 
 and stomach. The stack runs beyond the apex and beyond the valve, where the wall opens and an
 atrium follows. Every chest is seen in looks of bSSFP, LGE and T2, and in looks of no sequence at
 all, whose tissues are as bright as chance will have it.
-
-A varied chest goes farther where real ones were outlined worst: thin walls, coarse trabeculae and
-papillary muscles along the wall, a pericardium, lungs nearly as bright as muscle, images cut off in
-k-space, LGE that drifts as `lifelike.py` draws it.
 """
 
 from __future__ import annotations
@@ -17,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-from lifelike import Around, drift, infarcts, smooth
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from lifelike import Around, infarcts, smooth
+from scipy.ndimage import gaussian_filter
 from wide_hearts import bounds_of, draw_heart, draw_lesions, thinning_of
 
-from deepgmm.phantom.anatomy import FloatArray, Grid, Heart, Pose, Waves, paint_heart
+from deepgmm.phantom.anatomy import FloatArray, Grid, Heart, Pose, paint_heart
 from deepgmm.phantom.anatomy import Material as M
 
 #: Seeds of training patients begin here.
@@ -51,13 +47,11 @@ class Chest:
     wall: npt.NDArray[np.uint8]
 
 
-def chest(seed: int, looks: int = 3, *, varied: bool = False) -> Chest:
+def chest(seed: int, looks: int = 3) -> Chest:
     """One of them, all drawn from the seed."""
     rng = np.random.default_rng([seed, 91])
     grid = Grid(SIDE, SIDE, PIXEL, FACTOR)
     heart = _heart(rng)
-    if varied:
-        heart = _varied(rng, heart)
     lesions = ([] if rng.random() < 0.35 else
                infarcts(rng) if rng.random() < 0.8 else draw_lesions(rng))
     slices = int(rng.integers(4, 13))
@@ -77,8 +71,6 @@ def chest(seed: int, looks: int = 3, *, varied: bool = False) -> Chest:
         elif beyond[i] < 0.0:
             with_heart[i] = _atrium(rng, with_heart[i], beyond[i] * heart.length, grid)
     materials = with_heart
-    if varied:
-        _roughened(rng, materials, PIXEL / FACTOR)
 
     def share(of: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         held = grid.average(np.isin(np.arange(MATERIALS), of)[materials].astype(np.float32))
@@ -89,8 +81,7 @@ def chest(seed: int, looks: int = 3, *, varied: bool = False) -> Chest:
     pool[gone], wall[gone] = 0, 0
     names = list(LOOKS)
     images = [look(np.random.default_rng([seed, 92, k]),
-                   names[int(rng.choice(len(names), p=list(LOOKS.values())))], materials, grid,
-                   varied=varied)
+                   names[int(rng.choice(len(names), p=list(LOOKS.values())))], materials, grid)
               for k in range(looks)]
     return Chest(np.stack(images).astype(np.float16), pool, wall)
 
@@ -107,41 +98,6 @@ def _heart(rng: np.random.Generator) -> Heart:
         radius = rng.uniform(24.0, 38.0)
         return replace(heart, radius=radius, thickness=radius * rng.uniform(0.38, 0.7))
     return heart
-
-
-def _varied(rng: np.random.Generator, heart: Heart) -> Heart:
-    """Thinner walls, and muscles in the pool that lie along them."""
-    thin = rng.random() < 0.5
-    muscles = heart.papillaries.copy()
-    muscles[:, 1] = rng.uniform(0.6, 0.95, len(muscles))
-    muscles[:, 2] = rng.uniform(0.1, 0.34, len(muscles))
-    return replace(heart, papillaries=muscles,
-                   thickness=rng.uniform(4.0, 8.0) if thin else heart.thickness,
-                   trabeculae=Waves.draw(rng, 6, 30, rng.uniform(0.02, 0.3), drift=6.0))
-
-
-def _roughened(rng: np.random.Generator, materials: npt.NDArray[np.uint8], step: float) -> None:
-    """Trabeculae between blood and wall, and a pericardium outside, in place.
-
-    Parameters
-    ----------
-    step : mm between samples.
-    """
-    shape = (1, *materials.shape[1:])
-    layer, share = rng.uniform(0.0, 6.0), rng.uniform(-1.0, 1.0)
-    mesh = smooth(rng, shape, rng.uniform(0.8, 2.5) / step)[0]
-    sheath = rng.uniform(0.0, 8.0), rng.uniform(0.8, 2.5)
-    waves = rng.uniform(0.5, 3.0) * smooth(rng, shape, 8.0 / step)[0]
-    has_sheath = rng.random() < 0.6
-    for plane in materials:
-        wall = np.isin(plane, _WALL)
-        if not wall.any():
-            continue
-        to_wall = distance_transform_edt(~wall) * step
-        plane[(plane == M.BLOOD) & (to_wall < layer) & (mesh > share)] = M.PAPILLARY
-        if has_sheath:
-            off = distance_transform_edt(~(wall | np.isin(plane, _POOL))) * step - sheath[0] - waves
-            plane[(off > 0) & (off < sheath[1]) & np.isin(plane, (M.FAT, M.LUNG))] = ATRIUM_WALL
 
 
 def _levels(rng: np.random.Generator, heart: Heart, slices: int) -> FloatArray:
@@ -237,15 +193,9 @@ def _atrium(rng: np.random.Generator, slice_: npt.NDArray[np.uint8], beyond: flo
 
 
 def look(rng: np.random.Generator, name: str, materials: npt.NDArray[np.uint8],
-         grid: Grid, *, varied: bool = False) -> npt.NDArray[np.float32]:
+         grid: Grid) -> npt.NDArray[np.float32]:
     """(slices, rows, columns) of materials as one sequence shows them."""
     signal = _signal(rng, name)
-    if varied and name in ("bssfp", "t2"):
-        # muscle as dark as lungs nearly are
-        muscle = (M.MYOCARDIUM, M.EDEMA, M.SCAR, M.MVO, M.PAPILLARY, M.RV_WALL, ATRIUM_WALL)
-        signal[list(muscle)] *= rng.uniform(0.5, 1.0)
-        if rng.random() < 0.5:
-            signal[M.LUNG] = signal[M.MYOCARDIUM] * rng.uniform(0.2, 0.9)
     values = grid.average(signal[materials])
     shape, pixel = values.shape, grid.pixel
     # all unevenness is relative to how well blood and wall can be told apart
@@ -263,10 +213,6 @@ def look(rng: np.random.Generator, name: str, materials: npt.NDArray[np.uint8],
         values += wall * near * reach * rng.uniform(-0.25, strong)
     blur = rng.uniform(0.2, 0.8)
     values = gaussian_filter(values, (0, blur, blur))
-    if varied and rng.random() < 0.5:
-        values = _cut_off(rng, values)
-    if varied and name == "lge" and rng.random() < 0.6:
-        values = np.asarray(drift(rng, values, pixel), np.float32)
     y, x = ((np.arange(n) - (n - 1) / 2) * pixel / 60.0 for n in shape[1:])
     c = rng.normal(0.0, rng.uniform(0.0, 0.35), 5)
     coil = c[0] * y[:, None] + c[1] * x + 0.4 * (c[2] * y[:, None] * x + c[3] * x * x
@@ -280,16 +226,6 @@ def look(rng: np.random.Generator, name: str, materials: npt.NDArray[np.uint8],
     values = values + reach * (fine * smooth(rng, shape, rng.uniform(0.3, 0.7))
                                + coarse * smooth(rng, shape, rng.uniform(1, 3)))
     return (values / max(float(np.abs(values).max()), 1e-6)).astype(np.float32)
-
-
-def _cut_off(rng: np.random.Generator, values: FloatArray) -> FloatArray:
-    """Without the outer part of k-space, more of it in one direction: edges ring."""
-    waves = np.fft.fft2(values)
-    for axis in (1, 2):
-        away = np.abs(np.fft.fftfreq(values.shape[axis]))
-        kept = away < rng.uniform(0.28, 0.5)
-        waves *= kept[:, None] if axis == 1 else kept
-    return np.asarray(np.fft.ifft2(waves).real, np.float32)
 
 
 def _signal(rng: np.random.Generator, name: str) -> npt.NDArray[np.float32]:

@@ -5,7 +5,7 @@ import logging
 import qt
 from slicer.i18n import tr as _
 
-from deepgmm.errors import DeepGMMError
+from deepgmm.errors import DeepGMMError, InputError
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.inputs import arguments
 from DeepGMMSegmentationLib.job import Outcome
@@ -74,6 +74,18 @@ class RestoringSection(Section):
             "report": answer.report, "slices": answer.slices, "next": answer.next,
             "choices": fitted.choices})
 
+    def _name_priors(self, settings: dict) -> None:
+        """Contrast priors of one's own are kept by their hash: they are those of the panel, or a
+        refit says that they are not there."""
+        from deepgmm.files import sha256
+
+        file = self.state.priors
+        try:
+            if file and settings.get("priors") == f"sha256:{sha256(file)}":
+                settings["priors"] = file
+        except InputError:
+            logging.info("DeepGMM: the contrast priors of the kept fit cannot be read")
+
     def _restore(self) -> None:
         from deepgmm.jobs.tasks import Segmented
         from deepgmm.scene.inputs import study_from_nodes
@@ -89,6 +101,7 @@ class RestoringSection(Section):
                              "this LV mask: press Apply before Refine."))
             return
         result, more = found
+        self._name_priors(result.provenance.get("settings", {}))
         answer = Segmented(result, more["report"], more["slices"], "", more["next"])
         warm = Outcome(Written(output, belongings(output)), list(result.warnings), 0.0,
                        choices=more["choices"], chosen=output, answer=answer, sent=study,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +67,20 @@ def test_a_loaded_scene_goes_on_where_it_was(refined: Desk) -> None:
     assert found.fixed[where].all() and found.fixed[was.corrections.fixed].all()
     fixed = was.corrections.fixed & ~where
     np.testing.assert_array_equal(drawn(desk)[fixed], labels[fixed])
+
+
+def test_priors_of_ones_own_are_kept_by_their_hash(fitted: Desk, tmp_path: Path) -> None:  # noqa: F811
+    desk, run = fitted, fitted.panel.widget.panel.run
+    file = tmp_path / "Mustermann.json"
+    file.write_text("{}")
+    run.fitted.answer.result.provenance["settings"]["priors"] = str(file)
+    desk.panel.state.priors = str(file)
+    run.fitted = replace(run.fitted)  # as a run of its own
+    desk.panel.settle()
+    packed = zlib.decompress(base64.b64decode(kept_text(desk)))
+    assert b"Mustermann" not in packed and b"sha256:" in packed
+    forget_the_session(desk)
+    assert run.fitted.answer.result.provenance["settings"]["priors"] == str(file)
 
 
 def test_the_scene_file_holds_it(refined: Desk, tmp_path: Path) -> None:

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 Task = Callable[[Header, Arrays, Progress], tuple[Header, Arrays]]
 
 _LOCKED, _FIXED = "locked_labels", "fixed_masks"
-#: Before the names of the arrays of a result that is to be refined.
-_RESULT = "result."
+#: Before the names of the arrays of new corrections, where the result travels with them.
+_NEW = "new."
 #: The arrays of a `MaskProposal`, and of its borders, in the order of `Ring`.
 _OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence")
 _OVERLAP, _OF_RINGS = "overlap", ("ring_centres", "ring_outer", "ring_inner")
@@ -141,7 +141,7 @@ def refine_request(corrections: Corrections, key: str = "", result: Result | Non
     if result is not None:
         header["result"], more = encode_result(result)
         # it may have corrections itself, by the same names
-        arrays |= {_RESULT + name: values for name, values in more.items()}
+        arrays = {_NEW + name: values for name, values in arrays.items()} | more
     return header, arrays
 
 
@@ -165,12 +165,12 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
 
     known = kept.find(header["kept"])
     if known is None and "result" in header:
-        known = kept.Kept(decode_result(header["result"], {
-            name.removeprefix(_RESULT): values for name, values in arrays.items()
-            if name.startswith(_RESULT)}))
+        known = kept.Kept(decode_result(header["result"], arrays))
     if known is None:
         return {"kept": ""}, {}
-    corrections = decode_corrections(header["corrections"], arrays)
+    given = {name.removeprefix(_NEW): values for name, values in arrays.items()
+             if name.startswith(_NEW)}
+    corrections = decode_corrections(header["corrections"], given or arrays)
     progress(0.0, "preparing")
     known.case = known.case or case_of(known.result)
     result = refine(known.result, corrections, reopened=header.get("reopened", ()),

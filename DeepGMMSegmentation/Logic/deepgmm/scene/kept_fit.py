@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.review.encoding import decode_result, encode_result, encode_study
+from deepgmm.review.report import scrubbed_settings
 from deepgmm.scene.undo import PREFIX, remove
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ _MOST = 1 << 29
 def keep_fit(segmentation: slicer.vtkMRMLSegmentationNode, result: Result, sent: Study,
              more: Mapping[str, Any]) -> None:
     """Keep a result with the segmentation that it was written into, in place of an earlier one.
+
+    Contrast priors of one's own are named by their hash alone.
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def _packed(result: Result, sent: Study, more: Mapping[str, Any]) -> str:
     from safetensors.numpy import save
 
     header, arrays = encode_result(result, sent)
+    settings = scrubbed_settings(result.provenance.get("settings")) or {}
+    header = header | {"provenance": header["provenance"] | {"settings": settings}}
     said = {"format": _FORMAT, "version": _VERSION, "result": header, "more": dict(more),
             "images": _digests(sent)}
     content = save({name: np.ascontiguousarray(values) for name, values in arrays.items()},
