@@ -52,6 +52,6 @@ def keep_locked(result: Result, labels: npt.NDArray[np.integer], slices: Iterabl
     new.posterior[locked] = np.stack([as_sought == t for t in result.tissues], axis=1)
     empty = [i for i in locked if not labels[i].any() and result.study.mask[i].any()]
     if empty:
-        new.warnings.append(f"{named_slices(empty)} locked with no tissue drawn: untick Done to have "
-                            "it segmented")
+        new.warnings.append(f"{named_slices(empty)} locked with no tissue drawn: untick Done to "
+                            "have it segmented")
     return new
