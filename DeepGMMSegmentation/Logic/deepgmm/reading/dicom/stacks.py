@@ -200,7 +200,7 @@ def _halves(one: Pile, other: Pile) -> bool:
     like, thickness = one[0], [f.thickness for f in (*one, *other)]
     parts = [places_of(pile, like) for pile in (one, other)]
     places = np.sort(np.concatenate(parts))
-    first = np.isclose(places[:, None], parts[0], atol=0.01).any(axis=1)
+    first = np.isin(places, parts[0])
     steps = np.diff(places)
     gap = float(np.median(steps))
     if len(one) * len(parts[1]) != len(other) * len(parts[0]) or (first[1:] == first[:-1]).any() \
