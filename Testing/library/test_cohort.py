@@ -98,6 +98,24 @@ def test_numbers_are_those_of_the_commands(patients, out, tmp_path, here):
     assert float(row["scar_dice"]) == pytest.approx(float(dice["Scar"]), abs=1e-9)
 
 
+def test_dicom_of_every_case_is_of_nobody(patients, tmp_path, out, here):
+    pydicom, highdicom = pytest.importorskip("pydicom"), pytest.importorskip("highdicom")
+    shutil.copytree(patients / NAMES[1], tmp_path / "one" / NAMES[1])
+    assert run(tmp_path / "one", "-o", out, "--dicom") == 0
+    (place,) = (out / "cases").iterdir()
+    seg = highdicom.seg.segread(place / "dicom" / "segmentation.dcm")
+    report = pydicom.dcmread(place / "dicom" / "numbers.dcm")
+    series = [pydicom.dcmread(file) for file in place.glob("dicom/*derived*.dcm")]
+    assert seg.number_of_segments >= 2 and report.Modality == "SR"
+    assert {one.SeriesInstanceUID for one in series} == {
+        seg.ReferencedSeriesSequence[0].SeriesInstanceUID}
+    for one in (seg, report, *series):
+        assert not set(NAMES[1].split("_")) & set(str(one).replace("^", " ").split())
+    record = json.loads((place / "record.json").read_text())
+    assert {"dicom/segmentation.dcm", "dicom/numbers.dcm"} < set(record["files"])
+    assert not [text for text in record["warnings"] if "derived" in text]
+
+
 def test_done_is_not_done_again(clinic, out, here):
     """Unchanged cases are skipped; a changed file, setting or output brings back its case alone."""
     begun = out.parent / "begun.txt"
