@@ -56,7 +56,9 @@ def main() -> None:
     kills = options.kills or max(options.cases // 10, 1)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        environment = child_environment(1) | {"XDG_DATA_HOME": str(root / "user")}
+        environment = child_environment(1) | {
+            "XDG_DATA_HOME": str(root / "user"),
+            "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}  # as a cohort's workers have it
         studies = phantoms(root / "studies", options.cases, 5, environment)
         small = copies(phantoms(root / "some", min(many, 20), 1, environment), root / "many", many)
         loop_time, _ = measure([sys.executable, __file__, "--loop", studies, root / "loop"],

@@ -44,11 +44,16 @@ def fill(table, rows: list[list[str]]) -> None:
     set_rows(table, len(rows))
     for number, texts in enumerate(rows):
         for column, text in enumerate(texts):
-            item = cell(table, number, column)
-            item.setText(text)
-            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
-            if column:
-                item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            item = table.item(number, column)
+            if item is None:
+                item = qt.QTableWidgetItem()  # made ready first: a table looks at each change
+                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable)
+                if column:
+                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+                item.setText(text)
+                table.setItem(number, column, item)
+            elif item.text() != text:
+                item.setText(text)
 
 
 def give_room(label, width: int) -> None:

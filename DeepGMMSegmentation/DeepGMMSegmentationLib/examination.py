@@ -1,4 +1,5 @@
-"""An examination into the selectors: from a folder of DICOM, or from what the scene holds."""
+"""An examination into the selectors: a folder of DICOM, one of Slicer's DICOM browser, or what the
+scene holds."""
 
 import json
 import os
@@ -13,7 +14,7 @@ from slicer.i18n import tr as _
 from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering
 from deepgmm.study.words import Role, grid_role
-from DeepGMMSegmentationLib import installing
+from DeepGMMSegmentationLib import dicom_browser, installing
 from DeepGMMSegmentationLib.chosen import is_there
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
 
@@ -25,9 +26,6 @@ _NAMED = (
     (Role.BSSFP, r"ssfp|cine|trufi|fiesta|\bffe\b|function"),
 )
 _NOT_SHORT_AXIS = r"4ch|2ch|3ch|chamber|lax|scout|locali|\bt1|rest|stress|perf"
-
-#: Series description and protocol, of volumes that Slicer's DICOM module loaded.
-_TAGS = ("0008,103e", "0018,1030")
 
 #: A short-axis stack has so many slices, at least so many times as thick as a pixel is wide.
 _SLICES, _THICK = range(3, 41), 2.0
@@ -54,14 +52,7 @@ def dicom_of(volume, panel: Panel) -> dict | None:
     was loaded here in this session, or by Slicer's DICOM module. None where that is not known."""
     if volume.GetID() in panel.dicom_folders:
         return panel.dicom_folders[volume.GetID()]
-    uids = (volume.GetAttribute("DICOM.instanceUIDs") or "").split()
-    database = getattr(slicer, "dicomDatabase", None)
-    if not uids or database is None:
-        return None
-    folders = {os.path.dirname(database.fileForInstance(uid) or "") for uid in uids}
-    if len(folders) != 1 or not all(folders):
-        return None
-    return {"folder": folders.pop(), "instances": uids}
+    return dicom_browser.source_of_volume(volume)
 
 
 def _may_be_used(node) -> bool:
@@ -78,12 +69,7 @@ def _looks_like_a_stack(node) -> bool:
 
 def _words_of(node) -> str:
     """Name and what the DICOM database says, lower case; used here, told to nobody."""
-    words = [node.GetName() or ""]
-    uid = (node.GetAttribute("DICOM.instanceUIDs") or "").split(" ")[0]
-    database = getattr(slicer, "dicomDatabase", None)
-    if uid and database is not None:
-        words += [database.instanceValue(uid, tag) or "" for tag in _TAGS]
-    return " ".join(words).lower().replace("_", " ")
+    return f"{node.GetName() or ''} {dicom_browser.words_of(node)}".lower().replace("_", " ")
 
 
 def _role_of(words: str) -> Role | None:
@@ -93,25 +79,31 @@ def _role_of(words: str) -> Role | None:
 
 
 class ExaminationSection(Section):
-    """Load examination, and Choose from scene."""
+    """Load examination, From DICOM browser, and Choose from scene."""
 
     def __init__(self, ui, panel: Panel) -> None:
         super().__init__(ui, panel)
         self._busy = False
         panel.observers.add(scene(), scene().NodeAddedEvent, panel.refresh)
         ui.loadExaminationButton.connect("clicked()", self._on_load)
+        self._menu = qt.QMenu(ui.fromBrowserButton)
+        ui.fromBrowserButton.setMenu(self._menu)
+        self._menu.connect("aboutToShow()", self._on_browser)
         ui.chooseFromSceneButton.connect("clicked()", self._on_choose)
 
     def close(self) -> None:
         self.panel.dicom_folders.clear()
 
     def refresh(self) -> None:
-        self.ui.loadExaminationButton.enabled = self.state is not None and not self._busy
+        free = self.state is not None and not self._busy
+        self.ui.loadExaminationButton.enabled = free
+        self.ui.fromBrowserButton.enabled = free
         self.ui.chooseFromSceneButton.enabled = self.state is not None and bool(
             scene().GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
 
     def cleanup(self) -> None:
         self.ui.loadExaminationButton.disconnect("clicked()", self._on_load)
+        self._menu.disconnect("aboutToShow()", self._on_browser)
         self.ui.chooseFromSceneButton.disconnect("clicked()", self._on_choose)
 
     def _on_choose(self) -> None:
@@ -133,12 +125,34 @@ class ExaminationSection(Section):
     def _on_load(self) -> None:
         folder = qt.QFileDialog.getExistingDirectory(
             self.ui.loadExaminationButton, _("Folder with the DICOM files of one examination"))
-        if not folder or self._busy:
-            return
+        if folder and not self._busy:
+            self._load(lambda: self._import(folder, lambda series: {
+                "folder": folder, "series": series}))
+
+    def _on_browser(self) -> None:
+        """What there is now, as the menu opens."""
+        self._menu.clear()
+        for study in dicom_browser.studies():
+            action = self._menu.addAction(
+                _("{examination} (in the scene)").format(examination=study.title)
+                if study.in_scene else study.title)
+            action.connect("triggered()", lambda uid=study.uid: self._on_study(uid))
+        if self._menu.isEmpty():
+            self._menu.addAction(_("The DICOM browser holds no examination")).enabled = False
+
+    def _on_study(self, uid: str) -> None:
+        if not self._busy:
+            self._load(lambda: self._import_study(uid))
+
+    def _import_study(self, uid: str) -> str:
+        with dicom_browser.in_one_folder(dicom_browser.files_of(uid)) as folder:
+            return self._import(folder, lambda series: dicom_browser.source_of(uid, series))
+
+    def _load(self, load) -> None:
         self._busy = True
         self.panel.refresh_now()
         try:
-            said = self._import(folder)
+            said = load()
         except InputError as error:
             self.panel.tell_of(error)
         else:
@@ -147,8 +161,12 @@ class ExaminationSection(Section):
             self._busy = False
             self.panel.refresh_now()
 
-    def _import(self, folder: str) -> str:
+    def _import(self, folder: str, source_of) -> str:
         """Our own import, in a process of its own; what it took and what it left, in words.
+
+        Parameters
+        ----------
+        source_of : numbers of series to where they lie (`dicom_of`), or None.
 
         Raises
         ------
@@ -170,8 +188,9 @@ class ExaminationSection(Section):
             nodes = {Role(name): _volume(study, name, own)
                      for name, own in said["sequences"].items()}
         for role, node in nodes.items():
-            self.panel.dicom_folders[node.GetID()] = {
-                "folder": folder, "series": said["sequences"][role.value].get("series", [])}
+            source = source_of(said["sequences"][role.value].get("series", []))
+            if source is not None:
+                self.panel.dicom_folders[node.GetID()] = source
         with slicer.util.NodeModify(state.parameterNode):
             for role in Role:
                 setattr(state, role.value, nodes.get(role))

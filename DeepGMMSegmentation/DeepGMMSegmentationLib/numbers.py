@@ -206,15 +206,17 @@ class NumbersSection(Section):
         return 17 if self.state.segmentModel == "17" else 16
 
     def _on_step(self) -> None:
-        """Some slices more; when there are none, show what there is: each a slot of its own."""
+        """Some slices more; when there are none, show what there is: a slot of its own, unless
+        the slices took little time, as after a stroke."""
         if self._live is None:
             return
         if self._live.waiting:
-            ends = time.monotonic() + _AT_ONCE
-            while self._live.step() and time.monotonic() < ends:
+            began = time.monotonic()
+            while self._live.step() and time.monotonic() < began + _AT_ONCE:
                 pass
-            self._step.start()
-            return
+            if self._live.waiting or time.monotonic() > began + _AT_ONCE / 2:
+                self._step.start()
+                return
         self._numbers = self._live.numbers()
         self._show()
 

@@ -117,10 +117,38 @@ def test_slices_without_any_prediction_are_asked_about(tmp_path: Path, capsys) -
     found[[0, 2]] = 0
     truth, prediction = save(TRUTH, tmp_path / "t.nrrd"), save(found, tmp_path / "p.nrrd")
     assert run("evaluate", prediction, truth) == 0
-    assert ("note: slices 1 and 3 hold no prediction: were they left out?"
-            in capsys.readouterr().out)
+    printed = capsys.readouterr().out
+    assert ("note: slices 1 and 3 hold no prediction: were they left out? They were not compared"
+            in printed)
+    for row in printed.splitlines()[1:5]:  # what is left is perfect
+        assert row.split()[1] == "1.000", row
     assert run("evaluate", truth, truth) == 0
     assert "no prediction" not in capsys.readouterr().out
+
+
+def test_a_scar_that_is_missed_is_no_slice_left_out(tmp_path: Path, capsys) -> None:
+    """A prediction of scar alone says by an empty slice that there is none."""
+    found = np.where(TRUTH == 4, TRUTH, 0)
+    found[0] = 0
+    truth, prediction = save(TRUTH, tmp_path / "t.nrrd"), save(found, tmp_path / "p.nrrd")
+    assert run("evaluate", prediction, truth, "--tissues", "scar", "--labels", "deepgmm",
+               "--json") == 0
+    said = json.loads(capsys.readouterr().out)["volume"]["Scar"]
+    assert said["dice"] < 1 and said["true_volume_ml"] > said["volume_ml"]
+
+
+@pytest.mark.parametrize("mask_is", ["prediction", "truth"])
+def test_a_plain_mask_is_compared_as_one(tmp_path: Path, capsys, mask_is) -> None:
+    mask = save((TRUTH > 0).astype(np.uint8), tmp_path / "mask.nrrd")
+    truth = save(TRUTH, tmp_path / "t.nrrd")
+    files = (mask, truth) if mask_is == "prediction" else (truth, mask)
+    assert run("evaluate", *files, "--json") == 0
+    captured = capsys.readouterr()
+    (score,) = json.loads(captured.out)["volume"].values()
+    assert score["dice"] == 1 and "plain LV mask" in captured.err
+    blood = save(np.where(TRUTH == 1, TRUTH, 0), tmp_path / "blood.nrrd")
+    assert run("evaluate", blood, truth, "--json") == 0  # a pool is no mask
+    assert json.loads(capsys.readouterr().out)["volume"]["Scar"]["dice"] == 0
 
 
 def test_demo(tmp_path: Path, monkeypatch, capsys) -> None:

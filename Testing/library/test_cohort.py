@@ -98,6 +98,24 @@ def test_numbers_are_those_of_the_commands(patients, out, tmp_path, here):
     assert float(row["scar_dice"]) == pytest.approx(float(dice["Scar"]), abs=1e-9)
 
 
+def test_dicom_of_every_case_is_of_nobody(patients, tmp_path, out, here):
+    pydicom, highdicom = pytest.importorskip("pydicom"), pytest.importorskip("highdicom")
+    shutil.copytree(patients / NAMES[1], tmp_path / "one" / NAMES[1])
+    assert run(tmp_path / "one", "-o", out, "--dicom") == 0
+    (place,) = (out / "cases").iterdir()
+    seg = highdicom.seg.segread(place / "dicom" / "segmentation.dcm")
+    report = pydicom.dcmread(place / "dicom" / "numbers.dcm")
+    series = [pydicom.dcmread(file) for file in place.glob("dicom/*derived*.dcm")]
+    assert seg.number_of_segments >= 2 and report.Modality == "SR"
+    assert {one.SeriesInstanceUID for one in series} == {
+        seg.ReferencedSeriesSequence[0].SeriesInstanceUID}
+    for one in (seg, report, *series):
+        assert not set(NAMES[1].split("_")) & set(str(one).replace("^", " ").split())
+    record = json.loads((place / "record.json").read_text())
+    assert {"dicom/segmentation.dcm", "dicom/numbers.dcm"} < set(record["files"])
+    assert not [text for text in record["warnings"] if "derived" in text]
+
+
 def test_done_is_not_done_again(clinic, out, here):
     """Unchanged cases are skipped; a changed file, setting or output brings back its case alone."""
     begun = out.parent / "begun.txt"
@@ -253,3 +271,29 @@ def test_a_record_is_of_its_inputs(tmp_path):
     assert not records.is_done(case, Plan(lge_kind="psir").key, tmp_path)
     case.kinds["lge"] = "psir"
     assert not records.is_done(case, plan.key, tmp_path)
+
+
+def test_a_lock_that_another_holds_is_not_swept_away(tmp_path):
+    place = tmp_path / records.CASES / "case-a"
+    place.mkdir(parents=True)
+    left, lock = place / ".deepgmm-0123", place / ".deepgmm-state.h5.lock"
+    left.mkdir()
+    lock.touch()
+    records.sweep(tmp_path)
+    assert lock.exists() and not left.exists()
+
+
+def test_blanks_at_the_rim_of_an_edited_file_are_not_erased():
+    """A ring of two pixels is missing, as of a smaller mask, and one pixel within was erased."""
+    from deepgmm.jobs.cohort.reading import _inside
+
+    labels = np.zeros((2, 20, 20), np.uint8)
+    labels[:, 4:16, 4:16] = 2
+    edited = np.zeros_like(labels)
+    edited[1, 6:14, 6:14] = 2
+    edited[1, 9, 9], edited[1, 10, 10] = 0, 4
+    found, kept = _inside(edited, labels)
+    assert kept == 144 - 64 and not found[0].any()
+    assert found[1, 9, 9] == 0 and found[1, 10, 10] == 4
+    found[1, 9, 9] = found[1, 10, 10] = 2
+    np.testing.assert_array_equal(found[1], labels[1])

@@ -222,3 +222,14 @@ def test_kinds_of_cases(tmp_path, patients):
     assert {name: case.sort for name, case in found.items() if not case.faults} == {
         "exam": Sort.EXAMINATION, "images": Sort.IMAGES, "study": Sort.STUDY}
     assert found["nothing"].faults == ["the folder is empty"]
+
+
+def test_a_link_to_nothing_in_a_case_is_said(clinic, out, here):
+    """Not passed over: the case would be done without one of its sequences."""
+    image = clinic / NAMES[0] / "t2.nii.gz"
+    image.unlink()
+    image.symlink_to(clinic.parent / "gone.nii.gz")
+    found = cohort(find_cases(clinic), out, work=stub)
+    assert found.done == 2
+    (text,) = found.failures.values()
+    assert "a link that leads to nothing" in text and "t2.nii.gz" in text

@@ -185,6 +185,24 @@ def test_a_mirrored_segmentation_is_refused(axes, words) -> None:
     edited_labels(Labels(edited, result.study.geometry), result)
 
 
+@pytest.mark.parametrize("axes", [(0,), (0, 2), (0, 1)])
+def test_slices_in_reversed_order_are_refused(axes) -> None:
+    """Of a heart whose scar lies at the apex, where it is small; each slice alone looks right."""
+    result = centred()
+    labels = result.labels.copy()
+    y, x = np.mgrid[:41, :41] - 20
+    for index, radius in enumerate((13, 12, 11)):
+        outside = np.hypot(y, x) >= radius
+        labels[index] = np.where(outside, 0, np.where(labels[index] > 0, labels[index],
+                                                      MYOCARDIUM))
+        if index < 2:
+            labels[index][labels[index] == SCAR] = MYOCARDIUM
+    result = replace(result, labels=labels, study=replace(result.study, mask=labels > 0))
+    edited_labels(Labels(labels.copy(), result.study.geometry), result)
+    with pytest.raises(InputError, match="reversed order"):
+        edited_labels(Labels(np.flip(labels, axes).copy(), result.study.geometry), result)
+
+
 def test_many_corrections_are_asked_about(result) -> None:
     few = corrections_of(result, edited_of(result), done=[1])
     assert doubts(few, result) == []

@@ -190,3 +190,17 @@ def test_without_pydicom_the_extra_is_named(tmp_path) -> None:
     assert done.returncode == 2
     assert f"{Path(sys.executable).name} -m pip install 'pydicom>=2.4'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_links_that_lead_to_nothing_are_counted(exam, tmp_path) -> None:
+    from deepgmm.reading.dicom.headers import NoImage, scan
+
+    (exam.folder / "gone").mkdir(parents=True)
+    for name in ("a", "b"):
+        (exam.folder / "gone" / name).symlink_to(tmp_path / "nowhere" / name)
+    with pytest.raises(NoImage, match="2 files: a link that leads to nothing"):
+        scan(exam.folder)
+    exam.add(31, "psir_sa", np.ones((3, 16, 16), np.float32), a_patient(slices=3).study.geometry,
+             tags=LGE)
+    found = scan(exam.folder)
+    assert len(found.frames) == 3 and found.left.total() == 2

@@ -150,6 +150,31 @@ def test_stacks_that_lie_between_each_other_stay_apart(exam) -> None:
     assert [len(s.slices) for s in stacks_in(exam)] == [4, 4]
 
 
+@pytest.mark.parametrize("names", [("lge_sa", "lge_sa"), ("lge_sa odd", "lge_sa even"),
+                                   ("LGE SA ungerade Schichten", "LGE SA gerade Schichten")])
+@pytest.mark.parametrize("slices", [8, 9])
+def test_odd_and_even_slices_are_one_stack_and_said(exam, names, slices) -> None:
+    """Each series has room for the other between its slices of 8 mm, 16 mm apart."""
+    values = some_values(slices)
+    for number, half in enumerate((slice(0, None, 2), slice(1, None, 2))):
+        exam.add(3 + number, names[number], values[half], OBLIQUE, tags=LGE,
+                 positions=[8.0 * i for i in range(slices)][half])
+    stack = the_stack(exam)
+    np.testing.assert_array_equal(volume_of(stack).values[0], values)
+    assert ["series 3 and 4 each hold every other slice" in note for note in stack.notes] == [True]
+
+
+@pytest.mark.parametrize("why, positions, beside", [
+    ("not in the middle", [5.0, 21.0, 37.0, 53.0], 0.0),
+    ("not in one line", [8.0, 24.0, 40.0, 56.0], 6.0),
+    ("not alternating", [8.0, 24.0, 72.0, 88.0], 0.0)])
+def test_series_that_are_no_halves_stay_apart(exam, why, positions, beside) -> None:
+    exam.add(3, "lge_sa", some_values(), OBLIQUE, tags=LGE, positions=[0.0, 16.0, 32.0, 48.0])
+    exam.add(4, "lge_sa", some_values(), OBLIQUE, tags=LGE, positions=positions,
+             in_plane=[(beside, 0.0)] * 4)
+    assert [len(s.slices) for s in stacks_in(exam)] == [4, 4]
+
+
 def test_a_stack_in_two_halves_is_one(exam) -> None:
     values = some_values(8)
     exam.add(3, "lge_sa", values[:4], OBLIQUE, tags=LGE)

@@ -187,7 +187,8 @@ class _Reader:
             return None
         kinds = self._types_of(node.func.value)
         if not kinds:  # of a widget that the function was given
-            some = any(known.has_signal(kind, signal.value) for kind in self._widgets.values())
+            kinds = {*self._widgets.values(), "QMenu", "QAction"}
+            some = any(known.has_signal(kind, signal.value) for kind in kinds)
             return None if some else f"no widget of the .ui has a signal {signal.value}"
         wrong = [kind for kind in sorted(kinds) if not known.has_signal(kind, signal.value)]
         return f"{wrong[0]} has no signal {signal.value}" if wrong else None

@@ -213,3 +213,16 @@ def test_why_nothing_was_measured_is_said(a_result: Desk) -> None:
     a_result.look()
     assert a_result.ui.measureLabel.text.startswith("A package is missing: press Apply.")
     assert a_result.ui.massTable.rowCount >= 5 and not a_result.ui.methodsTable.isVisible()
+
+
+def test_a_table_that_says_the_same_is_not_touched(a_result: Desk) -> None:
+    """Each change of a cell has the table measure its columns again, at every stroke."""
+    table, changes = a_result.ui.massTable, []
+    table.connect("itemChanged(QTableWidgetItem*)", changes.append)
+    section(a_result)._show_live()
+    assert not changes
+    before = table.item(0, 1).text()
+    table.item(0, 1).setText("other")
+    changes.clear()
+    section(a_result)._show_live()
+    assert len(changes) == 1 and table.item(0, 1).text() == before

@@ -38,6 +38,9 @@ def adopt_manners() -> None:
         _remember_signatures(kind)
         kind.__setattr__ = _set_attribute
     QObject.__getattribute__ = _get_attribute
+    # PySide6 gives menus a way of their own to find attributes.
+    QtWidgets.QMenu.connect = lambda self, *to: connect(self, *to)
+    QtWidgets.QMenu.disconnect = lambda self, *to: disconnect(self, *to)
     QObject.name = property(_OBJECT_NAME, _SET_OBJECT_NAME)
     QObject.className = lambda self: type(self).__name__
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,7 +38,7 @@ from deepgmm.cli.fitting import (
     TotalVariation,
 )
 from deepgmm.cli.measuring import Segments
-from deepgmm.errors import InputError
+from deepgmm.errors import InputError, MissingPackages, how_to_install
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 from deepgmm.study.words import Align
 
@@ -81,6 +82,9 @@ def cohort(
         metavar="N|ed|es|match", help="Frame of a bSSFP cine, as deepgmm segment takes it.",
         rich_help_panel=_IN)] = None,
     align: AlignHow = Align.CHECK,
+    dicom: Annotated[bool, typer.Option(
+        "--dicom", help="Of every case DICOM SEG and a structured report (TID 1500) too, in "
+        "dicom/; they refer to a derived series of nobody.", rich_help_panel=_OUT)] = False,
     force: Annotated[bool, typer.Option(
         "--force", help="Do all cases anew, also those that are done and unchanged.",
         rich_help_panel=_OUT)] = False,
@@ -164,7 +168,10 @@ def cohort(
                  degrees=degrees, outlier=outlier, papillary=papillary, keep_mvo=mvo,
                  restarts=restarts, mean_weight=mean_weight, total_variation=total_variation,
                  bias_degree=bias_degree),
-        lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels, segments)
+        lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels, segments, dicom)
+    if dicom and find_spec("highdicom") is None:  # said now, not of every case
+        raise MissingPackages(f"writing DICOM needs highdicom: {how_to_install('deepgmm[dicom]')}",
+                              ("highdicom>=0.28",))
     where = Where(workers, memory, scheduler, scheduler_file, tls_ca_file, tls_cert, tls_key,
                   slurm, pbs, dashboard, device)
     columns = subgroups.split(",") if subgroups else []

@@ -63,7 +63,8 @@ def evaluate(
     Dice, Hausdorff distance (95 %) and mean surface distance in mm, volumes in ml.
 
     Where a tissue is empty in both there is no Dice and no distance; in one, Dice is 0 and there
-    is no distance. What is undefined is counted, and not averaged in.
+    is no distance. What is undefined is counted, and not averaged in. Slices that the prediction
+    left out are not compared, and said.
 
     Folders are matched by case: the file's name without its ending, or the name of its folder
     where the file is called truth, segmentation or labelmap.
@@ -124,7 +125,8 @@ def _blank_note(case: str, slices: list[int]) -> str:
     which = " and ".join(filter(None, [", ".join(map(str, slices[:-1])), str(slices[-1])]))
     return ((f"case {case}: " if case else "")
             + f"slice{'' if one else 's'} {which} hold{'s' if one else ''} no prediction: "
-            f"{'was it' if one else 'were they'} left out?")
+            f"{'was it' if one else 'were they'} left out? "
+            f"{'It was' if one else 'They were'} not compared")
 
 
 def _tissues(text: str | None) -> tuple[Tissue, ...] | None:

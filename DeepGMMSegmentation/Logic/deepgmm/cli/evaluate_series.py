@@ -47,8 +47,14 @@ class Series:
             name = _short(other)
             if name in self.methods:
                 name = f"{name} ({number})"
-            scores = {case: score_of(case, *files, self.wanted, self.labels,
-                                   self.prediction_labels)[0] for case, files in pairs.items()}
+            found = {case: score_of(case, *files, self.wanted, self.labels,
+                                    self.prediction_labels) for case, files in pairs.items()}
+            scores = {case: one[0] for case, one in found.items()}
+            partly = sum(bool(one[1]) for one in found.values())
+            if partly:
+                self.warnings.append(f"{name} leaves slices out in {partly} of {len(found)} cases, "
+                                     "which were not compared: see that the methods' cases are "
+                                     "alike")
             self.methods[name] = self._compared(pairs, scores)
 
     def said(self, reader: Path | None) -> dict[str, Any]:
@@ -121,7 +127,7 @@ class Series:
                   scores: Scores) -> list[SegmentScore]:
         from deepgmm.reading.contours.markups import read_points
         from deepgmm.review.comparison import by_segment
-        from deepgmm.review.label_files import read_both
+        from deepgmm.review.label_files import left_out, read_both
         from deepgmm.study.insertion_points import estimated_points, given_points
 
         with hushed():
@@ -144,7 +150,9 @@ class Series:
                 raise InputError(f"{named}{refused}") from refused
             self.warnings.append(f"{named}no AHA segments: {refused}")
             return []
-        segments = by_segment(found, true.values, true.geometry, points, tuple(scores.tissues))
+        values = true.values.copy()
+        values[left_out(found, values)] = 0
+        segments = by_segment(found, values, true.geometry, points, tuple(scores.tissues))
         if not segments:
             self.warnings.append(f"{named}no AHA segments: base and apex cannot be told")
         return segments

@@ -73,7 +73,9 @@ def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]
         return
     given = agreement(())
     for axes, how in (((2,), "mirrored left to right"), ((1,), "mirrored top to bottom"),
-                      ((1, 2), "turned by half")):
+                      ((1, 2), "turned by half"), ((0,), "of slices in reversed order"),
+                      ((0, 2), "turned over, its slices in reversed order"),
+                      ((0, 1), "turned over, its slices in reversed order")):
         back = agreement(axes)
         if (back.mean() > max(given.mean() + MIRRORED, MIRRORED_LEAST)
                 and (back - given).min() > -MIRRORED_LOSS):

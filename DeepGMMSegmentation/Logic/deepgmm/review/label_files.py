@@ -9,6 +9,9 @@ from deepgmm.errors import InputError
 from deepgmm.hushing import hushed
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from deepgmm.reading.masks.labelmap import Labels
     from deepgmm.review.metrics import Scores
     from deepgmm.study.words import Tissue
@@ -21,6 +24,10 @@ _GENERIC = {"truth", "labelmap", "segmentation", "labels", "prediction", "label"
 #: Said where 3 and 4 could be EMIDEC's as well, and nothing else speaks for that.
 AS_OURS = ("labels 3 and 4 were taken for edema and scar; say --labels emidec if they are infarct "
             "and no-reflow")
+
+#: Said where one file is a plain mask of the other's ventricle.
+AS_MASKS = ("one of the two is a plain LV mask: all tissues of the other were taken together, and "
+            "the row called Blood compares the two masks")
 
 
 def pairs_of(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
@@ -78,8 +85,8 @@ def label_files(folder: Path, name: str) -> dict[str, Path]:
 def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ...] | None,
            labels: str | None, prediction_labels: str | None
            ) -> tuple[Scores, list[int], list[str]]:
-    """Scores, the slices on which the truth holds something and the prediction nothing, counted
-    from 1, the base first, and how the labels were read."""
+    """Scores; the slices that the prediction leaves out, which are not compared, counted from 1,
+    the base first; and how the labels were read."""
     import numpy as np
 
     from deepgmm.review.metrics import evaluate as compare
@@ -94,18 +101,60 @@ def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ..
         told = InputError(f"case {case}: {error}" if case else str(error))
         told.private = error.private
         raise told from error
-    present = set(np.unique(found)) | set(np.unique(true.values))
+    values = true.values
+    if tissues is None and not labels and _is_mask_of(found, values):
+        found, values = (np.where(v > 0, Tissue.BLOOD, 0).astype(np.uint8) for v in (found, values))
+        said = [*said, AS_MASKS]
+    present = set(np.unique(found)) | set(np.unique(values))
     if Tissue.MVO in present:
         present.add(Tissue.SCAR)
     chosen = tissues or tuple(t for t in FOUR_TISSUES if t in present)
     if not chosen:
         raise InputError("neither prediction nor truth holds any tissue: see whether the right "
                          "files were given")
-    blank = np.flatnonzero(true.values.any((1, 2)) & ~found.any((1, 2))).tolist()
-    numbering = numbering_in(true.values > 0)
-    return (compare(found, true.values, true.geometry, chosen),
-            sorted(map(numbering.of, blank)) if len(blank) < len(found) and found.any() else [],
+    blank = left_out(found, values)
+    numbering = numbering_in(values > 0)
+    values = values.copy()
+    values[blank] = 0
+    return (compare(found, values, true.geometry, chosen), sorted(map(numbering.of, blank)),
             [numbering.in_words(text) for text in said])
+
+
+def left_out(prediction: npt.NDArray[np.uint8], truth: npt.NDArray[np.uint8]) -> list[int]:
+    """Slices without a prediction, counted from 0, that it must have left out: the truth holds
+    pool or wall there, and the prediction draws them on other slices. Who draws scar alone leaves
+    nothing out where there is none.
+
+    Parameters
+    ----------
+    prediction, truth : (slices, rows, columns), values of `Tissue`.
+    """
+    import numpy as np
+
+    from deepgmm.study.words import Tissue
+
+    whole = (Tissue.BLOOD, Tissue.MYOCARDIUM)
+    if not np.isin(prediction, whole).any():
+        return []
+    blank = np.isin(truth, whole).any((1, 2)) & ~prediction.any((1, 2))
+    return [int(i) for i in np.flatnonzero(blank)]
+
+
+def _is_mask_of(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> bool:
+    """Whether one of two holds label 1 alone, and this is the whole ventricle of the other and
+    not its pool: a plain LV mask."""
+    import numpy as np
+
+    from deepgmm.review.metrics import dice
+    from deepgmm.study.words import Tissue
+
+    for mask, labels in ((one, other), (other, one)):
+        if set(np.unique(mask)) == {0, Tissue.BLOOD} and np.isin(
+                labels, (Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR)).any():
+            whole, pool = (dice(mask > 0, drawn) or 0.0
+                           for drawn in (labels > 0, labels == Tissue.BLOOD))
+            return whole > pool
+    return False
 
 
 def read_both(prediction: Path, truth: Path, labels: str | None,

@@ -36,14 +36,14 @@ def keep_locked(result: Result, labels: npt.NDArray[np.integer], slices: Iterabl
     if labels.shape != result.labels.shape:
         raise InputError(f"the labels to keep have shape {labels.shape}, the images "
                          f"{result.labels.shape}: unlock the slices, or choose the segmentation "
-                         "that was made of these images")
+                         "that was made of these images (untick Done, in the panel)")
     if locked[0] < 0 or locked[-1] >= len(labels):
         raise InputError(f"there is no slice {locked[0] if locked[0] < 0 else locked[-1]} to "
                          f"keep: the images have {len(labels)}, 0 to {len(labels) - 1}")
     kept = labels[locked]
     if not np.isin(kept, list(Tissue)).all():
         raise InputError(f"the labels to keep hold values that are no tissue, on "
-                         f"{named_slices(locked)}: unlock them")
+                         f"{named_slices(locked)}: untick Done there")
     new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy(),
                   warnings=list(result.warnings),
                   provenance={**result.provenance, "locked_slices": locked})
@@ -52,6 +52,6 @@ def keep_locked(result: Result, labels: npt.NDArray[np.integer], slices: Iterabl
     new.posterior[locked] = np.stack([as_sought == t for t in result.tissues], axis=1)
     empty = [i for i in locked if not labels[i].any() and result.study.mask[i].any()]
     if empty:
-        new.warnings.append(f"{named_slices(empty)} locked with no tissue drawn: unlock to have "
-                            "it segmented")
+        new.warnings.append(f"{named_slices(empty)} locked with no tissue drawn: untick Done to "
+                            "have it segmented")
     return new

@@ -129,7 +129,8 @@ def _move(node: Any, reference: Any) -> npt.NDArray[np.float64] | None:
         return None
     if is_bending(here) or is_bending(there):
         raise InputError("the segmentation and the images are under different transforms, one of "
-                         "them non-linear: put both under the same, or unlock the slices")
+                         "them non-linear: put both under the same, or unlock the slices (untick "
+                         "Done)")
     return np.asarray(np.linalg.inv(to_world(there)) @ to_world(here))
 
 

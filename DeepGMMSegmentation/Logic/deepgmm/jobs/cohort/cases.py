@@ -110,6 +110,7 @@ class Plan:
     propose : a mask is proposed where a case has none.
     labels : what the values of truths mean, by the name of a convention.
     segments : of the AHA model.
+    dicom : whether DICOM SEG and a structured report are written too, of nobody.
     """
 
     settings: Settings = field(default_factory=Settings)
@@ -121,6 +122,7 @@ class Plan:
     propose: bool = True
     labels: str | None = None
     segments: int = 16
+    dicom: bool = False
 
     def __repr__(self) -> str:
         """No path."""
@@ -136,6 +138,7 @@ class Plan:
             path = Path(settings[name] or "/")
             if settings[name] and path.exists():
                 settings[name] = sha256(path)
+        said |= {"dicom": True} if self.dicom else {}
         said |= {"align": self.align.value, "settings": settings, "version": __version__}
         return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 

@@ -13,6 +13,8 @@ from deepgmm.jobs.cohort.cases import EDITED, MASK, POINTS, WALL, Case, Plan, So
 from deepgmm.study.words import Role
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
@@ -165,10 +167,30 @@ def refined(result: Result, edited: Path) -> Result:
 
     corrections = import_module("deepgmm.review.corrections")
     read = read_labels(edited, "edited segmentation")
-    labels = corrections.edited_labels(read, result)
+    labels, kept = _inside(corrections.edited_labels(read, result), result.labels)
     found: Result = import_module("deepgmm.refine").refine(
         result, corrections.corrections_of(result, labels))
+    if kept:
+        found.warnings.append(f"the edited segmentation leaves {kept} voxels at the rim of the LV "
+                              "mask blank, as one of another mask does: they were not taken for "
+                              "erased")
     return found
+
+
+def _inside(edited: npt.NDArray[np.uint8], labels: npt.NDArray[np.uint8]
+            ) -> tuple[npt.NDArray[np.uint8], int]:
+    """Edited labels without the blanks along their outline, and how many those were.
+
+    Nothing says on which mask somebody edited: what is blank within the drawing was erased, what
+    lies between the drawing's outline and this mask's may never have been there.
+    """
+    from scipy import ndimage
+
+    rim = np.zeros(edited.shape, bool)
+    for index in np.flatnonzero(edited.any((1, 2))):
+        drawn = edited[index] > 0
+        rim[index] = ~ndimage.binary_fill_holes(drawn) & (labels[index] > 0)
+    return np.where(rim, labels, edited), int(rim.sum())
 
 
 def _notes(case: Case) -> list[str]:

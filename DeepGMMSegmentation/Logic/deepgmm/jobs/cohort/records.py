@@ -128,10 +128,10 @@ def locked(out: Path) -> Iterator[None]:
 
 
 def sweep(out: Path) -> None:
-    """Take away what a run that was killed left unfinished."""
+    """Take away what a run that was killed left unfinished; locks, which others may hold, stay."""
     for folder in (out, out / CASES, *((out / CASES).glob("case-*"))):
         for path in folder.glob(".deepgmm-*"):
-            if path.name == _LOCK:
+            if path.name.endswith("lock"):
                 continue
             with suppress(OSError):
                 if path.is_dir():

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SEGMENTATION, MONTAGE, REPORT = "segmentation.seg.nrrd", "montage.png", "report.json"
 ALIGNMENT = "alignment.png"
+DICOM = "dicom"
 THUMBNAIL, NUMBERS, BULLSEYE = "thumbnail.png", "numbers.csv", "bullseye.png"
 
 _UNITS = {"%": "percent", "": "", "ml": "ml", "g": "g", "mm": "mm", "bits": "bits"}
@@ -82,7 +83,21 @@ def _quantified(result: Result, plan: Plan, staging: Path) -> Numbers:
             csv_text(numbers), encoding="utf-8")
         if numbers.segments.any():
             outputs.path(staging / BULLSEYE, "bull's-eye").write_bytes(png(bullseyes(numbers)))
+    if plan.dicom:
+        _as_dicom(numbers, staging / DICOM)
     return numbers
+
+
+def _as_dicom(numbers: Numbers, folder: Path) -> None:
+    """SEG and structured report of a derived series of nobody, also where the case came as DICOM:
+    a cohort's files name no patient."""
+    from deepgmm.review.dicom import write_beside
+
+    folder.mkdir()
+    said = len(numbers.warnings)
+    with together() as outputs:
+        write_beside(numbers, outputs, folder / "segmentation.dcm", report=folder / "numbers.dcm")
+    del numbers.warnings[said:]  # that the series is derived goes without saying here
 
 
 def _thumbnail(result: Result, staging: Path) -> None:

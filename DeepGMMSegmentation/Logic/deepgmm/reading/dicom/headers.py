@@ -99,8 +99,8 @@ def scan(folder: str | os.PathLike[str],
     """
     if find_spec("pydicom") is None:  # it is loaded where a file needs it
         the_reader()
-    files = _files(Path(folder))
     found = Scan()
+    files = _files(Path(folder), found)
     with _Lenient() as reader:
         for number, file in enumerate(files):
             if number % 50 == 0:
@@ -122,7 +122,8 @@ def is_dicom(file: Path) -> bool:
         return False
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, found: Scan) -> list[Path]:
+    """The files to look at; links that lead to nothing are counted."""
     if folder.is_file() and is_dicom(folder):
         return [folder]
     if folder.is_file():
@@ -133,9 +134,12 @@ def _files(folder: Path) -> list[Path]:
     files = []
     for where, folders, names in os.walk(folder):
         folders.sort()
-        # a pipe or a device would be waited for
-        files += [Path(where, name) for name in sorted(names)
-                  if os.path.isfile(os.path.join(where, name))]
+        for name in sorted(names):
+            path = os.path.join(where, name)
+            if os.path.isfile(path):  # a pipe or a device would be waited for
+                files.append(Path(path))
+            elif not os.path.exists(path):
+                found.left["a link that leads to nothing: see whether its disk is there"] += 1
     return files
 
 

@@ -13,10 +13,15 @@ from deepgmm.reading.dicom.frames import Frame
 from deepgmm.reading.dicom.headers import the_reader
 from deepgmm.study.names import plain
 
+#: Every other slice, in the languages of `deepgmm.study.names`.
+_HALVES = "odd|even|ungerade|gerade|impaires?|paires?|impares|pares|dispari|pari"
+
 
 def family(description: str) -> str:
-    """A description without a counter at its end: "cine_sa_b3" and "cine_sa_b12" are one."""
+    """A description without a counter at its end: "cine_sa_b3" and "cine_sa_b12" are one; nor
+    which half of the slices it is of."""
     text = re.sub(r"\bti ?\d+\b", "ti", plain(description))  # changed from slice to slice
+    text = re.sub(rf" *\b({_HALVES})\b *(?:slices?|slc|sl)?\b *", " ", text).strip()
     return re.sub(r"(?:\b(?:b|s|sl|slice|slc|pos|nr|no|img)|(?<=sa)|(?<=sax)| )\s*\d+$", "",
                   text).strip()
 

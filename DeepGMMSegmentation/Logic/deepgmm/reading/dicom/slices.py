@@ -66,6 +66,11 @@ def _odd(frames: list[Frame]) -> list[str]:
     if several:
         notes.append(f"{several} of its images share an identifier with another image; they "
                      "differ, so all were kept")
+    numbers = [f.number for f in frames]
+    turns = [n for n, before in zip(numbers, [None, *numbers]) if n != before]
+    if len(set(numbers)) == 2 and len(turns) > 4:
+        notes.append(f"series {min(numbers)} and {max(numbers)} each hold every other slice; they "
+                     "lie in one line, so they are taken for one stack")
     sequences = Counter(map(sequence_of, frames))
     if len(sequences) > 1:
         rest = len(frames) - sequences.most_common(1)[0][1]

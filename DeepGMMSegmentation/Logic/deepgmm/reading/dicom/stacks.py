@@ -1,8 +1,9 @@
 """Planes to stacks: which belong together, whatever became of their identifiers.
 
 Planes that are alike are grouped (`_Likeness`); of a group, series that hold a stack each stay
-apart (`_apart`); what a series describes otherwise than the rest of it goes back to the rest
-(`_returned`); and what is left over, a slice or two at a time, is joined (`_joined`).
+apart (`_apart`), unless they are halves of one (`_interlaced`); what a series describes otherwise
+than the rest of it goes back to the rest (`_returned`); and what is left over, a slice or two at a
+time, is joined (`_joined`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from deepgmm.reading.dicom.frames import Component, Frame
 from deepgmm.reading.dicom.identity import family, one_identity, without_copies
@@ -28,6 +30,10 @@ _ROUNDED = 1e-3
 
 #: So many places make a stack; series of fewer are parts of one.
 _STACK = 3
+
+#: Of two halves of a stack: steps differ by at most this share, are at least so many times as long
+#: as a slice is thick, and the halves lie at most so far beside each other, mm.
+_EVEN, _ROOM, _BESIDE = 0.1, 0.8, 1.0
 
 Pile = list[Frame]
 Value = TypeVar("Value", bound=Hashable)
@@ -165,12 +171,50 @@ def _apart(group: list[Frame]) -> list[Pile]:
                 break
         else:
             piles.append(list(series))
+    piles = _interlaced(piles)
     for pile in piles:
         rest: list[Frame] = []
         for series in by_series(loose):
             (pile if _fits(series, pile) else rest).extend(series)
         loose = rest
     return [*piles, loose] if loose else piles
+
+
+def _interlaced(piles: list[Pile]) -> list[Pile]:
+    """Join two of which each has the slices that the other leaves out: odd and even ones."""
+    left: list[Pile] = []
+    for pile in piles:
+        other = next((one for one in left if _halves(one, pile)), None)
+        if other is None:
+            left.append(pile)
+        else:
+            other += pile
+    return left
+
+
+def _halves(one: Pile, other: Pile) -> bool:
+    """Whether two lie in one line and alternate in equal steps, in which a slice has room: of two
+    whole stacks of which one is shifted, the slices would overlap."""
+    if {f.series for f in one} & {f.series for f in other}:
+        return False
+    like, thickness = one[0], [f.thickness for f in (*one, *other)]
+    parts = [places_of(pile, like) for pile in (one, other)]
+    places = np.sort(np.concatenate(parts))
+    first = np.isin(places, parts[0])
+    steps = np.diff(places)
+    gap = float(np.median(steps))
+    if len(one) * len(parts[1]) != len(other) * len(parts[0]) or (first[1:] == first[:-1]).any() \
+            or np.abs(steps - gap).max() > _EVEN * gap:
+        return False
+    if any(t is None or t * _ROOM > gap for t in thickness):
+        return False
+    return bool(np.abs(_in_plane(one) - _in_plane(other)).max() <= _BESIDE)
+
+
+def _in_plane(pile: Pile) -> npt.NDArray[np.float64]:
+    """Mean position of a pile along its images' columns and rows, mm."""
+    places: npt.NDArray[np.float64] = np.array([f.position for f in pile], float)
+    return np.asarray((places @ pile[0].axes[:, :2]).mean(axis=0))
 
 
 def _fits(series: list[Frame], pile: list[Frame]) -> bool:

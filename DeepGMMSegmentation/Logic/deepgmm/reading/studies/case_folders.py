@@ -146,6 +146,9 @@ def _collect(case: CaseFiles, folder: Path) -> set[str]:
     there: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         what = _CALLED.get(_called(path))
+        if what and path.is_symlink() and not path.exists():
+            case.faults.append(("has a link that leads to nothing: see whether its disk is there",
+                                path.name))
         if what and path.is_file() and suffix_of(path) not in _NO_IMAGES:
             there.setdefault(what, []).append(path)
     for what, paths in there.items():
