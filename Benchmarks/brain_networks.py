@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from common import machine, parser_of, table, use_threads
+from common import bars, machine, parser_of, table, use_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,12 +168,35 @@ def report(rows: Sequence[Row], scored: Sequence[BrainVolume],
     lines = []
     for one, other in pairs:
         if (one, True) in scores and (other, True) in scores:
-            drawn = "atlas" in other
+            drawn = "atlas" in other and "no atlas" not in other
             for tissue in ("GM", "WM", "CSF"):
                 d = paired(scores[one, drawn][tissue], scores[other, drawn][tissue])
                 lines.append((f"{one} less {other}", tissue, f"{d.mean:+.2f}",
                               f"{d.low:+.2f} to {d.high:+.2f}", f"{d.better} of {d.cases}"))
     return text + "\n" + table(("difference", "tissue", "F1", "95 %, by cases", "better in"), lines)
+
+
+def verdicts(rows: Sequence[Row], scored: Sequence[BrainVolume]) -> str:
+    """One pass beside the deformed atlas, and times."""
+    import numpy as np
+
+    named = {row.name: row for row in rows}
+    lines: list[tuple[str, str, str, bool | None]] = []
+    if "network, one pass" in named:
+        one, other = named["network, one pass"], named["EM, deformed atlas"]
+        scores = [f1(row, scored, True) for row in (one, other)]
+        for tissue in ("GM", "WM", "CSF"):
+            lost = float(np.nanmean(list(scores[1][tissue].values()))
+                         - np.nanmean(list(scores[0][tissue].values())))
+            lines.append((f"one pass below the deformed atlas, F1 of {tissue}", "at most 1.0",
+                          f"{lost:+.2f}", lost <= 1))
+        seconds = sum(one.seconds) / len(one.seconds)
+        lines.append(("one pass, time a volume", "at most 1 s", f"{seconds:.2f} s", seconds <= 1))
+    for row in rows:
+        if row.training:
+            lines.append((f"{row.name}: training", "at most 10 min", f"{row.training / 60:.1f} min",
+                          row.training <= 600))
+    return bars(lines)
 
 
 #: Who is compared with whom: what the network adds.
@@ -231,6 +254,7 @@ def main() -> int:
     print(f"{'IBSR18' if words.ibsr else 'Phantoms'}: networks learned of {len(learning)} cases, "
           f"{len(scored)} others are scored. F1 in %.\n")
     print(report(rows, scored, PAIRS))
+    print(verdicts(rows, scored))
     return 0
 
 
