@@ -144,23 +144,21 @@ class Laid:
 
         from deepgmm.model.amortised import Scan
 
-        positive = volume.image[volume.mask & (volume.image > 0)]
-        if positive.size == 0:
+        box = box_of(volume, 4)
+        values, inside = volume.image[box], volume.mask[box]
+        # exact zeros are no measurement and must not darken their neighbours
+        told = inside & (values > 0)
+        if not told.any():
             raise InputError("the image has no positive voxel inside the brain mask: export it "
                              "with the scanner's own intensities")
-        scale = float(np.percentile(positive, 98))
+        scale = float(np.percentile(values[told], 98))
         to = by_moments(atlas, volume) if to_image is None else to_image
-        shape = atlas.probabilities.shape[1:]
-        # exact zeros are no measurement and must not darken their neighbours
-        told = volume.mask & (volume.image > 0)
-        box = box_of(volume, 4)
-        affine = shifted(volume.affine, box)
+        shape, affine = atlas.probabilities.shape[1:], shifted(volume.affine, box)
         smoothing = _SMOOTHING * float(np.linalg.norm(atlas.affine[:3, 0]))
         bright, seen, brain = (
-            resampled(values[box].astype(np.float32), affine, shape, atlas.affine, to,
+            resampled(part.astype(np.float32), affine, shape, atlas.affine, to,
                       smoothing=smoothing)
-            for values in (np.where(told, np.minimum(volume.image / scale, 2), 0), told,
-                           volume.mask))
+            for part in (np.where(told, np.minimum(values / scale, 2), 0), told, inside))
         mask = brain > 0.5
         image = np.where(mask & (seen > 0.1), bright / np.maximum(seen, 0.1), 0)
         return cls(Scan(torch.from_numpy(image.astype(np.float32))[None],

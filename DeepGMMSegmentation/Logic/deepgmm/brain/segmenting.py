@@ -205,11 +205,16 @@ class _Scene:
         return basis, everywhere
 
     def volume_of(self, values: npt.NDArray[Any], outside: float = 0.0) -> npt.NDArray[Any]:
-        """Values (N,) of the mask's voxels on the image's grid."""
-        result = np.full(self.volume.image.shape, outside, values.dtype)
-        box = np.full(self.mask.shape, outside, values.dtype)
-        box[self.mask] = values
-        result[self.box] = box
+        """Values (..., N) of the mask's voxels on the image's grid."""
+        def filled(shape: tuple[int, ...]) -> npt.NDArray[Any]:
+            # zeros cost nothing before they are written to, and most of a volume never is
+            return (np.full(shape, outside, values.dtype) if outside
+                    else np.zeros(shape, values.dtype))
+        ahead = values.shape[:-1]
+        result = filled((*ahead, *self.volume.image.shape))
+        box = filled((*ahead, *self.mask.shape))
+        box[..., self.mask] = values
+        result[(..., *self.box)] = box
         return result
 
     def timed(self, stage: str, since: float) -> float:
@@ -253,7 +258,7 @@ def _alone(scene: _Scene, settings: BrainSettings, progress: Progress) -> BrainS
     _beyond(posterior, scene.values / b, mixture)
     labels = scene.volume_of(posterior.argmax(1).numpy().astype(np.uint8) + 1)
     missing = scene.volume.mask & (scene.volume.image == 0)
-    probabilities = np.stack([scene.volume_of(p) for p in posterior.T.numpy()])
+    probabilities = scene.volume_of(posterior.T.numpy())
     if missing.any():
         box = scene.box
         hole = missing[box] | ~scene.mask
@@ -466,7 +471,7 @@ def _finished(scene: _Scene, fitted: _Fitted, atlas: Atlas) -> BrainSegmentation
     return BrainSegmentation(
         scene.volume_of(labels), scene.volume_of(as_labelled),
         scene.volume_of(as_labelled == csf, 0),
-        np.stack([scene.volume_of(p) for p in physical.T.contiguous().numpy()]),
+        scene.volume_of(physical.T.contiguous().numpy()),
         scene.volume_of(fitted.b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
         warnings=scene.warnings, seconds=scene.seconds)
 
