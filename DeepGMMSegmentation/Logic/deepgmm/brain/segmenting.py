@@ -214,7 +214,8 @@ class _Scene:
         result = filled((*ahead, *self.volume.image.shape))
         box = filled((*ahead, *self.mask.shape))
         box[..., self.mask] = values
-        result[(..., *self.box)] = box
+        place = (..., *self.box)
+        result[place] = box
         return result
 
     def timed(self, stage: str, since: float) -> float:
