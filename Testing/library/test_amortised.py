@@ -2,9 +2,22 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
-from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, Laid, by_moments, fit
+from deepgmm.brain.amortised import (
+    AmortisedSettings,
+    CoarseAtlas,
+    Laid,
+    by_moments,
+    fit,
+    passed,
+)
+from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.by_network import segment_by_network
+from deepgmm.brain.layouts import brain_cases, read_case
+from deepgmm.brain.network_card import load_brain_network
+from deepgmm.brain.training import train
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
 from deepgmm.model.amortised import (
@@ -19,6 +32,7 @@ from deepgmm.model.amortised import (
 from deepgmm.model.deformable import DeformableOptions, floored, likelihood_image, objective
 from deepgmm.model.warp import warped
 from deepgmm.study.study import Geometry
+from deepgmm.weights.card import Learning
 
 SIZE = 20
 
@@ -129,9 +143,14 @@ def volume_of(labels, image, spacing=4.0, origin=(5.0, -30.0, 12.0)):
                                                                  (1, 0, 0, 0, 1, 0, 0, 0, 1)))
 
 
+def atlas_file(labels):
+    maps = atlas_of(labels)[0, :3].numpy()
+    return Atlas(maps, np.ones(labels.shape, np.float32), np.diag([4.0, 4.0, 4.0, 1.0]), "balls",
+                 cases=("a", "b"), sulci_are_grey=True)
+
+
 def coarse_atlas(labels):
-    grid = np.diag([4.0, 4.0, 4.0, 1.0])
-    return CoarseAtlas.of(atlas_of(labels)[0].numpy(), grid, 4.0)
+    return CoarseAtlas.of(atlas_file(labels), 4.0)
 
 
 def test_moments_find_a_shift_and_a_stretch():
@@ -200,3 +219,49 @@ def test_a_dark_brain_is_refused():
     volume = volume_of(labels, -image)
     with pytest.raises(InputError, match="positive"):
         Laid.of(volume, coarse_atlas(labels))
+
+
+def ibsr_folder(root, count):
+    for number in range(1, count + 1):
+        folder = root / f"IBSR_{number:02}"
+        folder.mkdir(parents=True)
+        labels, image = blob(seed=number, shift=(0.3 * number, 0, 0))
+        for name, values in ((folder.name, 100 * image), (folder.name + "_seg", labels)):
+            file = sitk.GetImageFromArray(values)
+            file.SetSpacing((4.0, 4.0, 4.0))
+            sitk.WriteImage(file, str(folder / f"{name}.nii.gz"))
+    return root
+
+
+def test_from_a_folder_to_a_network_to_labels(tmp_path):
+    folder = ibsr_folder(tmp_path / "cases", 2)
+    atlas = atlas_file(blob()[0])
+    settings = AmortisedSettings(widths=(4, 8), steps=2, batch=1)
+    card = train(folder, tmp_path / "net", amortised=settings, atlas=atlas)
+    assert (card.learning, card.labelled_cases.atlas) == (Learning.PRIORS, 2)
+    network, again = load_brain_network(tmp_path / "net")
+    assert again == card
+    volume = volume_of(*blob(shift=(-0.5, 0.5, 0), seed=9))
+    plain = segment_by_network(volume, network, card, atlas=atlas)
+    truth = volume.labels
+    for tissue, least in ((3, 0.9), (2, 0.85), (1, 0.85)):
+        ours = plain.labels == tissue
+        both = (ours & (truth == tissue)).sum()
+        assert 2 * both / (ours.sum() + (truth == tissue).sum()) > least
+    assert np.allclose(plain.posteriors.sum(0), volume.mask, atol=1e-5)
+    assert "2 labelled cases in the atlas" in plain.supervised
+    assert plain.least_jacobian > 0.5 and plain.folded == 0
+    # a pass moved by steps explains the image no worse
+    laid, one = passed(volume, CoarseAtlas.of(atlas, 4.0), network, settings)
+    _, more = passed(volume, CoarseAtlas.of(atlas, 4.0), network, settings, steps=10)
+    a = floored(CoarseAtlas.of(atlas, 4.0).tensor)
+    before, after = (float(loss_of(laid.scan, a, p.velocity, settings.options))
+                     for p in (one, more))
+    assert after < before
+    seen = read_case(brain_cases(folder)[0])
+    said = segment_by_network(seen, network, card, atlas=atlas).warnings
+    assert any("flatter" in w for w in said)
+    with pytest.raises(InputError, match="give the atlas"):
+        segment_by_network(volume, network, card)
+    with pytest.raises(InputError, match="another atlas"):
+        segment_by_network(volume, network, card, atlas=atlas_file(blob(shift=(1, 0, 0))[0]))

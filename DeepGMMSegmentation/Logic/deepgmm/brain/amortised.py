@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.registering import Array, Matrix, resampled
+from deepgmm.brain.atlas import Atlas, box_of, shifted
+from deepgmm.brain.registering import Array, Matrix, regrid, resampled
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.progress import Progress, silent
@@ -84,7 +85,8 @@ class CoarseAtlas:
 
     Attributes
     ----------
-    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one.
+    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one. K is 3 where
+        the atlas' graders counted the sulci's CSF as grey matter, else 4.
     affine : 4 x 4, index to mm: up, back, left.
     """
 
@@ -92,21 +94,20 @@ class CoarseAtlas:
     affine: Matrix
 
     @classmethod
-    def of(cls, probabilities: Array, affine: Matrix, voxel: float) -> CoarseAtlas:
-        """An atlas (K + 1, ...) of any grid on voxels of so many mm, its brain and a margin."""
-        brain = np.argwhere(probabilities[:-1].sum(0) > 0.05)
-        corners = np.array([[*(brain.min(0)), 1.0], [*(brain.max(0)), 1.0]]) @ affine.T
-        low, high = corners[:, :3].min(0), corners[:, :3].max(0)
-        shape = tuple(int(np.ceil((b - a) / voxel)) + 5 for a, b in zip(low, high))
-        grid = np.diag([voxel, voxel, voxel, 1.0])
-        grid[:3, 3] = (low + high) / 2 - voxel * (np.array(shape) - 1) / 2
-        edges = np.linalg.norm(affine[:3, :3], axis=0)
-        smoothing = _SMOOTHING * voxel if edges.max() < voxel else 0.0
-        tissues = np.stack([resampled(p, affine, shape, grid, smoothing=smoothing)
-                            for p in probabilities[:-1]])
-        rest = np.clip(1 - tissues.sum(0, keepdims=True), 0, None)
-        whole = np.concatenate([tissues, rest])
+    def of(cls, atlas: Atlas, voxel: float) -> CoarseAtlas:
+        """On voxels of so many mm."""
+        classes = atlas.probabilities if atlas.sulci_are_grey else atlas.classes
+        shape, grid = regrid(classes.shape[1:], atlas.affine, voxel)
+        maps = np.stack([resampled(p, atlas.affine, shape, grid, smoothing=_SMOOTHING * voxel)
+                         for p in classes])
+        rest = np.clip(1 - maps.sum(0, keepdims=True), 0, None)
+        whole = np.concatenate([maps, rest])
         return cls((whole / whole.sum(0)).astype(np.float32), grid)
+
+    @property
+    def tissues(self) -> int:
+        """K."""
+        return len(self.probabilities) - 1
 
     @property
     def tensor(self) -> Tensor:
@@ -152,8 +153,8 @@ class Laid:
         shape = atlas.probabilities.shape[1:]
         # exact zeros are no measurement and must not darken their neighbours
         told = volume.mask & (volume.image > 0)
-        box = _box(volume.mask)
-        affine = _shifted(volume.affine, box)
+        box = box_of(volume, 4)
+        affine = shifted(volume.affine, box)
         smoothing = _SMOOTHING * float(np.linalg.norm(atlas.affine[:3, 0]))
         bright, seen, brain = (
             resampled(values[box].astype(np.float32), affine, shape, atlas.affine, to,
@@ -205,7 +206,7 @@ def fit(volumes: Sequence[BrainVolume], atlas: CoarseAtlas,
     scans = [Laid.of(volume, atlas).scan for volume in volumes]
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(settings.seed)
-        network = AmortisedNet(atlas.probabilities.shape[0] - 1, settings.widths)
+        network = AmortisedNet(atlas.tissues, settings.widths)
     learn(network, scans, atlas.tensor, settings.options, progress=progress)
     if not all(bool(value.isfinite().all()) for value in network.parameters()):
         raise ComputationError("the network's weights are no longer numbers: train with a lower "
@@ -220,108 +221,6 @@ def passed(volume: BrainVolume, atlas: CoarseAtlas, network: AmortisedNet,
 
     laid = Laid.of(volume, atlas)
     return laid, one_pass(network, laid.scan, atlas.tensor, settings.options, steps=steps)
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A brain's tissues at its own resolution, under an atlas that was deformed on a coarse grid.
-
-    Attributes
-    ----------
-    probabilities : (K, N) float32 of the mask's voxels, in the order of the atlas.
-    means, deviations : (K,) in the image's units, the field taken out.
-    field : (N,) b, of mean 1.
-    """
-
-    probabilities: Tensor
-    means: npt.NDArray[np.float64]
-    deviations: npt.NDArray[np.float64]
-    field: Tensor
-
-
-def finished(volume: BrainVolume, atlas: Array, affine: Matrix, coarse: CoarseAtlas, laid: Laid,
-             displacement: Tensor, *, degree: int = 3, ridge: float = 0.3, strength: float = 0.02,
-             sample: int = 40_000) -> Finished:
-    """The posterior of every voxel of the mask, Gaussians and field fitted to some of them.
-
-    Parameters
-    ----------
-    atlas, affine : (K + 1, ...) at the atlas' own resolution, and index to mm there.
-    displacement : (1, 3, ...) on the coarse grid, in its voxels.
-    degree, ridge : of the field; degree 0 for none.
-    strength : of the conjugate prior that the first M-step is.
-    sample : voxels, at least, that are fitted.
-    """
-    import torch
-
-    from deepgmm.model.bias_volume import legendre
-    from deepgmm.model.tissue_mixture import TissuePrior, VolumeField, started
-    from deepgmm.model.tissue_mixture import fit as fitted
-
-    places = torch.from_numpy(np.argwhere(volume.mask)).float()
-    values = torch.from_numpy(volume.image[volume.mask] / np.float32(laid.scale)).clamp(0, 2)
-    to_coarse = np.linalg.inv(coarse.affine) @ np.linalg.inv(laid.to_image) @ volume.affine
-    at = _moved(places, to_coarse)
-    at = at + _sampled(displacement[0], at).T
-    prior = _sampled(torch.from_numpy(atlas), _moved(at, np.linalg.inv(affine) @ coarse.affine))
-    prior = prior[:-1].clamp_min(1e-6)
-    prior = (prior / prior.sum(0)).T
-    told = (values > 0).nonzero()[:, 0]
-    part = told[:: max(1, len(told) // sample)]
-    x, p = values[part].double(), prior[part].double()
-    first = started(x, p)
-    field = None
-    lower, upper = places.amin(0), places.amax(0)
-    if degree:
-        basis, centre = legendre(places[part].double(), lower.double(), upper.double(), degree)
-        field = VolumeField(basis, ridge)
-    found = fitted(x, p.log(), first, TissuePrior(first, strength, strength, strength),
-                   field=field, iterations=40)
-    mixture = found.mixture.to(values)
-    b = torch.ones_like(values)
-    if found.omega is not None:
-        for index in torch.arange(len(values)).split(200_000):
-            basis = legendre(places[index], lower, upper, degree, centre.float())[0]
-            b[index] = (1 + basis @ found.omega.float()).clamp_min(0.3)
-    likelihood = mixture.log_likelihood(values, b)
-    # what was not measured is as the atlas has it
-    likelihood[values <= 0] = 0
-    posterior = torch.softmax(likelihood + prior.log(), 1).T
-    return Finished(posterior, found.mixture.means.numpy() * laid.scale,
-                    found.mixture.variances.sqrt().numpy() * laid.scale, b)
-
-
-def _moved(places: Tensor, matrix: Matrix) -> Tensor:
-    """(N, 3) places through a 4 x 4 map."""
-    import torch
-
-    m = torch.from_numpy(matrix).to(places.dtype)
-    return places @ m[:3, :3].T + m[:3, 3]
-
-
-def _sampled(values: Tensor, at: Tensor) -> Tensor:
-    """(C, N) of values (C, D, H, W) at indices (N, 3), by linear interpolation."""
-    import torch
-
-    sides = torch.tensor(values.shape[1:], dtype=at.dtype)
-    grid = (2 * at / (sides - 1) - 1).flip(1)[None, None, None].to(values.dtype)
-    return torch.nn.functional.grid_sample(values[None], grid, padding_mode="border",
-                                           align_corners=True)[0, :, 0, 0]
-
-
-def _box(mask: npt.NDArray[np.bool_]) -> tuple[slice, slice, slice]:
-    """The mask's box with a margin that smoothing may look into."""
-    found = []
-    for axis in range(3):
-        taken = np.flatnonzero(mask.any(tuple(a for a in range(3) if a != axis)))
-        found.append(slice(max(int(taken[0]) - 4, 0), int(taken[-1]) + 5))
-    return found[0], found[1], found[2]
-
-
-def _shifted(affine: Matrix, box: tuple[slice, slice, slice]) -> Matrix:
-    result = affine.copy()
-    result[:3, 3] += affine[:3, :3] @ [part.start for part in box]
-    return result
 
 
 def _moments(places: npt.NDArray[Any], affine: Matrix) -> tuple[Matrix, Matrix]:

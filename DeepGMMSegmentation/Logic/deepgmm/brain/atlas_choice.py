@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from deepgmm.brain.atlas import Atlas, mni_atlas
-from deepgmm.brain.tissues import BrainTissue
-
-if TYPE_CHECKING:
-    from deepgmm.brain.training import AtlasSource
 
 #: The word for the published one.
 MNI = "mni"
@@ -47,20 +43,3 @@ def described(atlas: Atlas) -> dict[str, Any]:
     """Plain values for a report; it names none of the cases."""
     return {"title": atlas.title, "sha256": fingerprint(atlas), "labelled_cases": atlas.labelled,
             "csf_of_the_sulci_is_grey": atlas.sulci_are_grey}
-
-
-def source_of(atlas: Atlas) -> AtlasSource:
-    """The atlas for a network: CSF in two classes where its maps tell sulci from ventricles."""
-    from deepgmm.brain.training import AtlasSource
-
-    csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
-    tissues: tuple[BrainTissue, ...]
-    if atlas.sulci_are_grey:
-        whole, tissues = atlas.whole, (csf, grey, white)
-    else:
-        classes = atlas.classes
-        rest = np.clip(1 - classes.sum(0, keepdims=True), 0, 1)
-        whole, tissues = np.concatenate([classes, rest]), (csf, csf, grey, white)
-    whole = (whole / np.maximum(whole.sum(0), 1e-6)).astype(np.float32)
-    return AtlasSource(whole, atlas.affine, tissues, atlas.title, fingerprint(atlas),
-                       tuple(h[:16] for h in atlas.hashes), atlas.labelled)

@@ -16,16 +16,14 @@ from deepgmm.brain.scores import (
     Convention,
     agreement,
     in_dispute,
-    sulci_as_grey,
     trivial,
     under,
-    ventricular,
 )
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 
 if TYPE_CHECKING:
-    from deepgmm.brain.by_network import ByNetwork
+    from deepgmm.brain.network_card import BrainCard
     from deepgmm.brain.segmenting import BrainSegmentation, BrainSettings
 
 #: Errors of neighbouring voxels go together, as one in so many mm^3, and borders lie off as a
@@ -74,38 +72,30 @@ class BrainResult:
            atlas: Atlas | None) -> BrainResult:
         """Of a fit, with an atlas or none."""
         deformation = {}
-        if found.displacement is not None and found.displacement_affine is not None:
-            edges = np.linalg.norm(found.displacement_affine[:3, :3], axis=0)
-            away = np.sqrt(((found.displacement * edges[:, None, None, None]) ** 2).sum(0))
-            deformation = {"smallest_jacobian": found.least_jacobian,
-                           "folded_share": found.folded, "largest_mm": float(away.max()),
-                           "lambda": settings.smoothness}
-        components = [{"tissue": c["tissue"], "mean": c["mean"], "deviation": c["sd"],
-                       "share": c["share"]} for c in found.components]
-        return cls(volume, found.labels, found.posteriors, components, found.as_labelled,
+        if found.displacement is not None:
+            deformation = _deformation(found) | {"lambda": settings.smoothness}
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
                    found.ventricles, found.field if settings.degree else None,
                    {} if atlas is None else described(atlas), deformation, found.supervised,
                    list(found.warnings), {"method": found.method, "settings": settings.as_dict(),
                                           "seconds": dict(found.seconds)})
 
     @classmethod
-    def by_network(cls, volume: BrainVolume, found: ByNetwork, atlas: Atlas | None
-                   ) -> BrainResult:
+    def by_network(cls, volume: BrainVolume, found: BrainSegmentation, card: BrainCard,
+                   atlas: Atlas | None) -> BrainResult:
         """Of a network's answer."""
-        report = dict(found.report)
-        network, seconds = report.pop("network"), report.pop("seconds")
-        deformation = {"smallest_jacobian": report.pop("least_jacobian"),
-                       "folded_share": report.pop("folded"),
-                       "largest_mm": report.pop("farthest_mm")} if "folded" in report else {}
-        shares = report.pop("shares", {})
-        components = [{**c, "share": shares.get(c["tissue"])} for c in report.pop("levels")]
-        ventricles = ventricular(found.labels, volume.mask, volume.spacing)
-        return cls(volume, found.labels, found.probabilities, components,
-                   sulci_as_grey(found.labels, ventricles), ventricles, found.field,
-                   {} if atlas is None else described(atlas), deformation,
-                   f"network '{network['name']}': {network['title']}", list(found.warnings),
-                   {"method": f"network, {network['kind']}", "network": network,
-                    "seconds": {"network": seconds}, **report})
+        deformation = {}
+        if found.displacement is not None:
+            deformation = _deformation(found) | {
+                "lambda": card.training["settings"]["smoothness"]}
+        fitted = bool(np.ptp(found.field[volume.mask]))
+        return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
+                   found.ventricles, found.field if fitted else None,
+                   {} if atlas is None else described(atlas), deformation, found.supervised,
+                   list(found.warnings),
+                   {"method": found.method, "seconds": dict(found.seconds),
+                    "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
+                                "learning": card.learning.value, "sha256": card.sha256}})
 
     def with_grey_sulci(self) -> BrainResult:
         """The same with CSF outside the ventricles counted as grey matter, as IBSR has it."""
@@ -167,6 +157,19 @@ def scores_of(result: BrainResult, truth: BrainVolume
     rows["trivial: all CSF as grey"] = agreement(trivial(result.labels), labels, region)
     return {name: {t.title: {m: getattr(found[t], m) for m in MEASURES} for t in TISSUES}
             for name, found in rows.items()}
+
+
+def _deformation(found: BrainSegmentation) -> dict[str, Any]:
+    assert found.displacement is not None and found.displacement_affine is not None
+    edges = np.linalg.norm(found.displacement_affine[:3, :3], axis=0)
+    away = np.sqrt(((found.displacement * edges[:, None, None, None]) ** 2).sum(0))
+    return {"smallest_jacobian": found.least_jacobian, "folded_share": found.folded,
+            "largest_mm": float(away.max())}
+
+
+def _components(found: BrainSegmentation) -> list[dict[str, Any]]:
+    return [{"tissue": c["tissue"], "mean": c["mean"], "deviation": c["sd"], "share": c["share"]}
+            for c in found.components]
 
 
 def _inner(mask: npt.NDArray[np.bool_]) -> list[npt.NDArray[np.bool_]]:

@@ -333,6 +333,44 @@ def _with_atlas(scene: _Scene, atlas: Atlas, settings: BrainSettings, progress: 
     return result
 
 
+def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displacement: Tensor,
+                     grid: Matrix, settings: BrainSettings | None = None) -> BrainSegmentation:
+    """The tissues of a brain under an atlas whose deformation somebody else has found.
+
+    Parameters
+    ----------
+    to_image : 4 x 4, mm of the atlas to mm of the image.
+    displacement : (1, 3, *shape) in voxels of the `grid`, index to mm of the atlas.
+
+    Raises
+    ------
+    InputError : as `segment_brain`.
+    """
+    import torch
+
+    from deepgmm.model.warp import jacobian
+
+    settings = settings or BrainSettings()
+    scene = _Scene.of(volume, settings)
+    since = time.perf_counter()
+    classes = atlas.probabilities if atlas.sulci_are_grey else atlas.classes
+    onto_grid = np.linalg.inv(grid) @ np.linalg.inv(to_image) @ scene.affine
+    index = moved(scene.index, onto_grid)
+    index = index + sampled(displacement[0], index)
+    onto_atlas = torch.from_numpy(np.linalg.inv(atlas.affine) @ grid).float()
+    index = index @ onto_atlas[:3, :3].T + onto_atlas[:3, 3]
+    maps = torch.from_numpy(np.ascontiguousarray(classes))
+    fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+    result = _finished(scene, fitted, atlas)
+    result.to_image = to_image
+    result.displacement, result.displacement_affine = displacement[0].numpy(), grid
+    determinant = jacobian(displacement)
+    result.least_jacobian = float(determinant.min())
+    result.folded = float((determinant <= 0).float().mean())
+    scene.timed("mixture at full resolution", since)
+    return result
+
+
 @dataclass
 class _Fitted:
     """The mixture under an atlas: prior (N, K) of tissues, b (N,); kinds of the components."""

@@ -5,16 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
+from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.layouts import brain_cases, read_case
 from deepgmm.brain.network_card import BrainCard, NetworkKind, save_brain_network
-from deepgmm.brain.tissues import BrainTissue
 from deepgmm.brain.unsupervised import UnsupervisedSettings
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -22,44 +18,15 @@ from deepgmm.progress import Progress, share_of, silent
 from deepgmm.weights.card import LabelledCases, Learning
 
 if TYPE_CHECKING:
-    from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas
+    from deepgmm.brain.amortised import AmortisedSettings
 
 #: Of the progress: files are read, then the network learns.
 _READING = 0.05
 
 
-@dataclass(frozen=True)
-class AtlasSource:
-    """An atlas for a network, and what its card must say of it.
-
-    Attributes
-    ----------
-    probabilities : (K + 1, D, H, W) float32, the background last; they sum to one.
-    affine : 4 x 4, index to mm: up, back, left.
-    tissues : of the K classes; CSF may be two of them, in the ventricles and in the sulci.
-    title : what it is.
-    sha256 : of its file.
-    cases : keys of the labelled cases it was made of; `labelled` is their number.
-    """
-
-    probabilities: npt.NDArray[np.float32]
-    affine: npt.NDArray[np.float64]
-    tissues: tuple[BrainTissue, ...]
-    title: str
-    sha256: str
-    cases: tuple[str, ...] = ()
-    labelled: int = 0
-
-    def coarse(self, voxel: float) -> CoarseAtlas:
-        """On voxels of so many mm."""
-        from deepgmm.brain.amortised import CoarseAtlas
-
-        return CoarseAtlas.of(self.probabilities, self.affine, voxel)
-
-
 def train(folder: str | os.PathLike[str], output: str | os.PathLike[str], *,
           unsupervised: UnsupervisedSettings | None = None,
-          amortised: AmortisedSettings | None = None, atlas: AtlasSource | None = None,
+          amortised: AmortisedSettings | None = None, atlas: Atlas | None = None,
           name: str = "", force: bool = False, progress: Progress = silent) -> BrainCard:
     """Train one network on all cases of a folder and save it with its card.
 
@@ -129,13 +96,15 @@ def _unsupervised(volumes: Sequence[BrainVolume], target: Path, settings: Unsupe
 
 
 def _amortised(volumes: Sequence[BrainVolume], target: Path, settings: AmortisedSettings,
-               atlas: AtlasSource, name: str, common: dict[str, Any], began: float,
+               atlas: Atlas, name: str, common: dict[str, Any], began: float,
                progress: Progress) -> BrainCard:
-    from deepgmm.brain.amortised import fit
+    from deepgmm.brain.amortised import CoarseAtlas, fit
+    from deepgmm.brain.atlas_choice import fingerprint
 
-    network = fit(volumes, atlas.coarse(settings.voxel), settings, progress=progress)
-    about = {"title": atlas.title, "sha256": atlas.sha256, "cases": sorted(atlas.cases),
-             "voxel": settings.voxel}
+    under = CoarseAtlas.of(atlas, settings.voxel)
+    network = fit(volumes, under, settings, progress=progress)
+    about = {"title": atlas.title, "sha256": fingerprint(atlas), "voxel": settings.voxel,
+             "cases": sorted(digest[:16] for digest in atlas.hashes)}
     made_of = f"an atlas of {atlas.labelled} labelled cases" if atlas.labelled else "an atlas"
     card = BrainCard(
         name, f"brain, {made_of} deformed in one pass; no label in the loss",

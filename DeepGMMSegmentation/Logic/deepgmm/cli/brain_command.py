@@ -316,7 +316,7 @@ class Way:
     def run(self, volume: BrainVolume, progress: Progress, truth: BrainVolume | None = None
             ) -> tuple[BrainResult, dict[str, dict[str, dict[str, float]]]]:
         """The result, and its scores by convention and tissue where a truth was given."""
-        from deepgmm.brain.atlas_choice import chosen_atlas, source_of
+        from deepgmm.brain.atlas_choice import chosen_atlas
         from deepgmm.brain.result import BrainResult, scores_of
 
         chosen = None if self.atlas is None else chosen_atlas(self.atlas)
@@ -327,9 +327,8 @@ class Way:
             from deepgmm.brain.network_card import load_brain_network
 
             net, card = load_brain_network(self.network)
-            found = segment_by_network(volume, net, card, steps=self.steps,
-                                       atlas=None if chosen is None else source_of(chosen))
-            result = BrainResult.by_network(volume, found, chosen)
+            found = segment_by_network(volume, net, card, steps=self.steps, atlas=chosen)
+            result = BrainResult.by_network(volume, found, card, chosen)
         else:
             from deepgmm.brain.segmenting import BrainSettings, segment_brain
 

@@ -122,10 +122,10 @@ def train(
                 contrast=contrast.value, **_said({**slices, **common}))}
         else:
             from deepgmm.brain.amortised import AmortisedSettings
-            from deepgmm.brain.atlas_choice import chosen_atlas, source_of
+            from deepgmm.brain.atlas_choice import chosen_atlas
 
             given = {"amortised": AmortisedSettings(**_said({**deforming, **common})),
-                     "atlas": source_of(chosen_atlas(atlas))}
+                     "atlas": chosen_atlas(atlas)}
         card = learn(folder, output, force=force, progress=progress, **given)
     if json:
         sys.stdout.write(json_format.dumps(card.as_dict(), indent=2, allow_nan=False) + "\n")
