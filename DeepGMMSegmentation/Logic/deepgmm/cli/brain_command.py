@@ -274,9 +274,10 @@ def demo(
                           ("atlas, deformed", Way(str(outputs["atlas"])))):
             result, scores = way.run(volume, share_of(progress, 0.6, 0.15), truth)
             rows[name] = scores["as labelled"]
-        write_result(result.with_grey_sulci(), {n: p for n, p in outputs.items() if n != "atlas"})
+        result = result.with_grey_sulci()
+        write_result(result, {n: p for n, p in outputs.items() if n != "atlas"})
     if not quiet:
-        print(f"{summary(result.with_grey_sulci())}\n\nF1 in %, as the truth labels CSF\n{score_table(rows)}\n\n"
+        print(f"{summary(result)}\n\nF1 in %, as the truth labels CSF\n{score_table(rows)}\n\n"
               f"input: {output / 'input'}\n{written(outputs, older)}")
 
 
