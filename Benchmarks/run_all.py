@@ -80,6 +80,8 @@ COMMANDS = (
     Command("batched_networks", "One network a slice: ways of batching",
             quick=("--slices", "1", "--repeats", "1")),
     Command("em_speed", "EM against scikit-learn", quick=("--slices", "2", "--repeats", "1")),
+    Command("calibrate_brain_phantom", "Is the brain phantom as hard as IBSR18?",
+            quick=("--seeds", "1", "--spacing", "3")),
     Command("calibrate_phantom", "Is the phantom as hard as patients?",
             words=("--first-seed", "1000", "--network"),
             quick=("--patients", "2")),

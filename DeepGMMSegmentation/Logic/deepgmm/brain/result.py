@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as made
 from typing import TYPE_CHECKING, Any
 
@@ -96,6 +96,17 @@ class BrainResult:
                    {"method": found.method, "seconds": dict(found.seconds),
                     "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
                                 "learning": card.learning.value, "sha256": card.sha256}})
+
+    def with_grey_sulci(self) -> BrainResult:
+        """The same with CSF outside the ventricles counted as grey matter, as IBSR has it."""
+        if self.as_labelled is None or self.ventricles is None:
+            return self
+        posterior = self.posterior.copy()
+        csf, grey = TISSUES.index(BrainTissue.CSF), TISSUES.index(BrainTissue.GM)
+        sulcal = np.where(self.ventricles, np.float32(0), posterior[csf])
+        posterior[csf] -= sulcal
+        posterior[grey] += sulcal
+        return replace(self, labels=self.as_labelled, posterior=posterior)
 
     @property
     def corrected(self) -> npt.NDArray[np.float32] | None:
