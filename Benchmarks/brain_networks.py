@@ -75,7 +75,7 @@ def with_few_labels(learning: Sequence[BrainVolume], scored: Sequence[BrainVolum
 
     count = max(1, len(learning) // 4)
     for weight, name in ((0.0, "cross entropy"), (0.05, "cross entropy and mixture loss")):
-        settings = UnsupervisedSettings(label_weight=1.0, likelihood_weight=weight,
+        settings = UnsupervisedSettings(label_weight=1.0, likelihood_weight=weight, degree=0,
                                         corrects=False, variation=0.1, steps=steps)
         began = time.perf_counter()
         taken = learning if weight else learning[:count]
