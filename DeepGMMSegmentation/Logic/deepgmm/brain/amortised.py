@@ -43,13 +43,13 @@ class AmortisedSettings:
     """
 
     widths: tuple[int, ...] = (16, 32, 32)
-    smoothness: float = 8.0
+    smoothness: float = 1.0
     voxel: float = 4.0
     jitter: float = 0.01
     turned: float = 0.0
-    steps: int = 300
-    batch: int = 2
-    learning_rate: float = 2e-3
+    steps: int = 1500
+    batch: int = 1
+    learning_rate: float = 3e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
