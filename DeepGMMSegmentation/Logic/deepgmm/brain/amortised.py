@@ -38,7 +38,7 @@ class AmortisedSettings:
     widths : channels of the U-Net's levels, the finest first.
     smoothness : lambda of |grad u|^2, beside the objective's mean over voxels.
     voxel : of the grid on which the network works, mm.
-    jitter, turned : see `AmortisedOptions`.
+    jitter, bent, turned : see `AmortisedOptions`.
     steps, batch, learning_rate, seed : of the descent; images a step.
     """
 
@@ -46,6 +46,7 @@ class AmortisedSettings:
     smoothness: float = 1.0
     voxel: float = 4.0
     jitter: float = 0.01
+    bent: float = 1.0
     turned: float = 0.0
     steps: int = 1500
     batch: int = 1
@@ -59,8 +60,10 @@ class AmortisedSettings:
             raise InputError("steps and batch of a training must be at least 1")
         if not 0 <= self.turned <= 1:
             raise InputError("the share of turned contrasts is a number from 0 to 1")
-        if not (self.smoothness > 0 and self.jitter >= 0 and 2 <= self.voxel <= 8):
-            raise InputError("smoothness must be above 0, jitter from 0, voxels from 2 to 8 mm")
+        if not (self.smoothness > 0 and min(self.jitter, self.bent) >= 0
+                and 2 <= self.voxel <= 8):
+            raise InputError("smoothness must be above 0, jitter and bent from 0, voxels from 2 "
+                             "to 8 mm")
         if not 0 < self.learning_rate < 1:
             raise InputError(f"the learning rate is {self.learning_rate}: give a number above 0 "
                              "and below 1")
@@ -71,7 +74,7 @@ class AmortisedSettings:
         from deepgmm.model.deformable import DeformableOptions
 
         return AmortisedOptions(DeformableOptions(smoothness=self.smoothness), self.steps,
-                                self.batch, self.learning_rate, jitter=self.jitter,
+                                self.batch, self.learning_rate, jitter=self.jitter, bent=self.bent,
                                 turned=self.turned, seed=self.seed)
 
     def as_dict(self) -> dict[str, Any]:
