@@ -91,7 +91,8 @@ def with_atlas(learning: Sequence[BrainVolume], scored: Sequence[BrainVolume], a
     """EM under the affine and the deformed atlas; the network in one pass, and with steps after."""
     from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, fit, passed
     from deepgmm.brain.by_network import STEPS
-    from deepgmm.brain.segmenting import BrainSettings, segment_brain, segment_deformed
+    from deepgmm.brain.scene import BrainSettings
+    from deepgmm.brain.segmenting import segment_brain, segment_deformed
 
     used = f"{atlas.labelled} cases in the atlas"
     for deform, name in ((False, "EM, affine atlas"), (True, "EM, deformed atlas")):

@@ -24,7 +24,7 @@ from deepgmm.brain.volumes import BrainVolume
 
 if TYPE_CHECKING:
     from deepgmm.brain.network_card import BrainCard
-    from deepgmm.brain.segmenting import BrainSegmentation, BrainSettings
+    from deepgmm.brain.scene import BrainSegmentation, BrainSettings
 
 #: Errors of neighbouring voxels go together, as one in so many mm^3, and borders lie off as a
 #: whole by so many mm (standard deviation). Chosen on phantom brains, whose volumes they hold; of
@@ -134,7 +134,8 @@ class BrainResult:
         area = sum(np.prod(edges) / edges[axis]
                    * float(((here ^ np.roll(here, 1, axis)) & inner).sum())
                    for axis, inner in enumerate(_inner(self.volume.mask)))
-        spread = TOGETHER_MM3 * np.prod(edges) * (p * (1 - p)).sum() + (BORDER_MM[tissue] * area) ** 2
+        together = TOGETHER_MM3 * np.prod(edges) * (p * (1 - p)).sum()
+        spread = together + (BORDER_MM[tissue] * area) ** 2
         expected, half = p.sum() * self.volume.voxel_volume, 1.645 * np.sqrt(spread) / 1000
         return (float(max(min(expected - half, self.ml(tissue)), 0.0)),
                 float(max(expected + half, self.ml(tissue))))

@@ -331,7 +331,8 @@ class Way:
             found = segment_by_network(volume, net, card, steps=self.steps, atlas=chosen)
             result = BrainResult.by_network(volume, found, card, chosen)
         else:
-            from deepgmm.brain.segmenting import BrainSettings, segment_brain
+            from deepgmm.brain.scene import BrainSettings
+            from deepgmm.brain.segmenting import segment_brain
 
             settings = BrainSettings(deform=not self.affine, seed=self.seed,
                                      dark_first=self.contrast in (None, Brightness.T1))
