@@ -139,7 +139,7 @@ def test_what_does_not_go_together_is_refused(folder, out, capsys) -> None:
             (("--json", "--atlas", atlas, "--contrast", "T2"), "--contrast does nothing"),
             (("--json", "--atlas", out / "none.npz"), "atlas does not exist"),
             (("--json", "--atlas", image), "is none"),
-            (("--json", "--network", out), "network"),
+            (("--json", "--model", out), "network"),
             (("-o", image), "overwrite"),
             (("--json", "--mask", out / "none.nii.gz"), "does not exist")):
         assert run("segment", image, *more) == 2, said
@@ -170,7 +170,7 @@ def test_train_and_segment_by_slices(folder, out, capsys) -> None:
                "--levels", 2, "--json") == 0
     card = json.loads(capsys.readouterr().out)
     assert card["labelled_cases"]["loss"] == 0 and card["training"]["count"] == 4
-    assert run("segment", case(folder, 1), "--network", out / "net", "-o", out / "l.nii.gz") == 0
+    assert run("segment", case(folder, 1), "--model", out / "net", "-o", out / "l.nii.gz") == 0
     assert "net" in capsys.readouterr().out
     assert set(np.unique(np.asarray(nibabel.load(out / "l.nii.gz").dataobj))) <= {0, 1, 2, 3}
     assert run("train", folder / "cases", "-o", out / "net") == 2

@@ -81,10 +81,10 @@ def segment(
         metavar="mni|FILE", help="Deform this atlas to the brain; without one, a mixture and a "
         "field alone.", rich_help_panel=_HOW)] = None,
     network: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="One pass of a network made by deepgmm brain train; one that "
-        "deforms an atlas needs the same --atlas.", rich_help_panel=_HOW)] = None,
+        "--model", metavar="FOLDER", help="One pass of a network made by deepgmm brain train; one "
+        "that deforms an atlas needs the same --atlas.", rich_help_panel=_HOW)] = None,
     steps: Annotated[int, typer.Option(
-        min=0, help="With --network and --atlas: steps on this image after the pass.",
+        min=0, help="With --model and --atlas: steps on this image after the pass.",
         rich_help_panel=_HOW)] = 0,
     affine: Annotated[bool, typer.Option(
         "--affine", help="Lay the atlas on without deforming it.", rich_help_panel=_HOW)] = False,
@@ -311,7 +311,7 @@ class Way:
             if useless:
                 raise InputError(f"{option} does nothing here: "
                                  + ("the atlas or the network knows; " if option == "--contrast"
-                                    else "it needs or excludes --atlas or --network; ")
+                                    else "it needs or excludes --atlas or --model; ")
                                  + "leave it out, or see deepgmm brain segment --help")
 
     def run(self, volume: BrainVolume, progress: Progress, truth: BrainVolume | None = None
