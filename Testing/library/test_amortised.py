@@ -138,6 +138,21 @@ def test_contrast_turned_over_keeps_what_is_no_measurement():
     assert means[0].argsort().tolist() == means[1].argsort(descending=True).tolist() == [0, 1, 2]
 
 
+def test_brains_are_bent_smoothly_by_what_was_asked_and_the_seed_alone():
+    # an image of its own places says how far each voxel moved, but for the affine part
+    z, y, x = (a.astype(np.float32) + 1 for a in np.mgrid[:SIZE, :SIZE, :SIZE])
+    away = []
+    for image in (z, y, x):
+        scan = scan_of(np.ones(z.shape, np.uint8), image)
+        bent = [varied(scan, AmortisedOptions(jitter=0.0, bent=0.8),
+                       torch.Generator().manual_seed(4)) for _ in range(2)]
+        assert torch.equal(bent[0].image, bent[1].image)
+        away.append((bent[0].image[0].numpy() - image)[5:-5, 5:-5, 5:-5])
+    moved = np.stack(away)
+    assert 0.3 < moved.std() < 0.8  # knots' deviation, less between them
+    assert max(np.abs(np.diff(moved, axis=axis)).max() for axis in (1, 2, 3)) < 0.8
+
+
 def volume_of(labels, image, spacing=4.0, origin=(5.0, -30.0, 12.0)):
     return BrainVolume(100 * image, labels > 0, labels, Geometry((spacing,) * 3, origin,
                                                                  (1, 0, 0, 0, 1, 0, 0, 0, 1)))
@@ -188,8 +203,8 @@ def test_training_without_labels_moves_the_atlas_onto_the_brain():
         noise = 0.05 * np.random.default_rng(seed).standard_normal(labels.shape)
         volumes.append(volume_of(labels, np.where(labels > 0, level + noise, 0)
                                  .clip(0).astype(np.float32)))
-    settings = AmortisedSettings(widths=(4, 8), smoothness=0.3, jitter=0.0, steps=25, batch=1,
-                                 learning_rate=2e-2)
+    settings = AmortisedSettings(widths=(4, 8), smoothness=0.3, jitter=0.0, bent=0.0, steps=25,
+                                 batch=1, learning_rate=2e-2)
     network = fit(volumes[:2], atlas, settings)
     laid = Laid.of(volumes[2], atlas)
     a, options = floored(atlas.tensor), settings.options

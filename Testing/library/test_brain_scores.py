@@ -112,3 +112,24 @@ def test_nothing_in_common_and_other_shapes_are_refused(labels):
         paired({"a": 1.0}, {"b": 1.0})
     with pytest.raises(InputError, match="shapes"):
         agreement(labels[0], labels[1][1:])
+
+
+def test_an_interval_holds_the_volume_and_widens_with_doubt(brain):
+    from deepgmm.brain.result import BrainResult
+    from deepgmm.brain.tissues import BrainTissue
+
+    sure = np.stack([brain.labels == t for t in TISSUES]).astype(np.float32)
+    unsure = 0.6 * sure + 0.4 * np.roll(sure, 1, axis=0)
+    widths = []
+    for posterior in (sure, unsure):
+        result = BrainResult(brain.volume, brain.labels, posterior, [])
+        for tissue in TISSUES:
+            low, high = result.interval(tissue)
+            assert low <= result.ml(tissue) <= high
+        widths.append(np.diff(result.interval(BrainTissue.WM))[0])
+    assert widths[1] > widths[0] > 0
+    grey = BrainResult(brain.volume, brain.labels, unsure, [], brain.as_labelled,
+                       brain.ventricles).with_grey_sulci()
+    np.testing.assert_allclose(grey.posterior.sum(0), brain.volume.mask, atol=1e-5)
+    assert grey.ml(BrainTissue.CSF) < brain.volume.voxel_volume * (brain.labels == 1).sum()
+    assert not grey.posterior[0][~brain.ventricles].any()

@@ -38,18 +38,19 @@ class AmortisedSettings:
     widths : channels of the U-Net's levels, the finest first.
     smoothness : lambda of |grad u|^2, beside the objective's mean over voxels.
     voxel : of the grid on which the network works, mm.
-    jitter, turned : see `AmortisedOptions`.
+    jitter, bent, turned : see `AmortisedOptions`.
     steps, batch, learning_rate, seed : of the descent; images a step.
     """
 
     widths: tuple[int, ...] = (16, 32, 32)
-    smoothness: float = 8.0
+    smoothness: float = 1.0
     voxel: float = 4.0
     jitter: float = 0.01
+    bent: float = 1.0
     turned: float = 0.0
-    steps: int = 300
-    batch: int = 2
-    learning_rate: float = 2e-3
+    steps: int = 1500
+    batch: int = 1
+    learning_rate: float = 3e-3
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -59,8 +60,10 @@ class AmortisedSettings:
             raise InputError("steps and batch of a training must be at least 1")
         if not 0 <= self.turned <= 1:
             raise InputError("the share of turned contrasts is a number from 0 to 1")
-        if not (self.smoothness > 0 and self.jitter >= 0 and 2 <= self.voxel <= 8):
-            raise InputError("smoothness must be above 0, jitter from 0, voxels from 2 to 8 mm")
+        if not (self.smoothness > 0 and min(self.jitter, self.bent) >= 0
+                and 2 <= self.voxel <= 8):
+            raise InputError("smoothness must be above 0, jitter and bent from 0, voxels from 2 "
+                             "to 8 mm")
         if not 0 < self.learning_rate < 1:
             raise InputError(f"the learning rate is {self.learning_rate}: give a number above 0 "
                              "and below 1")
@@ -71,7 +74,7 @@ class AmortisedSettings:
         from deepgmm.model.deformable import DeformableOptions
 
         return AmortisedOptions(DeformableOptions(smoothness=self.smoothness), self.steps,
-                                self.batch, self.learning_rate, jitter=self.jitter,
+                                self.batch, self.learning_rate, jitter=self.jitter, bent=self.bent,
                                 turned=self.turned, seed=self.seed)
 
     def as_dict(self) -> dict[str, Any]:
@@ -144,23 +147,21 @@ class Laid:
 
         from deepgmm.model.amortised import Scan
 
-        positive = volume.image[volume.mask & (volume.image > 0)]
-        if positive.size == 0:
+        box = box_of(volume, 4)
+        values, inside = volume.image[box], volume.mask[box]
+        # exact zeros are no measurement and must not darken their neighbours
+        told = inside & (values > 0)
+        if not told.any():
             raise InputError("the image has no positive voxel inside the brain mask: export it "
                              "with the scanner's own intensities")
-        scale = float(np.percentile(positive, 98))
+        scale = float(np.percentile(values[told], 98))
         to = by_moments(atlas, volume) if to_image is None else to_image
-        shape = atlas.probabilities.shape[1:]
-        # exact zeros are no measurement and must not darken their neighbours
-        told = volume.mask & (volume.image > 0)
-        box = box_of(volume, 4)
-        affine = shifted(volume.affine, box)
+        shape, affine = atlas.probabilities.shape[1:], shifted(volume.affine, box)
         smoothing = _SMOOTHING * float(np.linalg.norm(atlas.affine[:3, 0]))
         bright, seen, brain = (
-            resampled(values[box].astype(np.float32), affine, shape, atlas.affine, to,
+            resampled(part.astype(np.float32), affine, shape, atlas.affine, to,
                       smoothing=smoothing)
-            for values in (np.where(told, np.minimum(volume.image / scale, 2), 0), told,
-                           volume.mask))
+            for part in (np.where(told, np.minimum(values / scale, 2), 0), told, inside))
         mask = brain > 0.5
         image = np.where(mask & (seen > 0.1), bright / np.maximum(seen, 0.1), 0)
         return cls(Scan(torch.from_numpy(image.astype(np.float32))[None],

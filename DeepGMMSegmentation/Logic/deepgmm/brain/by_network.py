@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepgmm.brain.network_card import BrainCard, NetworkKind
+from deepgmm.brain.scene import BrainSegmentation
 from deepgmm.brain.scores import sulci_as_grey, ventricular
-from deepgmm.brain.segmenting import BrainSegmentation
 from deepgmm.brain.tissues import TISSUES
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError

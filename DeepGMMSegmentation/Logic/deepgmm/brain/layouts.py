@@ -109,8 +109,8 @@ def brain_cases(folder: str | os.PathLike[str], *, contrast: str = "T1",
     names = [case.name for case in found]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"two cases are called {twice[0]}: give one set of the data set, or name "
-                         "them apart")
+        raise _of_case(twice[0], f"two cases are called {twice[0]}: give one set of the data set, "
+                       "or name them apart")
     wanted = [c for c in found if labelled is None or labelled is (c.labels is not None)]
     if not wanted:
         what = {None: "", True: " with labels", False: " without labels"}[labelled]
@@ -130,7 +130,7 @@ def read_case(case: BrainCase) -> BrainVolume:
         volume = read_volume(case.image, labels=case.labels, name=case.name,
                              codes=MRBRAINS_CODES if case.layout == MRBRAINS else None)
     except InputError as error:
-        raise InputError(f"case {case.name}: {error}") from error
+        raise _of_case(case.name, f"case {case.name}: {error}") from error
     volume.warnings.append(described([case]))
     return volume
 
@@ -145,6 +145,13 @@ def described(cases: Iterable[BrainCase]) -> str:
             "CSF; 7 to 10 (cerebellum, brain stem, infarction, other) are segmented and not scored")
 
 
+def _of_case(name: str, text: str) -> InputError:
+    """An error that names a case, which the log must not."""
+    error = InputError(text)
+    error.private = (name,)
+    return error
+
+
 def _found(root: Path, contrast: str) -> Iterator[BrainCase]:
     for folder in _folders(root):
         group = _group(folder, root)
@@ -154,8 +161,8 @@ def _found(root: Path, contrast: str) -> Iterator[BrainCase]:
             yield BrainCase(folder.name, image, labels, MRBRAINS, group)
             continue
         if labels is not None:
-            raise InputError(f"case {folder.name} has no image of {contrast} in its folder 'pre': "
-                             "unpack the data set as it came")
+            raise _of_case(folder.name, f"case {folder.name} has no image of {contrast} in its "
+                           "folder 'pre': unpack the data set as it came")
         yield from _ibsr(folder, group)
 
 
@@ -164,8 +171,8 @@ def _ibsr(folder: Path, group: str) -> Iterator[BrainCase]:
     for stem, path in stems.items():
         if stem.endswith("_seg"):
             if stem[:-4] not in stems:
-                raise InputError(f"case {stem[:-4]} has labels and no image of that name beside "
-                                 "them: unpack the data set as it came")
+                raise _of_case(stem[:-4], f"case {stem[:-4]} has labels and no image of that name "
+                               "beside them: unpack the data set as it came")
             continue
         labels = stems.get(stem + "_seg")
         if labels is not None or stem == folder.name:

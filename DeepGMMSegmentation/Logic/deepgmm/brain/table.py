@@ -62,7 +62,8 @@ class TableSettings:
     seeds: int = 1
     seed: int = 0
     training: UnsupervisedSettings = field(default_factory=lambda: UnsupervisedSettings(
-        label_weight=1.0, filters=16, levels=4, corrects=False, variation=0.1, steps=1500))
+        label_weight=1.0, filters=8, levels=4, degree=0, corrects=False, variation=0.1,
+        steps=600))
 
     def __post_init__(self) -> None:
         if not self.fractions or not all(0 < f <= 1 for f in self.fractions):

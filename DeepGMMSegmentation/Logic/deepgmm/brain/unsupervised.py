@@ -61,12 +61,12 @@ class UnsupervisedSettings:
     filters: int = 8
     levels: int = 3
     convolutions: int = 2
-    degree: int = 0
-    variation: float = 0.5
+    degree: int = 2
+    variation: float = 0.35
     label_weight: float = 0.0
     likelihood_weight: float = 1.0
     corrects: bool = True
-    steps: int = 400
+    steps: int = 150
     batch: int = 8
     learning_rate: float = 3e-3
     seed: int = 0

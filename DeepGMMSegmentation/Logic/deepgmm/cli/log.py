@@ -42,13 +42,13 @@ _WORDS = frozenset((
     "validate-every", "patience", "missing", "precision", "checkpoint-every", "table", "seeds",
     "training-steps", "segments", "t2-ms", "done", "border", "reopen", "from-version",
     "compare", "back", "seconds", "workers", "memory", "contrast", "smoothness", "turned",
-    "fractions", "networks"))
+    "fractions", "networks", "sulci", "brain"))
 
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
                     "--no-augmentation", "--dashboard", "--drawn-only", "--by-segment",
-                    "--around", "--quick", "--quiet", "-q", "--json", "--yes", "--help", "-h",
-                    "--version"))
+                    "--around", "--affine", "--quick", "--quiet", "-q", "--json", "--yes",
+                    "--help", "-h", "--version"))
 
 #: The system's reasons not even to look for a file.
 _NO_NAME = {

@@ -25,6 +25,8 @@ from deepgmm.progress import Progress, silent
 
 #: Voxels of its own grid that v may reach along an axis.
 FARTHEST = 4.0
+#: Voxels between the knots of the random displacements that images are bent by.
+BEND = 6
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class AmortisedOptions:
     rounds : of EM inside a pass.
     jitter : standard deviation of random affine maps of the image in training, as shares of its
         size; 0 for none.
+    bent : standard deviation, in voxels, of random smooth displacements of the image in training,
+        so that a few brains stand for many shapes; 0 for none.
     turned : share of training images whose contrast is turned over.
     seed : of order and jitter.
     """
@@ -121,6 +125,7 @@ class AmortisedOptions:
     learning_rate: float = 2e-3
     rounds: int = 3
     jitter: float = 0.01
+    bent: float = 0.0
     turned: float = 0.0
     seed: int = 0
 
@@ -197,14 +202,23 @@ def learn(network: AmortisedNet, scans: Sequence[Scan], atlas: Tensor,
 
 
 def varied(scan: Scan, options: AmortisedOptions, generator: torch.Generator) -> Scan:
-    """A scan moved by a random affine map, and now and then with its contrast turned over."""
+    """A scan moved by random maps, affine and smooth, and now and then with its contrast turned."""
     image, mask = scan.image, scan.mask
-    if options.jitter > 0:
+    shape = image.shape[1:]
+    if options.jitter > 0 or options.bent > 0:
         matrix = torch.eye(3, 4)
         matrix[:, :3] += options.jitter * torch.randn((3, 3), generator=generator)
         matrix[:, 3] = options.jitter * torch.randn(3, generator=generator)
-        grid = nn.functional.affine_grid(matrix[None].to(image), [1, 1, *image.shape[1:]],
+        grid = nn.functional.affine_grid(matrix[None].to(image), [1, 1, *shape],
                                          align_corners=False)
+        if options.bent > 0:
+            knots = [max(2, math.ceil(side / BEND)) for side in shape]
+            voxels = options.bent * torch.randn((1, 3, *knots), generator=generator)
+            smooth = nn.functional.interpolate(voxels.to(image), shape, mode="trilinear",
+                                               align_corners=True)
+            # a voxel is 2 / side of the grid, whose last axis comes first
+            sides = torch.tensor(shape, dtype=image.dtype).flip(0)
+            grid = grid + smooth.movedim(1, -1) * 2 / sides
         both = nn.functional.grid_sample(torch.stack([image, mask.to(image)], 1), grid,
                                          align_corners=False)
         mask = both[:, 1] > 0.5
