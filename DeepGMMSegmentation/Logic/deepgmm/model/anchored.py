@@ -11,7 +11,7 @@ sectors' states, f_k the density of tissue k and t_zk what a state holds at a pi
           + |Omega| penalty(mu, Sigma)                          (`priors`)
 
 reported per mask pixel. Each E-step update is exact. What neighbours say (`field`) comes last, on
-the tissues found: inside the fit it would count again as evidence, and thin edema is lost.
+the tissues found: inside the fit it would count again as evidence and lose thin edema.
 """
 
 from __future__ import annotations
@@ -69,8 +69,7 @@ class AnchoredOptions:
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
-    iterations, tolerance : EM rounds at most, and the mean change of the posterior at which
-        the fit has settled.
+    iterations, tolerance : EM rounds at most, and the posterior's mean change when settled.
     """
 
     wall: WallPrior = field(default_factory=WallPrior)
@@ -365,8 +364,7 @@ class _AnchoredFit:
 
     def fit(self, settled: Tensor) -> Fit:
         """Every slice's mixture as it lies in the intensities given, gain and all."""
-        tissue, beside = self.tissue, self.beside
-        beside = self._log_weights(self.mixture)[:, None] if beside is None else beside
+        tissue = self.tissue
         if self.options.compatibility is not None:
             tissue = smoothed(self.ventricle, tissue, self.options.compatibility, self.in_wall)
         w, dark, study = self._posterior(tissue), self.options.dark, self.ventricle.study
@@ -376,8 +374,9 @@ class _AnchoredFit:
                       self.mixture.covariances[study] * self.gain[:, None].square())
         traces = [list(self.traces[n]) for n in study.tolist()]
         rounds = torch.full((len(study),), len(self.traces[0]), device=w.device)
-        return Fit(own, w, negative_log_likelihood(self.given, own), traces, rounds,
-                   settled[study], place=places(self.batch, self.in_wall, beside))
+        place = places(self.batch, self.in_wall, self.beside, self._log_weights(self.mixture))
+        nll = negative_log_likelihood(self.given, own)
+        return Fit(own, w, nll, traces, rounds, settled[study], place=place)
 
     def select(self, index: Tensor) -> _AnchoredFit:
         """The fit of some slices, all of each study that stays."""
