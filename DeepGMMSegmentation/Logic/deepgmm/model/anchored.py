@@ -10,9 +10,8 @@ sectors' states, f_k the density of tissue k and t_zk what a state holds at a pi
           + gain of each slice                                  (`gain`)
           + |Omega| penalty(mu, Sigma)                          (`priors`)
 
-reported per mask pixel. Each E-step update is exact. What neighbours say (`field`) comes last,
-as an objective of its own on the tissues found: inside the fit every pixel's neighbours would
-count again as evidence for the states, and thin edema is lost.
+reported per mask pixel. Each E-step update is exact. What neighbours say (`field`) comes last, on
+the tissues found: inside the fit it would count again as evidence and lose thin edema.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from deepgmm.model.fit import Fit
 from deepgmm.model.gain import gain_energy, slice_gain, without_gain
 from deepgmm.model.levels import LevelPrior, SliceLevels, about_levels
 from deepgmm.model.mixture import Mixture, Moments, log_density, negative_log_likelihood
+from deepgmm.model.place import places
 from deepgmm.model.pool import blend_density, log_box, pool_density
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.rim import Borders, RimPrior
@@ -69,8 +69,7 @@ class AnchoredOptions:
     dark : where zero intensity is taken to lie, normalised units; the gain acts about it. The
         darkest percentiles of a mask are near zero on every sequence, and told from them, not
         from the file's zero, the fit is the same for a I + b.
-    iterations, tolerance : EM rounds at most, and the mean change of the posterior at which
-        the fit has settled.
+    iterations, tolerance : EM rounds at most, and the posterior's mean change when settled.
     """
 
     wall: WallPrior = field(default_factory=WallPrior)
@@ -363,15 +362,6 @@ class _AnchoredFit:
             wall = torch.cat([wall[..., :1] + muscle, wall[..., 1:]], dim=2)
         return torch.cat([pool, wall], dim=2)
 
-    def _place(self) -> Tensor:
-        """(S, P, K) Pi(x): pool or wall, and what the sectors hold so deep, before a pixel's own
-        intensities are asked."""
-        beside = self.beside
-        if beside is None:
-            beside = self._log_weights(self.mixture)[:, None].expand(-1, self.tissue.shape[1], -1)
-        pool = self.batch.valid - self.in_wall
-        return torch.cat([pool[..., None], self.in_wall[..., None] * torch.softmax(beside, 2)], 2)
-
     def fit(self, settled: Tensor) -> Fit:
         """Every slice's mixture as it lies in the intensities given, gain and all."""
         tissue = self.tissue
@@ -384,8 +374,9 @@ class _AnchoredFit:
                       self.mixture.covariances[study] * self.gain[:, None].square())
         traces = [list(self.traces[n]) for n in study.tolist()]
         rounds = torch.full((len(study),), len(self.traces[0]), device=w.device)
-        return Fit(own, w, negative_log_likelihood(self.given, own), traces, rounds,
-                   settled[study], place=self._place())
+        place = places(self.batch, self.in_wall, self.beside, self._log_weights(self.mixture))
+        nll = negative_log_likelihood(self.given, own)
+        return Fit(own, w, nll, traces, rounds, settled[study], place=place)
 
     def select(self, index: Tensor) -> _AnchoredFit:
         """The fit of some slices, all of each study that stays."""

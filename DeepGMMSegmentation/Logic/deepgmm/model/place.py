@@ -86,3 +86,16 @@ class Place:
     def penalty(self, batch: PixelBatch, log_weights: Tensor) -> Tensor:
         """(S,) what the objective of a Pi of every pixel gains."""
         return -self.weight * batch.mean((self.shares * log_weights).sum(2))
+
+
+def places(batch: PixelBatch, in_wall: Tensor, beside: Tensor | None, flat: Tensor) -> Tensor:
+    """(S, P, K) A(x) of a ventricle: pool or wall, and what its sectors hold so deep, before a
+    pixel's own intensities are asked.
+
+    Parameters
+    ----------
+    in_wall : (S, P) probability of wall; `beside` : (S, P, K - 1) log shares of its tissues,
+        or `flat` : (S, K - 1) where there are none by place.
+    """
+    pool, beside = batch.valid - in_wall, flat[:, None] if beside is None else beside
+    return torch.cat([pool[..., None], in_wall[..., None] * torch.softmax(beside, 2)], 2)
