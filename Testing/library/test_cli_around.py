@@ -138,14 +138,14 @@ def test_a_scar_that_is_missed_is_no_slice_left_out(tmp_path: Path, capsys) -> N
 
 
 @pytest.mark.parametrize("mask_is", ["prediction", "truth"])
-def test_a_plain_mask_is_compared_as_one(tmp_path: Path, capsys, mask_is) -> None:
+def test_a_plain_mask_is_compared_as_one_too(tmp_path: Path, capsys, mask_is) -> None:
     mask = save((TRUTH > 0).astype(np.uint8), tmp_path / "mask.nrrd")
     truth = save(TRUTH, tmp_path / "t.nrrd")
     files = (mask, truth) if mask_is == "prediction" else (truth, mask)
     assert run("evaluate", *files, "--json") == 0
     captured = capsys.readouterr()
-    (score,) = json.loads(captured.out)["volume"].values()
-    assert score["dice"] == 1 and "plain LV mask" in captured.err
+    assert json.loads(captured.out)["volume"]["Scar"]["dice"] == 0
+    assert "plain LV mask" in captured.err and "Dice of 1.000" in captured.err
     blood = save(np.where(TRUTH == 1, TRUTH, 0), tmp_path / "blood.nrrd")
     assert run("evaluate", blood, truth, "--json") == 0  # a pool is no mask
     assert json.loads(capsys.readouterr().out)["volume"]["Scar"]["dice"] == 0

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from deepgmm import InputError, Kind, Method, Role, Settings, Study, Tissue, segment
 from deepgmm.identify.contrast import contrast_prior
@@ -310,13 +311,25 @@ def test_a_volume_has_an_interval_about_its_expectation(a_patient: PhantomPatien
     assert np.isnan(baseline.volume_interval(Tissue.BLOOD)).all(), "its posterior is not calibrated"
 
 
+def in_smooth_noise(study: Study, seed: int) -> Study:
+    """With noise on T2 that is smooth over a quarter of the wall and as strong as edema."""
+    t2 = study.sequences[Role.T2]
+    noise = np.stack([gaussian_filter(drawn, 8.0 / study.geometry.spacing[0])
+                      for drawn in np.random.default_rng(seed).normal(size=t2.values.shape)])
+    noise *= 0.35 * np.median(t2.values[study.mask]) / noise[study.mask].std()
+    values = (t2.values + noise).astype(np.float32)
+    return replace(study, sequences=study.sequences | {Role.T2: replace(t2, values=values)})
+
+
 #: No phantom's scar fails what `reach` asks: `test_real_lge_terms.py` has values that do.
 @pytest.mark.parametrize("term", [f.name for f in fields(Terms) if f.name != "reach"])
 def test_every_term_has_a_switch_that_does_something(term: str) -> None:
-    """On a heart with an infarct, a healthy one, or one in noise."""
+    """On a heart with an infarct, a healthy one, or one in noise; or in noise that is smooth."""
     def moves(patient_set: str, seed: int, difficulty: float) -> bool:
         patient = make_patient(seed, patient_set=patient_set, slices=2, difficulty=difficulty)
         study = replace(patient.study, wall=patient.wall if term == "inner" else None)
+        if term == "smooth":
+            study = in_smooth_noise(study, seed)
         contrast = contrast_prior({r: s.kind for r, s in study.sequences.items()}, study.tissues)
         problem = Problem((Case(study, study.slices, study.tissues, contrast, Settings()),))
         whole, less = (fit_map(problem, lambda fraction, stage: None, terms=Terms(**{term: on}))
@@ -325,7 +338,8 @@ def test_every_term_has_a_switch_that_does_something(term: str) -> None:
         return not np.allclose(whole.posterior, less.posterior)
     assert any(moves(*heart) for heart in (
         ("typical", 31, 1.0), ("healthy", 31, 1.0), ("atypical", 121, 2.0),
-        ("atypical", 122, 2.0), ("healthy", 33, 1.0), ("atypical", 101, 1.0)))
+        ("atypical", 122, 2.0), ("healthy", 33, 1.0), ("atypical", 101, 1.0),
+        ("healthy", 1000, 1.0), ("healthy", 1004, 1.0), ("healthy", 1007, 1.0)))
 
 
 def test_a_fit_that_did_not_settle_is_said(a_patient: PhantomPatient,

@@ -47,8 +47,8 @@ _WORDS = frozenset((
 #: Options that take no value.
 _FLAGS = frozenset(("--resample", "--mvo", "--identified", "--force", "--resume",
                     "--no-augmentation", "--dashboard", "--drawn-only", "--by-segment",
-                    "--around", "--affine", "--quick", "--quiet", "-q", "--json", "--yes",
-                    "--help", "-h", "--version"))
+                    "--around", "--affine", "--quick", "--dicom", "--quiet", "-q", "--json",
+                    "--yes", "--help", "-h", "--version"))
 
 #: The system's reasons not even to look for a file.
 _NO_NAME = {

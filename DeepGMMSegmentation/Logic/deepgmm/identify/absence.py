@@ -21,8 +21,7 @@ SCAR_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.15, "evidence": 0.15}
 EDEMA_LEAST = {"share": 0.02, "contrast": 2.0, "plain": 0.10}
 #: Edema without any scar is rarer, and coil shading looks like it: more is asked. So does noise
 #: that is smooth over a quarter of the wall: `smooth` times the contrast that its brightest part
-#: has by
-#: chance is asked however large the share, while at least half of the sectors are free.
+#: has by chance is asked however large the share, while at least half of the sectors are free.
 EDEMA_ALONE_LEAST = {"share": 0.08, "contrast": 3.0, "plain": 0.20, "smooth": 1.25}
 #: A network has seen what healthy hearts look like, so less is asked of what it finds. The share
 #: lies between what networks taught by `map` painted of absent and of present diseases on phantom
@@ -51,8 +50,7 @@ class Support:
         free ones; NaN where no sector is full of it or none is free.
     scattered : whether no sector is full of it.
     chance : the contrast that the brightest sectors, as many, would have if all held one tissue
-    under
-        one smooth noise; NaN as `contrast`, and where fewer than half are free.
+        under one smooth noise; NaN as `contrast`, and where fewer than half are free.
     """
 
     share: float

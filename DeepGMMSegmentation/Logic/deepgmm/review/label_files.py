@@ -25,9 +25,9 @@ _GENERIC = {"truth", "labelmap", "segmentation", "labels", "prediction", "label"
 AS_OURS = ("labels 3 and 4 were taken for edema and scar; say --labels emidec if they are infarct "
             "and no-reflow")
 
-#: Said where one file is a plain mask of the other's ventricle.
-AS_MASKS = ("one of the two is a plain LV mask: all tissues of the other were taken together, and "
-            "the row called Blood compares the two masks")
+#: Said where one file is a plain mask of the other's ventricle; with the Dice of the two masks.
+AS_MASKS = ("one of the two is a plain LV mask, which counts as blood alone: with all tissues of "
+            "the other taken together the two have a Dice of {:.3f}")
 
 
 def pairs_of(prediction: Path, truth: Path) -> tuple[dict[str, tuple[Path, Path]], list[str]]:
@@ -89,6 +89,7 @@ def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ..
     the base first; and how the labels were read."""
     import numpy as np
 
+    from deepgmm.review.metrics import dice
     from deepgmm.review.metrics import evaluate as compare
     from deepgmm.study.levels import numbering_in
     from deepgmm.study.words import FOUR_TISSUES, Tissue
@@ -103,8 +104,7 @@ def score_of(case: str, prediction: Path, truth: Path, tissues: tuple[Tissue, ..
         raise told from error
     values = true.values
     if tissues is None and not labels and _is_mask_of(found, values):
-        found, values = (np.where(v > 0, Tissue.BLOOD, 0).astype(np.uint8) for v in (found, values))
-        said = [*said, AS_MASKS]
+        said = [*said, AS_MASKS.format(dice(found > 0, values > 0))]
     present = set(np.unique(found)) | set(np.unique(values))
     if Tissue.MVO in present:
         present.add(Tissue.SCAR)
