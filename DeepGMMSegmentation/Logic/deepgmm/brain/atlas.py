@@ -52,12 +52,14 @@ class Trust:
     Attributes
     ----------
     smoothness : lambda of its deformation.
-    blur : mm (standard deviation) by which it is blurred, as folds differ between people.
+    blur : mm (standard deviation) by which it is blurred, as folds differ between people; while it
+        is deformed, `sharp`.
     power : its probabilities are raised to this, as neighbours err together.
     sulci : what of its CSF outside the ventricles lies in a close brain mask.
     """
 
     smoothness: float
+    sharp: float
     blur: float
     power: float
     sulci: float
@@ -65,7 +67,7 @@ class Trust:
 
 #: Of a sharp published average, whose brains have their CSF around them; and of cases whose masks
 #: and conventions are those of the brain at hand.
-_PUBLISHED, _OWN = Trust(4.0, 3.0, 0.5, 0.3), Trust(4.0, 1.0, 0.75, 1.0)
+_PUBLISHED, _OWN = Trust(4.0, 2.0, 3.0, 0.5, 0.3), Trust(4.0, 0.0, 1.0, 0.75, 1.0)
 
 
 @dataclass(frozen=True)
@@ -111,21 +113,25 @@ class Atlas:
         """How far it is believed."""
         return _OWN if self.cases else _PUBLISHED
 
-    @property
-    def blurred(self) -> Array:
-        """What lies under a brain: `classes`, or the tissues where the sulci are grey, blurred and
-        with the CSF outside the ventricles that a close mask holds."""
+    def blurred(self, blur: float, sulci: float = 1.0) -> Array:
+        """What lies under a brain: `classes`, or the tissues where the sulci are grey.
+
+        Parameters
+        ----------
+        blur : mm, standard deviation; the brain's border stays where it is.
+        sulci : what is left of CSF outside the ventricles.
+        """
         from scipy.ndimage import gaussian_filter
 
         maps = self.probabilities if self.sulci_are_grey else self.classes
-        voxels = self.trust.blur / np.linalg.norm(self.affine[:3, :3], axis=0)
-        brain = gaussian_filter(maps.sum(0), voxels)
-        # the border stays where it is: what is beyond it takes no part in the blur
-        inside = maps.sum(0) / np.maximum(brain, 0.05)
-        result = np.stack([gaussian_filter(m, voxels) for m in maps]) * inside
+        if blur > 0:
+            voxels = blur / np.linalg.norm(self.affine[:3, :3], axis=0)
+            brain = maps.sum(0)
+            inside = brain / np.maximum(gaussian_filter(brain, voxels), 0.05)
+            maps = np.stack([gaussian_filter(m, voxels) for m in maps]) * inside
         if not self.sulci_are_grey:
-            result[1] *= self.trust.sulci
-        return np.asarray(result, np.float32)
+            maps = maps * np.array([1, sulci, 1, 1])[:, None, None, None]
+        return np.asarray(maps, np.float32)
 
     @property
     def whole(self) -> Array:

@@ -125,7 +125,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
     from deepgmm.model.warp import jacobian
 
     since = time.perf_counter()
-    classes = atlas.blurred
+    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
     to_image = affine_to(atlas.probabilities, atlas.affine, scene.image, scene.mask, scene.affine)
     since = scene.timed("affine map", since)
     progress(0.2, "atlas laid on")
@@ -137,7 +137,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
     fitted = _fitted(scene, _prior(maps, index), atlas, settings)
     since = scene.timed("mixture under the affine atlas", since)
     if settings.deform:
-        deformed, grid, inside = _deformed(scene, atlas, classes, to_image, fitted, settings)
+        deformed, grid, inside = _deformed(scene, atlas, to_image, fitted, settings)
         u, trace = deformed.displacement, deformed.trace
         determinant = jacobian(u)[inside]
         least, folds = float(determinant.min()), float((determinant <= 0).float().mean())
@@ -183,7 +183,7 @@ def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displa
     settings = settings or BrainSettings()
     scene = Scene.of(volume, settings)
     since = time.perf_counter()
-    classes = atlas.blurred
+    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
     onto_grid = np.linalg.inv(grid) @ np.linalg.inv(to_image) @ scene.affine
     index = moved(scene.index, onto_grid)
     index = index + sampled(displacement[0], index)
@@ -256,7 +256,7 @@ def start_of(values: Tensor, prior: Tensor, grey_sulci: bool) -> TissueMixture:
                          torch.tensor([0, 1, 2, 1]))
 
 
-def _deformed(scene: Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitted: _Fitted,
+def _deformed(scene: Scene, atlas: Atlas, to_image: Matrix, fitted: _Fitted,
               settings: BrainSettings) -> tuple[Deformed, Matrix, Tensor]:
     """The deformation on a grid of the atlas' box, that grid, and the brain on it."""
     import torch
@@ -264,6 +264,7 @@ def _deformed(scene: Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitt
     from deepgmm.model.deformable import DeformableOptions, deform
     from deepgmm.model.tissue_mixture import TissuePrior
 
+    classes = atlas.blurred(atlas.trust.sharp)
     shape, grid = regrid(classes.shape[1:], atlas.affine, settings.voxel)
     blur = 0.4 * settings.voxel
 
