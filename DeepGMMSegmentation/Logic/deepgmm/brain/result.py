@@ -74,8 +74,10 @@ class BrainResult:
            atlas: Atlas | None) -> BrainResult:
         """Of a fit, with an atlas or none."""
         deformation = {}
-        if found.displacement is not None:
-            deformation = _deformation(found) | {"lambda": settings.smoothness}
+        if found.displacement is not None and atlas is not None:
+            deformation = _deformation(found) | {
+                "lambda": (atlas.trust.smoothness if settings.smoothness is None
+                           else settings.smoothness)}
         return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
                    found.ventricles, found.field if settings.degree else None,
                    {} if atlas is None else described(atlas), deformation, found.supervised,

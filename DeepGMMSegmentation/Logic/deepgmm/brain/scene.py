@@ -40,7 +40,7 @@ class BrainSettings:
     Attributes
     ----------
     deform : deform the atlas; else it is laid on by the affine map alone.
-    smoothness : lambda of the deformation, `deepgmm.model.deformable`.
+    smoothness : lambda of the deformation, `deepgmm.model.deformable`; by default the atlas's.
     voxel : mm, of the grid on which it is found.
     degree : of the field's polynomials; 0 for no field.
     ridge : how stiff the field is under an atlas, and `ridge_alone` without one, where little else
@@ -54,10 +54,10 @@ class BrainSettings:
     """
 
     deform: bool = True
-    smoothness: float = 1.0
-    voxel: float = 3.0
+    smoothness: float | None = None
+    voxel: float = 4.0
     degree: int = 3
-    ridge: float = 0.3
+    ridge: float = 3.0
     ridge_alone: float = 4.0
     shares: tuple[float, float, float] = SHARES
     hold: float = 1.0
@@ -109,6 +109,7 @@ class BrainSegmentation:
     objective: list[float] = made(default_factory=list)
     warnings: list[str] = made(default_factory=list)
     seconds: dict[str, float] = made(default_factory=dict)
+
 
 @dataclass
 class Scene:

@@ -47,6 +47,7 @@ def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
         return _alone(scene, settings, progress)
     return _with_atlas(scene, atlas, settings, progress)
 
+
 def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSegmentation:
     """No atlas: one mixture of three under a field, its shares held."""
     import torch
@@ -124,7 +125,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
     from deepgmm.model.warp import jacobian
 
     since = time.perf_counter()
-    classes = atlas.probabilities if atlas.sulci_are_grey else atlas.classes
+    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
     to_image = affine_to(atlas.probabilities, atlas.affine, scene.image, scene.mask, scene.affine)
     since = scene.timed("affine map", since)
     progress(0.2, "atlas laid on")
@@ -133,10 +134,10 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
     maps = torch.from_numpy(np.ascontiguousarray(classes))
     grid = u = least = folds = None
     trace: list[float] = []
-    fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+    fitted = _fitted(scene, _prior(maps, index), atlas, settings)
     since = scene.timed("mixture under the affine atlas", since)
     if settings.deform:
-        deformed, grid, inside = _deformed(scene, atlas, classes, to_image, fitted, settings)
+        deformed, grid, inside = _deformed(scene, atlas, to_image, fitted, settings)
         u, trace = deformed.displacement, deformed.trace
         determinant = jacobian(u)[inside]
         least, folds = float(determinant.min()), float((determinant <= 0).float().mean())
@@ -147,7 +148,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
         progress(0.7, "atlas deformed")
         ratio = float(np.linalg.norm(grid[:3, 0]) / np.linalg.norm(atlas.affine[:3, 0]))
         index = index + sampled(u[0], index / ratio) * ratio
-        fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+        fitted = _fitted(scene, _prior(maps, index), atlas, settings)
     result = _finished(scene, fitted, atlas)
     scene.timed("mixture at full resolution", since)
     progress(1.0, "done")
@@ -182,14 +183,14 @@ def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displa
     settings = settings or BrainSettings()
     scene = Scene.of(volume, settings)
     since = time.perf_counter()
-    classes = atlas.probabilities if atlas.sulci_are_grey else atlas.classes
+    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
     onto_grid = np.linalg.inv(grid) @ np.linalg.inv(to_image) @ scene.affine
     index = moved(scene.index, onto_grid)
     index = index + sampled(displacement[0], index)
     onto_atlas = torch.from_numpy(np.linalg.inv(atlas.affine) @ grid).float()
     index = index @ onto_atlas[:3, :3].T + onto_atlas[:3, 3]
     maps = torch.from_numpy(np.ascontiguousarray(classes))
-    fitted = _fitted(scene, _prior(maps, index), atlas.sulci_are_grey, settings)
+    fitted = _fitted(scene, _prior(maps, index), atlas, settings)
     result = _finished(scene, fitted, atlas)
     result.to_image = to_image
     result.displacement, result.displacement_affine = displacement[0].numpy(), grid
@@ -217,11 +218,19 @@ def _prior(maps: Tensor, index: Tensor) -> Tensor:
     return values / values.sum(1, keepdim=True)
 
 
-def _fitted(scene: Scene, prior: Tensor, grey_sulci: bool, settings: BrainSettings) -> _Fitted:
+def _believed(prior: Tensor, atlas: Atlas) -> Tensor:
+    """A prior (N, K) to the power in which its atlas is believed."""
+    values = prior.pow(atlas.trust.power)
+    return values / values.sum(1, keepdim=True)
+
+
+def _fitted(scene: Scene, prior: Tensor, atlas: Atlas, settings: BrainSettings) -> _Fitted:
     from deepgmm.model.tissue_mixture import TissuePrior, VolumeField, fit
 
     x, p = scene.values[scene.part].double(), prior[scene.part].double()
-    start = start_of(x, p, grey_sulci)
+    start = start_of(x, p, atlas.sulci_are_grey)
+    believed = _believed(prior, atlas)
+    p = believed[scene.part].double()
     held = TissuePrior(start, settings.strength, settings.strength, settings.strength)
     bent, everywhere = None, None
     if settings.degree:
@@ -229,7 +238,7 @@ def _fitted(scene: Scene, prior: Tensor, grey_sulci: bool, settings: BrainSettin
         bent = VolumeField(basis, settings.ridge)
     found = fit(x, p.log(), start, held, field=bent, iterations=40)
     b = _ones(scene) if everywhere is None or found.omega is None else everywhere(found.omega)
-    return _Fitted(prior, found.mixture, b)
+    return _Fitted(believed, found.mixture, b)
 
 
 def start_of(values: Tensor, prior: Tensor, grey_sulci: bool) -> TissueMixture:
@@ -247,7 +256,7 @@ def start_of(values: Tensor, prior: Tensor, grey_sulci: bool) -> TissueMixture:
                          torch.tensor([0, 1, 2, 1]))
 
 
-def _deformed(scene: Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitted: _Fitted,
+def _deformed(scene: Scene, atlas: Atlas, to_image: Matrix, fitted: _Fitted,
               settings: BrainSettings) -> tuple[Deformed, Matrix, Tensor]:
     """The deformation on a grid of the atlas' box, that grid, and the brain on it."""
     import torch
@@ -255,6 +264,7 @@ def _deformed(scene: Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitt
     from deepgmm.model.deformable import DeformableOptions, deform
     from deepgmm.model.tissue_mixture import TissuePrior
 
+    classes = atlas.blurred(atlas.trust.sharp)
     shape, grid = regrid(classes.shape[1:], atlas.affine, settings.voxel)
     blur = 0.4 * settings.voxel
 
@@ -270,7 +280,9 @@ def _deformed(scene: Scene, atlas: Atlas, classes: Array, to_image: Matrix, fitt
     image = onto(np.where(measured, flat, 0)) / np.maximum(seen, 1e-3)
     mask = torch.from_numpy(share > 0.5)[None]
     held = TissuePrior(fitted.mixture.to(torch.zeros(1)), 0.05, 0.05, 0.05)
-    options = DeformableOptions(smoothness=settings.smoothness)
+    options = DeformableOptions(
+        atlas.trust.smoothness if settings.smoothness is None else settings.smoothness,
+        levels=(2, 1), iterations=(40, 30), step=0.15)
     found = deform(torch.from_numpy(whole)[None], torch.from_numpy(image)[None], mask,
                    held.mixture, held, options, used=torch.from_numpy(seen > 0.5)[None])
     return found, grid, mask

@@ -1,0 +1,196 @@
+"""Brain MRI on a user's own IBSR18: with no atlas, with MNI's, with one of its training cases.
+
+    python Benchmarks/brain.py --ibsr IBSR18
+
+Cases of the training folder make an atlas; those of the validation folder are scored, all rows on
+the same, under the three conventions of CSF in the sulci (`Docs/brain.md`). Differences are paired
+by case. Without a folder it says so and ends: the data set does not ship.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from common import bars, machine, parser_of, peak_memory, table, use_threads
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from deepgmm.brain.volumes import BrainVolume
+
+#: The article's rows on IBSR without labels, F1 of grey and white matter, %.
+PAPER = {"scikit-learn, whole volume": "63.4 / 74.2 (its mixture)",
+         "no atlas, field": "77.3 / 80.8 (its network with a field)"}
+TRIVIAL, SKLEARN, ALONE = "trivial", "scikit-learn, whole volume", "no atlas, field"
+LAID, MNI = "MNI atlas, affine", "MNI atlas, deformed"
+
+#: By row, convention, tissue and case: F1, %.
+Scores = dict[str, dict[str, dict[str, dict[str, float]]]]
+
+
+def mixture_of_three(volume: BrainVolume) -> tuple[np.ndarray, np.ndarray]:
+    """scikit-learn's defaults on the mask; its labels by brightness, and the ventricles."""
+    import numpy as np
+    from sklearn.mixture import GaussianMixture
+
+    from deepgmm.brain.scores import ventricular
+
+    values = volume.image[volume.mask][:, None]
+    fitted = GaussianMixture(3, random_state=0).fit(values)
+    order = np.argsort(np.argsort(fitted.means_[:, 0]))
+    labels = np.zeros(volume.mask.shape, np.uint8)
+    labels[volume.mask] = order[fitted.predict(values)] + 1
+    return labels, ventricular(labels, volume.mask, volume.spacing)
+
+
+def methods(learning: Sequence[BrainVolume]
+            ) -> list[tuple[str, str, Callable[[BrainVolume], tuple[np.ndarray, np.ndarray]]]]:
+    """Name, what labels it used, labels and ventricles of a volume."""
+    from deepgmm.brain.atlas import make_atlas, mni_atlas
+    from deepgmm.brain.scene import BrainSettings
+    from deepgmm.brain.segmenting import segment_brain
+
+    def by(atlas: Any, **how: Any) -> Callable[[BrainVolume], tuple[np.ndarray, np.ndarray]]:
+        def segment(volume: BrainVolume) -> tuple[np.ndarray, np.ndarray]:
+            if atlas is not None:
+                atlas.may_score(volume)
+            found = segment_brain(volume, atlas, BrainSettings(**how))
+            return found.labels, found.ventricles
+        return segment
+
+    rows = [(SKLEARN, "none", mixture_of_three),
+            (ALONE, "none; an adult's shares in the prior", by(None))]
+    mni, of_ibsr = mni_atlas(), "none of IBSR's; those behind the MNI maps"
+    rows += [(LAID, of_ibsr, by(mni, deform=False)), (MNI, of_ibsr, by(mni))]
+    if len(learning) > 1:
+        own, count = make_atlas(learning), len(learning)
+        used = f"{count} cases, in the atlas"
+        rows += [(f"atlas of {count}, affine", used, by(own, deform=False)),
+                 (f"atlas of {count}, deformed", used, by(own))]
+    return rows
+
+
+def scored(labels: np.ndarray, ventricles: np.ndarray, volume: BrainVolume
+           ) -> dict[str, dict[str, float]]:
+    """By convention and tissue."""
+    from deepgmm.brain.scores import Convention, in_dispute, under
+
+    disputed = in_dispute(volume.image, volume.labels)
+    return {c.value: {t.name: 100 * a.f1 for t, a in
+                      under(c, labels, volume.labels, ventricles=ventricles,
+                            disputed=disputed).items()} for c in Convention}
+
+
+def main() -> int:
+    parser = parser_of(__doc__)
+    parser.add_argument("--ibsr", metavar="FOLDER", help="IBSR18, with its two sets")
+    parser.add_argument("--cases", type=int, default=99, help="of each set at most")
+    words = parser.parse_args()
+    if not words.ibsr:
+        print("no folder of IBSR18 was given (--ibsr): it does not ship, so nothing was measured")
+        return 0
+    use_threads(words.threads)
+    import numpy as np
+
+    from deepgmm.brain.layouts import brain_cases, read_case
+    from deepgmm.brain.scores import trivial
+
+    cases = brain_cases(words.ibsr, labelled=True)
+    learning = [read_case(c) for c in cases if c.group == "training"][:words.cases]
+    held = [read_case(c) for c in cases if c.group == "validation"][:words.cases]
+    scores: Scores = {}
+    used, seconds = {TRIVIAL: "none"}, {TRIVIAL: 0.0}
+
+    def keep(name: str, volume: BrainVolume, labels: np.ndarray, ventricles: np.ndarray) -> None:
+        for convention, tissues in scored(labels, ventricles, volume).items():
+            for tissue, value in tissues.items():
+                scores.setdefault(name, {}).setdefault(convention, {}).setdefault(
+                    tissue, {})[volume.name] = value
+
+    for name, supervised, segment in methods(learning):
+        used[name], began = supervised, time.perf_counter()
+        found = [segment(volume) for volume in held]
+        seconds[name] = (time.perf_counter() - began) / len(held)
+        for volume, (labels, ventricles) in zip(held, found):
+            keep(name, volume, labels, ventricles)
+            if name == SKLEARN:
+                keep(TRIVIAL, volume, trivial(labels), np.zeros_like(ventricles))
+        print(f"{name}: done", file=sys.stderr)
+    print(machine(words.threads) + "\n")
+    print(f"IBSR18: {len(held)} cases of the validation folder; the atlas is of {len(learning)} of "
+          "the training folder, on which the settings were chosen too. F1 in %, mean (standard "
+          "deviation); the validation cases are easier than the training cases.\n")
+    print(report(scores, used, seconds))
+    print(verdicts(scores, seconds, peak_memory(resource.getrusage(resource.RUSAGE_SELF))))
+    return 0
+
+
+def mean_of(scores: Scores, name: str, convention: str, tissue: str) -> float:
+    import numpy as np
+
+    return float(np.nanmean(list(scores[name][convention][tissue].values())))
+
+
+def report(scores: Scores, used: dict[str, str], seconds: dict[str, float]) -> str:
+    from deepgmm.brain.scores import paired, summary
+
+    conventions = list(next(iter(scores.values())))
+
+    def cells(name: str, convention: str) -> str:
+        parts = [summary(list(scores[name][convention][t].values())) for t in ("GM", "WM", "CSF")]
+        return " / ".join(f"{p['mean']:.1f} ({p['sd']:.1f})" for p in parts)
+
+    names = sorted(scores, key=lambda n: n != TRIVIAL)
+    text = table(("method", "labels used", *(f"{c}: GM / WM / CSF" for c in conventions),
+                  "the article's GM / WM", "s a volume"),
+                 [(n, used[n], *(cells(n, c) for c in conventions), PAPER.get(n, "-"),
+                   f"{seconds[n]:.1f}") for n in names])
+    lines = []
+    for other, convention in ((SKLEARN, "physical"), (TRIVIAL, "as labelled")):
+        for name in names:
+            if name in (TRIVIAL, SKLEARN):
+                continue
+            for tissue in ("GM", "WM"):
+                d = paired(scores[name][convention][tissue], scores[other][convention][tissue])
+                lines.append((f"{name} less {other}, {convention}", tissue, f"{d.mean:+.1f}",
+                              f"{d.low:+.1f} to {d.high:+.1f}", f"{d.better} of {d.cases}"))
+    return text + "\n" + table(("difference", "tissue", "F1", "95 %, by cases", "better in"), lines)
+
+
+def verdicts(scores: Scores, seconds: dict[str, float], memory: float) -> str:
+    import numpy as np
+
+    drawn, left, physical = "as labelled", "left out", "physical"
+    lines: list[tuple[str, str, str, bool | None]] = []
+
+    def bar(what: str, value: float, least: float) -> None:
+        lines.append((what, f"at least {least:.1f}", f"{value:.1f}", value >= least))
+
+    for tissue, gain in (("GM", 2.0), ("WM", 1.0)):
+        bar(f"{ALONE} over scikit-learn, {physical}, {tissue}",
+            mean_of(scores, ALONE, physical, tissue) - mean_of(scores, SKLEARN, physical, tissue),
+            gain)
+    spread = float(np.std(list(scores[ALONE][physical]["GM"].values()), ddof=1))
+    lines.append((f"{ALONE}, standard deviation of GM", "at most 4", f"{spread:.1f}", spread <= 4))
+    for tissue, gain in (("GM", 0.0), ("WM", 1.5)):
+        bar(f"{MNI} over the trivial row, {drawn}, {tissue}",
+            mean_of(scores, MNI, drawn, tissue) - mean_of(scores, TRIVIAL, drawn, tissue), gain)
+    bar(f"{MNI}, {drawn}, CSF", mean_of(scores, MNI, drawn, "CSF"), 68)
+    for tissue, least in (("GM", 90.0), ("WM", 88.5)):
+        bar(f"{MNI}, {left}, {tissue}", mean_of(scores, MNI, left, tissue), least)
+    for name in scores:
+        if name.startswith("atlas of") and name.endswith("deformed"):
+            for tissue, least in (("GM", 94.5), ("WM", 91.0), ("CSF", 84.0)):
+                bar(f"{name}, {drawn}, {tissue}", mean_of(scores, name, drawn, tissue), least)
+    slowest = max(seconds.values())
+    lines.append(("slowest row, a volume", "at most 40 s", f"{slowest:.0f} s", slowest <= 40))
+    lines.append(("memory of all rows together", "a volume: at most 2 GB", f"{memory:.1f} GB", None))
+    return bars(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
