@@ -121,8 +121,8 @@ def overlap_warnings(mask: SimpleITK.Image, grid: SimpleITK.Image, name: str) ->
     if kept < LEAST_ALONG or on_grid.sum() < LEAST_KEPT * along.sum():
         raise InputError(f"the {name} and the images lie in different places, even after "
                          f"resampling ({100 * kept:.0f} % of the {name} lies on them): see "
-                         "whether they are of one patient and one scan, and if so, give images that "
-                         f"show all of it, or cut the {name} to what they show")
+                         "whether they are of one patient and one scan, and if so, give images "
+                         f"that show all of it, or cut the {name} to what they show")
     if kept < WELL_KEPT:
         return [f"only {100 * kept:.0f} % of the {name} lies on the images; the rest was cut off"]
     return []
