@@ -147,7 +147,7 @@ def test_the_basis_is_numpys_legendre():
 
 
 def shaded(seed, size=0.2, side=28):
-    """Three tissues in blobs under a field of 20 %: values, anchoring prior, basis, field, truth."""
+    """Tissues in blobs under a field of 20 %: values, anchoring prior, basis, field, truth."""
     rng = np.random.default_rng(seed)
     blobs = np.stack([ndimage.gaussian_filter(rng.normal(size=(side,) * 3), 2.5) for _ in range(3)])
     blobs /= blobs.std((1, 2, 3), keepdims=True)
