@@ -6,8 +6,8 @@
 Cases of the training folder make an atlas; those of the validation folder are scored, all rows on
 the same, under the three conventions of CSF in the sulci (`Docs/brain.md`). Differences are paired
 by case. With `--tune` every other case of the training folder makes the atlas and the rest of that
-folder is scored: settings are chosen so. Without a folder it says so and ends: the data set does not
-ship.
+folder is scored: settings are chosen so. Without a folder it says so and ends: the data set does
+not ship.
 """
 
 from __future__ import annotations
