@@ -197,7 +197,8 @@ def verdicts(scores: Scores, seconds: dict[str, float], memory: float) -> str:
                 bar(f"{name}, {drawn}, {tissue}", mean_of(scores, name, drawn, tissue), least)
     slowest = max(seconds.values())
     lines.append(("slowest row, a volume", "at most 40 s", f"{slowest:.0f} s", slowest <= 40))
-    lines.append(("memory, all rows together", "2 GB a volume", f"{memory:.1f} GB", None))
+    lines.append(("memory of all rows and cases together", "at most 2 GB", f"{memory:.1f} GB",
+                  memory <= 2))
     return bars(lines)
 
 
