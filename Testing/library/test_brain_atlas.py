@@ -108,6 +108,13 @@ def test_the_deformed_atlas_tells_white_matter_and_ventricles(found, laid, brain
     assert found.objective[-1] < found.objective[0]
 
 
+def test_a_deformation_that_folds_is_found_and_warned_of(found, atlas, brain):
+    free = segment_brain(brain, atlas, BrainSettings(voxel=5.0, smoothness=1e-4))
+    assert free.least_jacobian < found.least_jacobian
+    assert free.folded > 0 and any("folds" in w for w in free.warnings)
+    assert not any("folds" in w for w in found.warnings)
+
+
 def test_what_comes_back_fits_together(found, brain):
     inside = brain.mask
     assert np.allclose(found.posteriors.sum(0)[inside], 1, atol=1e-4)
