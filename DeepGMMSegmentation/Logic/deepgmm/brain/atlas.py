@@ -152,8 +152,8 @@ class Atlas:
         InputError : it was made of this case too.
         """
         if self.knows(volume):
-            raise InputError(f"the atlas was made of case {volume.name or 'given'} too, so a score "
-                             "on it says nothing: make one without it, or score other cases")
+            raise InputError(f"the atlas was made of {f'case {volume.name}' if volume.name else 'this case'} too, so a "
+                             "score on it says nothing: make one without it, or score others")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as one `.npz` file, whole or not at all."""
@@ -189,7 +189,11 @@ class Atlas:
         if (atlas.probabilities.ndim != 4 or len(atlas.probabilities) != len(TISSUES)
                 or atlas.ventricles.shape != atlas.probabilities.shape[1:]
                 or atlas.affine.shape != (4, 4)
-                or not np.isfinite(atlas.probabilities).all()
+                or not all(np.isfinite(a).all()
+                           for a in (atlas.probabilities, atlas.ventricles, atlas.affine))
+                or np.linalg.matrix_rank(atlas.affine[:3, :3]) < 3
+                or min(atlas.probabilities.min(), atlas.ventricles.min()) < -0.01
+                or max(atlas.probabilities.sum(0).max(), atlas.ventricles.max()) > 1.01
                 or np.ptp(atlas.probabilities.sum(0)) < 0.5):
             raise InputError("the file given as atlas holds other arrays than an atlas: make one "
                              "with `deepgmm brain atlas`")
