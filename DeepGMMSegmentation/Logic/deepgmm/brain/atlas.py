@@ -152,8 +152,9 @@ class Atlas:
         InputError : it was made of this case too.
         """
         if self.knows(volume):
-            raise InputError(f"the atlas was made of {f'case {volume.name}' if volume.name else 'this case'} too, so a "
-                             "score on it says nothing: make one without it, or score others")
+            which = f"case {volume.name}" if volume.name else "this case"
+            raise InputError(f"the atlas was made of {which} too, so a score on it says nothing: "
+                             "make one without it, or score other cases")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as one `.npz` file, whole or not at all."""
