@@ -77,6 +77,33 @@ def test_an_atlas_comes_back_from_its_file(atlas, tmp_path):
         Atlas.load(tmp_path / "b.npz")
 
 
+@pytest.mark.parametrize("harm", [
+    {"affine": np.full((4, 4), np.nan)}, {"affine": np.zeros((4, 4))},
+    {"probabilities": lambda p: p - 1}, {"probabilities": lambda p: 50 * p},
+    {"ventricles": lambda v: v * np.nan}])
+def test_an_atlas_of_other_numbers_is_refused(atlas, tmp_path, harm):
+    changed = {key: how(getattr(atlas, key)) if callable(how) else how
+               for key, how in harm.items()}
+    replace(atlas, **changed).save(tmp_path / "harmed.npz")
+    with pytest.raises(InputError, match="other arrays"):
+        Atlas.load(tmp_path / "harmed.npz")
+
+
+@pytest.mark.parametrize("with_atlas", [False, True])
+@pytest.mark.parametrize(("many", "hot"), [(1, 1e7), (30, 2000.0)])
+def test_a_few_hot_voxels_change_hardly_any_label(brain, atlas, with_atlas, many, hot):
+    settings = BrainSettings(deform=False)
+    given = atlas if with_atlas else None
+    plain = segment_brain(brain, given, settings)
+    image = brain.image.copy()
+    at = np.random.default_rng(0).choice(np.flatnonzero(brain.mask), many, replace=False)
+    image.ravel()[at] = hot
+    spiked = segment_brain(replace(brain, image=image), given, settings)
+    assert (spiked.labels == plain.labels)[brain.mask].mean() > 0.99
+    assert any("far beyond" in w for w in spiked.warnings)
+    assert not any("far beyond" in w for w in plain.warnings)
+
+
 def test_what_no_atlas_can_be_made_of(atlas):
     one = labelled(300)
     with pytest.raises(InputError, match="two labelled cases"):

@@ -152,8 +152,9 @@ class Atlas:
         InputError : it was made of this case too.
         """
         if self.knows(volume):
-            raise InputError(f"the atlas was made of case {volume.name or 'given'} too, so a score "
-                             "on it says nothing: make one without it, or score other cases")
+            which = f"case {volume.name}" if volume.name else "this case"
+            raise InputError(f"the atlas was made of {which} too, so a score on it says nothing: "
+                             "make one without it, or score other cases")
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write it as one `.npz` file, whole or not at all."""
@@ -189,7 +190,11 @@ class Atlas:
         if (atlas.probabilities.ndim != 4 or len(atlas.probabilities) != len(TISSUES)
                 or atlas.ventricles.shape != atlas.probabilities.shape[1:]
                 or atlas.affine.shape != (4, 4)
-                or not np.isfinite(atlas.probabilities).all()
+                or not all(np.isfinite(a).all()
+                           for a in (atlas.probabilities, atlas.ventricles, atlas.affine))
+                or np.linalg.matrix_rank(atlas.affine[:3, :3]) < 3
+                or min(atlas.probabilities.min(), atlas.ventricles.min()) < -0.01
+                or max(atlas.probabilities.sum(0).max(), atlas.ventricles.max()) > 1.01
                 or np.ptp(atlas.probabilities.sum(0)) < 0.5):
             raise InputError("the file given as atlas holds other arrays than an atlas: make one "
                              "with `deepgmm brain atlas`")

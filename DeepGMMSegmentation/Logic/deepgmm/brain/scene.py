@@ -29,6 +29,10 @@ SHARES = (0.08, 0.54, 0.38)
 #: Of the brightest 2 % of the mask, at which intensities count as 1.
 _BRIGHT = 98
 
+#: Percentiles that all tissues lie between, and by how many of their distances a voxel may lie
+#: beyond: one hot voxel would take a mixture's class, or all of a field, for itself.
+_USUAL, _REACH = (0.5, 99.5), 1.0
+
 #: Fewer measured voxels than this are not fitted.
 _FEWEST = 1000
 
@@ -142,11 +146,22 @@ class Scene:
         if len(measured) < _FEWEST or np.ptp(inside[measured]) == 0:
             raise InputError("hardly any voxel inside the brain mask was measured: nearly all are "
                              "zero or of one value; see whether the mask is of this image")
+        zeros = 1 - len(measured) / len(inside)
+        warnings = []
+        low, high = np.percentile(inside[measured], _USUAL).astype(np.float64)
+        reach = _REACH * max(high - low, 1e-3 * abs(high))
+        wild = (inside < low - reach) | (inside > high + reach)
+        wild &= inside != 0
+        if wild.any():
+            image = image.copy()
+            inside[wild] = np.clip(inside[wild], low - reach, high + reach)
+            image[mask] = inside
+            measured = np.flatnonzero((inside != 0) & ~wild)  # the fit does not see them
+            warnings.append(f"{int(wild.sum())} voxels of the brain mask lie far beyond all others "
+                            "in intensity and did not enter the fit: look at the image there")
         scale = float(np.percentile(np.abs(inside[measured]), _BRIGHT))
         few = min(settings.sample, len(measured))
         chosen = np.random.default_rng(settings.seed).choice(measured, few, replace=False)
-        warnings = []
-        zeros = 1 - len(measured) / len(inside)
         if zeros > 0.001:
             warnings.append(f"{100 * zeros:.1f} % of the brain mask are exactly zero and were "
                             "taken as not measured")
