@@ -106,7 +106,7 @@ def test_an_atlas_is_not_scored_on_its_own_case_under_another_name(folder, out, 
     copy.write_bytes(case(folder, 3).read_bytes())
     assert run("segment", copy, "--atlas", folder / "atlas.npz", "--truth",
                case(folder, 3, "_seg")) == 2
-    assert "made of case" in capsys.readouterr().err
+    assert "made of this case" in capsys.readouterr().err
 
 
 def spoilt(tmp_path: Path, source: Path, change) -> Path:
