@@ -110,6 +110,8 @@ def test_what_no_atlas_can_be_made_of(atlas):
         make_atlas([one])
     with pytest.raises(InputError, match="one name"):
         make_atlas([one, one])
+    with pytest.raises(InputError, match="one image under two names"):
+        make_atlas([replace(one, name=name, hashes={"image": "a" * 64}) for name in "ab"])
     with pytest.raises(InputError, match="no labels"):
         make_atlas([one, replace(labelled(301), labels=None)])
 

@@ -120,6 +120,7 @@ def spoilt(tmp_path: Path, source: Path, change) -> Path:
     (lambda v: v * 0, "0 voxels"), (lambda v: v * 0 + 5, "constant"),
     (lambda v: np.where(v > 60, np.nan, v), "no numbers"),
     (lambda v: np.stack([v, v], -1), "2 frames"),
+    (lambda v: np.where(np.arange(v.shape[2]) == v.shape[2] // 2, v, 0), "spans 1 voxel along"),
 ])
 def test_bad_images_are_one_line(folder, out, capsys, change, said) -> None:
     bad = spoilt(out, case(folder, 0), change)
@@ -127,6 +128,12 @@ def test_bad_images_are_one_line(folder, out, capsys, change, said) -> None:
     error = capsys.readouterr().err
     assert said in error and len(error.splitlines()) == 1 and len(error) < 300
     assert not (out / "l.nii.gz").exists()
+
+
+def test_labels_that_no_brain_has_are_no_truth(folder, out, capsys) -> None:
+    truth = spoilt(out, case(folder, 0, "_seg"), lambda v: np.where(v == 3, 255, v))
+    assert run("segment", case(folder, 0), "--truth", truth) == 2
+    assert "no tissue (255)" in capsys.readouterr().err
 
 
 def test_what_does_not_go_together_is_refused(folder, out, capsys) -> None:

@@ -259,7 +259,8 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
 
     Raises
     ------
-    InputError : fewer than two cases, one without labels or without a tissue, two of one name.
+    InputError
+        Fewer than two cases, one without labels or without a tissue, two of one name or image.
     """
     if len(volumes) < 2:
         raise InputError("an atlas needs two labelled cases or more")
@@ -274,6 +275,9 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
                              "their values (1 CSF, 2 grey, 3 white)")
     if len(set(names)) < len(names):
         raise InputError("two cases have one name: give each case once")
+    digests = [v.hashes["image"] for v in volumes if "image" in v.hashes]
+    if len(set(digests)) < len(digests):
+        raise InputError("two cases are one image under two names: give each case once")
     sizes = [v.mask.sum() * v.voxel_volume for v in volumes]
     first = volumes[int(np.argsort(sizes)[len(sizes) // 2])]
     shape, grid = _box(first.mask, first.affine)
@@ -301,9 +305,8 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
     grey_sulci = bool(rim[0] < _NO_SULCI)
     ventricles = (np.ones(shape, np.float32) if grey_sulci
                   else (~_near_border(tissues.sum(0) > 0.5, 10)).astype(np.float32))
-    hashes = tuple(v.hashes["image"] for v in volumes if "image" in v.hashes)
     return Atlas(tissues.astype(np.float32), ventricles, grid,
-                 title or f"atlas of {len(volumes)} labelled cases", tuple(names), hashes,
+                 title or f"atlas of {len(volumes)} labelled cases", tuple(names), tuple(digests),
                  grey_sulci)
 
 

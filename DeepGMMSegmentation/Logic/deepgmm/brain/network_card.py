@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.errors import InputError, how_to_install
-from deepgmm.files import read_json
 from deepgmm.model.architecture import Architecture
-from deepgmm.weights.card import NAME, LabelledCases, Learning, is_name
+from deepgmm.weights.card import NAME, LabelledCases, Learning, card_values, is_name
 from deepgmm.weights.folder import read_as, save_as
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "deepgmm brain network", 1
 
-_LARGEST = 1_000_000
 #: More channels and levels than anyone trains, so that a stranger's card cannot ask for all memory.
 _WIDEST, _DEEPEST = 128, 6
 
@@ -176,18 +174,9 @@ def read_brain_card(path: Path) -> BrainCard:
     ------
     InputError : no such file, no JSON, or as `BrainCard.from_dict`.
     """
-    try:
-        values = read_json(path, _LARGEST)
-    except FileNotFoundError:
-        raise InputError(f"no {NAME} lies beside the weights: give a folder made by deepgmm "
-                         "brain train") from None
-    except OSError as error:
-        raise InputError(f"{NAME} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{NAME} is damaged: {error}") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{NAME} is not the card of a brain's network")
-    return BrainCard.from_dict(values)
+    return BrainCard.from_dict(card_values(
+        path, missing="so that nothing says what they are: give a folder made by deepgmm brain "
+                      "train", wrong="the card of a brain's network"))
 
 
 def save_brain_network(folder: str | os.PathLike[str], network: nn.Module, card: BrainCard

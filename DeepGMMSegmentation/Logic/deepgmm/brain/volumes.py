@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.tissues import TISSUES, UNLABELLED
+from deepgmm.brain.tissues import TISSUES
 from deepgmm.errors import InputError
 from deepgmm.files import sha256
 from deepgmm.reading.images.grids import (
@@ -39,13 +39,14 @@ if TYPE_CHECKING:
 #: What label files of brains say of themselves in their headers.
 OWN_NOTE = "DeepGMM brain labels: 1 CSF, 2 grey, 3 white"
 
-#: Voxels that a mask must hold, and the share of them that may be no number.
-_FEWEST, _NO_NUMBER = 100, 0.01
+#: Voxels that a mask must hold, and span along each axis; the share that may be no number.
+_FEWEST, _SPAN, _NO_NUMBER = 100, 5, 0.01
 
 #: Volumes of a whole brain with its CSF, ml, beyond which the mask is doubted.
 _BRAIN = (400.0, 2300.0)
 
-_OURS = {0: 0, **{int(t): int(t) for t in TISSUES}, UNLABELLED: UNLABELLED}
+#: What a user's own labels may hold.
+_OURS = {0: 0, **{int(t): int(t) for t in TISSUES}}
 
 
 @dataclass(frozen=True)
@@ -265,6 +266,10 @@ def checked(volume: BrainVolume) -> BrainVolume:
     if inside < _FEWEST:
         raise InputError(f"the brain mask holds {inside} voxels: see whether it is of this image "
                          "and not empty")
+    spans = [int(np.ptp(at)) + 1 for at in np.nonzero(volume.mask)]
+    if min(spans) < _SPAN:
+        raise InputError(f"the brain spans {min(spans)} voxel{'s' if min(spans) > 1 else ''} along "
+                         "one axis: give a volume, not single slices")
     if lost > _NO_NUMBER * inside:
         raise InputError(f"{100 * lost / inside:.0f} % of the image inside the brain mask are no "
                          "numbers (NaN or infinite): export it again")

@@ -181,18 +181,33 @@ def read_card(path: Path) -> Card:
     ------
     InputError : no such file, no JSON, or as `Card.from_dict`.
     """
+    return Card.from_dict(card_values(
+        path, missing="so that nothing says what they are: give a folder made by deepgmm train, or "
+                      "import one", wrong="the card of one of deepgmm's networks"))
+
+
+def card_values(path: Path, *, missing: str, wrong: str) -> dict[str, Any]:
+    """What a card of any kind of network holds, not judged yet.
+
+    Parameters
+    ----------
+    missing, wrong : the ends of the messages where there is no card, or no object in it.
+
+    Raises
+    ------
+    InputError : no such file, or no JSON object.
+    """
     try:
         values = read_json(path, _LARGEST)
     except FileNotFoundError:
-        raise InputError(f"no {NAME} lies beside the weights, so that nothing says what they "
-                         "are: give a folder made by deepgmm train, or import one") from None
+        raise InputError(f"no {NAME} lies beside the weights, {missing}") from None
     except OSError as error:
         raise InputError(f"{NAME} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{NAME} is damaged: {error}") from None
     if not isinstance(values, dict):
-        raise InputError(f"{NAME} is not the card of one of deepgmm's networks")
-    return Card.from_dict(values)
+        raise InputError(f"{NAME} is not {wrong}")
+    return values
 
 
 def _read(key: str, value: Any) -> Any:
