@@ -57,6 +57,17 @@ def test_a_pixel_by_itself_is_none_however_sure() -> None:
     assert np.allclose(found.unsure, [1 / 200, 0])
 
 
+def test_a_heart_whose_only_scar_is_a_speck_has_none_and_the_speck_is_spoken_of() -> None:
+    few, more = np.zeros((12, 12, 12)), np.zeros((12, 12, 12))
+    few[3, 4, 4:6], more[3, 4, 4:7] = 1.0, 1.0
+
+    speck, island = judged(few, a_wall(12)), judged(more, a_wall(12))
+
+    assert (speck.scar < 0.5).all() and speck.drawn == 0
+    assert np.isclose(speck.speck, 2 / 1200) and np.isclose(speck.unsure[3], 2 / 1200)
+    assert (island.scar > 0.5).sum() == 3 and np.isclose(island.drawn, 3 / 1200)
+
+
 def test_sure_pixels_of_one_slice_do_not_carry_another() -> None:
     share = np.zeros((2, 12, 12))
     share[0, 3:6, 3:8], share[1, 3:6, 3:8] = 0.9, UNSURE

@@ -213,7 +213,9 @@ def _said_of(found: Islands, case: Case) -> list[str]:
     where = named_slices([case.slices[i] for i in np.flatnonzero(found.unsure > 0)])
     if not found.drawn:
         seen = f"; {share:.1%} of the wall may be scar, on {where}" if share else ""
-        return [f"no scar was found: nowhere is the network sure of it{seen}"]
+        why = (f"what the network is sure of is a speck, {found.speck:.2%} of the wall"
+               if found.speck else "nowhere is the network sure of it")
+        return [f"no scar was found: {why}{seen}"]
     if share < SPOKEN_OF:
         return []
     return [f"scar may be more than what is drawn: another {share:.1%} of the wall, on {where}, "
