@@ -52,3 +52,31 @@ def test_every_file_it_links_to_is_there() -> None:
     assert links
     for link in links:
         assert (ROOT / link).is_file(), link
+
+
+def rows_of(text: str, title: str) -> dict[str, list[str]]:
+    """The rows of a section's tables, by their first cell."""
+    section = text.split(title, 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip(" *`") for cell in line.strip("| ").split("|")]
+            for line in section.splitlines() if line.startswith("|")]
+    return {row[0]: row[1:] for row in rows}
+
+
+@pytest.mark.parametrize(("said", "measured"), [
+    ("default** (`auto`)", "auto"), ("default**, the wall given (`--wall`)",
+                                     "auto, true wall given"),
+    ("network alone (`pretrained`)", "pretrained"), ("map`, which learns from nothing", "map"),
+    ("map`, the wall given", "map, true wall given")])
+def test_its_first_table_says_what_was_measured(said: str, measured: str) -> None:
+    measurements = (ROOT / "Docs" / "measurements.md").read_text(encoding="utf-8")
+    dice, _, false, free, missed, r, points, wall, blood, _ = rows_of(
+        measurements, "## Accuracy on real LGE")[measured]
+    own_dice, own_false, own_missed, own_extent, own_both = rows_of(
+        README, "## How well it does on real patients")[said.strip("`")]
+
+    assert own_dice == dice.replace("0.", ".")
+    assert own_false == f"{false.split()[0].replace('0.', '.')}; {free}"
+    assert own_missed == missed
+    assert own_extent.removesuffix(" points") == f"r {r.removeprefix('0')}, ±{points}"
+    both = f"{wall.removeprefix('0')}; {blood.removeprefix('0')}"
+    assert own_both == ("given" if wall == "1.000" else both)
