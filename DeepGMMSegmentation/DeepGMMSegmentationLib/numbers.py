@@ -123,7 +123,11 @@ class NumbersSection(Section):
             self._soon.start()
 
     def _on_drawn_over(self) -> None:
+        """The bull's-eye first, before all else that follows a stroke."""
         self._look()
+        if self._step.active:
+            self._step.stop()
+            self._on_step()
 
     def _on_run(self) -> None:
         """The worker is free again, or ready: what waited for it may go on."""

@@ -104,7 +104,7 @@ def radial_chords(infarct: BoolArray, wall: BoolArray, pool: BoolArray,
     if slice_ is None:
         return _nothing()
     angles = np.radians(np.arange(0, 360, BETWEEN) + BETWEEN / 2)
-    along = np.arange(0.5, slice_.reach / slice_.step) * slice_.step
+    along = (slice_.steps_through_wall() + 0.5) * slice_.step
     places = slice_.centre + along[None, :, None] * slice_.directions(angles)[:, None]
     inside, ill = slice_.wall_at(places), slice_.infarct_at(places)
     total = np.maximum(inside.sum(axis=1, keepdims=True), 1e-9)
@@ -202,6 +202,13 @@ class _Slice:
         size = (np.array(self.labels.shape) - 1) * self.spacing
         return float(np.linalg.norm(np.maximum(self.centre, size - self.centre)))
 
+    def steps_through_wall(self) -> npt.NDArray[np.int_]:
+        """Steps from the centre, of which all in between may meet the smoothed wall."""
+        away = np.hypot(*(np.argwhere(self.wall > 0) * self.spacing - self.centre).T)
+        pixel = float(np.hypot(*self.spacing))  # shares are interpolated between pixels
+        return np.arange(max(int((away.min() - pixel) / self.step), 0),
+                         int((away.max() + pixel) / self.step) + 1)
+
     def directions(self, angles: Lines) -> Lines:
         """(angles, 2) unit vectors, rows and columns."""
         return np.stack([np.sin(angles), np.cos(angles)], axis=1)
@@ -289,7 +296,7 @@ class _Potential:
     def half_way(self, angles: Lines) -> tuple[Lines, BoolArray]:
         """(angles, 2) where half lines from the centre first pass the middle potential in the
         wall, mm, and whether they do."""
-        along = np.arange(0.0, self.slice.reach / self.slice.step) * self.slice.step
+        along = self.slice.steps_through_wall() * self.slice.step
         places = self.slice.centre + along[None, :, None] * self.slice.directions(angles)[:, None]
         passed = (_at(self.values, places, self.spacing) >= 0.5) \
             & (self.slice.wall_at(places) >= 0.5)
