@@ -34,7 +34,8 @@ def measured(name: str, spacing: tuple[float, float], shift: tuple[float, float]
         border_length(infarct, wall & ~infarct, spacing) / ring.border,
         perimeter(infarct, spacing) / ring.perimeter,
         *(np.nanmean(one.transmurality) / expected for one in chords),
-        *(high_end(one.transmurality, resolution) / ring.transmurality for one in chords)]) - 1
+        *(high_end(one.transmurality, resolution, beside=one.beside) / ring.transmurality
+          for one in chords)]) - 1
 
 
 @pytest.mark.parametrize("name", RINGS)

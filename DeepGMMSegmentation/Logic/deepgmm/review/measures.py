@@ -22,11 +22,13 @@ from deepgmm.study.words import WALL_TISSUES, Role, Tissue
 
 @dataclass(frozen=True)
 class _Sectors:
-    """Sectors of chords: their slice, AHA segment (0 for none), transmurality, thickness in mm."""
+    """Sectors of chords: their slice, AHA segment (0 for none), transmurality, the lesser of both
+    neighbours', and thickness in mm."""
 
     slice_: npt.NDArray[np.int_]
     segment: npt.NDArray[np.int_]
     transmurality: npt.NDArray[np.float64]
+    beside: npt.NDArray[np.float64]
     thickness: npt.NDArray[np.float64]
 
 
@@ -122,8 +124,8 @@ class Measure:
                               why=why)
 
             rows += [number("transmurality_mean", 100 * t.mean() if kept else 0, "%"),
-                     number("transmurality_p95", 100 * high_end(t, self.pixel / d.mean())
-                            if kept else 0, "%"),
+                     number("transmurality_p95", 100 * high_end(
+                         t, self.pixel / d.mean(), beside=held.beside[which]) if kept else 0, "%"),
                      *(number(f"chords_over_{least}", (100 * t > least).sum()) for least in OVER),
                      number("chords", len(t)),
                      number("thickness_mean", d.mean() if kept else 0, "mm")]
@@ -304,12 +306,13 @@ class Measure:
         """By way, the sectors of all slices that have wall."""
         found = {}
         for way in WAYS:
-            parts = [_Sectors(np.zeros(0, int), np.zeros(0, int), np.zeros(0), np.zeros(0))]
+            parts = [_Sectors(np.zeros(0, int), np.zeros(0, int), *[np.zeros(0)] * 3)]
             for index, chords in self.all.chords[way].items():
                 there = np.isfinite(chords.thickness)
                 parts.append(_Sectors(np.full(int(there.sum()), index),
                                       self._segment_of_sectors[index][there],
-                                      chords.transmurality[there], chords.thickness[there]))
+                                      chords.transmurality[there], chords.beside[there],
+                                      chords.thickness[there]))
             found[way] = _Sectors(*(np.concatenate([getattr(part, field.name) for part in parts])
                                     for field in fields(_Sectors)))
         return found
