@@ -127,7 +127,7 @@ class Live:
                         self.model)
         measure = Measure(found, self.tissues, {}, "")
         counts = measure.counts(self._labels > 0)
-        found.rows = [*measure.amounts("study", "", counts), *measure.chords("study", "", None),
+        found.rows = [*measure.amounts("study", "", counts), *measure.chords("study", ""),
                       *measure.segments()]
         found.rows = [row for row in found.rows if not row.key.endswith("_laplace")]
         return found

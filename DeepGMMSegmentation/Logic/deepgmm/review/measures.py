@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
@@ -105,13 +105,17 @@ class Measure:
         return Number(scope, where, "salvage_index", None if why else
                       100.0 * int(counts[Tissue.EDEMA]) / risk, "%", why=why)
 
-    def chords(self, scope: str, where: str, chosen: Callable[[_Sectors], BoolArray] | None
-               ) -> list[Number]:
-        """Transmurality of the sectors chosen; of all where None."""
+    def chords(self, scope: str, where: str, *, index: int | None = None,
+               segments: Sequence[int] | None = None) -> list[Number]:
+        """Transmurality of the sectors of a slice, or in some AHA segments, or of all."""
         rows = []
         for way in WAYS:
             held = self._sectors[way]
-            which = slice(None) if chosen is None else chosen(held)
+            which = np.ones(len(held.slice_), bool)
+            if index is not None:
+                which &= held.slice_ == index
+            if segments is not None:
+                which &= np.isin(held.segment, segments)
             t, d = held.transmurality[which], held.thickness[which]
             why = self.missing("infarct") or (
                 "" if len(t) else "no chord crosses wall here" if way == "radial"
@@ -140,7 +144,7 @@ class Measure:
         counts = np.bincount(self.labels.ravel(), minlength=max(Tissue) + 1)
         counts[0] = 0
         rows = self.amounts("study", "", counts) + [self.salvage("study", "", counts)]
-        rows += self.chords("study", "", None)
+        rows += self.chords("study", "")
         rows += self.borders("study", "", range(len(self.labels)))
         rows += self.islands()
         return rows + self.entropy()
@@ -151,7 +155,7 @@ class Measure:
             where, counts = str(i), self.counts(self._only(int(i)))
             counts[0] = 0
             rows += self.amounts("slice", where, counts)
-            rows += self.chords("slice", where, lambda held, i=i: held.slice_ == i)
+            rows += self.chords("slice", where, index=int(i))
             rows += self.borders("slice", where, [int(i)])
         return rows
 
@@ -169,8 +173,7 @@ class Measure:
                 continue
             rows += self._without_blood(self.amounts("segment", str(number), counts))
             rows.append(self.salvage("segment", str(number), counts))
-            rows += self.chords("segment", str(number),
-                                lambda held, number=number: held.segment == number)
+            rows += self.chords("segment", str(number), segments=[number])
         return rows
 
     def territories(self) -> list[Number]:
@@ -185,9 +188,7 @@ class Measure:
                 continue
             rows += self._without_blood(self.amounts("territory", name, counts))
             rows.append(self.salvage("territory", name, counts))
-            rows += self.chords(
-                "territory", name,
-                lambda held, members=members: np.isin(held.segment, members))
+            rows += self.chords("territory", name, segments=members)
         return rows
 
     def methods(self) -> list[Number]:
