@@ -20,7 +20,7 @@ from deepgmm.review.numbers import NO_POSTERIOR, intervals_of, quantify
 from deepgmm.review.quantities import Numbers
 from deepgmm.study.insertion_points import given_points
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 Where = str | os.PathLike[str] | None
 
@@ -118,6 +118,11 @@ def measure(sources: Sources) -> Measured:
         "settings": {"segments": sources.model, "t2-ms": sources.t2_ms,
                      "tissues": None if sources.tissues is None else
                      [t.title for t in sources.tissues]}}
+    said = {Role.LGE: sources.lge_kind, Role.T2: sources.t2_kind}
+    kinds = {role.title: images.kind.value + (" (guessed)" if said[role] == "auto" else "")
+             for role, images in numbers.sequences.items() if role in said}
+    if kinds:
+        numbers.provenance["kind of"] = kinds
     network = run.get("network")
     made = {"method": run.get("method"), "deepgmm": run.get("version"), "network":
             network.get("name") if isinstance(network, dict) else None}

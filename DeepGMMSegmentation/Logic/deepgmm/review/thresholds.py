@@ -40,6 +40,8 @@ LEAST_PIXELS = 10
 #: Cardiovasc Imaging 2011;4:269-278. Scanners and sequences differ; it can be changed.
 T2_MS = 59.0
 
+#: Said of methods that part any wall in two.
+ALWAYS = "finds something in healthy wall too"
 #: Names of the methods on LGE, in the order of tables.
 ON_LGE = ("2 SD", "3 SD", "5 SD", "6 SD", "FWHM", "Otsu", "GMM")
 ON_T2 = ("T2 2 SD",)
@@ -277,11 +279,12 @@ def rule_of(name: str, kind: Kind, drawn: bool) -> str:
     if name == "FWHM":
         brightest = f"the {BRIGHTEST:g}th percentile of the slice's wall"
         if _has_zero(kind):
-            return f"half of {brightest}, from a zero of no signal"
-        return f"half way from the mean of remote wall, which is its zero, to {brightest}; {remote}"
+            return f"half of {brightest}, from a zero of no signal; {ALWAYS}"
+        return ("half way from the mean of remote wall, which is its zero, to "
+                f"{brightest}; {remote}; {ALWAYS}")
     if name == "Otsu":
-        return "two classes furthest apart in each slice's wall; needs no zero"
-    return "two Gaussians in each slice's wall; needs no zero"
+        return f"two classes furthest apart in each slice's wall; needs no zero; {ALWAYS}"
+    return f"two Gaussians in each slice's wall; needs no zero; {ALWAYS}"
 
 
 def _has_zero(kind: Kind) -> bool:
