@@ -345,8 +345,9 @@ def _drawer(numbers: Numbers, image: npt.NDArray[Any], shown: list[int] | None =
     view = view_of(held if shown is None else held[shown], numbers.geometry)
     wall = np.isin(numbers.labels, WALL_TISSUES)
     # of a T2 whose blood outshines edema, the window is the wall's
-    low, high = grey_window(image[held if np.median(image[held]) < np.percentile(image[wall], 95)
-                                  else wall])
+    inside, within = (image[where & np.isfinite(image)] for where in (held, wall))
+    dark = not len(within) or np.median(inside) < np.percentile(within, 95)
+    low, high = grey_window(inside if dark else within)
 
     def draw(axes: Axes, index: int, regions: Sequence[tuple[BoolArray, str, float]],
              fill: BoolArray | None = None) -> None:
