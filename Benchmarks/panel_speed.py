@@ -198,7 +198,8 @@ def _use(panel: Any, runs: int, measured: Measured, slots: Slots,
     measured.stroke = [_stroke(panel, row) for row in range(runs)]
     ui.numbersCollapsibleButton.collapsed = False
     wait_until(lambda: ui.methodsTable.rowCount > 0, 60)
-    measured.bullseye = [_bullseye(panel, row) for row in range(runs)]
+    # the first while the worker's numbers are true, others on the heels of one another
+    measured.bullseye = [_bullseye(panel, row) for row in range(4 * runs)]
     ui.numbersCollapsibleButton.collapsed = True
     panel.settle()
     ui.undoButton.click()
@@ -242,7 +243,7 @@ def _bullseye(panel: Any, row: int) -> float:
 
     output, lge, label = panel.state.output, panel.state.lge, panel.ui.bullseyeLabel
     drawn = slicer.util.arrayFromSegmentBinaryLabelmap(output, "scar", lge)
-    drawn[2, 20:40, 20 + row::3] ^= 1
+    drawn[row % len(drawn), 20:40, 20 + row % 3::3] ^= 1
     before = label.pixmap.cacheKey()
     slicer.util.updateSegmentBinaryLabelmapFromArray(drawn, output, "scar", lge)
     began = time.perf_counter()

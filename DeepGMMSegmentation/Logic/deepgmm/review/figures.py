@@ -279,7 +279,8 @@ def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit
     values = np.asarray(pairs, float).reshape(-1, 2)
     figure = blank(9.0, 4.2)
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    left.scatter(values[:, 1], values[:, 0], s=22, facecolor="none", edgecolor="black")
+    left.scatter(values[:, 1], values[:, 0], s=22, facecolor="none", edgecolor="black",
+                 clip_on=False, zorder=3)
     ends = (0.0 if values.min() >= 0 else values.min(), values.max() * 1.05 or 1.0)
     left.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
     left.set(xlabel=f"{names[1]}, {unit}", ylabel=f"{names[0]}, {unit}", xlim=ends, ylim=ends,
@@ -288,14 +289,14 @@ def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit
                   edgecolor="black")
     found = bland_altman(values[:, 0], values[:, 1])
     lines = [(found.bias, "-", "bias")] + ([] if found.low is None or found.high is None else [
-        (found.low, "--", "limit"), (found.high, "--", "limit")])
+        (found.low, "--", "95 % limit"), (found.high, "--", "95 % limit")])
     for level, dash, what in lines:
         right.axhline(level, color="black", linestyle=dash, linewidth=1)
         right.text(1.01, level, f"{what}\n{level:.2f}", transform=right.get_yaxis_transform(),
                    fontsize=8, va="center")
     right.set(xlabel=f"mean of both, {unit}", ylabel=f"{names[0]} minus {names[1]}, {unit}")
     figure.suptitle(f"{title} ({len(values)} cases)", fontsize=10)
-    figure.subplots_adjust(wspace=0.35, right=0.91, bottom=0.14)
+    figure.subplots_adjust(wspace=0.35, right=0.9, bottom=0.14)
     return figure
 
 
