@@ -24,7 +24,7 @@ from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.results import proposed_file
 
 #: Milliseconds: the events of one stroke come closer together; and who draws on has not ended yet.
-_AFTER_A_STROKE, _AFTER_DRAWING = 20, 1000
+_AFTER_A_STROKE, _AFTER_DRAWING = 10, 1000
 #: Seconds at a time, so that the window answers.
 _AT_ONCE = 0.02
 

@@ -29,10 +29,11 @@ PAGE = 7.2
 _MOST_SLICES = 16
 
 
-def png(figure: Figure, dpi: int = 180) -> bytes:
+def png(figure: Figure, dpi: int = 150) -> bytes:
     """The bytes of a PNG; nothing of a patient is written into it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "DeepGMM"})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "DeepGMM"},
+                   pil_kwargs={"compress_level": 3})  # half the time, a tenth larger
     return buffer.getvalue()
 
 
