@@ -126,9 +126,9 @@ def measure(sources: Sources) -> Measured:
         "settings": {"segments": sources.model, "t2-ms": sources.t2_ms,
                      "tissues": None if sources.tissues is None else
                      [t.title for t in sources.tissues]}}
-    said = {Role.LGE: sources.lge_kind, Role.T2: sources.t2_kind}
-    kinds = {role.title: images.kind.value + (" (guessed)" if said[role] == "auto" else "")
-             for role, images in numbers.sequences.items() if role in said}
+    asked = {Role.LGE: sources.lge_kind, Role.T2: sources.t2_kind}
+    kinds = {role.title: images.kind.value + (" (guessed)" if asked[role] == "auto" else "")
+             for role, images in numbers.sequences.items() if role in asked}
     if kinds:
         numbers.provenance["kind of"] = kinds
     network = run.get("network")
