@@ -261,6 +261,8 @@ def test_segments_that_overlap_are_measured_as_the_tissue_that_counts(tmp_path) 
     for key, part in (("scar_volume", scar), ("wall_volume", wall), ("blood_volume", pool),
                       ("myocardium_volume", wall & ~scar)):
         assert found.get(key).value == pytest.approx(part.sum() * voxel), key
+    assert any(f"overlap on {(pool | wall).sum() - pool.sum()} voxels" in w
+               for w in found.warnings), found.warnings
 
 
 def test_odd_masks_and_slices_are_said() -> None:
