@@ -24,7 +24,7 @@ from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.results import proposed_file
 
 #: Milliseconds: the events of one stroke come closer together; and who draws on has not ended yet.
-_AFTER_A_STROKE, _AFTER_DRAWING = 20, 1000
+_AFTER_A_STROKE, _AFTER_DRAWING = 10, 1000
 #: Seconds at a time, so that the window answers.
 _AT_ONCE = 0.02
 
@@ -123,7 +123,11 @@ class NumbersSection(Section):
             self._soon.start()
 
     def _on_drawn_over(self) -> None:
+        """The bull's-eye first, before all else that follows a stroke."""
         self._look()
+        if self._step.active:
+            self._step.stop()
+            self._on_step()
 
     def _on_run(self) -> None:
         """The worker is free again, or ready: what waited for it may go on."""

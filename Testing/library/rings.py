@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from small_results import OBLIQUE
 
+from deepgmm.review.borders import border_length, border_with_part, perimeter
+from deepgmm.review.transmurality import high_end, laplace_chords, radial_chords
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
 
@@ -75,3 +77,30 @@ def oblique(spacing: tuple[float, float], thick: float = 8.0) -> Geometry:
 
 #: Where the middle of a ring lies between pixels.
 POSITIONS = np.random.default_rng(20).uniform(-0.5, 0.5, (20, 2))
+
+RINGS = {"whole": Ring(), "thin": Ring(ill=22.5), "half": Ring(arc=np.pi),
+         "60 degrees": Ring(arc=np.pi / 3), "through": Ring(ill=30.0, arc=np.pi / 3),
+         "small heart": Ring(15.0, 24.0, 21.0, np.pi / 2),
+         # not two pixels of 1.4 mm thick, the first hardly one; six sectors wide
+         "strip": Ring(ill=21.5), "short strip": Ring(ill=22.0, arc=np.pi / 3),
+         "30 degrees": Ring(arc=np.pi / 6)}
+
+#: What `errors` are of.
+MEASURES = ("area", "border", "outline", "mean, radial", "mean, Laplace", "95th, radial",
+            "95th, Laplace", "endocardium")
+
+
+def errors(ring: Ring, spacing: tuple[float, float], shift=(0.0, 0.0)) -> np.ndarray:
+    """(measures,) each measure of a ring over its closed form, less 1."""
+    infarct, wall, pool = ring.parts(spacing, shift)
+    share = ring.arc / (2 * np.pi)
+    chords = [way(infarct, wall, pool, spacing) for way in (radial_chords, laplace_chords)]
+    resolution = np.sqrt(spacing[0] * spacing[1]) / (ring.outer - ring.inner)
+    whole, ill = border_with_part(pool, wall, infarct, spacing)
+    return np.array([
+        infarct.sum() * spacing[0] * spacing[1] / ring.infarct_area,
+        border_length(infarct, wall & ~infarct, spacing) / ring.border,
+        perimeter(infarct, spacing) / ring.perimeter,
+        *(np.nanmean(one.transmurality) / (ring.transmurality * share) for one in chords),
+        *(high_end(one.transmurality, resolution, beside=one.beside) / ring.transmurality
+          for one in chords), ill / whole / share]) - 1

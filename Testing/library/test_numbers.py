@@ -209,6 +209,36 @@ def test_what_cannot_be_measured_is_refused() -> None:
             quantify(given, Geometry(), **more)
 
 
+def test_a_slice_without_image_counts_in_volumes_and_in_nothing_of_the_image(tmp_path) -> None:
+    """Entropy and thresholds by a few lines, without the slice whose LGE and T2 have no values."""
+    phantom = make_patient(1003, slices=3)
+    labels, files = phantom.truth, {"truth": tmp_path / "truth.nii.gz"}
+    grid = {"spacing": phantom.study.geometry.spacing}
+    save(labels, files["truth"], **grid)
+    for role in (Role.LGE, Role.T2):
+        files[role.value] = tmp_path / f"{role.value}.nii.gz"
+        values = np.array(phantom.study.sequences[role].values, np.float32)
+        if role is Role.T2:  # a map of milliseconds
+            values = 40 + 40 * (values - values.min()) / np.ptp(values)
+        values[1] = np.nan
+        save(values, files[role.value], **grid)
+    found = measure(Sources(files["truth"], lge=files["lge"], t2=files["t2"], t2_kind="map",
+                            labels="deepgmm")).numbers
+    wall, scar = labels > 1, np.isin(labels, (SCAR, MVO))
+    assert found.get("wall_volume").value == pytest.approx(
+        wall.sum() * phantom.study.geometry.voxel_volume)
+    wall[1] = scar[1] = False
+    lge = sitk.GetArrayFromImage(sitk.ReadImage(str(files["lge"]))).astype(float)
+    counts = np.histogram(lge[scar], np.histogram_bin_edges(lge[wall], 128))[0]
+    share = counts[counts > 0] / scar.sum()
+    assert found.get("lge_entropy_infarct").value == pytest.approx(-(share * np.log2(share)).sum())
+    t2 = sitk.GetArrayFromImage(sitk.ReadImage(str(files["t2"])))
+    row = found.of("method")["T2 > 59 ms"]["area_at_risk_percent"]
+    assert row.value == pytest.approx(100 * (t2[wall] > 59).mean()) and "slice 1" in row.why
+    assert any("LGE has no values on slice 1: volumes count there" in w for w in found.warnings)
+    assert not any("left out" in w for w in found.warnings)
+
+
 def test_segments_that_overlap_are_measured_as_the_tissue_that_counts(tmp_path) -> None:
     """A `.seg.nrrd` of four layers, wall drawn through scar and blood through wall: each voxel
     counts once, as scar over edema over myocardium over blood."""
@@ -231,6 +261,8 @@ def test_segments_that_overlap_are_measured_as_the_tissue_that_counts(tmp_path) 
     for key, part in (("scar_volume", scar), ("wall_volume", wall), ("blood_volume", pool),
                       ("myocardium_volume", wall & ~scar)):
         assert found.get(key).value == pytest.approx(part.sum() * voxel), key
+    assert any(f"overlap on {(pool | wall).sum() - pool.sum()} voxels" in w
+               for w in found.warnings), found.warnings
 
 
 def test_odd_masks_and_slices_are_said() -> None:

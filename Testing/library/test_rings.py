@@ -7,34 +7,18 @@ import functools
 
 import numpy as np
 import pytest
-from rings import POSITIONS, Ring, oblique
+from rings import POSITIONS, RINGS, Ring, errors, oblique
 
-from deepgmm.review.borders import border_length, perimeter
 from deepgmm.review.numbers import quantify
 from deepgmm.review.transmurality import high_end, laplace_chords, radial_chords
 from deepgmm.study.study import Geometry
 
-RINGS = {"whole": Ring(), "thin": Ring(ill=22.5), "half": Ring(arc=np.pi),
-         "60 degrees": Ring(arc=np.pi / 3), "through": Ring(ill=30.0, arc=np.pi / 3),
-         "small heart": Ring(15.0, 24.0, 21.0, np.pi / 2)}
 FINE, COARSE = (0.2, 0.2), (1.4, 1.4)
 
 
 @functools.cache
 def measured(name: str, spacing: tuple[float, float], shift: tuple[float, float]):
-    """Area, border, perimeter, mean transmurality by both ways and its 95th percentile by both,
-    each over its closed form."""
-    ring = RINGS[name]
-    infarct, wall, pool = ring.parts(spacing, shift)
-    expected = ring.transmurality * ring.arc / (2 * np.pi)
-    chords = [way(infarct, wall, pool, spacing) for way in (radial_chords, laplace_chords)]
-    resolution = np.sqrt(spacing[0] * spacing[1]) / (ring.outer - ring.inner)
-    return np.array([
-        infarct.sum() * spacing[0] * spacing[1] / ring.infarct_area,
-        border_length(infarct, wall & ~infarct, spacing) / ring.border,
-        perimeter(infarct, spacing) / ring.perimeter,
-        *(np.nanmean(one.transmurality) / expected for one in chords),
-        *(high_end(one.transmurality, resolution) / ring.transmurality for one in chords)]) - 1
+    return errors(RINGS[name], spacing, shift)
 
 
 @pytest.mark.parametrize("name", RINGS)
@@ -52,11 +36,11 @@ def test_coarse_grids_are_unbiased_over_positions(name: str, spacing) -> None:
     print(f"\n{name} at {spacing} mm: bias {np.round(100 * bias, 1)} %, "
           f"spread {np.round(100 * spread, 1)} %")
     short = RINGS[name].arc <= np.pi / 2
-    assert np.abs(bias[[0, 3, 4, 5, 6]]).max() < 0.03, bias
+    # of a strip thinner than the pixels are long, these break up the endocardium's part too
+    assert abs(bias[7]) < (0.06 if name == "strip" and spacing[1] > 1.5 else 0.03), bias
+    assert np.abs(bias[[0, 2, 3, 4, 5, 6]]).max() < 0.03, bias
     assert abs(bias[1]) < (0.04 if short else 0.03), bias
-    # of the whole outline, both sides of a strip that is not two pixels thick are hard to tell
-    assert abs(bias[2]) < (0.045 if name == "thin" else 0.03), bias
-    assert spread.max() < 0.06, spread
+    assert spread[:7].max() < (0.08 if name in ("short strip", "30 degrees") else 0.06), spread
 
 
 def test_a_contour_along_the_pixels_would_be_too_long() -> None:

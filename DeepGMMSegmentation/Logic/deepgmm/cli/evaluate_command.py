@@ -164,7 +164,7 @@ def _one(scores: Scores) -> str:
 def _many(scores: dict[str, Scores]) -> str:
     from deepgmm.review.metrics import bootstrap_interval, mean_of
 
-    everyone = list(scores.values())
+    everyone, fewer = list(scores.values()), []
     rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "undefined")]
     for tissue in dict.fromkeys(t for s in everyone for t in s.tissues):
         held = [s.tissues[tissue] for s in everyone if tissue in s.tissues]
@@ -178,7 +178,13 @@ def _many(scores: dict[str, Scores]) -> str:
             _number(mean_of(s.surface_distance for s in held).value, 2),
             _number(mean_of(s.volume_difference for s in held).value, 1),
             str(dice.defined), str(dice.undefined)))
-    return f"{len(everyone)} cases, means over cases\n{table(rows)}" + _slice_line(everyone)
+        far = mean_of(s.hausdorff95 for s in held)
+        if far.defined < dice.defined:
+            fewer.append(f"\n{tissue.title}: distances are of {far.defined} cases; in "
+                         f"{dice.defined - far.defined} it is empty in one of the two: Dice 0, no "
+                         "distance")
+    return (f"{len(everyone)} cases, means over cases\n{table(rows)}" + "".join(fewer)
+            + _slice_line(everyone))
 
 
 def _slice_line(everyone: list[Scores]) -> str:

@@ -59,17 +59,19 @@ def border_length(one: BoolArray, other: BoolArray, spacing: tuple[float, float]
     inside = regions > 0
     if not inside.all():
         # both go on beyond their common outline, so that no pair of neighbours is lost to what
-        # lies there; what a pair counts is the share of it that is inside
+        # lies there; what a pair counts is the share of its middle that is inside
         nearest = ndimage.distance_transform_edt(~inside, sampling=spacing, return_distances=False,
                                                  return_indices=True)
         regions = regions[tuple(nearest)]
-    # What corners cost grows with the step, so steps twice as long tell how much it is.
+    # What corners cost grows with the step, so steps twice as long tell how much it is; of both
+    # without what leaps over thin parts have crossed, which is no corner's.
     steps = _FAR if np.sqrt(spacing[0] * spacing[1]) <= _FINE else _KING
     once = _length(regions, inside, spacing, steps)
-    # Thin parts are leapt over too; of a piece no more than four right angles are given back.
+    # Of a piece no more than four right angles are given back.
     pieces = ndimage.label(one[box], np.ones((3, 3)))[1]
     most = _CORNERS * pieces * _STEP[steps] / 4 * np.sqrt(spacing[0] * spacing[1])
-    cost = min(max(once - _length(regions, inside, spacing, steps, 2), 0.0), most)
+    plain = _length(regions, inside, spacing, steps, thin=False)
+    cost = min(max(plain - _length(regions, inside, spacing, steps, 2, thin=False), 0.0), most)
     if steps is _FAR:
         return once + cost
     long = _length(regions, inside, spacing, _KNIGHT)
@@ -82,17 +84,23 @@ def border_with_part(one: BoolArray, other: BoolArray, part: BoolArray,
                      spacing: tuple[float, float]) -> tuple[float, float]:
     """Length of the border that two regions share, and of its share with a part of the other, mm.
 
-    Both by the same crossings, so that their ratio is exact where the lengths are not.
+    Both by the same crossings, so that their ratio is exact where the lengths are not. What is
+    crossed into is what of the other lies half way, where something does: the end of a leap may
+    lie beyond a part that is thin.
     """
     box = box_of(one | other, 4)
-    ours, theirs, ill = one[box], other[box], part[box]
+    ours, theirs, ill = one[box], other[box], (part & other)[box]
     area, lengths = spacing[0] * spacing[1], np.zeros(2)
     for step, weight in zip(_KNIGHT, _weights(_KNIGHT, spacing)):
         near, far = _neighbours(ours, step), _neighbours(theirs, step)
-        parts = _neighbours(ill, step)
-        crossed = (near[0] & far[1]) | (near[1] & far[0])
-        with_part = (near[0] & far[1] & parts[1]) | (near[1] & far[0] & parts[0])
-        lengths += (weight * np.array([crossed.sum(), with_part.sum()]) * area
+        half_way = np.sum([np.zeros(near[0].shape), *_between(theirs, step)], axis=0)
+        ill_half_way = np.sum([np.zeros(near[0].shape), *_between(ill, step)], axis=0)
+        found = np.zeros(2)
+        for here, there, beyond in zip(near, far[::-1], _neighbours(ill, step)[::-1]):
+            crossed = here & there
+            share = np.where(half_way > 0, ill_half_way / np.maximum(half_way, 1), beyond)
+            found += crossed.sum(), share[crossed].sum()
+        lengths += (weight * found * area
                     / np.hypot(step[0] * spacing[0], step[1] * spacing[1]))
     whole, share = np.pi / 2 * lengths
     return float(whole), float(share)
@@ -106,13 +114,20 @@ def perimeter(region: BoolArray, spacing: tuple[float, float]) -> float:
 
 
 def _length(regions: npt.NDArray[np.uint8], inside: BoolArray, spacing: tuple[float, float],
-            steps: tuple[tuple[int, int], ...], times: int = 1) -> float:
-    """Crofton's sum over some directions, by steps so many times as long."""
+            steps: tuple[tuple[int, int], ...], times: int = 1, thin: bool = True) -> float:
+    """Crofton's sum over some directions, by steps so many times as long; `thin`: with what is
+    crossed twice within a step."""
     area, total = spacing[0] * spacing[1], 0.0
     for step, weight in zip(steps, _weights(steps, spacing)):
         leap = (step[0] * times, step[1] * times)
         near, far = _neighbours(regions, leap)
-        crossings = sum(float(part[near != far].sum()) for part in _neighbours(inside, leap)) / 2
+        crossed = (near != far).astype(float)
+        between = _between(regions, leap) if thin else []
+        if between:
+            # a leap right over a thin part has crossed its border twice
+            crossed[(near == far) & np.all([part != near for part in between], axis=0)] = 2.0
+        share = _between(inside, leap) or _neighbours(inside, leap)
+        crossings = sum(float((crossed * part).sum()) for part in share) / len(share)
         # every pixel begins a leap, so the lines lie as close as for single steps
         total += weight * crossings * area / np.hypot(leap[0] * spacing[0], leap[1] * spacing[1])
     return float(np.pi / 2 * total)
@@ -125,6 +140,26 @@ def _neighbours(image: npt.NDArray, step: tuple[int, int]) -> tuple[npt.NDArray,
     near = image[:rows - down, max(-across, 0):columns - max(across, 0)]
     far = image[down:, max(across, 0):columns - max(-across, 0)]
     return near, far
+
+
+def _between(image: npt.NDArray, step: tuple[int, int]) -> list[npt.NDArray]:
+    """Views of what lies half way between the two of `_neighbours`: one pixel or, where the middle
+    lies between pixels, the two nearest to the line; none between pixels that share a side.
+
+    Of two pixels on one side of a straight border never all of these lie on the other.
+    """
+    down, across = step
+    if down + abs(across) < 2:
+        return []
+    sign = 1 if across >= 0 else -1
+    wide = abs(across)
+    middles = {(down // 2, (wide + 1) // 2), ((down + 1) // 2, wide // 2)} \
+        if down % 2 and wide % 2 and down == wide else \
+        {(down // 2, wide // 2), ((down + 1) // 2, (wide + 1) // 2)}
+    rows, columns = image.shape
+    begin = max(-across, 0)
+    return [image[a:rows - down + a, begin + sign * b:columns - max(across, 0) + sign * b]
+            for a, b in middles]
 
 
 def _weights(steps: tuple[tuple[int, int], ...],

@@ -238,15 +238,16 @@ def latex_table(methods: Mapping[str, Mapping[str, Compared]],
             overlap = mean_of(s.dice for s in scores)
             test = tests.get(f"{names[0]} against {name}, {tissue.title}", {})
             cells = [tissue.title, _tex(name), _mean_tex([s.dice for s in scores], 3),
-                     _mean_tex([s.hausdorff95 for s in scores], 1),
-                     _mean_tex([s.surface_distance for s in scores], 2),
+                     _mean_tex([s.hausdorff95 for s in scores], 1, overlap.defined),
+                     _mean_tex([s.surface_distance for s in scores], 2, overlap.defined),
                      _mean_tex([s.volume_difference for s in scores], 1),
                      f"{overlap.defined} ({overlap.undefined})",
                      "--" if test.get("p_holm") is None else f"{test['p_holm']:.3g}"]
             lines.append(" & ".join(cells) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}",
               r"% Mean $\pm$ standard deviation over cases; undefined (empty in both) are not "
-              "averaged in.",
+              "averaged in; a number in brackets after a distance: of so many cases, for where a "
+              "tissue is empty in one there is none.",
               r"% p: Wilcoxon signed-rank of Dice against the first method, Holm-corrected."]
     return "\n".join(lines) + "\n"
 
@@ -261,12 +262,14 @@ def _dice(found: Compared, tissue: Tissue) -> float | None:
     return None if score is None else score.dice
 
 
-def _mean_tex(values: Sequence[float | None], digits: int) -> str:
+def _mean_tex(values: Sequence[float | None], digits: int, cases: int = 0) -> str:
+    """Mean and deviation; and of how many, where these are fewer than the cases."""
     mean = mean_of(values)
     if mean.value is None:
         return "--"
     spread = "" if mean.spread is None else rf" \pm {mean.spread:.{digits}f}"
-    return f"${mean.value:.{digits}f}{spread}$"
+    fewer = f" ({mean.defined})" if mean.defined < cases else ""
+    return f"${mean.value:.{digits}f}{spread}${fewer}"
 
 
 def _tex(text: str) -> str:

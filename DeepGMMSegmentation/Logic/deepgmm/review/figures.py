@@ -24,30 +24,33 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Inches that a figure is wide: as on a printed page, so that letters keep their size there.
+PAGE = 7.2
 _MOST_SLICES = 16
 
 
-def png(figure: Figure, dpi: int = 130) -> bytes:
+def png(figure: Figure, dpi: int = 150) -> bytes:
     """The bytes of a PNG; nothing of a patient is written into it."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "DeepGMM"})
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": "DeepGMM"},
+                   pil_kwargs={"compress_level": 3})  # half the time, a tenth larger
     return buffer.getvalue()
 
 
 def bullseyes(numbers: Numbers) -> Figure:
     """The bull's-eyes of infarct, edema and transmurality, of 16 or 17 segments."""
-    figure = blank(11.0, 4.3)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.84, bottom=0.06, wspace=0.02)
+    figure = blank(PAGE, 3.0)
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.83, bottom=0.07, wspace=0.02)
     segments = numbers.of("segment")
     for place, (key, title, unit, most) in enumerate(BULLSEYES):
         axes = figure.add_subplot(1, 3, place + 1)
         values = {int(where): row[key].value if key in row else None
                   for where, row in segments.items()}
         bullseye(axes, values, numbers.model, most)
-        axes.set_title(f"{title}\n{unit}", fontsize=10)
+        axes.set_title(f"{title}\n{unit}", fontsize=9)
     if numbers.insertions == "estimated":
         figure.text(0.5, 0.02, "RV insertion points estimated: segments may be turned",
-                    ha="center", fontsize=9, style="italic")
+                    ha="center", fontsize=8, style="italic")
     return figure
 
 
@@ -89,9 +92,9 @@ def _written(axes: Axes, x: float, y: float, value: float | None, number: int,
              colour: str) -> None:
     # on hatching a white ground of its own
     ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5} if value is None else None
-    axes.text(x, y + 0.03, "-" if value is None else f"{value:.0f}", ha="center", va="center",
-              fontsize=10, color=colour, bbox=ground)
-    axes.text(x, y - 0.075, str(number), ha="center", va="center", fontsize=5.5, color=colour,
+    axes.text(x, y + 0.035, "-" if value is None else f"{value:.0f}", ha="center", va="center",
+              fontsize=8.5, color=colour, bbox=ground)
+    axes.text(x, y - 0.085, str(number), ha="center", va="center", fontsize=5.5, color=colour,
               bbox=ground)
 
 
@@ -141,10 +144,10 @@ def methods(numbers: Numbers) -> Figure | None:
     shown = sorted(np.argsort(-area, kind="stable")[:3].tolist(), key=numbers.numbering.of)
     shown = [i for i in shown if wall[i].any()]
     columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
-    figure = blank(1.4 * len(columns), 1.45 * len(shown) + 0.75)
+    figure = blank(PAGE, PAGE / len(columns) * 1.04 * len(shown) + 0.75)
     figure.subplots_adjust(left=0.03, right=0.995, top=1 - 0.5 / figure.get_figheight(),
                            bottom=0.25 / figure.get_figheight(), wspace=0.03, hspace=0.03)
-    draw = _drawer(numbers, np.asarray(numbers.sequences[Role.LGE].values))
+    draw = _drawer(numbers, np.asarray(numbers.sequences[Role.LGE].values), shown)
     percent = numbers.of("method")
     for row, index in enumerate(shown):
         for column, (name, region) in enumerate(columns):
@@ -170,16 +173,16 @@ def edema_methods(numbers: Numbers) -> Figure | None:
     own = np.isin(numbers.labels, (Tissue.EDEMA, Tissue.SCAR, Tissue.MVO))
     index = int(np.argmax((own if own.any() else wall).sum(axis=(1, 2))))
     columns = [("segmentation", own), *((r.name, r.bright) for r in found)]
-    figure = blank(2.4 * len(columns), 2.9)
-    figure.subplots_adjust(left=0.01, right=0.99, top=0.91, bottom=0.09, wspace=0.03)
+    figure = blank(PAGE, 2.9)
+    figure.subplots_adjust(left=0.01, right=min(0.01 + 2.5 * len(columns) / PAGE, 0.99), top=0.91,
+                           bottom=0.09, wspace=0.03)
     draw = _drawer(numbers, np.asarray(numbers.sequences[Role.T2].values))
     for column, (name, region) in enumerate(columns):
         axes = figure.add_subplot(1, len(columns), column + 1)
         draw(axes, index, [(wall[index], "-", 0.6)], fill=region[index])
         axes.set_title(name, fontsize=9, pad=2)
-    figure.text(0.5, 0.02, "white: area at risk by each method on T2, slice "
-                f"{numbers.numbering.of(index)}",
-                ha="center", fontsize=8)
+    figure.text(0.01, 0.02, "white: area at risk by each method on T2, slice "
+                f"{numbers.numbering.of(index)}", fontsize=8)
     return figure
 
 
@@ -221,7 +224,7 @@ def histogram(numbers: Numbers) -> Figure | None:
     inside = values[wall & np.isfinite(values)]
     if inside.size < 2 or np.ptp(inside) == 0:
         return None
-    figure = blank(7.5, 4.0)
+    figure = blank(PAGE, 3.9)
     axes = figure.add_subplot()
     low, high = np.percentile(inside, [0.2, 99.8])
     edges = np.linspace(low, high, 61).tolist()
@@ -277,7 +280,8 @@ def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit
     values = np.asarray(pairs, float).reshape(-1, 2)
     figure = blank(9.0, 4.2)
     left, right = figure.add_subplot(1, 2, 1), figure.add_subplot(1, 2, 2)
-    left.scatter(values[:, 1], values[:, 0], s=22, facecolor="none", edgecolor="black")
+    left.scatter(values[:, 1], values[:, 0], s=22, facecolor="none", edgecolor="black",
+                 clip_on=False, zorder=3)
     ends = (0.0 if values.min() >= 0 else values.min(), values.max() * 1.05 or 1.0)
     left.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
     left.set(xlabel=f"{names[1]}, {unit}", ylabel=f"{names[0]}, {unit}", xlim=ends, ylim=ends,
@@ -286,14 +290,14 @@ def agreement(pairs: Sequence[tuple[float, float]], names: tuple[str, str], unit
                   edgecolor="black")
     found = bland_altman(values[:, 0], values[:, 1])
     lines = [(found.bias, "-", "bias")] + ([] if found.low is None or found.high is None else [
-        (found.low, "--", "limit"), (found.high, "--", "limit")])
+        (found.low, "--", "95 % limit"), (found.high, "--", "95 % limit")])
     for level, dash, what in lines:
         right.axhline(level, color="black", linestyle=dash, linewidth=1)
         right.text(1.01, level, f"{what}\n{level:.2f}", transform=right.get_yaxis_transform(),
                    fontsize=8, va="center")
     right.set(xlabel=f"mean of both, {unit}", ylabel=f"{names[0]} minus {names[1]}, {unit}")
     figure.suptitle(f"{title} ({len(values)} cases)", fontsize=10)
-    figure.subplots_adjust(wspace=0.35, right=0.91, bottom=0.14)
+    figure.subplots_adjust(wspace=0.35, right=0.9, bottom=0.14)
     return figure
 
 
@@ -310,7 +314,7 @@ def blank(width: float, height: float) -> Figure:
 def _grid(count: int, columns: int) -> tuple[Figure, list[Axes]]:
     columns = min(columns, max(count, 1))
     rows = -(-count // columns) or 1
-    figure = blank(2.2 * columns + 0.3, 2.3 * rows + 0.4)
+    figure = blank(PAGE, 1.9 * rows + 0.4)
     panels = [figure.add_subplot(rows, columns, i + 1) for i in range(count)]
     figure.subplots_adjust(left=0.02, right=0.98, top=0.93, bottom=0.09, wspace=0.05, hspace=0.14)
     return figure, panels
@@ -336,14 +340,16 @@ def _image(numbers: Numbers) -> npt.NDArray[Any] | None:
     return None
 
 
-def _drawer(numbers: Numbers, image: npt.NDArray[Any]) -> Any:
-    """A function that draws a slice and outlines on it, turned as radiologists read it."""
+def _drawer(numbers: Numbers, image: npt.NDArray[Any], shown: list[int] | None = None) -> Any:
+    """A function that draws a slice and outlines on it, turned as radiologists read it; cut to
+    the slices that are shown, or to all."""
     held = numbers.labels > 0
-    view = view_of(held, numbers.geometry)
+    view = view_of(held if shown is None else held[shown], numbers.geometry)
     wall = np.isin(numbers.labels, WALL_TISSUES)
     # of a T2 whose blood outshines edema, the window is the wall's
-    low, high = grey_window(image[held if np.median(image[held]) < np.percentile(image[wall], 95)
-                                  else wall])
+    inside, within = (image[where & np.isfinite(image)] for where in (held, wall))
+    dark = not len(within) or np.median(inside) < np.percentile(within, 95)
+    low, high = grey_window(inside if dark else within)
 
     def draw(axes: Axes, index: int, regions: Sequence[tuple[BoolArray, str, float]],
              fill: BoolArray | None = None) -> None:

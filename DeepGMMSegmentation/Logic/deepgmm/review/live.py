@@ -7,6 +7,7 @@ slice's chords are the dear part, and a stroke changes one slice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,9 @@ class Live:
         self.insertions, self.model = insertions, model
         self._spacing = (geometry.spacing[1], geometry.spacing[0])
         self._labels: Labels | None = None
+        self._of: tuple[int, tuple[int, ...]] = (0, ())  # slices, and their rows and columns
         self._box: tuple[slice, slice] = (slice(0), slice(0))
+        self._mapped: tuple[bytes, Labels] | None = None  # what segments were made of, and they
         self._chords: dict[int, Chords] = {}
         self._pending: set[int] = set()
 
@@ -66,13 +69,15 @@ class Live:
         if not flat.any():
             self._labels, self._chords, self._pending = labels[:, :0, :0], {}, set()
             return
-        box = box_of(flat)
-        if self._labels is None or len(labels) != len(self._labels) or not all(
-                held.start <= one.start and one.stop <= held.stop
-                for held, one in zip(self._box, box)):
-            self._box = (slice(max(box[0].start - _ROOM, 0), box[0].stop + _ROOM),
-                         slice(max(box[1].start - _ROOM, 0), box[1].stop + _ROOM))
-            self._chords, self._labels = {}, None
+        size = labels.shape[1:]
+        wanted = tuple(slice(max(one.start - _ROOM, 0), min(one.stop + _ROOM, n))
+                       for one, n in zip(box_of(flat), size))
+        if self._labels is None or (len(labels), size) != self._of or not self._labels.size:
+            self._labels, self._chords, self._pending = None, {}, set()
+            self._of, self._box = (len(labels), size), (wanted[0], wanted[1])
+        elif not all(held.start <= one.start and one.stop <= held.stop
+                     for held, one in zip(self._box, box_of(flat))):
+            self._widen(wanted)
         rows, columns = self._box
         inside = labels[:, rows, columns].copy()
         changed = range(len(labels)) if self._labels is None else np.flatnonzero(
@@ -83,6 +88,18 @@ class Live:
             self._pending.discard(index)
             if np.isin(inside[index], WALL_TISSUES).any():
                 self._pending.add(index)
+
+    def _widen(self, box: tuple[slice, ...]) -> None:
+        """Have another box in view too; what was measured stays."""
+        assert self._labels is not None
+        wide = [slice(min(held.start, one.start), max(held.stop, one.stop))
+                for held, one in zip(self._box, box)]
+        before = [held.start - new.start for held, new in zip(self._box, wide)]
+        after = [new.stop - held.stop for held, new in zip(self._box, wide)]
+        self._labels = np.pad(self._labels, [(0, 0), *zip(before, after)])
+        self._chords = {index: replace(chords, place=chords.place + before)
+                        for index, chords in self._chords.items()}
+        self._box = (wide[0], wide[1])
 
     @property
     def waiting(self) -> bool:
@@ -110,7 +127,7 @@ class Live:
                         self.model)
         measure = Measure(found, self.tissues, {}, "")
         counts = measure.counts(self._labels > 0)
-        found.rows = [*measure.amounts("study", "", counts), *measure.chords("study", "", None),
+        found.rows = [*measure.amounts("study", "", counts), *measure.chords("study", ""),
                       *measure.segments()]
         found.rows = [row for row in found.rows if not row.key.endswith("_laplace")]
         return found
@@ -136,6 +153,11 @@ class Live:
         assert labels is not None
         if self.points is None or not labels.size:
             return np.zeros(labels.shape, np.uint8)
-        origin = np.array([self._box[0].start, self._box[1].start])
-        return segment_map(labels, labels > 0, self.points - origin, self._spacing, self.model,
-                           self.level)
+        # only where the ventricle's outline, or where its pool ends, has changed
+        made_of = np.packbits(labels > 0).tobytes() + bytes(
+            (labels == Tissue.BLOOD).any(axis=(1, 2))) + bytes(str(self._box), "ascii")
+        if self._mapped is None or self._mapped[0] != made_of:
+            origin = np.array([self._box[0].start, self._box[1].start])
+            self._mapped = made_of, segment_map(labels, labels > 0, self.points - origin,
+                                                self._spacing, self.model, self.level)
+        return self._mapped[1]

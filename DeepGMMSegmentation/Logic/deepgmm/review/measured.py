@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from deepgmm.review.numbers import NO_POSTERIOR, intervals_of, quantify
 from deepgmm.review.quantities import Numbers
 from deepgmm.study.insertion_points import given_points
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
 Where = str | os.PathLike[str] | None
 
@@ -73,6 +74,9 @@ def measure(sources: Sources) -> Measured:
         Files that cannot be used, or that lie on different grids.
     """
     labels = read_labels(sources.segmentation, "segmentation", convention=sources.labels)
+    if not labels.values.any():
+        raise InputError("the segmentation is empty, so there is nothing to measure: see whether "
+                         "it is the right file")
     study = _study(sources)
     geometry, values = labels.geometry, labels.values
     if study is not None:
@@ -80,6 +84,10 @@ def measure(sources: Sources) -> Measured:
         values = _on(labels, geometry, study.mask.shape)
     shape = values.shape
     warnings = [*labels.warnings, *(study.warnings if study is not None else [])]
+    # volumes are counted there all the same
+    warnings = [re.sub(r"^(slices? .*) (?:was|were) left out: (\w+) has no slices? there$",
+                       r"\2 has no values on \1: volumes count there, what needs \2 does not", w)
+                for w in warnings]
 
     def drawn(path: Where, name: str) -> BoolArray | None:
         if path is None:
@@ -118,6 +126,11 @@ def measure(sources: Sources) -> Measured:
         "settings": {"segments": sources.model, "t2-ms": sources.t2_ms,
                      "tissues": None if sources.tissues is None else
                      [t.title for t in sources.tissues]}}
+    asked = {Role.LGE: sources.lge_kind, Role.T2: sources.t2_kind}
+    kinds = {role.title: images.kind.value + (" (guessed)" if asked[role] == "auto" else "")
+             for role, images in numbers.sequences.items() if role in asked}
+    if kinds:
+        numbers.provenance["kind of"] = kinds
     network = run.get("network")
     made = {"method": run.get("method"), "deepgmm": run.get("version"), "network":
             network.get("name") if isinstance(network, dict) else None}
@@ -133,11 +146,18 @@ def _study(sources: Sources) -> Study | None:
         return None
     drawn = sources.mask is not None
     try:
-        return read_study(
+        study = read_study(
             bssfp=sources.bssfp, lge=sources.lge, t2=sources.t2,
             mask=sources.mask if sources.mask is not None else sources.segmentation,
             mask_labels=None if drawn else "plain", lge_kind=sources.lge_kind,
             t2_kind=sources.t2_kind, resample=None)
+        # a fit wants numbers where an image has no slice; to a measure they would be signal
+        for images in study.sequences.values():
+            without = [i for i in study.excluded if not images.values[i].any()]
+            if without:
+                images.values = np.where(np.isin(np.arange(len(images.values)), without)[
+                    :, None, None], np.nan, images.values)
+        return study
     except InputError as error:
         if drawn:
             raise

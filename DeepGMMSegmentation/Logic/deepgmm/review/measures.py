@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,18 @@ from deepgmm.review.thresholds import refusals
 from deepgmm.review.transmurality import high_end
 from deepgmm.study.study import BoolArray
 from deepgmm.study.words import WALL_TISSUES, Role, Tissue
+
+
+@dataclass(frozen=True)
+class _Sectors:
+    """Sectors of chords: their slice, AHA segment (0 for none), transmurality, the lesser of both
+    neighbours', and thickness in mm."""
+
+    slice_: npt.NDArray[np.int_]
+    segment: npt.NDArray[np.int_]
+    transmurality: npt.NDArray[np.float64]
+    beside: npt.NDArray[np.float64]
+    thickness: npt.NDArray[np.float64]
 
 
 class Measure:
@@ -92,20 +105,18 @@ class Measure:
         return Number(scope, where, "salvage_index", None if why else
                       100.0 * int(counts[Tissue.EDEMA]) / risk, "%", why=why)
 
-    def chords(self, scope: str, where: str, chosen: Mapping[int, npt.NDArray[np.bool_]] | None
-               ) -> list[Number]:
-        """Transmurality of the sectors chosen of each slice; of all where None."""
+    def chords(self, scope: str, where: str, *, index: int | None = None,
+               segments: Sequence[int] | None = None) -> list[Number]:
+        """Transmurality of the sectors of a slice, or in some AHA segments, or of all."""
         rows = []
         for way in WAYS:
-            values, thick = [np.zeros(0)], [np.zeros(0)]
-            for index, found in self.all.chords[way].items():
-                which = np.ones(len(found.angle), bool) if chosen is None else chosen.get(index)
-                if which is None:
-                    continue
-                which = which & np.isfinite(found.thickness)
-                values.append(found.transmurality[which])
-                thick.append(found.thickness[which])
-            t, d = (np.concatenate(part) for part in (values, thick))
+            held = self._sectors[way]
+            which = np.ones(len(held.slice_), bool)
+            if index is not None:
+                which &= held.slice_ == index
+            if segments is not None:
+                which &= np.isin(held.segment, segments)
+            t, d = held.transmurality[which], held.thickness[which]
             why = self.missing("infarct") or (
                 "" if len(t) else "no chord crosses wall here" if way == "radial"
                 else "no wall between a pool and the outside here")
@@ -117,8 +128,8 @@ class Measure:
                               why=why)
 
             rows += [number("transmurality_mean", 100 * t.mean() if kept else 0, "%"),
-                     number("transmurality_p95", 100 * high_end(t, self.pixel / d.mean())
-                            if kept else 0, "%"),
+                     number("transmurality_p95", 100 * high_end(
+                         t, self.pixel / d.mean(), beside=held.beside[which]) if kept else 0, "%"),
                      *(number(f"chords_over_{least}", (100 * t > least).sum()) for least in OVER),
                      number("chords", len(t)),
                      number("thickness_mean", d.mean() if kept else 0, "mm")]
@@ -133,7 +144,7 @@ class Measure:
         counts = np.bincount(self.labels.ravel(), minlength=max(Tissue) + 1)
         counts[0] = 0
         rows = self.amounts("study", "", counts) + [self.salvage("study", "", counts)]
-        rows += self.chords("study", "", None)
+        rows += self.chords("study", "")
         rows += self.borders("study", "", range(len(self.labels)))
         rows += self.islands()
         return rows + self.entropy()
@@ -144,9 +155,7 @@ class Measure:
             where, counts = str(i), self.counts(self._only(int(i)))
             counts[0] = 0
             rows += self.amounts("slice", where, counts)
-            all_sectors = {int(i): np.ones(len(c.angle), bool)
-                           for c in [self.all.chords["radial"].get(int(i))] if c is not None}
-            rows += self.chords("slice", where, all_sectors)
+            rows += self.chords("slice", where, index=int(i))
             rows += self.borders("slice", where, [int(i)])
         return rows
 
@@ -156,8 +165,7 @@ class Measure:
         rows: list[Number] = []
         names = NAMES if self.all.model == APEX else SEGMENTS
         for number in names:
-            where = self.all.segments == number
-            counts = self.counts(where & self.wall)
+            counts = self._by_segment[number]
             if not counts.any():
                 why = "no wall in this segment" if number != APEX else (
                     "no slice with wall lies beyond the pool")
@@ -165,7 +173,7 @@ class Measure:
                 continue
             rows += self._without_blood(self.amounts("segment", str(number), counts))
             rows.append(self.salvage("segment", str(number), counts))
-            rows += self.chords("segment", str(number), self._sectors({number}))
+            rows += self.chords("segment", str(number), segments=[number])
         return rows
 
     def territories(self) -> list[Number]:
@@ -173,14 +181,14 @@ class Measure:
             return []
         rows: list[Number] = []
         for name, members in TERRITORIES.items():
-            counts = self.counts(np.isin(self.all.segments, members) & self.wall)
+            counts = self._by_segment[[m for m in members if m <= self.all.model]].sum(axis=0)
             if not counts.any():
                 rows.append(Number("territory", name, "wall_volume", None, "ml",
                                    why="no wall in this territory"))
                 continue
             rows += self._without_blood(self.amounts("territory", name, counts))
             rows.append(self.salvage("territory", name, counts))
-            rows += self.chords("territory", name, self._sectors(set(members)))
+            rows += self.chords("territory", name, segments=members)
         return rows
 
     def methods(self) -> list[Number]:
@@ -287,10 +295,28 @@ class Measure:
     def _without_blood(rows: list[Number]) -> list[Number]:
         return [row for row in rows if not row.key.startswith("blood_")]
 
-    def _sectors(self, numbers: set[int]) -> dict[int, npt.NDArray[np.bool_]]:
-        """Sectors of chords whose middle lies in these segments, by slice."""
-        return {index: np.isin(segment, list(numbers))
-                for index, segment in self._segment_of_sectors.items()}
+    @cached_property
+    def _by_segment(self) -> npt.NDArray[np.int_]:
+        """(segments, labels) voxels of wall; the first row is of what has no segment."""
+        labels = max(Tissue) + 1
+        pairs = self.all.segments[self.wall].astype(int) * labels + self.labels[self.wall]
+        return np.bincount(pairs, minlength=(APEX + 1) * labels).reshape(-1, labels)
+
+    @cached_property
+    def _sectors(self) -> dict[str, _Sectors]:
+        """By way, the sectors of all slices that have wall."""
+        found = {}
+        for way in WAYS:
+            parts = [_Sectors(np.zeros(0, int), np.zeros(0, int), *[np.zeros(0)] * 3)]
+            for index, chords in self.all.chords[way].items():
+                there = np.isfinite(chords.thickness)
+                parts.append(_Sectors(np.full(int(there.sum()), index),
+                                      self._segment_of_sectors[index][there],
+                                      chords.transmurality[there], chords.beside[there],
+                                      chords.thickness[there]))
+            found[way] = _Sectors(*(np.concatenate([getattr(part, field.name) for part in parts])
+                                    for field in fields(_Sectors)))
+        return found
 
     @cached_property
     def _segment_of_sectors(self) -> dict[int, npt.NDArray[np.int_]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import html
 import io
-import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from deepgmm.review import figures
 from deepgmm.review.aha import NAMES
 from deepgmm.review.quantities import Number, Numbers
 from deepgmm.review.report import NOTICE, versions
+from deepgmm.review.sheets import Sheets
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,10 +35,10 @@ WORDS: dict[str, tuple[str, int]] = {
     **{f"{key}_{way}": (f"{title}, {name}", digits)
        for way, name in (("radial", "radial chords"), ("laplace", "Laplace"))
        for key, title, digits in (
-           ("transmurality_mean", "Transmurality, mean", 0),
+           ("transmurality_mean", "Transmurality, mean of all sectors", 0),
            ("transmurality_p95", "Transmurality, 95th percentile", 0),
-           ("chords_over_25", "Chords over 25 %", 0), ("chords_over_50", "Chords over 50 %", 0),
-           ("chords_over_75", "Chords over 75 %", 0), ("chords", "Chords", 0),
+           ("chords_over_25", "Sectors over 25 %", 0), ("chords_over_50", "Sectors over 50 %", 0),
+           ("chords_over_75", "Sectors over 75 %", 0), ("chords", "Sectors of 5 degrees", 0),
            ("thickness_mean", "Wall thickness, mean", 1))},
     "infarct_border": ("Border of infarct and other wall", 0),
     "infarct_perimeter": ("Outline of the infarct", 0),
@@ -54,7 +54,7 @@ _OF_SEGMENTS = (("wall_volume", "wall, ml"), ("infarct_percent", "infarct, %"),
                 ("edema_percent", "edema, %"), ("obstruction_percent", "obstruction, %"),
                 ("transmurality_mean_radial", "transm. mean, %"),
                 ("transmurality_p95_radial", "transm. 95th, %"),
-                ("transmurality_mean_laplace", "Laplace mean, %"), ("chords_radial", "chords"),
+                ("transmurality_mean_laplace", "Laplace mean, %"), ("chords_radial", "sectors"),
                 ("chords_over_25_radial", "over 25 %"), ("chords_over_50_radial", "over 50 %"),
                 ("chords_over_75_radial", "over 75 %"))
 _OF_SLICES = (("blood_volume", "blood, ml"), ("wall_volume", "wall, ml"),
@@ -200,7 +200,7 @@ def pdf_pages(numbers: Numbers, shown: Sequence[Picture], title: str = "") -> by
 
     buffer = io.BytesIO()
     with PdfPages(buffer, metadata={"Title": "DeepGMM report", "CreationDate": None}) as pdf:
-        sheets = _Sheets(pdf)
+        sheets = Sheets(pdf)
         sheets.words("Left ventricle: numbers and pictures" + (f" - {title}" if title else ""), 15,
                      bold=True)
         sheets.words(NOTICE, 10, bold=True)
@@ -210,11 +210,11 @@ def pdf_pages(numbers: Numbers, shown: Sequence[Picture], title: str = "") -> by
                 sheets.words(f"- {numbers.numbering.in_words(text)}", 9)
         made = tables(numbers)
         for table in made[:2]:
-            sheets.table(table)
+            sheets.table(*table)
         for number, picture in enumerate(shown, start=1):
-            sheets.picture(picture, f"Figure {number}. {picture.caption}")
+            sheets.picture(picture.png, picture.aspect, f"Figure {number}. {picture.caption}")
         for table in made[2:]:
-            sheets.table(table)
+            sheets.table(*table)
         sheets.words("Provenance", 12, bold=True)
         for line in provenance_lines(numbers):
             sheets.words(line, 8)
@@ -290,85 +290,3 @@ def _flat(value: Any, before: str = "") -> Iterable[tuple[str, str]]:
             yield from _flat(inner, f"{before} {key}".strip())
     elif value is not None:
         yield before, ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-
-
-class _Sheets:
-    """A4 pages that are filled from the top, inches."""
-
-    WIDTH, HEIGHT, EDGE = 8.27, 11.69, 0.7
-
-    def __init__(self, pdf: Any) -> None:
-        self.pdf = pdf
-        self.figure: Any = None
-        self.y = 0.0
-
-    def words(self, text: str, size: float, bold: bool = False) -> None:
-        wide = int((self.WIDTH - 2 * self.EDGE) * 72 / (size * 0.53))
-        for line in textwrap.wrap(text, wide) or [""]:
-            self._put([(self.EDGE, line)], size, bold)
-        self.y -= 0.03
-
-    def table(self, table: Table) -> None:
-        title, heading, rows = table
-        wide = self.WIDTH - 2 * self.EDGE
-        size, count = (7.5 if len(heading) > 6 else 8.5), len(heading)
-        first = 0.2 if count > 6 else (0.1 if title.startswith("Why") else 0.45 if count == 2
-                                       else 0.3)
-        last = 0.3 if heading[-1] == "how" or heading[-1].startswith("90") else None
-        others = (1 - first - (last or 0)) / max(count - 1 - (last is not None), 1)
-        widths = [first, *[others] * (count - 1 - (last is not None)),
-                  *([last] if last is not None else [])]
-        self.y -= 0.12
-        self._room(1.0)
-        self.words(title, 11, bold=True)
-        for number, row in enumerate([heading, *rows] if any(heading) else rows):
-            cells = [textwrap.wrap(cell, max(int(w * wide * 72 / (size * 0.6)), 4)) or [""]
-                     for cell, w in zip(row, widths)]
-            height = max(map(len, cells)) * size * 1.25 / 72
-            self._room(height)
-            top, x = self.y, self.EDGE
-            for lines, w in zip(cells, widths):
-                self.y = top
-                for line in lines:
-                    self._put([(x, line)], size, number == 0 and any(heading))
-                x += w * wide
-            self.y = top - height - 0.02
-
-    def picture(self, picture: Picture, caption: str) -> None:
-        from matplotlib.image import imread
-
-        wide = self.WIDTH - 2 * self.EDGE
-        high = min(wide * picture.aspect, 9.0)
-        self._room(high + 0.4)
-        self.y -= high
-        axes = self.figure.add_axes((self.EDGE / self.WIDTH, self.y / self.HEIGHT,
-                                     wide / self.WIDTH, high / self.HEIGHT))
-        # as it is, without another resampling
-        axes.imshow(imread(io.BytesIO(picture.png)), aspect="auto", interpolation="none")
-        axes.axis("off")
-        self.y -= 0.05
-        self.words(caption, 8.5)
-        self.y -= 0.1
-
-    def end(self) -> None:
-        if self.figure is not None:
-            self.pdf.savefig(self.figure)
-        self.figure = None
-
-    def _room(self, height: float) -> None:
-        """Go on to a new page where there is no room for so much."""
-        if self.figure is None or self.y - height < self.EDGE:
-            self.end()
-            self.figure = figures.blank(self.WIDTH, self.HEIGHT)
-            self.y = self.HEIGHT - self.EDGE
-            self.figure.text(0.5, 0.35 / self.HEIGHT, NOTICE, fontsize=7, ha="center")
-
-    def _put(self, places: list[tuple[float, str]], size: float, bold: bool) -> None:
-        height = size * 1.25 / 72
-        self._room(height)
-        for x, text in places:
-            # a dollar sign would begin mathematics
-            self.figure.text(x / self.WIDTH, self.y / self.HEIGHT, text.replace("$", r"\$"),
-                             fontsize=size, va="top", family="serif",
-                             weight="bold" if bold else "normal")
-        self.y -= height

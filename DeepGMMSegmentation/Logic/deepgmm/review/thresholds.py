@@ -40,6 +40,10 @@ LEAST_PIXELS = 10
 #: Cardiovasc Imaging 2011;4:269-278. Scanners and sequences differ; it can be changed.
 T2_MS = 59.0
 
+#: Why a slice is refused whose image lacks pixels of the wall.
+NO_VALUE = "the image has no value in parts of the wall"
+#: Said of methods that part any wall in two.
+ALWAYS = "finds something in healthy wall too"
 #: Names of the methods on LGE, in the order of tables.
 ON_LGE = ("2 SD", "3 SD", "5 SD", "6 SD", "FWHM", "Otsu", "GMM")
 ON_T2 = ("T2 2 SD",)
@@ -250,7 +254,7 @@ def level_of(name: str, inside: Values, remote: Values | None, kind: Kind) -> fl
     remote : of its remote wall; None where none was found.
     """
     if not np.isfinite(inside).all():
-        return Refused("the image has no value in parts of the wall")
+        return Refused(NO_VALUE)
     if inside.size < LEAST_PIXELS:
         return Refused(f"under {LEAST_PIXELS} pixels of wall")
     if np.ptp(inside) == 0:
@@ -277,11 +281,12 @@ def rule_of(name: str, kind: Kind, drawn: bool) -> str:
     if name == "FWHM":
         brightest = f"the {BRIGHTEST:g}th percentile of the slice's wall"
         if _has_zero(kind):
-            return f"half of {brightest}, from a zero of no signal"
-        return f"half way from the mean of remote wall, which is its zero, to {brightest}; {remote}"
+            return f"half of {brightest}, from a zero of no signal; {ALWAYS}"
+        return ("half way from the mean of remote wall, which is its zero, to "
+                f"{brightest}; {remote}; {ALWAYS}")
     if name == "Otsu":
-        return "two classes furthest apart in each slice's wall; needs no zero"
-    return "two Gaussians in each slice's wall; needs no zero"
+        return f"two classes furthest apart in each slice's wall; needs no zero; {ALWAYS}"
+    return f"two Gaussians in each slice's wall; needs no zero; {ALWAYS}"
 
 
 def _has_zero(kind: Kind) -> bool:
@@ -308,10 +313,16 @@ def _applied(name: str, sequence: Sequence, wall: BoolArray, remote: BoolArray,
 def _over(ms: float, sequence: Sequence, wall: BoolArray) -> Reference:
     if not 20 <= ms <= 200:
         raise InputError("--t2-ms must be between 20 and 200 ms: healthy myocardium has about 50")
-    slices = np.flatnonzero(wall.any(axis=(1, 2)))
-    return Reference(f"T2 > {ms:g} ms", Role.T2, wall & (np.asarray(sequence.values) > ms),
-                     {int(i): float(ms) for i in slices},
-                     rule=f"T2 over {ms:g} ms, which is absolute and depends on the scanner")
+    values = np.asarray(sequence.values, float)
+    found = Reference(f"T2 > {ms:g} ms", Role.T2, np.zeros(wall.shape, bool),
+                      rule=f"T2 over {ms:g} ms, which is absolute and depends on the scanner")
+    for index in map(int, np.flatnonzero(wall.any(axis=(1, 2)))):
+        if np.isfinite(values[index][wall[index]]).all():
+            found.levels[index] = float(ms)
+            found.bright[index] = wall[index] & (values[index] > ms)
+        else:
+            found.refused[index] = NO_VALUE
+    return found
 
 
 def refusals(reference: Reference) -> str:

@@ -27,9 +27,10 @@ from deepgmm.study.study import BoolArray
 #: Degrees of a sector whose lines are averaged, and between lines.
 WIDTH, BETWEEN = 5, 1
 #: Standard deviation of the smoothing, pixels.
-SMOOTH = 0.7
-#: Sectors whose transmurality differs by less than so much of a pixel are alike; chosen on rings.
-APART, _ROUNDS = 0.5, 10
+SMOOTH = 0.6
+#: Sectors whose transmurality differs by less than so much of a pixel are alike; and one beside
+#: which there is less than such a share of it is the end of an infarct. Chosen on rings.
+APART, END, _ROUNDS = 0.7, 0.6, 10
 #: Step along a line, in pixels, and what must be wall of a line for it to count, pixels.
 _STEP, _LEAST = 0.25, 0.75
 #: Steps along a field line are so many times longer.
@@ -60,19 +61,28 @@ class Chords:
         """(sectors,) infarct through wall, 0 to 1; NaN without wall."""
         return np.clip(self.infarct / self.thickness, 0.0, 1.0)
 
+    @property
+    def beside(self) -> Lines:
+        """(sectors,) the lesser transmurality of both neighbours; NaN where neither has wall."""
+        found = self.transmurality
+        return np.asarray(np.fmin(np.roll(found, 1), np.roll(found, -1)))
 
-def high_end(transmurality: Lines, resolution: float, percentile: float = 95.0) -> float:
+
+def high_end(transmurality: Lines, resolution: float, percentile: float = 95.0,
+             beside: Lines | None = None) -> float:
     """A high percentile of sectors that is not that of the pixels' noise.
 
     A wall is some pixels thick, and a sector's transmurality is uncertain by a share of one: of
     many sectors that are truly alike a high percentile picks those that came out too high. So the
     percentile is replaced by the mean of the sectors that cannot be told from it, until that
-    stays.
+    stays; without the ends of an infarct, where two are left, for a sector's edge and the pixels
+    have cut them.
 
     Parameters
     ----------
     transmurality : (sectors,) 0 to 1, all finite.
     resolution : what one pixel is of the wall's thickness.
+    beside : (sectors,) the lesser of both neighbours', `Chords.beside`; None: no ends are known.
 
     Examples
     --------
@@ -84,10 +94,13 @@ def high_end(transmurality: Lines, resolution: float, percentile: float = 95.0) 
     if found == 0.0:
         return found
     for _ in range(_ROUNDS):
-        alike = values[np.abs(values - found) <= APART * resolution]
-        if not len(alike) or abs(alike.mean() - found) < 1e-4:
+        alike = np.abs(values - found) <= APART * resolution
+        if beside is not None:
+            within = alike & ~(np.asarray(beside) < END * found)
+            alike = within if within.sum() > 1 else alike
+        if not alike.any() or abs(values[alike].mean() - found) < 1e-4:
             break
-        found = float(alike.mean())
+        found = float(values[alike].mean())
     return found
 
 
@@ -104,7 +117,7 @@ def radial_chords(infarct: BoolArray, wall: BoolArray, pool: BoolArray,
     if slice_ is None:
         return _nothing()
     angles = np.radians(np.arange(0, 360, BETWEEN) + BETWEEN / 2)
-    along = np.arange(0.5, slice_.reach / slice_.step) * slice_.step
+    along = (slice_.steps_through_wall() + 0.5) * slice_.step
     places = slice_.centre + along[None, :, None] * slice_.directions(angles)[:, None]
     inside, ill = slice_.wall_at(places), slice_.infarct_at(places)
     total = np.maximum(inside.sum(axis=1, keepdims=True), 1e-9)
@@ -202,6 +215,13 @@ class _Slice:
         size = (np.array(self.labels.shape) - 1) * self.spacing
         return float(np.linalg.norm(np.maximum(self.centre, size - self.centre)))
 
+    def steps_through_wall(self) -> npt.NDArray[np.int_]:
+        """Steps from the centre, of which all in between may meet the smoothed wall."""
+        away = np.hypot(*(np.argwhere(self.wall > 0) * self.spacing - self.centre).T)
+        pixel = float(np.hypot(*self.spacing))  # shares are interpolated between pixels
+        return np.arange(max(int((away.min() - pixel) / self.step), 0),
+                         int((away.max() + pixel) / self.step) + 1)
+
     def directions(self, angles: Lines) -> Lines:
         """(angles, 2) unit vectors, rows and columns."""
         return np.stack([np.sin(angles), np.cos(angles)], axis=1)
@@ -289,7 +309,7 @@ class _Potential:
     def half_way(self, angles: Lines) -> tuple[Lines, BoolArray]:
         """(angles, 2) where half lines from the centre first pass the middle potential in the
         wall, mm, and whether they do."""
-        along = np.arange(0.0, self.slice.reach / self.slice.step) * self.slice.step
+        along = self.slice.steps_through_wall() * self.slice.step
         places = self.slice.centre + along[None, :, None] * self.slice.directions(angles)[:, None]
         passed = (_at(self.values, places, self.spacing) >= 0.5) \
             & (self.slice.wall_at(places) >= 0.5)

@@ -45,5 +45,5 @@ def numbers_of(segmentation: slicer.vtkMRMLSegmentationNode) -> list[Number]:
 def forget_numbers(segmentation: slicer.vtkMRMLSegmentationNode) -> None:
     """Empty the table: it is no longer true of what is drawn."""
     node = belonging(segmentation, ROLE)
-    if node is not None and numbers_of(segmentation):
+    if node is not None and node.GetTable() is not None and node.GetTable().GetNumberOfRows():
         node.SetAndObserveTable(all_numbers_table([]))

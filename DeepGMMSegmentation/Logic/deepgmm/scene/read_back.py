@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.scene.places import ijk_to_ras, place_of
@@ -45,8 +44,10 @@ def is_of(segmentation: slicer.vtkMRMLSegmentationNode,
     except InputError:
         return False
     there = (grid["spacing_mm"], grid["origin_lps_mm"], grid["direction_lps"])
-    return all(np.allclose(one, other, atol=1e-3)
-               for one, other in zip((here.spacing, here.origin, here.direction), there))
+    # asked for several times a stroke, and numpy takes its time over three numbers
+    return all(len(one) == len(other) and all(
+        math.isclose(a, b, rel_tol=1e-5, abs_tol=1e-3) for a, b in zip(one, other))
+        for one, other in zip((here.spacing, here.origin, here.direction), there))
 
 
 def slices_of(segmentation: slicer.vtkMRMLSegmentationNode) -> list[dict[str, Any]]:

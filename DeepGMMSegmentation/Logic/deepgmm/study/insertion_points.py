@@ -152,7 +152,7 @@ def estimated_points(mask: BoolArray, geometry: Geometry) -> FloatArray:
     off = np.degrees(np.arccos(np.clip(abs(direction[:, 2] @ _LONG_AXIS), 0, 1)))
     if off > _FURTHEST:
         raise InputError("RV insertion points cannot be estimated: the slices do not lie as a "
-                         "short axis does, so that where the septum is is not known; give the "
+                         "short axis does, so that the place of the septum is not known; give the "
                          "points")
     right, down = expected_axes(geometry)
     spacing = np.array([geometry.spacing[1], geometry.spacing[0]])

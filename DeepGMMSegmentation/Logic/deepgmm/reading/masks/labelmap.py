@@ -26,7 +26,11 @@ from deepgmm.reading.conventions import (
 from deepgmm.reading.conventions.whose import agreed, candidates, fits, of_file
 from deepgmm.reading.images.grids import geometry_of, image_of, notes_of
 from deepgmm.reading.masks.frames import read_label_image
-from deepgmm.reading.masks.segmentation import label_segments, read_segmentation
+from deepgmm.reading.masks.segmentation import (
+    label_segments,
+    overlapping,
+    read_segmentation,
+)
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
 
@@ -176,6 +180,7 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
     segmentation = read_segmentation(path, role)
     if segmentation is not None and segmentation.segments:
         labels, warnings = label_segments(segmentation.values, segmentation.segments)
+        warnings += overlapping(segmentation.values, segmentation.segments)
         return Labels(labels, geometry_of(segmentation.image),
                       warnings=segmentation.warnings + warnings)
     image, warnings = read_label_image(path, role)

@@ -319,6 +319,22 @@ def label_segments(
     return labels, warnings
 
 
+def overlapping(values: npt.NDArray[Any], segments: Sequence[Segment]) -> list[str]:
+    """A warning where segments of several tissues share voxels."""
+    layers = values[..., None] if values.ndim == 3 else values
+    drawn: dict[Tissue, BoolArray] = {}
+    for segment in segments:
+        tissue = segment.meaning.tissue if segment.meaning else None
+        if tissue:
+            where = layers[..., segment.layer] == segment.value
+            drawn[tissue] = drawn[tissue] | where if tissue in drawn else where
+    shared = int((sum((where.astype(np.uint8) for where in drawn.values()),
+                      np.zeros(layers.shape[:3], np.uint8)) > 1).sum())
+    return [] if not shared else [
+        f"segments overlap on {shared} voxels, each of which counts once: scar over edema over "
+        "myocardium over blood"]
+
+
 def _share_whole(whole: BoolArray, found: dict[Meaning, BoolArray]) -> list[str]:
     """Puts a segment of the whole ventricle where it belongs among the tissues `found`."""
     if Meaning.POOL in found and Meaning.MYOCARDIUM in found:
