@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 brain = typer.Typer(rich_markup_mode=None)
 
-_IN, _HOW, _OUT = "Input", "How", "Output"
-
 
 class Brightness(str, Enum):
     """Which tissue is bright, where no atlas tells."""
@@ -72,47 +70,44 @@ def about(context: typer.Context) -> None:
 def segment(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One contrast of one brain.")],
     mask: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="The brain with its CSF; by default the image's nonzero voxels.",
-        rich_help_panel=_IN)] = None,
+        metavar="FILE",
+        help="The brain with its CSF; by default the image's nonzero voxels.")] = None,
     truth: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Somebody's labels (1 CSF, 2 grey, 3 white), to score by at the end; "
-        "the segmentation never sees them.", rich_help_panel=_IN)] = None,
+        "the segmentation never sees them.")] = None,
     atlas: Annotated[str | None, typer.Option(
-        metavar="mni|FILE", help="Deform this atlas to the brain; without one, a mixture and a "
-        "field alone.", rich_help_panel=_HOW)] = None,
+        metavar="mni|FILE",
+        help="Deform this atlas to the brain; without one, a mixture and a field alone.")] = None,
     network: Annotated[Path | None, typer.Option(
         "--model", metavar="FOLDER", help="One pass of a network made by deepgmm brain train; one "
-        "that deforms an atlas needs the same --atlas.", rich_help_panel=_HOW)] = None,
+        "that deforms an atlas needs the same --atlas.")] = None,
     steps: Annotated[int, typer.Option(
-        min=0, help="With --model and --atlas: steps on this image after the pass.",
-        rich_help_panel=_HOW)] = 0,
+        min=0, help="With --model and --atlas: steps on this image after the pass.")] = 0,
     affine: Annotated[bool, typer.Option(
-        "--affine", help="Lay the atlas on without deforming it.", rich_help_panel=_HOW)] = False,
+        "--affine", help="Lay the atlas on without deforming it.")] = False,
     smoothness: Annotated[float | None, typer.Option(
-        min=0.01, help="Of the deformation: lambda.", rich_help_panel=_HOW)] = None,
+        min=0.01, help="Of the deformation: lambda.")] = None,
     bias_degree: Annotated[int | None, typer.Option(
-        min=0, max=5, help="Of the field's Legendre polynomials; 3 by default, 0 for no field.",
-        rich_help_panel=_HOW)] = None,
+        min=0, max=5,
+        help="Of the field's Legendre polynomials; 3 by default, 0 for no field.")] = None,
     contrast: Annotated[Brightness | None, typer.Option(
-        help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is bright).",
-        rich_help_panel=_HOW)] = None,
+        help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is "
+        "bright).")] = None,
     sulci: Annotated[Sulci, typer.Option(
-        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has it.",
-        rich_help_panel=_HOW)] = Sulci.CSF,
-    seed: Annotated[int, typer.Option(
-        min=0, help="Of the voxels that are fitted.", rich_help_panel=_HOW)] = 0,
+        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has "
+        "it.")] = Sulci.CSF,
+    seed: Annotated[int, typer.Option(min=0, help="Of the voxels that are fitted.")] = 0,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.nii.gz", help="Labels: 1 CSF, 2 grey, 3 white matter.",
-        rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.nii.gz",
+        help="Labels: 1 CSF, 2 grey, 3 white matter.")] = None,
     probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Of each tissue, 4D.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz", help="Of each tissue, 4D.")] = None,
     field: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="The bias field.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz", help="The bias field.")] = None,
     montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of six planes.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.png", help="A picture of six planes.")] = None,
     report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="Volumes, mixture, field, atlas, warnings, hashes.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.json", help="Volumes, mixture, field, atlas, warnings, hashes.")] = None,
     quiet: Quiet = False,
     json: AsJson = False,
     log: Log = None,

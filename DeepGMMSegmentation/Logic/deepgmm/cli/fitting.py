@@ -10,63 +10,46 @@ import typer
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset
 from deepgmm.study.words import Align
 
-_IN, _FIT, _MORE = "Input", "Method", "Advanced"
 
 LgeKind = Annotated[str, typer.Option(
-    metavar="KIND", help="auto, magnitude, psir, dark-blood or unknown.",
-    rich_help_panel=_IN)]
+    metavar="KIND", help="auto, magnitude, psir, dark-blood or unknown.")]
 T2Kind = Annotated[str, typer.Option(
-    metavar="KIND", help="auto, dark-blood (STIR, SPAIR), prepared, map (ms) or unknown.",
-    rich_help_panel=_IN)]
+    metavar="KIND", help="auto, dark-blood (STIR, SPAIR), prepared, map (ms) or unknown.")]
 MaskLabels = Annotated[str | None, typer.Option(
-    metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, "
-    "emidec, acdc, mnms, myops; or plain, for the mask alone.", rich_help_panel=_IN)]
+    metavar="CONVENTION", help="What the mask's values mean, to use its wall too: deepgmm, emidec, "
+    "acdc, mnms, myops; or plain, for the mask alone.")]
 AlignHow = Annotated[Align, typer.Option(
-    help="Whether the other images lie on LGE: off; check and warn; shift each slice in its "
-    "plane; or rigid, with rotation.", rich_help_panel=_IN)]
-MethodOf = Annotated[Method, typer.Option(
-    help="How tissues are found.", rich_help_panel=_FIT)]
+    help="Whether the other images lie on LGE: off; check and warn; shift each slice in its plane; "
+    "or rigid, with rotation.")]
+MethodOf = Annotated[Method, typer.Option(help="How tissues are found.")]
 PresetOf = Annotated[Preset, typer.Option(
-    help="Of the networks: quick, careful, or as in the paper.",
-    rich_help_panel=_FIT)]
-DeviceOf = Annotated[Device, typer.Option(
-    help="Where networks are fitted.", rich_help_panel=_FIT)]
-CovarianceOf = Annotated[Covariance, typer.Option(
-    help="Form of the tissues' covariances.", rich_help_panel=_FIT)]
-Seed = Annotated[int, typer.Option(
-    help="Of all random numbers.", rich_help_panel=_FIT)]
+    help="Of the networks: quick, careful, or as in the paper.")]
+DeviceOf = Annotated[Device, typer.Option(help="Where networks are fitted.")]
+CovarianceOf = Annotated[Covariance, typer.Option(help="Form of the tissues' covariances.")]
+Seed = Annotated[int, typer.Option(help="Of all random numbers.")]
 TissuesOf = Annotated[str | None, typer.Option(
-    metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that "
-    "the images can tell apart.", rich_help_panel=_FIT)]
-PapillaryOf = Annotated[Papillary, typer.Option(
-    help="Count papillary muscles as pool or as wall.",
-    rich_help_panel=_FIT)]
+    metavar="LIST", help="Tissues sought: blood,myocardium,edema,scar. By default those that the "
+    "images can tell apart.")]
+PapillaryOf = Annotated[Papillary, typer.Option(help="Count papillary muscles as pool or as wall.")]
 KeepMvo = Annotated[bool, typer.Option(
-    "--mvo", help="Label microvascular obstruction as 5 instead of counting it as scar.",
-    rich_help_panel=_FIT)]
+    "--mvo", help="Label microvascular obstruction as 5 instead of counting it as scar.")]
 PriorsFile = Annotated[Path | None, typer.Option(
-    metavar="FILE.json", help="Your own contrast priors.", rich_help_panel=_FIT)]
+    metavar="FILE.json", help="Your own contrast priors.")]
 ModelOf = Annotated[str, typer.Option(
-    metavar="NAME|FOLDER", help="Network of pretrained, see deepgmm models; by default the "
-    "shipped one.", rich_help_panel=_FIT)]
+    metavar="NAME|FOLDER",
+    help="Network of pretrained, see deepgmm models; by default the shipped one.")]
 Adapt = Annotated[int, typer.Option(
-    min=0, metavar="N", help="Rounds of map's EM, at most, from what pretrained found; the "
-    "result is the mean of both.", rich_help_panel=_FIT)]
+    min=0, metavar="N", help="Rounds of map's EM, at most, from what pretrained found; the result "
+    "is the mean of both.")]
 Degrees = Annotated[float, typer.Option(
-    min=0.0, help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.",
-    rich_help_panel=_MORE)]
+    min=0.0, help="Degrees of freedom of Student-t tissues in gmm and svgmm; 0 for Gaussians.")]
 Outlier = Annotated[float, typer.Option(
-    min=0.0, help="Share of an outlier class in gmm and svgmm, below 1.",
-    rich_help_panel=_MORE)]
+    min=0.0, help="Share of an outlier class in gmm and svgmm, below 1.")]
 Restarts = Annotated[int, typer.Option(
-    min=1, help="Random starts of gmm and svgmm, of which the best is kept.",
-    rich_help_panel=_MORE)]
+    min=1, help="Random starts of gmm and svgmm, of which the best is kept.")]
 MeanWeight = Annotated[float, typer.Option(
-    min=0.0, help="Hold on the tissues' means to their priors in deepg and deepsvg.",
-    rich_help_panel=_MORE)]
+    min=0.0, help="Hold on the tissues' means to their priors in deepg and deepsvg.")]
 TotalVariation = Annotated[float, typer.Option(
-    min=0.0, help="Smoothness in deepg and deepsvg; much of it erases thin edema.",
-    rich_help_panel=_MORE)]
+    min=0.0, help="Smoothness in deepg and deepsvg; much of it erases thin edema.")]
 BiasDegree = Annotated[int, typer.Option(
-    min=0, help="Degree of the polynomials of a coil's shading to be taken out; 0 for none.",
-    rich_help_panel=_MORE)]
+    min=0, help="Degree of the polynomials of a coil's shading to be taken out; 0 for none.")]

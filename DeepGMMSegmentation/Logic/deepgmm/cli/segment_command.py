@@ -60,71 +60,58 @@ if TYPE_CHECKING:
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
-_IN, _OUT = "Input", "Output"
 _IMAGE = "NIfTI, NRRD, MetaImage, or a folder with one DICOM series."
 
 
 def segment(
     study: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="Study folder made by deepgmm import, instead of single images.",
-        rich_help_panel=_IN)] = None,
+        metavar="FOLDER",
+        help="Study folder made by deepgmm import, instead of single images.")] = None,
     bssfp: Annotated[Path | None, typer.Option(
-        metavar="FILE", help=f"bSSFP image: {_IMAGE} Also a cine, in 4D or DICOM.",
-        rich_help_panel=_IN)] = None,
-    lge: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="LGE image.", rich_help_panel=_IN)] = None,
-    t2: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
+        metavar="FILE", help=f"bSSFP image: {_IMAGE} Also a cine, in 4D or DICOM.")] = None,
+    lge: Annotated[Path | None, typer.Option(metavar="FILE", help="LGE image.")] = None,
+    t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
     mask: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside. Also "
-        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found "
-        "in the images and written beside the result, for you to look at.",
-        rich_help_panel=_IN)] = None,
+        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found in "
+        "the images and written beside the result, for you to look at.")] = None,
     mask_labels: MaskLabels = None,
     mask_dicom: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.",
-        rich_help_panel=_IN)] = None,
+        metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.")] = None,
     wall: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is "
-        "then the union of --mask and --wall.", rich_help_panel=_IN)] = None,
+        metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is then "
+        "the union of --mask and --wall.")] = None,
     lge_kind: LgeKind = "auto",
     t2_kind: T2Kind = "auto",
     slices: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices to segment: 0,2-5. Counted from 0 in the file's order, as "
-        "in JSON; what is printed, and --done of deepgmm refine, count from 1, the base first. "
-        "All by default.",
-        rich_help_panel=_IN)] = None,
+        metavar="LIST", help="Slices to segment: 0,2-5. Counted from 0 in the file's order, as in "
+        "JSON; what is printed, and --done of deepgmm refine, count from 1, the base first. All by "
+        "default.")] = None,
     phase: Annotated[str | None, typer.Option(
         metavar="N|ed|es|match", help="Frame of a bSSFP cine, counted from 0; ed or es: end "
-        "diastole or end systole of those that contours were drawn on; or match: the one that "
-        "fits the LV mask. By default that which contours name, else the nearest to LGE in the "
-        "heartbeat, if known, else match.",
-        rich_help_panel=_IN)] = None,
+        "diastole or end systole of those that contours were drawn on; or match: the one that fits "
+        "the LV mask. By default that which contours name, else the nearest to LGE in the "
+        "heartbeat, if known, else match.")] = None,
     resample: Annotated[bool, typer.Option(
-        "--resample", help="Bring images on different grids onto the LGE grid.",
-        rich_help_panel=_IN)] = False,
+        "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
     align: AlignHow = Align.CHECK,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.",
-        rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.")] = None,
     labelmap: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, "
-        "4 scar.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz",
+        help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, 4 scar.")] = None,
     probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.")] = None,
     montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.png", help="A picture of all slices.")] = None,
     align_picture: Annotated[Path | None, typer.Option(
-        metavar="OUT.png|gif",
-        help="The images before and after the shift that --align finds; flickering as .gif.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.png|gif", help="The images before and after the shift that --align finds; "
+        "flickering as .gif.")] = None,
     report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.")] = None,
     state: Annotated[Path | None, typer.Option(
-        metavar="OUT.dgmm", help="The study and its fit, for deepgmm refine. Holds images of the "
-        "patient.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.dgmm",
+        help="The study and its fit, for deepgmm refine. Holds images of the patient.")] = None,
     method: MethodOf = Method.AUTO,
     preset: PresetOf = Preset.FAST,
     device: DeviceOf = Device.AUTO,
