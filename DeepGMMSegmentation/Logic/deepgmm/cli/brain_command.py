@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.brain_learning import Contrast as FolderContrast
 from deepgmm.cli.brain_learning import ContrastOf, Folder, table, train
 from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
     check_places,
     existing,
     hushed,
@@ -108,9 +106,9 @@ def segment(
         metavar="OUT.png", help="A picture of six planes.")] = None,
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Volumes, mixture, field, atlas, warnings, hashes.")] = None,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Split a brain into CSF, grey and white matter.
 
@@ -169,9 +167,9 @@ def atlas(
         metavar="LIST", help="Cases to leave out, with commas: those that you want to score on."
     )] = "",
     contrast: ContrastOf = FolderContrast.T1,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Make an atlas of labelled cases: how likely each tissue is where.
 
@@ -192,7 +190,7 @@ def atlas(
     check_places({"atlas": output}, {})
     older = existing({"atlas": output})
     cases = brain_cases(folder, contrast=contrast.value, labelled=True)
-    left = {name.strip() for name in without.split(",") if name.strip()}
+    left = set(options.words_in(without))
     unknown = sorted(left - {case.name for case in cases})
     if unknown:
         raise InputError(f"--without: no labelled case is called {unknown[0]}")
@@ -221,13 +219,12 @@ brain.command("table")(table)
 
 @brain.command()
 def demo(
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Where the files go.")] = Path("brain-demo"),
+    output: options.OutFolder = Path("brain-demo"),
     person: Annotated[int, typer.Option(
         "--brain", min=0, help="Which synthetic brain, 0 or more.")] = 1,
     contrast: Annotated[Brightness, typer.Option(help="Of the image.")] = Brightness.T1,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Segment a synthetic brain, from files to files.
 

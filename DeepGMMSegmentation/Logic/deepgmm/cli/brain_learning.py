@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
-    check_places,
-    existing,
-    hushed,
-    progress_bar,
-    written,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, existing, hushed, progress_bar, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -75,9 +67,9 @@ def train(
     seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Replace a network that is there.")] = False,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Train a network on brains, without labels unless --label-weight says so.
 
@@ -145,9 +137,9 @@ def table(
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
     quick: Annotated[bool, typer.Option(
         "--quick", help="A trial: small networks, few steps; its figures mean nothing.")] = False,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Run Tables 1 to 4 of the brain paper on your own copy of IBSR18 or MRBrainS18.
 
@@ -169,7 +161,7 @@ def table(
             raise InputError("the tables would lie among the data: give them another folder")
     older = existing(outputs)
     settings = TableSettings(fractions=tuple(_numbers(fractions, "--fractions")),
-                             networks=tuple(n.strip() for n in networks.split(",") if n.strip()),
+                             networks=tuple(options.words_in(networks)),
                              seeds=seeds, seed=seed)
     settings = _trained(settings, contrast, likelihood_weight, steps)
     if quick:
@@ -209,7 +201,7 @@ def _said(options: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(text: str, option: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(",") if word.strip()]
+        return [float(word) for word in options.words_in(text)]
     except ValueError:
         raise InputError(f"{option}: give numbers with commas between, as 0.25,0.5") from None
 

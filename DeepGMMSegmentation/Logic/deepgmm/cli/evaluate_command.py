@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, check_places, progress_bar, table, warn
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.review.label_files import AS_OURS, pairs_of, score_of
 
@@ -50,9 +51,9 @@ def evaluate(
     plot: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="Scar volumes against the truth's (of edema, without scar): "
         "agreement, and Bland and Altman.")] = None,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Compare segmentations with the truth.
 

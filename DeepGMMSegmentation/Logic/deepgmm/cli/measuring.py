@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli.common import check_places, hushed, table
-from deepgmm.cli.fitting import LgeKind as LgeKind
-from deepgmm.cli.fitting import T2Kind as T2Kind
+from deepgmm.cli.options import LgeKind as LgeKind
+from deepgmm.cli.options import T2Kind as T2Kind
+from deepgmm.cli.options import words_in
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,8 +64,7 @@ def sources_of(segmentation: Path, *, tissues: str | None, segments: int,
 
     if segments not in (16, 17):
         raise InputError("--segments is 16 or 17")
-    words = [w.strip() for w in tissues.split(",") if w.strip()] if tissues else []
-    return Sources(segmentation, tissues=tissues_named(words), model=segments, **given)
+    return Sources(segmentation, tissues=tissues_named(words_in(tissues)), model=segments, **given)
 
 
 def check_files(sources: Sources, outputs: Mapping[str, Path | None]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, existing, progress_bar, warn, written
+from deepgmm.cli import options
+from deepgmm.cli.common import existing, progress_bar, warn, written
 from deepgmm.cli.measuring import (
     T2,
     Bssfp,
@@ -68,9 +69,9 @@ def quantify(
     dicom_source: Annotated[Path | None, typer.Option(
         "--dicom-source", metavar="FOLDER", help="The DICOM series that the segmentation lies on; "
         "by default --lge, --t2 or --bssfp where that is a folder.")] = None,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Measure volumes, masses, extent, transmurality and where, of any segmentation.
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
     check_places,
     check_priors,
     existing,
@@ -70,21 +68,17 @@ def refine(
     new_state: Annotated[Path | None, typer.Option(
         "--state", metavar="NEW.dgmm",
         help="Write the state here instead, and leave the old one as it is.")] = None,
-    labelmap: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz",
-        help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, 4 scar.")] = None,
-    probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.")] = None,
-    montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of all slices.")] = None,
+    labelmap: options.Labelmap = None,
+    probabilities: options.Probabilities = None,
+    montage: options.Montage = None,
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="Settings, volumes, parameters, warnings, corrections.")] = None,
     edit_log: Annotated[Path | None, typer.Option(
         "--edit-log", metavar="OUT.json", help="What was corrected, for a reader study: Dice of "
         "automatic against corrected, voxels touched, time.")] = None,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Have the other slices follow what you corrected in some.
 

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, progress_bar, warn
+from deepgmm.cli import options
+from deepgmm.cli.common import progress_bar, warn
 from deepgmm.cli.measuring import (
     T2,
     Bssfp,
@@ -61,8 +62,8 @@ def report(
     identified: Annotated[bool, typer.Option(
         "--identified", help="Write names into the report: the files', and of DICOM the patient's "
         "name and number and the day.")] = False,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Make a report of a segmentation: numbers, reference methods, pictures, provenance.
 

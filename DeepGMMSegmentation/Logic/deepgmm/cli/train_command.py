@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.common import (
-    Log,
-    Quiet,
     check_priors,
     hushed,
     kinds_said,
@@ -52,9 +51,7 @@ def train(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
         "unknown.")] = "auto",
-    labels: Annotated[str | None, typer.Option(
-        metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, emidec, "
-        "acdc, mnms or myops. By default their values, shapes and images must tell.")] = None,
+    labels: options.LabelsOf = None,
     validation: Annotated[float | None, _setting(
         "validation", "Share of the cases that only choose the best network.")] = None,
     validation_folder: Annotated[Path | None, typer.Option(
@@ -123,10 +120,10 @@ def train(
         "--resume", help="Go on with an interrupted training, with its settings.")] = False,
     force: Annotated[bool, typer.Option(
         "--force", help="Begin anew in a folder that holds something already.")] = False,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option(
         "--json", help="Print the network's card to stdout as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Train one network on a folder of cases, with labels for all, some or none of them.
 
@@ -139,9 +136,9 @@ def train(
 
         deepgmm segment --method pretrained --model my-network ...
     """
-    options = dict(locals())
+    given = dict(locals())
     said = {f.name: value for f in fields(TrainingSettings)
-            if (value := options.get(f.name)) is not None}
+            if (value := given.get(f.name)) is not None}
     if no_augmentation:
         said["augmentation"] = False
     if priors is not None:

@@ -1,16 +1,38 @@
-"""How a study is read and fitted, as options: what `segment` and `cohort` share."""
+"""Options that several commands have, each said once; their defaults stand in the commands."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from deepgmm.settings import Covariance, Device, Method, Papillary, Preset
+from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 from deepgmm.study.words import Align
 
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout as JSON.")]
+Log = Annotated[Path | None, typer.Option(
+    "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
+    "the user's state folder. Holds no paths of your files.")]
 
+#: For commands that learn from labels.
+LabelsOf = Annotated[str | None, typer.Option(
+    "--labels", metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, "
+    "emidec, acdc, mnms or myops. By default their values, shapes and images must tell.")]
+
+OutFolder = Annotated[Path, typer.Option(
+    "--output", "-o", metavar="FOLDER", help="Where the files go.")]
+Labelmap = Annotated[Path | None, typer.Option(
+    metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, 4 scar.")]
+Probabilities = Annotated[Path | None, typer.Option(
+    metavar="OUT.nii.gz", help="Probability of each tissue, 4D.")]
+Montage = Annotated[Path | None, typer.Option(
+    metavar="OUT.png", help="A picture of all slices.")]
+
+#: How a study is read and fitted.
 LgeKind = Annotated[str, typer.Option(
     metavar="KIND", help="auto, magnitude, psir, dark-blood or unknown.")]
 T2Kind = Annotated[str, typer.Option(
@@ -53,3 +75,20 @@ TotalVariation = Annotated[float, typer.Option(
     min=0.0, help="Smoothness in deepg and deepsvg; much of it erases thin edema.")]
 BiasDegree = Annotated[int, typer.Option(
     min=0, help="Degree of the polynomials of a coil's shading to be taken out; 0 for none.")]
+
+
+def settings_of(given: Mapping[str, Any]) -> Settings:
+    """The settings among a command's options, which go by the settings' names but for --mvo.
+
+    Raises
+    ------
+    InputError : a value that the settings refuse.
+    """
+    said = {field.name: given[field.name] for field in fields(Settings) if field.name in given}
+    return Settings(**said | {"tissues": words_in(given["tissues"]), "keep_mvo": given["mvo"],
+                              "priors": str(given["priors"] or "")})
+
+
+def words_in(text: str | None) -> list[str]:
+    """What stands between the commas of an option."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
