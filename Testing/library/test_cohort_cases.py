@@ -18,7 +18,7 @@ from cohort_desk import NAMES, everything_said, rows, run  # noqa: E402
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.jobs.cohort import pseudonyms, work  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case, Plan, Sort, batches, find_cases  # noqa: E402
-from deepgmm.jobs.cohort.manifest import read_manifest  # noqa: E402
+from deepgmm.jobs.cohort.manifest import add_truths, read_manifest  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
 
 pytest_plugins = ["cohort_fixtures"]
@@ -79,6 +79,23 @@ def test_manifest(clinic, tmp_path, out, capsys, here):
     assert {row["scanner"] for row in rows(out / "table.csv")} == {"A", "B"}
     assert {row["value"] for row in rows(out / "agreement.csv")} == {"", "A", "B"}
     assert "Max" not in everything_said(out) and "patient_name" in capsys.readouterr().err
+
+
+def test_truths_of_another_folder(clinic, tmp_path):
+    """Named like the cases; who has none is counted, and names that fit none are refused."""
+    truths = tmp_path / "truths"
+    truths.mkdir()
+    for name in NAMES:
+        (clinic / name / "truth.nii.gz").rename(truths / f"{name}.nii.gz")
+    (truths / f"{NAMES[2]}.nii.gz").unlink()
+    cases = find_cases(clinic)
+    assert add_truths(cases, truths) == ["1 case has no truth of the same name"]
+    assert {case.name for case in cases if case.files.get("truth") == truths /
+            f"{case.name}.nii.gz"} == {*NAMES[:2]}
+    with pytest.raises(InputError, match="none of the 1 cases has the name"):
+        add_truths([Case("somebody")], truths)
+    with pytest.raises(InputError, match="folder of truths does not exist"):
+        add_truths(cases, tmp_path / "gone")
 
 
 @pytest.mark.parametrize("length", [300, 5000, 200_000])
