@@ -14,6 +14,7 @@ pytest.importorskip("distributed")
 pytest.importorskip("cryptography")
 
 from cohort_desk import NAMES, everything_said, rows, run  # noqa: E402
+from dicom_files import Examination, a_patient, add_sequences  # noqa: E402
 
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.jobs.cohort import pseudonyms, work  # noqa: E402
@@ -250,3 +251,25 @@ def test_a_link_to_nothing_in_a_case_is_said(clinic, out, here):
     assert found.done == 2
     (text,) = found.failures.values()
     assert "a link that leads to nothing" in text and "t2.nii.gz" in text
+
+
+def test_an_examination_is_imported_and_its_mask_proposed(tmp_path, out, here):
+    """From DICOM files to the table; nothing of their headers is in what is written, and a folder
+    of two patients fails alone."""
+    pytest.importorskip("pydicom")
+    patient = a_patient(100, slices=2)
+    said = {"patient": "Mustermann^Max", "patient_id": "MRN4711"}
+    for name in ("kiel-2026", "bonn-2026"):
+        add_sequences(Examination(tmp_path / "in" / name, **said), patient)
+    add_sequences(Examination(tmp_path / "in" / "bonn-2026", patient="Roe^R", patient_id="X2"),
+                  patient, "lge")
+    assert run(tmp_path / "in", "-o", out) == 2
+    (failed,) = rows(out / "failures.csv")
+    assert "patient" in failed["message"]
+    (done,) = [row for row in rows(out / "table.csv") if row["status"] == "done"]
+    assert done["mask"] == "proposed" and float(done["blood_volume_ml"]) > 0
+    made = {path.name for path in (out / "cases" / done["case"]).iterdir()}
+    assert {"study", "proposed-mask.nii.gz", "segmentation.seg.nrrd"} < made
+    texts = everything_said(out)
+    for word in ("Mustermann", "MRN4711", "kiel-2026", "bonn-2026", "Roe"):
+        assert word not in texts, word
