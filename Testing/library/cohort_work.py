@@ -19,7 +19,8 @@ from deepgmm.jobs.cohort.work import Batch, Outcome
 def stub(batch: Batch) -> list[Outcome]:
     """Each case has a record at its end; names say what happens before that.
 
-    "poison" ends the process; "slow" takes half a second, others a hundredth. Beside the output
+    "poison" ends the process; "hog" takes two gigabytes, a little at a time, and lives if nobody
+    minds; "slow" takes half a second, others a hundredth. Beside the output
     every beginning of a case is counted.
     """
     outcomes = []
@@ -28,6 +29,11 @@ def stub(batch: Batch) -> list[Outcome]:
             stream.write(f"{case.name}\n")
         if "poison" in case.name:
             os._exit(9)
+        if "hog" in case.name:
+            held = []
+            while len(held) < 40:
+                held.append(b"x" * 50_000_000)
+                time.sleep(0.05)
         time.sleep(0.5 if "slow" in case.name else 0.01)
         place = place_of(batch.out, case.pseudonym)
         place.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,7 @@ from cohort_desk import NAMES, everything_said, rows, run  # noqa: E402
 from deepgmm.cli.main import main  # noqa: E402
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.jobs.cohort import agreement, index, records  # noqa: E402
+from deepgmm.jobs.cohort import run as run_module  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case, Plan, find_cases  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
 from deepgmm.settings import Settings  # noqa: E402
@@ -39,8 +40,14 @@ def test_from_folder_to_table(clinic, out, capsys, here, tmp_path):
     (clinic / "Broken_Bea").mkdir()
     (clinic / "Broken_Bea" / "lge.nii.gz").write_bytes(b"no image")
     shutil.copytree(clinic / NAMES[2], clinic / "Roe_again")
-    assert run(clinic, "-o", out, "--key-file", tmp_path / "key.csv") == 2
+    assert run(clinic, "-o", out, "--key-file", tmp_path / "key.csv", "--json") == 2
     printed = capsys.readouterr()
+    events = [json.loads(line) for line in printed.out.splitlines()]
+    assert [e["event"] for e in events] == ["start", "skipped", *["case"] * 5, "end"]
+    assert [(e["ended"], e["of"]) for e in events[2:-1]] == [(n, 5) for n in range(1, 6)]
+    assert events[-2]["seconds_left"] == 0.0 and events[-1]["failed"] == 1
+    assert [e["message"] for e in events[2:-1] if e["status"] == "failed"] == [
+        row["message"] for row in rows(out / "failures.csv")]
     assert "1 of 5 cases failed" in printed.err
     assert "hold the same image: is one patient here twice?" in printed.err
     table = rows(out / "table.csv")
@@ -170,6 +177,22 @@ def test_a_full_disk(clinic, out, here, monkeypatch, capsys):
     assert run(clinic, "-o", out) == 0  # room was made
 
 
+def test_a_table_that_cannot_be_written_meanwhile_ends_nothing(clinic, out, here, monkeypatch):
+    """While cases are done the disk may be full; the table is written at the end."""
+    inner, tried = run_module.write_tables, []
+
+    def full_at_first(cases, failures, place):
+        tried.append(place)
+        if len(tried) < 4:
+            raise InputError("the table cannot be written: the disk is full; make room")
+        inner(cases, failures, place)
+
+    monkeypatch.setattr(run_module, "REFRESH", -1.0)
+    monkeypatch.setattr(run_module, "write_tables", full_at_first)
+    assert cohort(find_cases(clinic), out, work=stub).done == 3
+    assert len(tried) == 4 and len(rows(out / "table.csv")) == 3
+
+
 def test_a_fault_of_ours_is_in_the_log(clinic, out, here, monkeypatch, capsys, tmp_path):
     from deepgmm.review import outputs
 
@@ -253,6 +276,13 @@ def test_the_page_is_sorted_by_what_needs_looking_at(out):
     assert found[0] == "broken" and set(found[1:4]) == {"rare", "dim", "guess"}
     index.write_index(cases, {"broken": "<b>"}, out)
     assert "&lt;b&gt;" in (out / "index.html").read_text()
+
+
+def test_what_all_cases_are_warned_of_is_said_once():
+    every = [index.Entry(f"case-{i}", ["estimated points", f"{i} mm off"]) for i in range(3)]
+    assert index._of_all(every[:2]) == []
+    assert index._of_all(every) == ["in all 3 cases: estimated points"]
+    assert [entry.warnings for entry in every] == [[f"{i} mm off"] for i in range(3)]
 
 
 def test_a_record_is_of_its_inputs(tmp_path):

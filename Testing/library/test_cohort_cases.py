@@ -14,11 +14,12 @@ pytest.importorskip("distributed")
 pytest.importorskip("cryptography")
 
 from cohort_desk import NAMES, everything_said, rows, run  # noqa: E402
+from dicom_files import Examination, a_patient, add_sequences  # noqa: E402
 
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.jobs.cohort import pseudonyms, work  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case, Plan, Sort, batches, find_cases  # noqa: E402
-from deepgmm.jobs.cohort.manifest import read_manifest  # noqa: E402
+from deepgmm.jobs.cohort.manifest import add_truths, read_manifest  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
 
 pytest_plugins = ["cohort_fixtures"]
@@ -79,6 +80,23 @@ def test_manifest(clinic, tmp_path, out, capsys, here):
     assert {row["scanner"] for row in rows(out / "table.csv")} == {"A", "B"}
     assert {row["value"] for row in rows(out / "agreement.csv")} == {"", "A", "B"}
     assert "Max" not in everything_said(out) and "patient_name" in capsys.readouterr().err
+
+
+def test_truths_of_another_folder(clinic, tmp_path):
+    """Named like the cases; who has none is counted, and names that fit none are refused."""
+    truths = tmp_path / "truths"
+    truths.mkdir()
+    for name in NAMES:
+        (clinic / name / "truth.nii.gz").rename(truths / f"{name}.nii.gz")
+    (truths / f"{NAMES[2]}.nii.gz").unlink()
+    cases = find_cases(clinic)
+    assert add_truths(cases, truths) == ["1 case has no truth of the same name"]
+    assert {case.name for case in cases if case.files.get("truth") == truths /
+            f"{case.name}.nii.gz"} == {*NAMES[:2]}
+    with pytest.raises(InputError, match="none of the 1 cases has the name"):
+        add_truths([Case("somebody")], truths)
+    with pytest.raises(InputError, match="folder of truths does not exist"):
+        add_truths(cases, tmp_path / "gone")
 
 
 @pytest.mark.parametrize("length", [300, 5000, 200_000])
@@ -233,3 +251,25 @@ def test_a_link_to_nothing_in_a_case_is_said(clinic, out, here):
     assert found.done == 2
     (text,) = found.failures.values()
     assert "a link that leads to nothing" in text and "t2.nii.gz" in text
+
+
+def test_an_examination_is_imported_and_its_mask_proposed(tmp_path, out, here):
+    """From DICOM files to the table; nothing of their headers is in what is written, and a folder
+    of two patients fails alone."""
+    pytest.importorskip("pydicom")
+    patient = a_patient(100, slices=2)
+    said = {"patient": "Mustermann^Max", "patient_id": "MRN4711"}
+    for name in ("kiel-2026", "bonn-2026"):
+        add_sequences(Examination(tmp_path / "in" / name, **said), patient)
+    add_sequences(Examination(tmp_path / "in" / "bonn-2026", patient="Roe^R", patient_id="X2"),
+                  patient, "lge")
+    assert run(tmp_path / "in", "-o", out) == 2
+    (failed,) = rows(out / "failures.csv")
+    assert "patient" in failed["message"]
+    (done,) = [row for row in rows(out / "table.csv") if row["status"] == "done"]
+    assert done["mask"] == "proposed" and float(done["blood_volume_ml"]) > 0
+    made = {path.name for path in (out / "cases" / done["case"]).iterdir()}
+    assert {"study", "proposed-mask.nii.gz", "segmentation.seg.nrrd"} < made
+    texts = everything_said(out)
+    for word in ("Mustermann", "MRN4711", "kiel-2026", "bonn-2026", "Roe"):
+        assert word not in texts, word

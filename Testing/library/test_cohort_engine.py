@@ -23,7 +23,7 @@ from cohort_work import stub  # noqa: E402
 from processes import alive, children_of, ends, needs_proc  # noqa: E402
 
 from deepgmm.errors import InputError  # noqa: E402
-from deepgmm.jobs.cohort import clusters, queues  # noqa: E402
+from deepgmm.jobs.cohort import clusters, local, queues  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case, Plan  # noqa: E402
 from deepgmm.jobs.cohort.clusters import connected  # noqa: E402
 from deepgmm.jobs.cohort.engine import POISON, Engine  # noqa: E402
@@ -68,8 +68,9 @@ def some_cases(*names: str) -> list[Case]:
 
 def test_deaths_of_workers(out):
     """A case that ends its worker is a failure after two deaths alone, and takes no other along;
-    a worker that somebody kills costs nothing but time."""
-    names = [f"c{i}" for i in range(8)] + ["slow", "poison", "d0", "d1"]
+    a worker that somebody kills costs nothing but time. One that takes more memory than it may is
+    ended before it has all."""
+    names = [f"c{i}" for i in range(8)] + ["slow", "poison", "d0", "d1", "hog"]
     ended = []
 
     def tell(event):
@@ -87,11 +88,13 @@ def test_deaths_of_workers(out):
             time.sleep(0.01)
         os.kill(young.pop(), signal.SIGKILL)
 
-    found = cohort(some_cases(*names), out, where=Where(workers=2), work=stub, tell=tell)
-    assert [e["case"] for e in ended] and len({e["case"] for e in ended}) == len(ended) == 12
-    assert found.done == 11 and list(found.failures.values()) == [POISON]
+    found = cohort(some_cases(*names), out, where=Where(workers=2, memory="500MB"), work=stub,
+                   tell=tell)
+    assert [e["case"] for e in ended] and len({e["case"] for e in ended}) == len(ended) == 13
+    assert found.done == 11 and list(found.failures.values()) == [POISON, POISON]
     times = begun(out)
     assert times["poison"] == 3  # with others, and twice alone
+    assert times["hog"] in (1, 2)  # alone from the first; the other death may be of the killing
     assert max(n for name, n in times.items() if name != "poison") <= 2
     records = [record_of(out, e["case"]) for e in ended if e["status"] == "done"]
     assert len({r["worker"] for r in records}) >= 2
@@ -133,6 +136,31 @@ def test_strangers_are_refused(out, tmp_path):
         assert client.submit(os.getenv, "MALLOC_TRIM_THRESHOLD_").result(timeout=60) is None
         assert client.submit(os.getenv, "OMP_NUM_THREADS").result(timeout=60) == "1"
         assert client.submit(profiled).result(timeout=60) is False
+
+
+def test_one_process_a_gpu(tmp_path, monkeypatch):
+    """Each worker sees one device, and no two the same."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,3")
+    with connected(Where(), tmp_path) as connection:
+        connection.client.wait_for_workers(2, timeout=60)
+        seen = connection.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
+    assert sorted(seen.values()) == ["3", "5"]
+
+
+def test_devices_are_found(tmp_path, monkeypatch):
+    """As NVIDIA's program lists them; none where it fails, or where they are hidden."""
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g.5gb (UUID: M-1)'\n"
+                       "echo 'GPU 1: A (UUID: GPU-2)'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert local._devices() == ["0", "1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert local._devices() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    program.write_text("#!/bin/sh\necho no driver\nexit 9\n")
+    assert local._devices() == []
 
 
 def profiled() -> bool:
@@ -255,25 +283,31 @@ def test_no_scheduler(out, monkeypatch):
         cohort(some_cases("c"), out, where=Where(scheduler="nonsense://x"), work=stub)
 
 
-_SBATCH = """\
+#: Of a queue: submits a job by starting it, and cancels it by killing it.
+_SUBMIT = """\
 #!/bin/sh
 cp "$1" "$QUEUE/job.sh"
-grep '^#SBATCH' "$1" > "$QUEUE/asked.txt"
+grep '^#[SP]B' "$1" > "$QUEUE/asked.txt"
 setsid sh "$QUEUE/job.sh" > "$QUEUE/said.txt" 2>&1 &
 echo $! > "$QUEUE/pid"
-echo "Submitted batch job 17"
 """
-_SCANCEL = """\
+_CANCEL = """\
 #!/bin/sh
 echo "$1" > "$QUEUE/cancelled.txt"
 kill -9 -"$(cat "$QUEUE/pid")"
 """
 
 
-def test_slurm(out, tmp_path, monkeypatch):
-    """Jobs are handed to sbatch, whose workers do the cohort, and are taken back at the end."""
+@pytest.mark.parametrize(("queue", "programs_of_it", "answer", "words", "asked_for"), [
+    ("slurm", ("sbatch", "scancel"), "Submitted batch job 17", "--gres=gpu:1",
+     ("-p long", "-t 01:00:00", "--gres=gpu:1", "--mem=2G", "-J deepgmm-cohort")),
+    ("pbs", ("qsub", "qdel"), "17.server", "--account=heart",
+     ("-q long", "-l walltime=01:00:00", "--account=heart", "ncpus=1:mem=1908MB",
+      "-N deepgmm-cohort"))])
+def test_queues(out, tmp_path, monkeypatch, queue, programs_of_it, answer, words, asked_for):
+    """Jobs are handed to the queue, whose workers do the cohort, and are taken back at the end."""
     pytest.importorskip("dask_jobqueue")
-    for name, text in (("sbatch", _SBATCH), ("scancel", _SCANCEL)):
+    for name, text in zip(programs_of_it, (f"{_SUBMIT}echo {answer}\n", _CANCEL), strict=True):
         program = tmp_path / "bin" / name
         program.parent.mkdir(exist_ok=True)
         program.write_text(text)
@@ -281,15 +315,15 @@ def test_slurm(out, tmp_path, monkeypatch):
     monkeypatch.setenv("QUEUE", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(p for p in (str(HERE), *sys.path) if p))
-    words = "cores=1 memory=2GB walltime=01:00:00 queue=long host=127.0.0.1 --gres=gpu:1"
-    found = cohort(some_cases("a", "b", "c"), out, where=Where(slurm=words), work=stub)
+    words = f"cores=1 memory=2GB walltime=01:00:00 queue=long host=127.0.0.1 {words}"
+    found = cohort(some_cases("a", "b", "c"), out, where=Where(**{queue: words}), work=stub)
     assert found.done == 3 and not found.failures
     asked = (tmp_path / "asked.txt").read_text()
-    for word in ("-p long", "-t 01:00:00", "--gres=gpu:1", "--mem=2G", "-J deepgmm-cohort"):
+    for word in asked_for:
         assert word in asked
     job = (tmp_path / "job.sh").read_text()
     assert "tls://127.0.0.1" in job and "--tls-key" in job
-    assert (tmp_path / "cancelled.txt").read_text() == "17\n"
+    assert (tmp_path / "cancelled.txt").read_text() == f"{answer.split()[-1].split('.')[0]}\n"
     assert ends(int((tmp_path / "pid").read_text()))
     assert not list(out.glob(".deepgmm-*"))  # credentials least of all
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from deepgmm.cli.main import main
+if __name__ == "__main__":  # a cohort's workers import this file, and need no command line
+    from deepgmm.cli.main import main
 
-if __name__ == "__main__":
     sys.exit(main())

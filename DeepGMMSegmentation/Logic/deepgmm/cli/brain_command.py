@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.brain_learning import Contrast as FolderContrast
 from deepgmm.cli.brain_learning import ContrastOf, Folder, table, train
 from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
     check_places,
     existing,
     hushed,
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from deepgmm.brain.volumes import BrainVolume
 
 brain = typer.Typer(rich_markup_mode=None)
-
-_IN, _HOW, _OUT = "Input", "How", "Output"
 
 
 class Brightness(str, Enum):
@@ -72,50 +68,47 @@ def about(context: typer.Context) -> None:
 def segment(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="One contrast of one brain.")],
     mask: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="The brain with its CSF; by default the image's nonzero voxels.",
-        rich_help_panel=_IN)] = None,
+        metavar="FILE",
+        help="The brain with its CSF; by default the image's nonzero voxels.")] = None,
     truth: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Somebody's labels (1 CSF, 2 grey, 3 white), to score by at the end; "
-        "the segmentation never sees them.", rich_help_panel=_IN)] = None,
+        "the segmentation never sees them.")] = None,
     atlas: Annotated[str | None, typer.Option(
-        metavar="mni|FILE", help="Deform this atlas to the brain; without one, a mixture and a "
-        "field alone.", rich_help_panel=_HOW)] = None,
+        metavar="mni|FILE",
+        help="Deform this atlas to the brain; without one, a mixture and a field alone.")] = None,
     network: Annotated[Path | None, typer.Option(
         "--model", metavar="FOLDER", help="One pass of a network made by deepgmm brain train; one "
-        "that deforms an atlas needs the same --atlas.", rich_help_panel=_HOW)] = None,
+        "that deforms an atlas needs the same --atlas.")] = None,
     steps: Annotated[int, typer.Option(
-        min=0, help="With --model and --atlas: steps on this image after the pass.",
-        rich_help_panel=_HOW)] = 0,
+        min=0, help="With --model and --atlas: steps on this image after the pass.")] = 0,
     affine: Annotated[bool, typer.Option(
-        "--affine", help="Lay the atlas on without deforming it.", rich_help_panel=_HOW)] = False,
+        "--affine", help="Lay the atlas on without deforming it.")] = False,
     smoothness: Annotated[float | None, typer.Option(
-        min=0.01, help="Of the deformation: lambda.", rich_help_panel=_HOW)] = None,
+        min=0.01, help="Of the deformation: lambda.")] = None,
     bias_degree: Annotated[int | None, typer.Option(
-        min=0, max=5, help="Of the field's Legendre polynomials; 3 by default, 0 for no field.",
-        rich_help_panel=_HOW)] = None,
+        min=0, max=5,
+        help="Of the field's Legendre polynomials; 3 by default, 0 for no field.")] = None,
     contrast: Annotated[Brightness | None, typer.Option(
-        help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is bright).",
-        rich_help_panel=_HOW)] = None,
+        help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is "
+        "bright).")] = None,
     sulci: Annotated[Sulci, typer.Option(
-        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has it.",
-        rich_help_panel=_HOW)] = Sulci.CSF,
-    seed: Annotated[int, typer.Option(
-        min=0, help="Of the voxels that are fitted.", rich_help_panel=_HOW)] = 0,
+        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has "
+        "it.")] = Sulci.CSF,
+    seed: Annotated[int, typer.Option(min=0, help="Of the voxels that are fitted.")] = 0,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.nii.gz", help="Labels: 1 CSF, 2 grey, 3 white matter.",
-        rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.nii.gz",
+        help="Labels: 1 CSF, 2 grey, 3 white matter.")] = None,
     probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Of each tissue, 4D.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz", help="Of each tissue, 4D.")] = None,
     field: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="The bias field.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.nii.gz", help="The bias field.")] = None,
     montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of six planes.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.png", help="A picture of six planes.")] = None,
     report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="Volumes, mixture, field, atlas, warnings, hashes.",
-        rich_help_panel=_OUT)] = None,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+        metavar="OUT.json", help="Volumes, mixture, field, atlas, warnings, hashes.")] = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Split a brain into CSF, grey and white matter.
 
@@ -174,9 +167,9 @@ def atlas(
         metavar="LIST", help="Cases to leave out, with commas: those that you want to score on."
     )] = "",
     contrast: ContrastOf = FolderContrast.T1,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Make an atlas of labelled cases: how likely each tissue is where.
 
@@ -197,7 +190,7 @@ def atlas(
     check_places({"atlas": output}, {})
     older = existing({"atlas": output})
     cases = brain_cases(folder, contrast=contrast.value, labelled=True)
-    left = {name.strip() for name in without.split(",") if name.strip()}
+    left = set(options.words_in(without))
     unknown = sorted(left - {case.name for case in cases})
     if unknown:
         raise InputError(f"--without: no labelled case is called {unknown[0]}")
@@ -226,13 +219,12 @@ brain.command("table")(table)
 
 @brain.command()
 def demo(
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Where the files go.")] = Path("brain-demo"),
+    output: options.OutFolder = Path("brain-demo"),
     person: Annotated[int, typer.Option(
         "--brain", min=0, help="Which synthetic brain, 0 or more.")] = 1,
     contrast: Annotated[Brightness, typer.Option(help="Of the image.")] = Brightness.T1,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Segment a synthetic brain, from files to files.
 

@@ -11,22 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
-    check_places,
-    existing,
-    hushed,
-    progress_bar,
-    written,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, existing, hushed, progress_bar, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
     from deepgmm.brain.table import TableSettings
-
-_NET, _AIM, _WAY, _OUT = "Network", "Objective", "Descent", "Output"
 
 
 class Contrast(str, Enum):
@@ -47,48 +37,39 @@ ContrastOf = Annotated[Contrast, typer.Option(
 def train(
     folder: Folder,
     output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="NETWORK", help="Where network and card go.",
-        rich_help_panel=_OUT)],
+        "--output", "-o", metavar="NETWORK", help="Where network and card go.")],
     atlas: Annotated[str | None, typer.Option(
         metavar="mni|FILE", help="Train the network that deforms this atlas in one pass; without "
-        "it, the one that finds tissues slice by slice.", rich_help_panel=_NET)] = None,
+        "it, the one that finds tissues slice by slice.")] = None,
     contrast: ContrastOf = Contrast.T1,
     network: Annotated[str | None, typer.Option(
-        metavar="NAME", help="Of slices: modified-unet (the paper's), unet, unet++, unetr, "
-        "swinunetr.", rich_help_panel=_NET)] = None,
+        metavar="NAME",
+        help="Of slices: modified-unet (the paper's), unet, unet++, unetr, swinunetr.")] = None,
     filters: Annotated[int | None, typer.Option(
-        help="Of slices: at the highest resolution.", rich_help_panel=_NET)] = None,
-    levels: Annotated[int | None, typer.Option(
-        help="Of slices: downward steps.", rich_help_panel=_NET)] = None,
+        help="Of slices: at the highest resolution.")] = None,
+    levels: Annotated[int | None, typer.Option(help="Of slices: downward steps.")] = None,
     bias_degree: Annotated[int | None, typer.Option(
-        help="Of slices: degree of the bias field's Legendre polynomials, 0 for none.",
-        rich_help_panel=_AIM)] = None,
+        help="Of slices: degree of the bias field's Legendre polynomials, 0 for none.")] = None,
     total_variation: Annotated[float | None, typer.Option(
-        help="Of slices: weight of the total variation, gamma.", rich_help_panel=_AIM)] = None,
+        help="Of slices: weight of the total variation, gamma.")] = None,
     label_weight: Annotated[float | None, typer.Option(
-        help="Of slices: alpha, of the cross entropy on labels; 0, by default, uses no label.",
-        rich_help_panel=_AIM)] = None,
+        help="Of slices: alpha, of the cross entropy on labels; 0, by default, uses no "
+        "label.")] = None,
     likelihood_weight: Annotated[float | None, typer.Option(
-        help="Of slices: beta, of the mixture loss.", rich_help_panel=_AIM)] = None,
+        help="Of slices: beta, of the mixture loss.")] = None,
     smoothness: Annotated[float | None, typer.Option(
-        help="With --atlas: lambda, of the squared gradient of the displacement.",
-        rich_help_panel=_AIM)] = None,
+        help="With --atlas: lambda, of the squared gradient of the displacement.")] = None,
     turned: Annotated[float | None, typer.Option(
-        help="With --atlas: share of the steps that see the contrast turned over.",
-        rich_help_panel=_AIM)] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps.",
-                                              rich_help_panel=_WAY)] = None,
-    batch: Annotated[int | None, typer.Option(help="Slices, or brains, a step.",
-                                              rich_help_panel=_WAY)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the descent.",
-                                                        rich_help_panel=_WAY)] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random numbers.",
-                                             rich_help_panel=_WAY)] = None,
+        help="With --atlas: share of the steps that see the contrast turned over.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Slices, or brains, a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the descent.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None,
     force: Annotated[bool, typer.Option(
-        "--force", help="Replace a network that is there.", rich_help_panel=_OUT)] = False,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+        "--force", help="Replace a network that is there.")] = False,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Train a network on brains, without labels unless --label-weight says so.
 
@@ -140,10 +121,8 @@ def train(
 def table(
     folder: Folder,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.md", help="The tables as Markdown.",
-        rich_help_panel=_OUT)] = None,
-    report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="All figures.", rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.md", help="The tables as Markdown.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="OUT.json", help="All figures.")] = None,
     fractions: Annotated[str, typer.Option(
         metavar="LIST", help="Of the training cases that are labelled.")] = "0.25,0.5,0.75",
     networks: Annotated[str, typer.Option(
@@ -158,9 +137,9 @@ def table(
     steps: Annotated[int | None, typer.Option(min=1, help="Of each training.")] = None,
     quick: Annotated[bool, typer.Option(
         "--quick", help="A trial: small networks, few steps; its figures mean nothing.")] = False,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Run Tables 1 to 4 of the brain paper on your own copy of IBSR18 or MRBrainS18.
 
@@ -182,7 +161,7 @@ def table(
             raise InputError("the tables would lie among the data: give them another folder")
     older = existing(outputs)
     settings = TableSettings(fractions=tuple(_numbers(fractions, "--fractions")),
-                             networks=tuple(n.strip() for n in networks.split(",") if n.strip()),
+                             networks=tuple(options.words_in(networks)),
                              seeds=seeds, seed=seed)
     settings = _trained(settings, contrast, likelihood_weight, steps)
     if quick:
@@ -222,7 +201,7 @@ def _said(options: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(text: str, option: str) -> list[float]:
     try:
-        return [float(word) for word in text.split(",") if word.strip()]
+        return [float(word) for word in options.words_in(text)]
     except ValueError:
         raise InputError(f"{option}: give numbers with commas between, as 0.25,0.5") from None
 

@@ -13,33 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, check_priors, warn
-from deepgmm.cli.fitting import (
-    Adapt,
-    AlignHow,
-    BiasDegree,
-    CovarianceOf,
-    Degrees,
-    DeviceOf,
-    KeepMvo,
-    LgeKind,
-    MaskLabels,
-    MeanWeight,
-    MethodOf,
-    ModelOf,
-    Outlier,
-    PapillaryOf,
-    PresetOf,
-    PriorsFile,
-    Restarts,
-    Seed,
-    T2Kind,
-    TissuesOf,
-    TotalVariation,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import check_priors, warn
 from deepgmm.cli.measuring import Segments
 from deepgmm.errors import InputError, MissingPackages, how_to_install
-from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
+from deepgmm.settings import Covariance, Device, Method, Papillary, Preset
 from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
@@ -47,7 +25,6 @@ if TYPE_CHECKING:
 
 #: Failures that are logged one by one.
 _MOST_TRACES = 20
-_IN, _OUT, _ENGINE = "Input", "Output", "Engine"
 
 
 def cohort(
@@ -56,93 +33,83 @@ def cohort(
         "folder of deepgmm import, or an examination's DICOM files.")],
     output: Annotated[Path, typer.Option(
         "--output", "-o", metavar="OUT", help="Where everything goes: table.csv, index.html, "
-        "failures.csv, and cases/ with each case's files.", rich_help_panel=_OUT)],
+        "failures.csv, and cases/ with each case's files.")],
     manifest: Annotated[Path | None, typer.Option(
         metavar="FILE.csv", help="The cases that are meant, one a line: case, and as wanted "
         "folder, bssfp, lge, t2, mask, wall, truth, edited, rv_points, lge_kind, t2_kind; files as "
-        "seen from FOLDER.", rich_help_panel=_IN)] = None,
+        "seen from FOLDER.")] = None,
     subgroups: Annotated[str | None, typer.Option(
         metavar="LIST", help="Columns of the manifest that go into the table, and by which "
-        "agreement is divided: scanner,sex. What identifies must not be among them.",
-        rich_help_panel=_IN)] = None,
+        "agreement is divided: scanner,sex. What identifies must not be among them.")] = None,
     truth: Annotated[Path | None, typer.Option(
         metavar="FOLDER", help="True labels, named like the cases: agreement goes into the table, "
-        "and over all into agreement.csv. A case's own file called truth needs no option.",
-        rich_help_panel=_IN)] = None,
+        "and over all into agreement.csv. A case's own file called truth needs no option.")] = None,
     drawn_only: Annotated[bool, typer.Option(
-        "--drawn-only", help="Propose no LV mask: a case without one fails.",
-        rich_help_panel=_IN)] = False,
-    mask_labels: MaskLabels = None,
+        "--drawn-only", help="Propose no LV mask: a case without one fails.")] = False,
+    mask_labels: options.MaskLabels = None,
     labels: Annotated[str | None, typer.Option(
-        "--labels", metavar="CONVENTION", help="What the truths' values mean: deepgmm, emidec, "
-        "acdc, mnms or myops.", rich_help_panel=_IN)] = None,
-    lge_kind: LgeKind = "auto",
-    t2_kind: T2Kind = "auto",
+        "--labels", metavar="CONVENTION",
+        help="What the truths' values mean: deepgmm, emidec, acdc, mnms or myops.")] = None,
+    lge_kind: options.LgeKind = "auto",
+    t2_kind: options.T2Kind = "auto",
     phase: Annotated[str | None, typer.Option(
-        metavar="N|ed|es|match", help="Frame of a bSSFP cine, as deepgmm segment takes it.",
-        rich_help_panel=_IN)] = None,
-    align: AlignHow = Align.CHECK,
+        metavar="N|ed|es|match",
+        help="Frame of a bSSFP cine, as deepgmm segment takes it.")] = None,
+    align: options.AlignHow = Align.CHECK,
     dicom: Annotated[bool, typer.Option(
         "--dicom", help="Of every case DICOM SEG and a structured report (TID 1500) too, in "
-        "dicom/; they refer to a derived series of nobody.", rich_help_panel=_OUT)] = False,
+        "dicom/; they refer to a derived series of nobody.")] = False,
     force: Annotated[bool, typer.Option(
-        "--force", help="Do all cases anew, also those that are done and unchanged.",
-        rich_help_panel=_OUT)] = False,
+        "--force", help="Do all cases anew, also those that are done and unchanged.")] = False,
     key_file: Annotated[Path | None, typer.Option(
-        metavar="FILE.csv", help="Which pseudonym is which case, for you alone; not in OUT.",
-        rich_help_panel=_OUT)] = None,
+        metavar="FILE.csv",
+        help="Which pseudonym is which case, for you alone; not in OUT.")] = None,
     workers: Annotated[int | None, typer.Option(
-        min=1, help="Processes on this machine; by default one a GPU, else one a core.",
-        rich_help_panel=_ENGINE)] = None,
+        min=1, help="Processes on this machine; by default one a GPU, else one a core.")] = None,
     memory: Annotated[str | None, typer.Option(
-        metavar="SIZE", help="Of each worker of this machine, as 4GB; a worker that takes more is "
-        "ended.", rich_help_panel=_ENGINE)] = None,
-    batch: Annotated[int, typer.Option(
-        min=1, help="Cases that are fitted together, at most.", rich_help_panel=_ENGINE)] = 4,
+        metavar="SIZE",
+        help="Of each worker of this machine, as 4GB; a worker that takes more is ended.")] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Cases that are fitted together, at most.")] = 4,
     scheduler: Annotated[str | None, typer.Option(
         metavar="ADDRESS", help="A Dask scheduler that runs already: tls://HOST:PORT, or tcp:// "
-        "where everybody who can reach it may run code.", rich_help_panel=_ENGINE)] = None,
+        "where everybody who can reach it may run code.")] = None,
     scheduler_file: Annotated[Path | None, typer.Option(
-        metavar="FILE.json", help="The same, as the scheduler wrote it.",
-        rich_help_panel=_ENGINE)] = None,
+        metavar="FILE.json", help="The same, as the scheduler wrote it.")] = None,
     tls_ca_file: Annotated[Path | None, typer.Option(
-        metavar="FILE.pem", help="Who signed the scheduler's certificate.",
-        rich_help_panel=_ENGINE)] = None,
+        metavar="FILE.pem", help="Who signed the scheduler's certificate.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(
-        metavar="FILE.pem", help="Your own certificate there.", rich_help_panel=_ENGINE)] = None,
+        metavar="FILE.pem", help="Your own certificate there.")] = None,
     tls_key: Annotated[Path | None, typer.Option(
-        metavar="FILE.pem", help="Its key, if it is in a file of its own.",
-        rich_help_panel=_ENGINE)] = None,
+        metavar="FILE.pem", help="Its key, if it is in a file of its own.")] = None,
     slurm: Annotated[str | None, typer.Option(
         metavar="WORDS", help='Workers from Slurm: "jobs=10 cores=4 memory=16GB walltime=12:00:00 '
-        'queue=long --gres=gpu:1".', rich_help_panel=_ENGINE)] = None,
+        'queue=long --gres=gpu:1".')] = None,
     pbs: Annotated[str | None, typer.Option(
-        metavar="WORDS", help="Workers from PBS, likewise.", rich_help_panel=_ENGINE)] = None,
+        metavar="WORDS", help="Workers from PBS, likewise.")] = None,
     dashboard: Annotated[bool, typer.Option(
-        "--dashboard", help="Show Dask's pages, on this machine alone.",
-        rich_help_panel=_ENGINE)] = False,
-    method: MethodOf = Method.AUTO,
-    preset: PresetOf = Preset.FAST,
-    device: DeviceOf = Device.AUTO,
-    covariance: CovarianceOf = Covariance.DIAGONAL,
-    seed: Seed = 0,
-    tissues: TissuesOf = None,
-    papillary: PapillaryOf = Papillary.POOL,
-    mvo: KeepMvo = False,
-    priors: PriorsFile = None,
-    model: ModelOf = "",
-    adapt: Adapt = 0,
-    degrees: Degrees = 0.0,
-    outlier: Outlier = 0.0,
-    restarts: Restarts = 5,
-    mean_weight: MeanWeight = 0.0,
-    total_variation: TotalVariation = 0.0,
-    bias_degree: BiasDegree = 0,
+        "--dashboard", help="Show Dask's pages, on this machine alone.")] = False,
+    method: options.MethodOf = Method.AUTO,
+    preset: options.PresetOf = Preset.FAST,
+    device: options.DeviceOf = Device.AUTO,
+    covariance: options.CovarianceOf = Covariance.DIAGONAL,
+    seed: options.Seed = 0,
+    tissues: options.TissuesOf = None,
+    papillary: options.PapillaryOf = Papillary.POOL,
+    mvo: options.KeepMvo = False,
+    priors: options.PriorsFile = None,
+    model: options.ModelOf = "",
+    adapt: options.Adapt = 0,
+    degrees: options.Degrees = 0.0,
+    outlier: options.Outlier = 0.0,
+    restarts: options.Restarts = 5,
+    mean_weight: options.MeanWeight = 0.0,
+    total_variation: options.TotalVariation = 0.0,
+    bias_degree: options.BiasDegree = 0,
     segments: Segments = 16,
-    quiet: Quiet = False,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option(
         "--json", help="Print what happens, one JSON value a line.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Segment and measure every case of a folder: one table, and a page of what to look at.
 
@@ -156,19 +123,15 @@ def cohort(
         deepgmm cohort examinations -o results --slurm "jobs=10 cores=4 memory=16GB"
     """
     check_priors(priors)
+    priors = priors and priors.resolve()  # workers may stand elsewhere
+    settings = options.settings_of(locals())
     from deepgmm.jobs.cohort.cases import Plan, find_cases
     from deepgmm.jobs.cohort.manifest import add_truths, read_manifest
     from deepgmm.jobs.cohort.run import cohort as run
     from deepgmm.jobs.cohort.where import Where
 
-    plan = Plan(
-        Settings(method=method, preset=preset, device=device, covariance=covariance, seed=seed,
-                 tissues=[t.strip() for t in (tissues or "").split(",") if t.strip()],
-                 priors=str(priors.resolve()) if priors else "", model=model, adapt=adapt,
-                 degrees=degrees, outlier=outlier, papillary=papillary, keep_mvo=mvo,
-                 restarts=restarts, mean_weight=mean_weight, total_variation=total_variation,
-                 bias_degree=bias_degree),
-        lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels, segments, dicom)
+    plan = Plan(settings, lge_kind, t2_kind, mask_labels, phase, align, not drawn_only, labels,
+                segments, dicom)
     if dicom and find_spec("highdicom") is None:  # said now, not of every case
         raise MissingPackages(f"writing DICOM needs highdicom: {how_to_install('deepgmm[dicom]')}",
                               ("highdicom>=0.28",))

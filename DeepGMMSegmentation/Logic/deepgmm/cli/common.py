@@ -7,9 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from deepgmm.errors import InputError, shortened
 from deepgmm.hushing import hushed as hushed
@@ -19,16 +17,6 @@ if TYPE_CHECKING:
     from deepgmm.study.levels import Numbering
     from deepgmm.study.words import Kind, Role
 
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the report to stdout as JSON.")]
-Log = Annotated[Path | None, typer.Option(
-    "--log", metavar="FILE", help="Where errors are logged with their tracebacks; by default in "
-    "the user's state folder. Holds no paths of your files.")]
-
-#: For commands that learn from labels.
-LabelsOf = Annotated[str | None, typer.Option(
-    "--labels", metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, "
-    "emidec, acdc, mnms or myops. By default their values, shapes and images must tell.")]
 #: Characters of a warning; those of ours are shorter, and what a file says may not be.
 LONGEST_WARNING = 600
 

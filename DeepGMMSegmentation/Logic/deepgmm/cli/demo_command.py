@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, existing, make_folder, table, written
+from deepgmm.cli import options
+from deepgmm.cli.common import existing, make_folder, table, written
 from deepgmm.settings import Device, Method, Settings
 
 if TYPE_CHECKING:
@@ -15,13 +16,12 @@ if TYPE_CHECKING:
 
 
 def demo(
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Where the files go.")] = Path("demo-output"),
+    output: options.OutFolder = Path("demo-output"),
     patient: Annotated[int, typer.Option(help="Which phantom patient, 0 or more.")] = 1,
     method: Annotated[Method, typer.Option(help="How tissues are found.")] = Method.AUTO,
     device: Annotated[Device, typer.Option(help="Where networks are fitted.")] = Device.AUTO,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Segment a phantom patient, from files to files.
 

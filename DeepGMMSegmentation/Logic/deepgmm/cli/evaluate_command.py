@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, check_places, progress_bar, table, warn
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.review.label_files import AS_OURS, pairs_of, score_of
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from deepgmm.review.metrics import Scores
     from deepgmm.study.words import Tissue
 
-_COMPARED, _OUT = "Comparison", "Output"
 
 def evaluate(
     prediction: Annotated[Path, typer.Argument(
@@ -35,28 +35,25 @@ def evaluate(
         metavar="CONVENTION", help="What the prediction's values mean.")] = None,
     against: Annotated[list[Path] | None, typer.Option(
         "--against", metavar="PATH", help="Another method's predictions, named like the first's; "
-        "may be given several times. Dice is tested against them (Wilcoxon, Holm).",
-        rich_help_panel=_COMPARED)] = None,
+        "may be given several times. Dice is tested against them (Wilcoxon, Holm).")] = None,
     reader: Annotated[Path | None, typer.Option(
         "--reader", metavar="PATH", help="A second reader's labels of the same cases: kappa, ICC, "
-        "and Bland and Altman beside the first's (TRUTH).", rich_help_panel=_COMPARED)] = None,
+        "and Bland and Altman beside the first's (TRUTH).")] = None,
     by_segment: Annotated[bool, typer.Option(
-        "--by-segment", help="Also by AHA segment of the truth.",
-        rich_help_panel=_COMPARED)] = False,
+        "--by-segment", help="Also by AHA segment of the truth.")] = False,
     rv_points: Annotated[Path | None, typer.Option(
         "--rv-points", metavar="PATH", help="RV insertion points: a .mrk.json, or a folder of "
-        "them, named by case; without them they are estimated.",
-        rich_help_panel=_COMPARED)] = None,
+        "them, named by case; without them they are estimated.")] = None,
     csv: Annotated[Path | None, typer.Option(
-        metavar="OUT.csv", help="Every score of every case.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.csv", help="Every score of every case.")] = None,
     latex: Annotated[Path | None, typer.Option(
-        metavar="OUT.tex", help="The table of means for a paper.", rich_help_panel=_OUT)] = None,
+        metavar="OUT.tex", help="The table of means for a paper.")] = None,
     plot: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="Scar volumes against the truth's (of edema, without scar): "
-        "agreement, and Bland and Altman.", rich_help_panel=_OUT)] = None,
-    quiet: Quiet = False,
+        "agreement, and Bland and Altman.")] = None,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all scores as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Compare segmentations with the truth.
 

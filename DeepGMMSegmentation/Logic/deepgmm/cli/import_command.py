@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import (
-    LONGEST_WARNING,
-    Log,
-    Quiet,
-    hushed,
-    kinds_said,
-    make_folder,
-    progress_bar,
-    warn,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import LONGEST_WARNING, hushed, kinds_said, make_folder, progress_bar, warn
 from deepgmm.errors import InputError, shortened
 from deepgmm.progress import share_of
 
@@ -56,8 +48,8 @@ def import_folder(
     force: Annotated[bool, typer.Option(
         "--force", help="Write into a folder that holds something already; the images of an "
         "earlier import are replaced or removed, other files stay.")] = False,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Find bSSFP, LGE and T2 short-axis stacks in an examination and make a study of them.
 

@@ -9,53 +9,46 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli.common import check_places, hushed, table
-from deepgmm.cli.fitting import LgeKind as LgeKind
-from deepgmm.cli.fitting import T2Kind as T2Kind
+from deepgmm.cli.options import LgeKind as LgeKind
+from deepgmm.cli.options import T2Kind as T2Kind
+from deepgmm.cli.options import words_in
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
     from deepgmm.review.measured import Measured, Sources
     from deepgmm.review.numbers import Numbers
 
-_IN, _OUT, _MORE = "Input", "Output", "Advanced"
 
 Segmentation = Annotated[Path, typer.Argument(
     help="A segmentation of the tissues, whoever made it: .seg.nrrd, or a labelmap with 0 "
     "background, 1 blood, 2 myocardium, 3 edema, 4 scar, 5 microvascular obstruction.")]
 Mask = Annotated[Path | None, typer.Option(
-    metavar="FILE", help="LV mask; by default whatever the segmentation labels.",
-    rich_help_panel=_IN)]
+    metavar="FILE", help="LV mask; by default whatever the segmentation labels.")]
 Lge = Annotated[Path | None, typer.Option(
     metavar="FILE", help="LGE image on the segmentation's grid: NIfTI, NRRD, MetaImage or a folder "
-    "with one DICOM series.", rich_help_panel=_IN)]
-T2 = Annotated[Path | None, typer.Option(
-    metavar="FILE", help="T2 image.", rich_help_panel=_IN)]
-Bssfp = Annotated[Path | None, typer.Option(
-    metavar="FILE", help="bSSFP image, for pictures.", rich_help_panel=_IN)]
+    "with one DICOM series.")]
+T2 = Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")]
+Bssfp = Annotated[Path | None, typer.Option(metavar="FILE", help="bSSFP image, for pictures.")]
 RvPoints = Annotated[Path | None, typer.Option(
     "--rv-points", metavar="FILE.mrk.json", help="RV insertion points from 3D Slicer, two on a "
-    "slice: the anterior one first. Without them they are estimated, and marked so.",
-    rich_help_panel=_IN)]
+    "slice: the anterior one first. Without them they are estimated, and marked so.")]
 Remote = Annotated[Path | None, typer.Option(
     metavar="FILE", help="Remote wall that you drew, for n-SD and FWHM; by default the darkest "
-    "sector of each slice.", rich_help_panel=_IN)]
+    "sector of each slice.")]
 FromReport = Annotated[Path | None, typer.Option(
-    "--from-report", metavar="FILE.json", help="What segment --report wrote: its posterior's "
-    "intervals go beside the volumes.", rich_help_panel=_IN)]
+    "--from-report", metavar="FILE.json",
+    help="What segment --report wrote: its posterior's intervals go beside the volumes.")]
 Tissues = Annotated[str | None, typer.Option(
     metavar="LIST", help="Tissues that were sought, so that none found means 0: "
-    "blood,myocardium,edema,scar,mvo. By default those found, scar with --lge, edema with --t2.",
-    rich_help_panel=_IN)]
+    "blood,myocardium,edema,scar,mvo. By default those found, scar with --lge, edema with --t2.")]
 LabelsOfIt = Annotated[str | None, typer.Option(
     "--labels", metavar="CONVENTION", help="What the segmentation's values mean: deepgmm, emidec, "
-    "acdc, mnms or myops. By default values and shapes must tell.", rich_help_panel=_IN)]
+    "acdc, mnms or myops. By default values and shapes must tell.")]
 Segments = Annotated[int, typer.Option(
-    help="AHA model: of 16 segments, or 17 with the apex proper.", rich_help_panel=_MORE)]
+    help="AHA model: of 16 segments, or 17 with the apex proper.")]
 T2Ms = Annotated[float | None, typer.Option(
-    "--t2-ms", metavar="MS", help="Threshold of a T2 map, ms; 59 by default.",
-    rich_help_panel=_MORE)]
-Csv = Annotated[Path | None, typer.Option(
-    metavar="OUT.csv", help="All numbers, one a line.", rich_help_panel=_OUT)]
+    "--t2-ms", metavar="MS", help="Threshold of a T2 map, ms; 59 by default.")]
+Csv = Annotated[Path | None, typer.Option(metavar="OUT.csv", help="All numbers, one a line.")]
 
 
 def sources_of(segmentation: Path, *, tissues: str | None, segments: int,
@@ -71,8 +64,7 @@ def sources_of(segmentation: Path, *, tissues: str | None, segments: int,
 
     if segments not in (16, 17):
         raise InputError("--segments is 16 or 17")
-    words = [w.strip() for w in tissues.split(",") if w.strip()] if tissues else []
-    return Sources(segmentation, tissues=tissues_named(words), model=segments, **given)
+    return Sources(segmentation, tissues=tissues_named(words_in(tissues)), model=segments, **given)
 
 
 def check_files(sources: Sources, outputs: Mapping[str, Path | None]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log
+from deepgmm.cli import options
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def shelf(context: typer.Context) -> None:
 
 
 @models.command("list")
-def list_networks(json: AsJson = False, log: Log = None) -> None:
+def list_networks(json: AsJson = False, log: options.Log = None) -> None:
     """List the networks on the shelf.
 
     Example:
@@ -75,7 +75,7 @@ def _line(shelved: Shelved) -> str:
 
 
 @models.command()
-def show(name: Which = "", json: AsJson = False, log: Log = None) -> None:
+def show(name: Which = "", json: AsJson = False, log: options.Log = None) -> None:
     """Print a network's card.
 
     It says what the network is, how it came about and what it reached.
@@ -108,7 +108,7 @@ def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
 @models.command()
 def verify(name: Annotated[str, typer.Argument(
         metavar="NAME", help="On the shelf, or a network's folder. By default all on the "
-        "shelf.")] = "", log: Log = None) -> None:
+        "shelf.")] = "", log: options.Log = None) -> None:
     """Load networks to see that they are whole.
 
     Example:
@@ -141,7 +141,7 @@ def import_one(
         metavar="FOLDER", help="A network's folder, or its file of weights beside its card.")],
     name: Annotated[str | None, typer.Option(
         metavar="NAME", help="What it shall be called; by default as its card says.")] = None,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Put a network on your shelf.
 
@@ -163,7 +163,7 @@ def remove(
     name: Annotated[str, typer.Argument(
         metavar="NAME", help="Of a network of your own on the shelf.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask first.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Take a network of your own off the shelf and delete it.
 

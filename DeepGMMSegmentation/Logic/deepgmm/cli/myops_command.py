@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, check_places, hushed, progress_bar, table, warn
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, hushed, progress_bar, table, warn
 from deepgmm.errors import InputError
 from deepgmm.settings import Device
 
@@ -47,8 +48,8 @@ def myops(
     device: Annotated[Device, typer.Option(help="Where networks are fitted.")] = Device.AUTO,
     report: Annotated[Path | None, typer.Option(
         metavar="OUT.json", help="All figures, image by image; cases by their hashes.")] = None,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Run tables 1 and 2 of the DeepGMM paper on your own copy of MyoPS 2020.
 
@@ -93,7 +94,7 @@ def myops(
     warn([f"case {patient.name}: {numbering_in(patient.study.mask).in_words(text)}"
           for patient in cohort.patients for text in patient.study.warnings], numbered=True)
     # before an hour goes into the other table
-    names = [name.strip() for name in test.split(",") if name.strip()]
+    names = options.words_in(test)
     parting = parted(cohort, protocol, names) if only != 1 else None
     first = second = None
     if not quiet:

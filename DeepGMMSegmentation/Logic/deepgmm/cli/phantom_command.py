@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, make_folder, progress_bar
+from deepgmm.cli import options
+from deepgmm.cli.common import make_folder, progress_bar
 from deepgmm.errors import InputError
 from deepgmm.study.words import PatientSet
 
@@ -29,8 +30,7 @@ class Layout(str, Enum):
 
 
 def phantom(
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="FOLDER", help="Where the files go.")],
+    output: options.OutFolder,
     patients: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     seed: Annotated[int, typer.Option(
         min=0, help="Of the first patient; the others follow, one up each.")] = 0,
@@ -50,8 +50,8 @@ def phantom(
     force: Annotated[bool, typer.Option(
         "--force", help="Write into a folder that holds something already; patients of the same "
         "seed are replaced.")] = False,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Write phantom patients, whose tissues are known.
 

@@ -7,17 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import (
-    LabelsOf,
-    Log,
-    Quiet,
-    check_places,
-    hushed,
-    kinds_said,
-    progress_bar,
-    table,
-    warn,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, hushed, kinds_said, progress_bar, table, warn
 from deepgmm.progress import share_of
 
 
@@ -37,11 +28,11 @@ def priors(
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
         "unknown.")] = "auto",
-    labels: LabelsOf = None,
+    labels: options.LabelsOf = None,
     identified: Annotated[bool, typer.Option(
         "--identified", help="Put the cases' names into the file, beside their keys.")] = False,
-    quiet: Quiet = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Estimate contrast priors (mu_data) from labelled cases.
 

@@ -8,18 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
-    check_places,
-    existing,
-    hushed,
-    progress_bar,
-    table,
-    warn,
-    written,
-)
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, existing, hushed, progress_bar, table, warn, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -56,9 +46,9 @@ def propose(
         "on the endocardium, others on the epicardium.")] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Propose the outline of the left ventricle; look at it before you use it.
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, existing, progress_bar, warn, written
+from deepgmm.cli import options
+from deepgmm.cli.common import existing, progress_bar, warn, written
 from deepgmm.cli.measuring import (
     T2,
     Bssfp,
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
     from deepgmm.review.measured import Sources
     from deepgmm.review.numbers import Numbers
 
-_OUT = "Output"
-
 
 def quantify(
     segmentation: Segmentation,
@@ -57,24 +56,22 @@ def quantify(
     segments: Segments = 16,
     t2_ms: T2Ms = None,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.json", help="All numbers and how they were made.",
-        rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.json", help="All numbers and how they were made.")] = None,
     csv: Csv = None,
     bullseye: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="The bull's-eyes of infarct, edema and transmurality.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.png", help="The bull's-eyes of infarct, edema and transmurality.")] = None,
     dicom_seg: Annotated[Path | None, typer.Option(
         "--dicom-seg", metavar="OUT.dcm", help="The segmentation as DICOM SEG. Where the images "
-        "are no DICOM, a derived series is written beside it.", rich_help_panel=_OUT)] = None,
+        "are no DICOM, a derived series is written beside it.")] = None,
     dicom_sr: Annotated[Path | None, typer.Option(
-        "--dicom-sr", metavar="OUT.dcm", help="The numbers as a DICOM structured report (TID "
-        "1500); with --dicom-seg.", rich_help_panel=_OUT)] = None,
+        "--dicom-sr", metavar="OUT.dcm",
+        help="The numbers as a DICOM structured report (TID 1500); with --dicom-seg.")] = None,
     dicom_source: Annotated[Path | None, typer.Option(
         "--dicom-source", metavar="FOLDER", help="The DICOM series that the segmentation lies on; "
-        "by default --lge, --t2 or --bssfp where that is a folder.", rich_help_panel=_OUT)] = None,
-    quiet: Quiet = False,
+        "by default --lge, --t2 or --bssfp where that is a folder.")] = None,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Measure volumes, masses, extent, transmurality and where, of any segmentation.
 

@@ -12,10 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
     check_places,
     check_priors,
     existing,
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
     from deepgmm.review.versions import Versions
     from deepgmm.study.levels import Numbering
 
-_IN, _OUT = "Input", "Output"
-
 
 def refine(
     state: Annotated[Path, typer.Argument(
@@ -43,58 +39,46 @@ def refine(
         show_default=False)],
     edited: Annotated[Path | None, typer.Option(
         metavar="FILE", help="The segmentation as you corrected it: .seg.nrrd of 3D Slicer, or a "
-        "labelmap of any program, on the result's grid.", rich_help_panel=_IN)] = None,
+        "labelmap of any program, on the result's grid.")] = None,
     done: Annotated[str | None, typer.Option(
         metavar="LIST", help="Slices in which everything is right now, also what you left alone: "
         "3,4-6. Counted from 1, the base first, as the montage and the panel count them (segment "
-        "--slices counts from 0 in the file's order).",
-        rich_help_panel=_IN)] = None,
+        "--slices counts from 0 in the file's order).")] = None,
     border: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices on which the border of pool and wall is right now; counted "
-        "so too.", rich_help_panel=_IN)] = None,
+        metavar="LIST",
+        help="Slices on which the border of pool and wall is right now; counted so too.")] = None,
     contours: Annotated[Path | None, typer.Option(
         metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
-        "and wall runs there.", rich_help_panel=_IN)] = None,
+        "and wall runs there.")] = None,
     reopen: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices that are no longer done; what was drawn there stays.",
-        rich_help_panel=_IN)] = None,
+        metavar="LIST", help="Slices that are no longer done; what was drawn there stays.")] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
-        "or myops. By default they must tell.", rich_help_panel=_IN)] = None,
+        "or myops. By default they must tell.")] = None,
     version: Annotated[int | None, typer.Option(
         "--from-version", min=1, metavar="N", help="The version that was edited; by default the "
-        "one that --edited is nearest to.", rich_help_panel=_IN)] = None,
+        "one that --edited is nearest to.")] = None,
     priors: Annotated[Path | None, typer.Option(
-        metavar="FILE.json", help="The contrast priors that segment was given, if any.",
-        rich_help_panel=_IN)] = None,
+        metavar="FILE.json", help="The contrast priors that segment was given, if any.")] = None,
     seconds: Annotated[float | None, typer.Option(
-        min=0.0, help="How long the correcting took, for the edit log.",
-        rich_help_panel=_IN)] = None,
-    device: Annotated[Device, typer.Option(
-        help="Where it is computed.", rich_help_panel=_IN)] = Device.AUTO,
+        min=0.0, help="How long the correcting took, for the edit log.")] = None,
+    device: Annotated[Device, typer.Option(help="Where it is computed.")] = Device.AUTO,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="NEW.seg.nrrd", help="Segmentation for 3D Slicer.",
-        rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="NEW.seg.nrrd", help="Segmentation for 3D Slicer.")] = None,
     new_state: Annotated[Path | None, typer.Option(
-        "--state", metavar="NEW.dgmm", help="Write the state here instead, and leave the old one "
-        "as it is.", rich_help_panel=_OUT)] = None,
-    labelmap: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, "
-        "4 scar.", rich_help_panel=_OUT)] = None,
-    probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.",
-        rich_help_panel=_OUT)] = None,
-    montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
+        "--state", metavar="NEW.dgmm",
+        help="Write the state here instead, and leave the old one as it is.")] = None,
+    labelmap: options.Labelmap = None,
+    probabilities: options.Probabilities = None,
+    montage: options.Montage = None,
     report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="Settings, volumes, parameters, warnings, corrections.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.json", help="Settings, volumes, parameters, warnings, corrections.")] = None,
     edit_log: Annotated[Path | None, typer.Option(
         "--edit-log", metavar="OUT.json", help="What was corrected, for a reader study: Dice of "
-        "automatic against corrected, voxels touched, time.", rich_help_panel=_OUT)] = None,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+        "automatic against corrected, voxels touched, time.")] = None,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Have the other slices follow what you corrected in some.
 

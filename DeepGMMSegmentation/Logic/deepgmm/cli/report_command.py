@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from deepgmm.cli.common import Log, Quiet, progress_bar, warn
+from deepgmm.cli import options
+from deepgmm.cli.common import progress_bar, warn
 from deepgmm.cli.measuring import (
     T2,
     Bssfp,
@@ -33,8 +34,6 @@ from deepgmm.cli.measuring import (
 )
 from deepgmm.errors import InputError
 
-_OUT = "Output"
-
 
 def report(
     segmentation: Segmentation,
@@ -49,25 +48,22 @@ def report(
     from_report: FromReport = None,
     labels: LabelsOfIt = None,
     probabilities: Annotated[Path | None, typer.Option(
-        metavar="FILE.nii.gz", help="What segment --probabilities wrote, for the picture of "
-        "uncertainty.", rich_help_panel="Input")] = None,
+        metavar="FILE.nii.gz",
+        help="What segment --probabilities wrote, for the picture of uncertainty.")] = None,
     tissues: Tissues = None,
     segments: Segments = 16,
     t2_ms: T2Ms = None,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.html", help="One file that stands alone.",
-        rich_help_panel=_OUT)] = None,
-    pdf: Annotated[Path | None, typer.Option(
-        metavar="OUT.pdf", help="The same to print.", rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.html", help="One file that stands alone.")] = None,
+    pdf: Annotated[Path | None, typer.Option(metavar="OUT.pdf", help="The same to print.")] = None,
     csv: Csv = None,
     numbers: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="All numbers and how they were made.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.json", help="All numbers and how they were made.")] = None,
     identified: Annotated[bool, typer.Option(
-        "--identified", help="Write names into the report: the files', and of DICOM the "
-        "patient's name and number and the day.", rich_help_panel=_OUT)] = False,
-    quiet: Quiet = False,
-    log: Log = None,
+        "--identified", help="Write names into the report: the files', and of DICOM the patient's "
+        "name and number and the day.")] = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
 ) -> None:
     """Make a report of a segmentation: numbers, reference methods, pictures, provenance.
 

@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.common import (
-    AsJson,
-    Log,
-    Quiet,
     check_places,
     check_priors,
     existing,
@@ -22,29 +20,6 @@ from deepgmm.cli.common import (
     table,
     warn,
     written,
-)
-from deepgmm.cli.fitting import (
-    Adapt,
-    AlignHow,
-    BiasDegree,
-    CovarianceOf,
-    Degrees,
-    DeviceOf,
-    KeepMvo,
-    LgeKind,
-    MaskLabels,
-    MeanWeight,
-    MethodOf,
-    ModelOf,
-    Outlier,
-    PapillaryOf,
-    PresetOf,
-    PriorsFile,
-    Restarts,
-    Seed,
-    T2Kind,
-    TissuesOf,
-    TotalVariation,
 )
 from deepgmm.cli.idle import idle_options
 from deepgmm.cli.propose_command import PROPOSE, beside, propose_for
@@ -60,91 +35,74 @@ if TYPE_CHECKING:
     from deepgmm.result import Result
     from deepgmm.study.study import Study
 
-_IN, _OUT = "Input", "Output"
 _IMAGE = "NIfTI, NRRD, MetaImage, or a folder with one DICOM series."
 
 
 def segment(
     study: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="Study folder made by deepgmm import, instead of single images.",
-        rich_help_panel=_IN)] = None,
+        metavar="FOLDER",
+        help="Study folder made by deepgmm import, instead of single images.")] = None,
     bssfp: Annotated[Path | None, typer.Option(
-        metavar="FILE", help=f"bSSFP image: {_IMAGE} Also a cine, in 4D or DICOM.",
-        rich_help_panel=_IN)] = None,
-    lge: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="LGE image.", rich_help_panel=_IN)] = None,
-    t2: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="T2 image.", rich_help_panel=_IN)] = None,
+        metavar="FILE", help=f"bSSFP image: {_IMAGE} Also a cine, in 4D or DICOM.")] = None,
+    lge: Annotated[Path | None, typer.Option(metavar="FILE", help="LGE image.")] = None,
+    t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
     mask: Annotated[Path | None, typer.Option(
         metavar="FILE", help="LV mask: blood and wall together; any value but 0 is inside. Also "
-        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found "
-        "in the images and written beside the result, for you to look at.",
-        rich_help_panel=_IN)] = None,
-    mask_labels: MaskLabels = None,
+        "contours: cvi42 (.cvi42wsx), Segment (.mat), DICOM SEG or RTSTRUCT. Or propose: found in "
+        "the images and written beside the result, for you to look at.")] = None,
+    mask_labels: options.MaskLabels = None,
     mask_dicom: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.",
-        rich_help_panel=_IN)] = None,
+        metavar="FOLDER", help="DICOM images that cvi42's contours were drawn on.")] = None,
     wall: Annotated[Path | None, typer.Option(
-        metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is "
-        "then the union of --mask and --wall.", rich_help_panel=_IN)] = None,
-    lge_kind: LgeKind = "auto",
-    t2_kind: T2Kind = "auto",
+        metavar="FILE", help="The wall, where blood and wall are known apart; the LV mask is then "
+        "the union of --mask and --wall.")] = None,
+    lge_kind: options.LgeKind = "auto",
+    t2_kind: options.T2Kind = "auto",
     slices: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices to segment: 0,2-5. Counted from 0 in the file's order, as "
-        "in JSON; what is printed, and --done of deepgmm refine, count from 1, the base first. "
-        "All by default.",
-        rich_help_panel=_IN)] = None,
+        metavar="LIST", help="Slices to segment: 0,2-5. Counted from 0 in the file's order, as in "
+        "JSON; what is printed, and --done of deepgmm refine, count from 1, the base first. All by "
+        "default.")] = None,
     phase: Annotated[str | None, typer.Option(
         metavar="N|ed|es|match", help="Frame of a bSSFP cine, counted from 0; ed or es: end "
-        "diastole or end systole of those that contours were drawn on; or match: the one that "
-        "fits the LV mask. By default that which contours name, else the nearest to LGE in the "
-        "heartbeat, if known, else match.",
-        rich_help_panel=_IN)] = None,
+        "diastole or end systole of those that contours were drawn on; or match: the one that fits "
+        "the LV mask. By default that which contours name, else the nearest to LGE in the "
+        "heartbeat, if known, else match.")] = None,
     resample: Annotated[bool, typer.Option(
-        "--resample", help="Bring images on different grids onto the LGE grid.",
-        rich_help_panel=_IN)] = False,
-    align: AlignHow = Align.CHECK,
+        "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
+    align: options.AlignHow = Align.CHECK,
     output: Annotated[Path | None, typer.Option(
-        "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.",
-        rich_help_panel=_OUT)] = None,
-    labelmap: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Labels: 0 background, 1 blood, 2 myocardium, 3 edema, "
-        "4 scar.", rich_help_panel=_OUT)] = None,
-    probabilities: Annotated[Path | None, typer.Option(
-        metavar="OUT.nii.gz", help="Probability of each tissue, 4D.",
-        rich_help_panel=_OUT)] = None,
-    montage: Annotated[Path | None, typer.Option(
-        metavar="OUT.png", help="A picture of all slices.", rich_help_panel=_OUT)] = None,
+        "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation for 3D Slicer.")] = None,
+    labelmap: options.Labelmap = None,
+    probabilities: options.Probabilities = None,
+    montage: options.Montage = None,
     align_picture: Annotated[Path | None, typer.Option(
-        metavar="OUT.png|gif",
-        help="The images before and after the shift that --align finds; flickering as .gif.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.png|gif", help="The images before and after the shift that --align finds; "
+        "flickering as .gif.")] = None,
     report: Annotated[Path | None, typer.Option(
-        metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.",
-        rich_help_panel=_OUT)] = None,
+        metavar="OUT.json", help="Settings, volumes, parameters, warnings, hashes.")] = None,
     state: Annotated[Path | None, typer.Option(
-        metavar="OUT.dgmm", help="The study and its fit, for deepgmm refine. Holds images of the "
-        "patient.", rich_help_panel=_OUT)] = None,
-    method: MethodOf = Method.AUTO,
-    preset: PresetOf = Preset.FAST,
-    device: DeviceOf = Device.AUTO,
-    covariance: CovarianceOf = Covariance.DIAGONAL,
-    seed: Seed = 0,
-    tissues: TissuesOf = None,
-    papillary: PapillaryOf = Papillary.POOL,
-    mvo: KeepMvo = False,
-    priors: PriorsFile = None,
-    model: ModelOf = "",
-    adapt: Adapt = 0,
-    degrees: Degrees = 0.0,
-    outlier: Outlier = 0.0,
-    restarts: Restarts = 5,
-    mean_weight: MeanWeight = 0.0,
-    total_variation: TotalVariation = 0.0,
-    bias_degree: BiasDegree = 0,
-    quiet: Quiet = False,
-    json: AsJson = False,
-    log: Log = None,
+        metavar="OUT.dgmm",
+        help="The study and its fit, for deepgmm refine. Holds images of the patient.")] = None,
+    method: options.MethodOf = Method.AUTO,
+    preset: options.PresetOf = Preset.FAST,
+    device: options.DeviceOf = Device.AUTO,
+    covariance: options.CovarianceOf = Covariance.DIAGONAL,
+    seed: options.Seed = 0,
+    tissues: options.TissuesOf = None,
+    papillary: options.PapillaryOf = Papillary.POOL,
+    mvo: options.KeepMvo = False,
+    priors: options.PriorsFile = None,
+    model: options.ModelOf = "",
+    adapt: options.Adapt = 0,
+    degrees: options.Degrees = 0.0,
+    outlier: options.Outlier = 0.0,
+    restarts: options.Restarts = 5,
+    mean_weight: options.MeanWeight = 0.0,
+    total_variation: options.TotalVariation = 0.0,
+    bias_degree: options.BiasDegree = 0,
+    quiet: options.Quiet = False,
+    json: options.AsJson = False,
+    log: options.Log = None,
 ) -> None:
     """Split the left ventricle into blood, myocardium, edema and scar.
 
@@ -156,16 +114,12 @@ def segment(
         deepgmm segment --bssfp bssfp.nii.gz --lge lge.nii.gz --t2 t2.nii.gz
         --mask lv.nii.gz -o out.seg.nrrd --montage out.png
     """
+    settings = options.settings_of(locals())
     job = Job(
         inputs={"bssfp": bssfp, "lge": lge, "t2": t2, "mask": mask, "wall": wall},
         outputs={"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                  "montage": montage, "report": report, "state": state},
-        settings=Settings(method=method, preset=preset, device=device, covariance=covariance,
-                          seed=seed, tissues=_names(tissues), priors=str(priors or ""),
-                          model=model, adapt=adapt, degrees=degrees, outlier=outlier,
-                          papillary=papillary, keep_mvo=mvo, restarts=restarts,
-                          mean_weight=mean_weight, total_variation=total_variation,
-                          bias_degree=bias_degree),
+        settings=settings,
         lge_kind=lge_kind, t2_kind=t2_kind, mask_labels=mask_labels, mask_dicom=mask_dicom,
         slices=slices, resample=resample, study=study, phase=phase, align=align,
         align_picture=align_picture)
@@ -370,7 +324,3 @@ def _moves(study: Study) -> str:
     from deepgmm.study.alignment import alignment_rows
 
     return f"\n{table(alignment_rows(found))}"
-
-
-def _names(text: str | None) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()] if text else []

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.cli import options
 from deepgmm.cli.common import (
-    Log,
-    Quiet,
     check_priors,
     hushed,
     kinds_said,
@@ -31,14 +30,11 @@ if TYPE_CHECKING:
     from deepgmm.training.checkpoints import Checkpoint
     from deepgmm.training.train import Made
 
-_IN, _NET, _AIM, _WAY, _OUT = "Cases", "Network", "Objective", "Descent", "Output"
 
-
-def _setting(name: str, text: str, panel: str, *spelling: str, **more: Any) -> Any:
+def _setting(name: str, text: str, **more: Any) -> Any:
     """The option of a setting, whose default is said once: there."""
     default = getattr(TrainingSettings, name)
-    return typer.Option(*spelling, help=f"{text} By default {getattr(default, 'value', default)}.",
-                        rich_help_panel=panel, **more)
+    return typer.Option(help=f"{text} By default {getattr(default, 'value', default)}.", **more)
 
 
 def train(
@@ -47,100 +43,87 @@ def train(
         "mask, and labels where there are any; study folders with mask and labels; or MyoPS "
         "2020.")],
     output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="MODEL_FOLDER", help="Where network, card, curves and, until "
-        "the end, checkpoints go.", rich_help_panel=_OUT)],
+        "--output", "-o", metavar="MODEL_FOLDER",
+        help="Where network, card, curves and, until the end, checkpoints go.")],
     lge_kind: Annotated[str, typer.Option(
-        metavar="KIND", help="Of all cases: auto, magnitude, psir, dark-blood or unknown.",
-        rich_help_panel=_IN)] = "auto",
+        metavar="KIND",
+        help="Of all cases: auto, magnitude, psir, dark-blood or unknown.")] = "auto",
     t2_kind: Annotated[str, typer.Option(
         metavar="KIND", help="Of all cases: auto, dark-blood (STIR, SPAIR), prepared, map (ms) or "
-        "unknown.", rich_help_panel=_IN)] = "auto",
-    labels: Annotated[str | None, typer.Option(
-        metavar="CONVENTION", help="What the labels' values mean, of all cases: deepgmm, emidec, "
-        "acdc, mnms or myops. By default their values, shapes and images must tell.",
-        rich_help_panel=_IN)] = None,
+        "unknown.")] = "auto",
+    labels: options.LabelsOf = None,
     validation: Annotated[float | None, _setting(
-        "validation", "Share of the cases that only choose the best network.", _IN)] = None,
+        "validation", "Share of the cases that only choose the best network.")] = None,
     validation_folder: Annotated[Path | None, typer.Option(
-        metavar="FOLDER", help="Cases that choose the best network, instead of a share.",
-        rich_help_panel=_IN)] = None,
+        metavar="FOLDER", help="Cases that choose the best network, instead of a share.")] = None,
     labelled: Annotated[float | None, _setting(
-        "labelled", "Share of the labels that are used.", _IN)] = None,
+        "labelled", "Share of the labels that are used.")] = None,
     labelled_by: Annotated[LabelledBy | None, _setting(
-        "labelled_by", "Of what that is a share.", _IN)] = None,
+        "labelled_by", "Of what that is a share.")] = None,
     priors: Annotated[Path | None, typer.Option(
-        metavar="FILE.json", help="Your own contrast priors, made by deepgmm priors.",
-        rich_help_panel=_IN)] = None,
+        metavar="FILE.json", help="Your own contrast priors, made by deepgmm priors.")] = None,
     start: Annotated[str | None, typer.Option(
         "--start", metavar="NAME|FOLDER", help="A network to go on from, by its name on the shelf "
         "or its folder, for instance phantom-synthetic; its architecture and temperature are taken "
-        "over.",
-        rich_help_panel=_NET)] = None,
+        "over.")] = None,
     network: Annotated[str | None, _setting(
-        "network", "unet, modified-unet, unet++, unetr or swinunetr.", _NET,
-        metavar="NAME")] = None,
-    filters: Annotated[int | None, _setting(
-        "filters", "At the highest resolution.", _NET)] = None,
-    levels: Annotated[int | None, _setting("levels", "Downward steps.", _NET)] = None,
-    convolutions: Annotated[int | None, _setting(
-        "convolutions", "In each stage.", _NET)] = None,
+        "network", "unet, modified-unet, unet++, unetr or swinunetr.", metavar="NAME")] = None,
+    filters: Annotated[int | None, _setting("filters", "At the highest resolution.")] = None,
+    levels: Annotated[int | None, _setting("levels", "Downward steps.")] = None,
+    convolutions: Annotated[int | None, _setting("convolutions", "In each stage.")] = None,
     around: Annotated[bool | None, typer.Option(
         "--around", help="Show the network what lies around the mask, and the slices beside; as "
-        "--start has it where that is given.", rich_help_panel=_NET)] = None,
+        "--start has it where that is given.")] = None,
     likelihood_weight: Annotated[float | None, _setting(
-        "likelihood_weight", "Of the mixture's negative log-likelihood.", _AIM)] = None,
+        "likelihood_weight", "Of the mixture's negative log-likelihood.")] = None,
     label_weight: Annotated[float | None, _setting(
-        "label_weight", "Of the cross entropy on labelled pixels.", _AIM)] = None,
+        "label_weight", "Of the cross entropy on labelled pixels.")] = None,
     teacher_weight: Annotated[float | None, _setting(
-        "teacher_weight", "Of the cross entropy against what --method map says.", _AIM)] = None,
+        "teacher_weight", "Of the cross entropy against what --method map says.")] = None,
     mean_weight: Annotated[float | None, _setting(
-        "mean_weight", "Hold on the tissues' means to their priors.", _AIM)] = None,
+        "mean_weight", "Hold on the tissues' means to their priors.")] = None,
     variation_weight: Annotated[float | None, _setting(
-        "variation_weight", "Of the total variation: smoothness.", _AIM)] = None,
+        "variation_weight", "Of the total variation: smoothness.")] = None,
     atlas_weight: Annotated[float | None, _setting(
-        "atlas_weight", "Hold on the radial atlas: which tissue to expect how deep.",
-        _AIM)] = None,
+        "atlas_weight", "Hold on the radial atlas: which tissue to expect how deep.")] = None,
     overlap_weight: Annotated[float | None, _setting(
-        "overlap_weight", "Of 1 - soft Dice against the labels, added to their cross entropy.",
-        _AIM)] = None,
+        "overlap_weight",
+        "Of 1 - soft Dice against the labels, added to their cross entropy.")] = None,
     bare: Annotated[float | None, _setting(
-        "bare", "Share of the cross entropies that the network's softmax has, the posterior "
-        "having the rest.", _AIM)] = None,
+        "bare", "Share of the cross entropies that the network's softmax has, the posterior having "
+        "the rest.")] = None,
     temperature: Annotated[float | None, _setting(
-        "temperature", "Of the densities in the posterior.", _AIM)] = None,
-    steps: Annotated[int | None, _setting("steps", "Gradient steps.", _WAY)] = None,
-    batch: Annotated[int | None, _setting("batch", "Slices a step.", _WAY)] = None,
+        "temperature", "Of the densities in the posterior.")] = None,
+    steps: Annotated[int | None, _setting("steps", "Gradient steps.")] = None,
+    batch: Annotated[int | None, _setting("batch", "Slices a step.")] = None,
     learning_rate: Annotated[float | None, _setting(
-        "learning_rate", "Of AdamW, at its peak.", _WAY)] = None,
+        "learning_rate", "Of AdamW, at its peak.")] = None,
     warm_up: Annotated[float | None, _setting(
-        "warm_up", "Share of the steps until that peak.", _WAY)] = None,
-    weight_decay: Annotated[float | None, _setting("weight_decay", "Of AdamW.", _WAY)] = None,
-    clip: Annotated[float | None, _setting("clip", "Largest norm of the gradient.", _WAY)] = None,
+        "warm_up", "Share of the steps until that peak.")] = None,
+    weight_decay: Annotated[float | None, _setting("weight_decay", "Of AdamW.")] = None,
+    clip: Annotated[float | None, _setting("clip", "Largest norm of the gradient.")] = None,
     validate_every: Annotated[int | None, _setting(
-        "validate_every", "Steps between two validations.", _WAY)] = None,
+        "validate_every", "Steps between two validations.")] = None,
     patience: Annotated[int | None, _setting(
-        "patience", "Validations without gain that end the training; 0 for all steps.",
-        _WAY)] = None,
+        "patience", "Validations without gain that end the training; 0 for all steps.")] = None,
     no_augmentation: Annotated[bool, typer.Option(
-        "--no-augmentation", help="Do not vary the slices.", rich_help_panel=_WAY)] = False,
+        "--no-augmentation", help="Do not vary the slices.")] = False,
     missing: Annotated[float | None, _setting(
-        "missing", "Probability that a sequence is left out of a slice.", _WAY)] = None,
-    seed: Annotated[int | None, _setting("seed", "Of all random numbers.", _WAY)] = None,
-    device: Annotated[Device | None, _setting("device", "Where it is trained.", _WAY)] = None,
+        "missing", "Probability that a sequence is left out of a slice.")] = None,
+    seed: Annotated[int | None, _setting("seed", "Of all random numbers.")] = None,
+    device: Annotated[Device | None, _setting("device", "Where it is trained.")] = None,
     precision: Annotated[Precision | None, _setting(
-        "precision", "Numbers of the network; bfloat16 is for CUDA.", _WAY)] = None,
+        "precision", "Numbers of the network; bfloat16 is for CUDA.")] = None,
     checkpoint_every: Annotated[int | None, _setting(
-        "checkpoint_every", "Steps between two checkpoints; 0 for none.", _OUT)] = None,
+        "checkpoint_every", "Steps between two checkpoints; 0 for none.")] = None,
     resume: Annotated[bool, typer.Option(
-        "--resume", help="Go on with an interrupted training, with its settings.",
-        rich_help_panel=_OUT)] = False,
+        "--resume", help="Go on with an interrupted training, with its settings.")] = False,
     force: Annotated[bool, typer.Option(
-        "--force", help="Begin anew in a folder that holds something already.",
-        rich_help_panel=_OUT)] = False,
-    quiet: Quiet = False,
+        "--force", help="Begin anew in a folder that holds something already.")] = False,
+    quiet: options.Quiet = False,
     json: Annotated[bool, typer.Option(
         "--json", help="Print the network's card to stdout as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """Train one network on a folder of cases, with labels for all, some or none of them.
 
@@ -153,9 +136,9 @@ def train(
 
         deepgmm segment --method pretrained --model my-network ...
     """
-    options = dict(locals())
+    given = dict(locals())
     said = {f.name: value for f in fields(TrainingSettings)
-            if (value := options.get(f.name)) is not None}
+            if (value := given.get(f.name)) is not None}
     if no_augmentation:
         said["augmentation"] = False
     if priors is not None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deepgmm.cli.common import Log, check_places, existing, table, written
+from deepgmm.cli import options
+from deepgmm.cli.common import check_places, existing, table, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def versions(
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.seg.nrrd", help="Segmentation of a version.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
-    log: Log = None,
+    log: options.Log = None,
 ) -> None:
     """List the versions of a study that segment --state and refine kept.
 

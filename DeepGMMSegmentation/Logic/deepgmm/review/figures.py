@@ -47,7 +47,8 @@ def bullseyes(numbers: Numbers) -> Figure:
         values = {int(where): row[key].value if key in row else None
                   for where, row in segments.items()}
         bullseye(axes, values, numbers.model, most)
-        axes.set_title(f"{title}\n{unit}", fontsize=9)
+        # a place that is said need not be searched for
+        axes.set_title(f"{title}\n{unit}", fontsize=9, y=1.0)
     if numbers.insertions == "estimated":
         figure.text(0.5, 0.02, "RV insertion points estimated: segments may be turned",
                     ha="center", fontsize=8, style="italic")
@@ -85,7 +86,7 @@ def _sector(axes: Axes, patch: Any, value: float | None, most: float, shades: An
     # the darkest third of the map is left out, so that the border stays seen
     patch.set(facecolor="white" if value is None else shades(0.7 * min(value / most, 1.0)),
               edgecolor="black", linewidth=1.0, hatch="////" if value is None else None)
-    axes.add_patch(patch)
+    axes.add_artist(patch)  # the limits are set below
 
 
 def _written(axes: Axes, x: float, y: float, value: float | None, number: int,

@@ -223,7 +223,9 @@ def case_of(found: CaseFiles) -> Case:
     faults = [fault for fault in found.faults if fault[0] != unmasked
               and not (case.sort is Sort.EXAMINATION
                        and fault[0].startswith("no file called bssfp"))]
-    case.faults = [f"{text}: {detail}" if detail else text for text, detail in faults]
+    for text in dict.fromkeys(text for text, _ in faults):
+        details = ", ".join(detail for said, detail in faults if said == text and detail)
+        case.faults.append(f"{text}: {details}" if details else text)
     if case.sort is Sort.EXAMINATION and not case.faults and not _holds_a_file(found.folder):
         case.faults = ["the folder is empty"]
     return case

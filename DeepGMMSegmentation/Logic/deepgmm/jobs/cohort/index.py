@@ -23,6 +23,12 @@ INDEX = "index.html"
 FIRST = 12
 #: Warnings that are shown of a case.
 _WARNINGS = 3
+#: From so many cases on, what all are warned of is said once.
+_FEWEST = 3
+
+_ABOUT = ("Cases with rare warnings, uncertain tissues (mean entropy in the mask, 0 to 1) and "
+          "doubtful proposed masks come first. Names are pseudonyms: the same command again with "
+          "--key-file writes whose they are, and does none of these anew.")
 
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:24px auto;max-width:1180px;padding:0 16px;
@@ -89,6 +95,16 @@ def entries(cases: Sequence[Case], failures: Mapping[str, str], out: Path) -> li
     return failed + sorted(found, key=lambda entry: (-entry.place, entry.pseudonym))
 
 
+def _of_all(found: Sequence[Entry]) -> list[str]:
+    """Take from the cases what every one is warned of, word for word."""
+    if len(found) < _FEWEST:
+        return []
+    common = [w for w in found[0].warnings if all(w in entry.warnings for entry in found)]
+    for entry in found:
+        entry.warnings = [w for w in entry.warnings if w not in common]
+    return [f"in all {len(found)} cases: {w}" for w in common]
+
+
 def _kind(warning: str) -> str:
     """A warning without its numbers: the same of two cases."""
     return re.sub(r"\d+(?:[.,]\d+)*(?:(?:, | and |-)\d+)*", "#", warning)
@@ -127,7 +143,8 @@ def write_index(cases: Sequence[Case], failures: Mapping[str, str], out: Path,
         f"<title>DeepGMM cohort</title><style>{_STYLE}</style>",
         f"<h1>Cohort: {', '.join(parts)}</h1>",
         f'<p><a href="{TABLE}">table</a> · <a href="{FAILURES}">failures</a>{agreed}</p>',
-        f'<p class="quiet">{NOTICE}</p>']
+        f'<p class="quiet">{NOTICE} {_ABOUT}</p>']
+    notes = [*notes, *_of_all(done)]
     if notes:
         page.append("<ul>" + "".join(f"<li>{html.escape(n)}</li>" for n in notes) + "</ul>")
     for title, members in (("Failed", failed), ("Look at these first", done[:FIRST]),

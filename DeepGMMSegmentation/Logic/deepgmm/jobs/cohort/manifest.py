@@ -207,5 +207,5 @@ def add_truths(cases: Sequence[Case], folder: Path) -> list[str]:
     for case in with_truth:
         case.files[TRUTH] = truths[case.name]
     lacking = len(cases) - len(with_truth)
-    return [f"{lacking} cases have no truth of their name"] if lacking else []
-
+    who = "1 case has" if lacking == 1 else f"{lacking} cases have"
+    return [f"{who} no truth of the same name"] if lacking else []

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -185,7 +186,8 @@ def _do(cases: list[Case], out: Path, plan: Plan, where: Where, summary: Summary
         tell(told(outcome) | {"ended": len(ended) + summary.skipped, "of": len(cases),
                               "failed": summary.failed, "seconds_left": round(seconds, 1)})
         if time.monotonic() - written > REFRESH:
-            _write(cases, out, summary)
+            with suppress(InputError):  # a full disk may have room again at the end
+                _write(cases, out, summary)
             written = time.monotonic()
 
     to_do = []
