@@ -3,8 +3,8 @@
 The network learned from synthetic chests whose walls are about as bright, and whose ventricles are
 about as large, as chance drew them. Real walls are darker, and the slices near an apex much
 smaller, than most of these. So a sequence is asked twice: as it is, to see how bright its wall is,
-and then with a gamma that makes the wall as bright as is usual; and small slices are asked once
-more in finer pixels, which show them larger.
+and then, where the pool is brighter, with a gamma that makes the wall as bright as is usual; and
+small slices are asked once more in finer pixels, which show them larger.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from deepgmm.study.words import Role
 USUAL_WALL, GAMMAS = 0.37, (float(np.exp(-0.45)), float(np.exp(0.45)))
 #: mm: a mean radius that most slices of the chests have; slices under `SMALL` are asked again, and
 #: under `TINY` that answer alone counts.
-USUAL_RADIUS, SMALL, TINY = 30.0, 28.0, 22.0
-#: Share of `PIXEL` that pixels are at least.
-FINEST = 0.5
+USUAL_RADIUS, SMALL, TINY = 30.0, 30.0, 24.0
+#: Share of `PIXEL` that pixels are at least; share of what was found that a finer look must find
+#: to be believed.
+FINEST, LEAST_HELD = 0.5, 0.4
 #: Quarter turns, and whether mirrored then.
 VIEWS = ((0, False), (1, False), (2, True), (3, True))
 
@@ -58,8 +59,8 @@ def answered(study: Study, frame: Frame) -> Answer:
         images, seen = frame.sampled(sequence.values)
         shown[role] = normalised(images, seen), seen
     first = _together([_asked(channels(*one), VIEWS[:1]) for one in shown.values()])
-    wall = first.argmax(1) == 1
-    gammas = {role: _gamma(values[wall]) for role, (values, _) in shown.items()}
+    wall, pool = (first.argmax(1) == k for k in (1, 2))
+    gammas = {role: _gamma(values[wall], values[pool]) for role, (values, _) in shown.items()}
     return Answer(_together([
         _asked(channels(brightened(values, seen, gammas[role]), seen), VIEWS)
         for role, (values, seen) in shown.items()]), gammas)
@@ -93,15 +94,17 @@ def finer(study: Study, frame: Frame, answer: Answer, pieces: Mapping[int, BoolA
         onto = Frame.around((float(middle[0]), float(middle[1])), (PIXEL, PIXEL), pixel)
         found = onto.back(_together(logs)[0], (held.shape[0], held.shape[1]))
         found[0] = 1 - found[1] - found[2]
+        if (found[0][held] < 0.5).sum() < LEAST_HELD * held.sum():
+            continue  # what was found is not to be lost
         share = min((SMALL - radius) / (SMALL - TINY), 1.0)
         parts[i] = _normal(np.exp((1 - share) * np.log(parts[i] + 1e-4)
                                   + share * np.log(np.clip(found, 0, 1) + 1e-4)), 0)
     return parts
 
 
-def _gamma(wall: npt.NDArray[np.float32]) -> float:
-    """What makes the wall, from -1 to 1, as bright as usual."""
-    if not wall.size:
+def _gamma(wall: npt.NDArray[np.float32], pool: npt.NDArray[np.float32]) -> float:
+    """What makes the wall, from -1 to 1, as bright as usual; 1 where it is brighter than the pool."""
+    if not wall.size or not pool.size or np.median(wall) >= np.median(pool):
         return 1.0
     bright = float(np.clip((np.median(wall) + 1) / 2, 0.02, 0.98))
     return float(np.clip(np.log(USUAL_WALL) / np.log(bright), *GAMMAS))

@@ -55,8 +55,10 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
-    overlap = np.array([overlap_of(inside[i], mask[i]) if i in own else 0.0
-                        for i in range(shape[0])])
+    # where a finer look says otherwise than the first one, less is sure
+    before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
+    overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
+                        if i in own else 0.0 for i in range(shape[0])])
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
