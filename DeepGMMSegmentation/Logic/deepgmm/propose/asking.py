@@ -103,7 +103,7 @@ def finer(study: Study, frame: Frame, answer: Answer, pieces: Mapping[int, BoolA
 
 
 def _gamma(wall: npt.NDArray[np.float32], pool: npt.NDArray[np.float32]) -> float:
-    """What makes the wall, from -1 to 1, as bright as usual; 1 where it is brighter than the pool."""
+    """What makes a wall, from -1 to 1, as bright as usual; 1 where the pool is darker."""
     if not wall.size or not pool.size or np.median(wall) >= np.median(pool):
         return 1.0
     bright = float(np.clip((np.median(wall) + 1) / 2, 0.02, 0.98))
