@@ -33,6 +33,7 @@ from common import (
 
 from deepgmm.errors import InputError
 from deepgmm.propose.correcting import BorderPoint, corrected
+from deepgmm.propose.following import curve_of
 from deepgmm.propose.proposal import propose_mask
 from deepgmm.propose.proposed import SURE, MaskProposal
 from deepgmm.propose.rings import ring_of_mask
@@ -129,6 +130,8 @@ class Rows:
     worst_fixed: list[tuple[float, float]] = field(default_factory=list)
     point_given: list[tuple[float, float]] = field(default_factory=list)
     correcting: list[float] = field(default_factory=list)
+    #: Errors of the numbers of a border, mm, of each two slices beside each other.
+    beside: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def add(self, study: Study, truth: np.ndarray, pool: BoolArray, rival: bool) -> None:
         began = time.perf_counter()
@@ -169,12 +172,15 @@ class Rows:
             true = borders[i]
             return float(np.abs(of.rings[i].about(true.centre).outer - true.outer).mean())
         before = {i: error(found, i) for i in borders}
+        off = {i: curve_of(found.rings[i].points()) - curve_of(true.points())
+               for i, true in borders.items()}
+        self.beside += [(off[i], off[i + 1]) for i in off if i + 1 in off]
         for i, true in borders.items():
             began = time.perf_counter()
             drawn = corrected(found, geometry, fixed={i: truth[i]})
             self.correcting.append(time.perf_counter() - began)
-            off = np.abs(found.rings[i].about(true.centre).outer - true.outer)
-            place = true.points()[int(off.argmax())] / scale
+            away_by = np.abs(found.rings[i].about(true.centre).outer - true.outer)
+            place = true.points()[int(away_by.argmax())] / scale
             try:
                 clicked = corrected(found, geometry, points=[
                     BorderPoint(i, (float(place[0]), float(place[1])))])
@@ -218,6 +224,17 @@ class Rows:
             old, new = np.mean(pairs, axis=0) if pairs else (np.nan, np.nan)
             cells.append(f"{old:.2f} to {new:.2f} ({100 * (new / old - 1):+.0f} %)")
         return (self.name, str(len(self.correcting)), *cells, f"{max(self.correcting):.3f}")
+
+    def alike(self) -> tuple[str, ...]:
+        """Correlation of the errors of slices beside each other (about 0, as a shift that is common
+        to all counts too), and the % that the best linear guess by it leaves of them."""
+        one, other = (np.array(side) for side in zip(*self.beside))
+        cells = []
+        for which in (slice(2, 3), slice(0, 2), slice(3, None)):
+            a, b = one[:, which].ravel(), other[:, which].ravel()
+            r = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+            cells.append(f"{r:.2f} ({100 * np.sqrt(1 - r * r):.0f} %)")
+        return self.name, str(len(one)), *cells
 
 
 def mean(values: list[float]) -> float | None:
@@ -375,6 +392,9 @@ def main() -> None:
     print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
                  "the worst slice drawn", "a point where it is farthest off", "slowest, s"),
                 [r.follow() for r in sets.values() if r.correcting]))
+    print(table(("errors of two slices beside each other: correlation (left of one where the other "
+                 "is known)", "pairs", "mean radius", "centre", "harmonics"),
+                [r.alike() for r in sets.values() if r.beside]))
     print(bars(checks(sets, spent, many, options.places)))
 
 

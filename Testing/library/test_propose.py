@@ -13,12 +13,15 @@ from deepgmm import InputError, propose_mask
 from deepgmm.jobs.tasks import TASKS, correct_request, propose_request, proposed
 from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
+from deepgmm.propose import asking
+from deepgmm.propose.canonical import Frame, brightened
 from deepgmm.propose.correcting import BorderPoint, corrected
 from deepgmm.propose.proposed import MaskProposal, drawn
 from deepgmm.propose.rings import ANGLES, Ring, ring_of, ring_of_mask
 from deepgmm.review.metrics import dice
 from deepgmm.review.proposal_picture import proposal_png
-from deepgmm.study.study import Geometry, Sequence
+from deepgmm.study.study import Geometry, Sequence, Study
+from deepgmm.study.words import Role
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +214,46 @@ def test_the_picture_shows_which_slices_to_look_at_first(study, plain):
         pixels = np.asarray(Image.open(io.BytesIO(proposal_png(study, found))).convert("RGB"))
         amber.append(int((pixels == (255, 179, 0)).all(2).sum()))
     assert amber[0] == 0 and amber[1] > 100
+
+
+def test_the_wall_is_shown_as_bright_as_usual_and_a_bright_one_is_left():
+    """By hand: what gamma makes of the wall's own brightness."""
+    def level(of):
+        return np.full(9, 2 * of - 1, np.float32)
+    for bright in (0.25, 0.45):
+        gamma = asking._gamma(level(bright), level(0.7))
+        assert abs(bright ** gamma - asking.USUAL_WALL) < 1e-3
+    assert asking._gamma(level(0.02), level(0.7)) == asking.GAMMAS[0]
+    assert asking._gamma(level(0.8), level(0.3)) == 1.0 == asking._gamma(level(0.3)[:0], level(0.7))
+    seen = np.array([[True, True, True, False]])
+    shown = brightened(np.array([[[-1, 0, 1, 1]]], np.float32), seen, 0.5)
+    assert np.allclose(shown, [[[-1, 2 * 0.5 ** 0.5 - 1, 1, 0]]])
+
+
+def test_a_small_slice_is_asked_larger_in_its_place(monkeypatch):
+    """A network that gives back what is bright: a finer look puts it where it lies."""
+    looked = []
+
+    def bright(given, views):
+        looked.append(given.shape)
+        inside = np.clip((given[:, 1] + 1) / 2, 0.01, 0.99)
+        return np.log(np.stack([1 - inside, inside / 2, inside / 2], 1))
+    monkeypatch.setattr(asking, "_asked", bright)
+    y, x = np.indices((120, 130))
+    sizes = (34.0, 16.0)  # mm of radius; only the second is small
+    values = np.stack([(np.hypot((y - 50) * 1.4, (x - 70) * 1.3) < r) for r in sizes])
+    study = Study({Role.LGE: Sequence(Role.LGE, 100 * values.astype(np.float32))},
+                  np.zeros(values.shape, bool), Geometry((1.3, 1.4, 8.0)))
+    frame = Frame.around((55.0, 66.0), (1.4, 1.3))
+    answer = asking.answered(study, frame)
+    looked.clear()
+    pieces = {i: answer.parts[i, 1:].sum(0) > 0.5 for i in (0, 1)}
+    parts = asking.finer(study, frame, answer, pieces, (1.4, 1.3))
+    assert looked == [(1, 4, 80, 80)] and (parts[0] == answer.parts[0]).all()
+    assert np.allclose(parts.sum(1), 1, atol=1e-5)
+    back = frame.back(parts[:, 1:].sum(1), (120, 130)) > 0.5
+    assert dice(back[1], values[1]) > 0.94
+    # a look that loses what was found is not believed
+    monkeypatch.setattr(asking, "_asked", lambda given, views: np.log(np.stack(
+        [np.full((1, 80, 80), p) for p in (0.98, 0.01, 0.01)], 1)))
+    assert (asking.finer(study, frame, answer, pieces, (1.4, 1.3)) == answer.parts).all()

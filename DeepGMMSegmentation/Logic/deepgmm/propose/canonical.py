@@ -37,15 +37,16 @@ class Frame:
                           (sizes[0], sizes[1]))
 
     @classmethod
-    def around(cls, middle: tuple[float, float], spacing: tuple[float, float]) -> Frame:
-        """`FIELD` mm around a (row, column) of the image."""
+    def around(cls, middle: tuple[float, float], spacing: tuple[float, float],
+               pixel: float = PIXEL) -> Frame:
+        """`FIELD` mm, or as many pixels of another size, around a (row, column) of the image."""
         side = round(FIELD / PIXEL)
-        return cls._about(middle, spacing, (side, side))
+        return cls._about(middle, spacing, (side, side), pixel)
 
     @classmethod
     def _about(cls, middle: tuple[float, float], spacing: tuple[float, float],
-               shape: tuple[int, int]) -> Frame:
-        step = (PIXEL / spacing[0], PIXEL / spacing[1])
+               shape: tuple[int, int], pixel: float = PIXEL) -> Frame:
+        step = (pixel / spacing[0], pixel / spacing[1])
         first = (middle[0] - step[0] * (shape[0] - 1) / 2, middle[1] - step[1] * (shape[1] - 1) / 2)
         return cls(first, step, shape)
 
@@ -100,6 +101,13 @@ def normalised(values: FloatArray, seen: npt.NDArray[np.bool_]) -> npt.NDArray[n
             float(high - low), 1e-6) - 1
         out[seen] = np.clip(scaled, -1.5, 1.5)[seen]
     return found
+
+
+def brightened(values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_], gamma: float
+               ) -> npt.NDArray[np.float32]:
+    """What `normalised` gives, brighter where gamma is under 1; its darkest and brightest stay."""
+    unit = np.clip((values + 1) / 2, 0, 1.25) ** gamma
+    return np.where(seen, 2 * unit - 1, 0).astype(np.float32)
 
 
 def channels(values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]

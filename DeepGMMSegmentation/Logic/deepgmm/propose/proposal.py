@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.progress import Progress, silent
-from deepgmm.propose.canonical import PIXEL, Frame, channels, normalised
+from deepgmm.propose.asking import answered, finer, once
+from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
@@ -48,14 +48,17 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     middle = _found(study, spacing)
     frame = Frame.around(middle, spacing)
     progress(0.5, "outlining")
-    parts = _probabilities(study, frame)
+    answer = answered(study, frame)
+    parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
     rings = _rings(parts, frame, spacing)
     own = set(rings)
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
-    overlap = np.array([overlap_of(inside[i], mask[i]) if i in own else 0.0
-                        for i in range(shape[0])])
+    # where a finer look says otherwise than the first one, less is sure
+    before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
+    overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
+                        if i in own else 0.0 for i in range(shape[0])])
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
@@ -66,19 +69,6 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     return corrected(found, study.geometry, fixed=masks, points=points)
 
 
-def _ask(images: npt.NDArray[np.float32], seen: BoolArray, turns: bool) -> FloatArray:
-    """(slices, 3, rows, columns) probabilities; with `turns`, the mean of four views."""
-    import torch
-
-    network, _ = load()
-    given = torch.from_numpy(channels(normalised(images, seen), seen))
-    views: list[tuple[int, ...]] = [(), (2,), (3,), (2, 3)] if turns else [()]
-    with torch.inference_mode():
-        total = sum(network(given.flip(v) if v else given).log_softmax(1).flip(v or ())
-                    if v else network(given).log_softmax(1) for v in views)
-        return np.asarray((total / len(views)).softmax(1).numpy())
-
-
 def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
     """(row, column) of the ventricle in the whole images."""
     from scipy.ndimage import label
@@ -86,7 +76,7 @@ def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
     role = next(r for r in FIRST if r in study.sequences)
     frame = Frame.whole(study.mask.shape[1:], spacing, 16)
     images, seen = frame.sampled(study.sequences[role].values)
-    inside = _ask(images, seen, turns=False)[:, 1:].sum(1) * seen
+    inside = once(images, seen)[:, 1:].sum(1) * seen
     parts, count = label(inside > 0.5)
     if not count:
         raise InputError(NOTHING)
@@ -100,24 +90,12 @@ def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
     return float(row), float(column)
 
 
-def _probabilities(study: Study, frame: Frame) -> FloatArray:
-    """(slices, 3, rows, columns) on the frame, of all sequences together."""
-    logs = []
-    for role in study.sequences:
-        images, seen = frame.sampled(study.sequences[role].values)
-        logs.append(np.log(_ask(images, seen, turns=True) + 1e-4))
-    mean = np.exp(np.mean(logs, axis=0))
-    return np.asarray(mean / mean.sum(1, keepdims=True))
-
-
-def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
-           ) -> dict[int, Ring]:
-    """Borders by slice, in mm of the image, where there is a wall."""
+def _pieces(parts: FloatArray) -> dict[int, BoolArray]:
+    """Slice to the (rows, columns) of the frame that are likely inside, where there is a wall."""
     from scipy.ndimage import label
 
-    inside, pool = parts[:, 1:].sum(1), parts[:, 2]
-    labels, count = label(inside > 0.5)
-    middles: dict[int, FloatArray] = {}
+    labels, count = label(parts[:, 1:].sum(1) > 0.5)
+    pieces: dict[int, BoolArray] = {}
     if not count:
         raise InputError(NOTHING)
     sizes = np.bincount(labels.ravel())
@@ -129,11 +107,19 @@ def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
         own, several = label(held)
         if several > 1:
             held = own == int(np.bincount(own.ravel())[1:].argmax()) + 1
-        middles[i] = np.argwhere(held).mean(0)
-    if not middles:
+        pieces[i] = held
+    if not pieces:
         raise InputError(NOTHING)
-    chosen = list(middles)
-    found = rings_of(inside[chosen], pool[chosen], np.stack([*middles.values()]), PIXEL)
+    return pieces
+
+
+def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
+           ) -> dict[int, Ring]:
+    """Borders by slice, in mm of the image, where there is a wall."""
+    pieces = _pieces(parts)
+    chosen = list(pieces)
+    middles = np.stack([np.argwhere(held).mean(0) for held in pieces.values()])
+    found = rings_of(parts[chosen, 1:].sum(1), parts[chosen, 2], middles, PIXEL)
     return {i: replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
             for i, ring in zip(chosen, found)}
 
