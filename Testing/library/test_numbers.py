@@ -108,6 +108,10 @@ def test_a_tissue_that_was_not_sought_has_no_number_and_one_not_found_is_0() -> 
     assert bare.get("infarct_volume").value is None
     assert bare.get("infarct_volume").why == "scar not sought"
     assert bare.get("salvage_index").why == "edema and scar not sought"
+    assert bare.get("transmurality_mean_laplace").why == "scar not sought"
+    sure = quantify(Ring().labels((1.4, 1.4), 2), geometry)
+    for key in ("thickness_mean_radial", "thickness_mean_laplace", "chords_radial"):
+        assert bare.get(key).value == sure.get(key).value > 0, "a wall is as thick without scar"
     sought = quantify(labels, geometry, tissues=[SCAR, EDEMA])
     assert sought.get("infarct_volume").value == sought.get("islands").value == 0
     assert sought.get("transmurality_mean_radial").value == 0

@@ -172,6 +172,19 @@ def test_points_far_off_or_too_many_are_refused_and_on_drawn_slices_passed_over(
     assert any("points on slice 0 were passed over" in w for w in passed.warnings)
 
 
+def test_a_point_that_moves_a_border_far_is_said_and_makes_unsure():
+    found, geometry, spacing = cone([26, 26, 26])
+
+    def down_by(mm):
+        return corrected(found, geometry, points=[
+            BorderPoint(1, ((60 + 26 + mm) / spacing[0], 61 / spacing[1]))])
+
+    near, far = down_by(4.0), down_by(20.0)
+    assert not any("moves the border" in w for w in near.warnings)
+    assert any("the point on slice 1 moves the border by 20 mm" in w for w in far.warnings)
+    assert far.confidence[1] <= 0.5 < 0.9 < near.confidence[1]
+
+
 def test_what_is_all_drawn_is_not_said_to_be_proposed():
     found, geometry, _ = cone([26, 26])
     part = corrected(found, geometry, fixed={0: found.mask[0]})

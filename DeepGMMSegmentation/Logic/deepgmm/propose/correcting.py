@@ -21,6 +21,9 @@ REMOVED = "a person said that there is no ventricle"
 SMALLEST, LARGEST, TIMES, ONE_PIECE = 50.0, float(np.pi * REACH ** 2), 4.0, 0.95
 #: Points that are taken, and mm from the proposed border.
 MOST_POINTS, FARTHEST = 50, 25.0
+#: A point farther off, mm, is said; slices that it made less like what the network saw than this
+#: Dice are as sure as that at most.
+FAR, UNLIKE, HALF_SURE = 10.0, 0.85, 0.5
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,16 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     odd = {i: why for i, m in masks.items() if m.any()
            and (why := _no_ventricle(m, found.mask[i] if i in found.rings else None, spacing))}
     used = [p for p in points if p.slice not in masks]
-    _check_near(found, used, spacing)
+    far = _far_off(found, used, spacing)
     rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
     confidence = np.array([0.0 if i not in rings else float(confidence_of(found.overlap[i]))
                            if found.overlap[i] > 0 else FILLED for i in range(len(mask))])
+    if far:
+        for i in rings:
+            both = mask[i].sum() + found.mask[i].sum()
+            if i in found.rings and 2 * (mask[i] & found.mask[i]).sum() < UNLIKE * both:
+                confidence[i] = min(confidence[i], HALF_SURE)
     left_out = {i: why for i, why in found.left_out.items() if i not in rings}
     for i, by_hand in masks.items():
         mask[i], pool[i] = by_hand, pool[i] & by_hand
@@ -97,7 +105,9 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
     say(new, found.provenance | {"fixed": sorted(masks), "points": len(used)})
-    new.warnings += _about(masks, odd, points)
+    new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
+                       "whether it lies where you meant; the slices beside it follow"
+                       for i, away in sorted(far.items())), *_about(masks, odd, points)]
     return new
 
 
@@ -149,8 +159,10 @@ def _about(masks: Mapping[int, BoolArray], odd: Mapping[int, str],
     return said
 
 
-def _check_near(found: MaskProposal, points: Sequence[BorderPoint],
-                spacing: tuple[float, float]) -> None:
+def _far_off(found: MaskProposal, points: Sequence[BorderPoint],
+             spacing: tuple[float, float]) -> dict[int, float]:
+    """How far, mm, the farthest point of a slice lies from its border, where over `FAR`."""
+    far: dict[int, float] = {}
     for p in points:
         if p.slice not in found.rings:
             continue
@@ -160,6 +172,9 @@ def _check_near(found: MaskProposal, points: Sequence[BorderPoint],
             raise InputError(f"a point lies {away:.0f} mm from the border proposed on slice "
                              f"{p.slice}, counted from 0, more than {FARTHEST:.0f} mm: see whether "
                              "it was placed on this slice, or draw the slice instead")
+        if away > FAR:
+            far[p.slice] = max(away, far.get(p.slice, 0.0))
+    return far
 
 
 def check_corrections(fixed: Mapping[int, BoolArray], points: Sequence[BorderPoint],

@@ -37,12 +37,19 @@ def png(figure: Figure, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
+def bullseyes_known(numbers: Numbers) -> list[tuple[str, str, str, float]]:
+    """Those of the bull's-eyes of which a segment has a number."""
+    return [one for one in BULLSEYES if any(
+        one[0] in row and row[one[0]].value is not None for row in numbers.of("segment").values())]
+
+
 def bullseyes(numbers: Numbers) -> Figure:
-    """The bull's-eyes of infarct, edema and transmurality, of 16 or 17 segments."""
+    """The bull's-eyes of infarct, edema and transmurality, of 16 or 17 segments; those of what
+    was not sought are left out, unless nothing was."""
+    segments, known = numbers.of("segment"), bullseyes_known(numbers) or list(BULLSEYES)
     figure = blank(PAGE, 3.0)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.83, bottom=0.07, wspace=0.02)
-    segments = numbers.of("segment")
-    for place, (key, title, unit, most) in enumerate(BULLSEYES):
+    for place, (key, title, unit, most) in enumerate(known):
         axes = figure.add_subplot(1, 3, place + 1)
         values = {int(where): row[key].value if key in row else None
                   for where, row in segments.items()}

@@ -117,22 +117,22 @@ class Measure:
             if segments is not None:
                 which &= np.isin(held.segment, segments)
             t, d = held.transmurality[which], held.thickness[which]
-            why = self.missing("infarct") or (
-                "" if len(t) else "no chord crosses wall here" if way == "radial"
-                else "no wall between a pool and the outside here")
-            kept = bool(len(t)) and not why
+            no_wall = "" if len(t) else ("no chord crosses wall here" if way == "radial"
+                                         else "no wall between a pool and the outside here")
+            why = self.missing("infarct") or no_wall
 
-            def number(key: str, value: float, unit: str = "", kept: bool = kept, why: str = why,
-                       way: str = way) -> Number:
-                return Number(scope, where, f"{key}_{way}", float(value) if kept else None, unit,
+            def number(key: str, value: float, unit: str = "", why: str = why, way: str = way
+                       ) -> Number:
+                return Number(scope, where, f"{key}_{way}", None if why else float(value), unit,
                               why=why)
 
-            rows += [number("transmurality_mean", 100 * t.mean() if kept else 0, "%"),
-                     number("transmurality_p95", 100 * high_end(
-                         t, self.pixel / d.mean(), beside=held.beside[which]) if kept else 0, "%"),
+            rows += [number("transmurality_mean", 0 if why else 100 * t.mean(), "%"),
+                     number("transmurality_p95", 0 if why else 100 * high_end(
+                         t, self.pixel / d.mean(), beside=held.beside[which]), "%"),
                      *(number(f"chords_over_{least}", (100 * t > least).sum()) for least in OVER),
-                     number("chords", len(t)),
-                     number("thickness_mean", d.mean() if kept else 0, "mm")]
+                     # of the wall alone, whatever was sought in it
+                     number("chords", len(t), why=no_wall),
+                     number("thickness_mean", 0 if no_wall else d.mean(), "mm", why=no_wall)]
         return rows
 
     def counts(self, where: BoolArray) -> npt.NDArray[np.int_]:

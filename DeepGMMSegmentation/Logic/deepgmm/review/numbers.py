@@ -90,11 +90,10 @@ def quantify(
     wall = np.isin(labels, WALL_TISSUES)
     infarct, pool = np.isin(labels, GROUPS["infarct"]), labels == Tissue.BLOOD
     chords: dict[str, dict[int, Chords]] = {way: {} for way in WAYS}
-    if Tissue.SCAR in sought:
-        for i in np.flatnonzero(wall.any(axis=(1, 2))):
-            parts = (infarct[i], wall[i], pool[i], spacing)
-            chords["radial"][int(i)] = radial_chords(*parts)
-            chords["laplace"][int(i)] = laplace_chords(*parts)
+    for i in np.flatnonzero(wall.any(axis=(1, 2))):
+        parts = (infarct[i], wall[i], pool[i], spacing)
+        chords["radial"][int(i)] = radial_chords(*parts)
+        chords["laplace"][int(i)] = laplace_chords(*parts)
     found = references(sequences, wall, pool, spacing, remote=remote, t2_ms=t2_ms)
     numbers = Numbers([], warnings, labels, geometry, segments, chords, found, insertions, model,
                       sequences, numbering=numbering_in(mask, points))

@@ -137,8 +137,8 @@ def pictures(numbers: Numbers, entropy: FloatArray | None = None) -> list[Pictur
     entropy : (slices, rows, columns) of the posterior, 0 to 1, where there is one.
     """
     found: list[tuple[str, Figure | None]] = []
-    if numbers.segments.any():
-        found.append(("Bull's-eye of the AHA segments. Hatched: no wall or not sought.",
+    if figures.bullseyes_known(numbers):
+        found.append(("Bull's-eye of the AHA segments. Hatched: no wall.",
                       figures.bullseyes(numbers)))
     found += [("Outlines of the segmentation on the image.", figures.contours(numbers)),
               ("The infarct by each reference method.", figures.methods(numbers)),
