@@ -22,7 +22,8 @@ _NO_APEX = 0.08
 #: What a bull's-eye may show: key of `Docs/numbers.md`, title, unit, value of the darkest shade.
 BULLSEYES = (("infarct_percent", "Infarct", "% of the segment's wall", 100.0),
              ("edema_percent", "Edema (without infarct)", "% of the segment's wall", 100.0),
-             ("transmurality_mean_radial", "Transmurality", "% of the wall's thickness", 100.0))
+             ("transmurality_mean_radial", "Mean transmurality", "% of the wall's thickness",
+              100.0))
 
 
 @dataclass(frozen=True)

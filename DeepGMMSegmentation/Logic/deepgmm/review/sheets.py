@@ -31,7 +31,7 @@ class Sheets:
         self.pdf = pdf
         self._figure: Any = None
         self._y = 0.0
-        self._widths: dict[tuple[str, float, bool], float] = {}
+        self._advances: dict[tuple[str, bool], float] = {}
 
     def words(self, text: str, size: float, bold: bool = False) -> None:
         """A paragraph."""
@@ -129,17 +129,22 @@ class Sheets:
         return lines
 
     def _width(self, text: str, size: float, bold: bool) -> float:
-        """Inches that a line takes."""
-        from matplotlib.font_manager import FontProperties
+        """Inches that a line takes, letter by letter: to lay out every line costs more than to
+        draw the page."""
+        return sum(self._advance(letter, bold) for letter in text) * size
 
-        key = (text, size, bold)
-        if key not in self._widths:
+    def _advance(self, letter: str, bold: bool) -> float:
+        """Inches of a letter one point high."""
+        if (letter, bold) not in self._advances:
             self._begin(0.0)
-            drawn = self._figure.canvas.get_renderer().get_text_width_height_descent(
-                text or " ", FontProperties(family="serif", size=size,
-                                            weight="bold" if bold else "normal"), False)
-            self._widths[key] = drawn[0] / self._figure.dpi if text else 0.0
-        return self._widths[key]
+            from matplotlib.font_manager import FontProperties
+
+            font = FontProperties(family="serif", size=20, weight="bold" if bold else "normal")
+            wide = self._figure.canvas.get_renderer().get_text_width_height_descent
+            self._advances[letter, bold] = (
+                wide(f"n{letter * 10}n", font, False)[0] - wide("nn", font, False)[0]
+            ) / self._figure.dpi / 10 / 20
+        return self._advances[letter, bold]
 
     def _line(self, places: Sequence[tuple[float, str, str]], size: float, bold: bool) -> None:
         height = size * _LEADING / _INCH
