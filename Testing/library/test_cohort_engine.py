@@ -11,7 +11,6 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,14 +22,13 @@ from cohort_work import stub  # noqa: E402
 from processes import alive, children_of, ends, needs_proc  # noqa: E402
 
 from deepgmm.errors import InputError  # noqa: E402
-from deepgmm.jobs.cohort import clusters, local, queues  # noqa: E402
-from deepgmm.jobs.cohort.cases import Case, Plan  # noqa: E402
+from deepgmm.jobs.cohort import clusters  # noqa: E402
+from deepgmm.jobs.cohort.cases import Case  # noqa: E402
 from deepgmm.jobs.cohort.clusters import connected  # noqa: E402
-from deepgmm.jobs.cohort.engine import POISON, Engine  # noqa: E402
+from deepgmm.jobs.cohort.engine import POISON  # noqa: E402
 from deepgmm.jobs.cohort.records import record_of  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
 from deepgmm.jobs.cohort.where import Where  # noqa: E402
-from deepgmm.jobs.cohort.work import Batch  # noqa: E402
 
 pytestmark = [needs_proc, pytest.mark.usefixtures("a_user")]
 HERE = Path(__file__).parent
@@ -147,38 +145,11 @@ def test_one_process_a_gpu(tmp_path, monkeypatch):
     assert sorted(seen.values()) == ["3", "5"]
 
 
-def test_devices_are_found(tmp_path, monkeypatch):
-    """As NVIDIA's program lists them; none where it fails, or where they are hidden."""
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g.5gb (UUID: M-1)'\n"
-                       "echo 'GPU 1: A (UUID: GPU-2)'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert local._devices() == ["0", "1"]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert local._devices() == []
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    program.write_text("#!/bin/sh\necho no driver\nexit 9\n")
-    assert local._devices() == []
-
-
 def profiled() -> bool:
     """Whether the worker that asks looks at its own stack all the time."""
     from distributed import get_worker
 
     return "profile" in get_worker().periodic_callbacks
-
-
-def test_the_last_batches_are_shared():
-    given = Batch([Case(f"c{i}") for i in range(9)], Plan(), Path(), "r")
-    engine = Engine(None, stub, print, bool, print)
-    engine._waiting.extend([replace(given, cases=given.cases[:4]),
-                            replace(given, cases=given.cases[4:])])
-    taken = []
-    while engine._waiting:
-        taken.append([case.name for case in engine._shared(2).cases])
-    assert list(map(len, taken)) == [4, 3, 1, 1] and sum(taken, []) == [f"c{i}" for i in range(9)]
 
 
 def listening(processes: list[int]) -> list[str]:
@@ -326,24 +297,6 @@ def test_queues(out, tmp_path, monkeypatch, queue, programs_of_it, answer, words
     assert (tmp_path / "cancelled.txt").read_text() == f"{answer.split()[-1].split('.')[0]}\n"
     assert ends(int((tmp_path / "pid").read_text()))
     assert not list(out.glob(".deepgmm-*"))  # credentials least of all
-
-
-def test_choices_that_do_not_go_together(tmp_path):
-    for given, message in (
-            ({"slurm": "", "pbs": ""}, "--slurm and --pbs were both given"),
-            ({"tls_cert": tmp_path}, "go with --scheduler"),
-            ({"scheduler": "tls://a:1", "tls_cert": tmp_path}, "go together"),
-            ({"scheduler_file": tmp_path / "none"}, "--scheduler-file: there is no such file"),
-            ({"memory": "lots"}, "--memory is a size")):
-        with pytest.raises(InputError, match=message):
-            clusters.check(Where(**given))
-
-
-def test_what_slurm_is_told():
-    with pytest.raises(InputError, match="neither key=value"):
-        queues.queue_options("--slurm", "four cores")
-    with pytest.raises(InputError, match="whole numbers"):
-        queues.queue_options("--pbs", "cores=many")
 
 
 _RUN = """\
