@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 from small_phantoms import a_patient
+from small_results import a_result_of
 
 from deepgmm import Result, Settings, refine, segment
 from deepgmm.errors import InputError
@@ -18,6 +19,7 @@ from deepgmm.review.corrections import corrections_of
 from deepgmm.review.slices import slice_rows
 from deepgmm.review.where_next import By, review_next
 from deepgmm.study.levels import Numbering
+from deepgmm.study.study import Geometry
 from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
@@ -287,6 +289,29 @@ def test_a_stroke_along_the_border_only_trims() -> None:
     border[1, rows.max(), columns.min():columns.max() + 1] = True
     after = refit.follow(case, p, stroke(p, border))
     assert patches(after) == [15]
+
+
+def far_apart(roles: tuple[Role, ...]) -> tuple[object, np.ndarray]:
+    """Probabilities that hesitate everywhere between pool and wall, slices half a metre apart."""
+    result = a_result_of(roles=roles, geometry=Geometry((1.3, 1.1, 500.0)))
+    case = case_of(result)
+    p = np.zeros((len(case.slices), len(case.tissues), *case.mask.shape[1:]))
+    p[:, 0] = 0.55 * case.mask
+    p[:, 1] = 0.45 * case.mask
+    return case, p
+
+
+@pytest.mark.parametrize("roles, done, moves", [
+    (tuple(Role), (0,), True), (tuple(Role), (), False), ((Role.LGE,), (0,), False)])
+def test_a_done_slice_tells_of_the_whole_heart_and_a_stroke_of_what_is_near(
+        roles: tuple[Role, ...], done: tuple[int, ...], moves: bool) -> None:
+    case, p = far_apart(roles)
+    edit = np.zeros(case.mask.shape, np.uint16)
+    edit[0] = case.mask[0]
+    strength = Strength.SLICE if done else Strength.VOXEL
+    given = Corrections(np.where(edit > 0, MYOCARDIUM, 0), edit, [Edit(strength)], done)
+    moved = refit.follow(case, p, given)[2, 0][case.mask[2]]
+    assert (moved < 0.5).all() if moves else (moved == 0.55).all()
 
 
 # Where to look next

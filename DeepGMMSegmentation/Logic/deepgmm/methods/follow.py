@@ -6,13 +6,15 @@ Gaussian process g over the angle around the ventricle, the depth below the epic
 along the axis,
 
     p(tissue | voxel, corrections)  ~  p(tissue | voxel) exp g(tissue; slice, angle, depth),
-    cov g = SIZE^2 exp(-|dz| / ALONG) exp(-ddepth^2 / 2 DEPTH^2) exp(-dangle^2 / 2 ANGLE^2),
+    cov g = SIZE^2 along(dz) exp(-ddepth^2 / 2 DEPTH^2) exp(-dangle^2 / 2 ANGLE^2),
+    along(dz) = COMMON + (1 - COMMON) exp(-|dz| / ALONG),
 
-whose mode given the corrected voxels is found as in classification with Gaussian processes
-(Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter 3), the process
-written as a sum of smooth functions with independent normal weights (ibid. section 4.3 and
-appendix B). Voxels beside each other err together, so that each counts as `WEIGHT` of one. Where
-the posterior is sure g changes little, and far from what was corrected nothing.
+where COMMON is what all slices of a heart share, such as a habit of whoever draws. The mode of g
+given the corrected voxels is found as in classification with Gaussian processes (Rasmussen and
+Williams, Gaussian Processes for Machine Learning, 2006, chapter 3), the process written as a sum
+of smooth functions with independent normal weights (ibid. section 4.3 and appendix B). Voxels
+beside each other err together, so that each counts as `WEIGHT` of one. Where the posterior is sure
+g changes little, and far from what was corrected no more than what all slices share.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class Smoothness:
     size : standard deviation of the log odds.
     angle, depth, along : lengths of correlation, radians, mm and mm.
     weight : how many independent voxels one corrected voxel counts as.
+    common : share of the variance that all slices have in common, 0 to 1.
     """
 
     size: float = 1.0
@@ -46,12 +49,17 @@ class Smoothness:
     depth: float = 2.5
     along: float = 15.0
     weight: float = 0.3
+    common: float = 0.0
 
 
 #: Of one sequence, chosen on real LGE of 29 patients; of several, where what is left is more a
-#: matter of the patient than of the slice, on phantom patients of two makes (seeds 1100 to 1105):
-#: there are no real ones. The longer way of these would spoil other slices of real hearts.
+#: matter of the patient than of the slice, on phantom patients (`SEVERAL` of two makes, `WHOLE` of
+#: three, seeds 1100 to 1105): there are no real ones. The longer way of these would spoil other
+#: slices of real hearts, and so would a part that all their slices have in common.
 ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0)
+#: The same of several once a whole slice is done: a stroke says nothing of a habit, and would
+#: take more than it means.
+WHOLE = Smoothness(size=2.0, along=40.0, common=0.25)
 #: Probabilities below are as good as none, when the process is fitted.
 LEAST = 1e-3
 #: Log odds that move less stay: what was held back from being scar lies just below one half.
@@ -74,13 +82,15 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     corrections : of the fitted slices.
     trust : (slices, rows, columns) how much each corrected voxel is believed, 0 to 1; None for
         wholly. What contradicts the images teaches the rest nothing.
-    smoothness : by default `ALONE` or `SEVERAL`, by the number of sequences.
+    smoothness : by default `ALONE`, `SEVERAL` or `WHOLE`, by the number of sequences and whether
+        a slice is done.
 
     Returns
     -------
     Of the same shape; at corrected voxels, too, what the model says.
     """
-    smoothness = smoothness or (ALONE if len(case.study.sequences) == 1 else SEVERAL)
+    smoothness = smoothness or (ALONE if len(case.study.sequences) == 1
+                                else WHOLE if corrections.done else SEVERAL)
     known = _known(case, corrections)
     told = np.flatnonzero((known >= 0).any((1, 2)))
     if not len(told) or Tissue.MYOCARDIUM not in case.tissues:
@@ -150,7 +160,8 @@ def _mode(case: Case, before: FloatArray, known: npt.NDArray[np.int64],
 
 def _along(one: npt.NDArray, other: npt.NDArray, smoothness: Smoothness) -> npt.NDArray:
     """(one, other) correlation between places along the axis, mm."""
-    return np.exp(-np.abs(one[:, None] - other) / smoothness.along)
+    near = np.exp(-np.abs(one[:, None] - other) / smoothness.along)
+    return smoothness.common + (1 - smoothness.common) * near
 
 
 def _basis(case: Case, index: int, where: npt.NDArray[np.bool_],
