@@ -224,3 +224,20 @@ def test_the_mni_maps_are_read_without_importing_nilearn():
     for x in (-12, 12):
         at = np.round(np.linalg.inv(atlas.affine) @ [24, 10, x, 1]).astype(int)[:3]
         assert atlas.classes[0][tuple(at)] > 0.5
+
+
+def test_intensities_by_place_bring_grey_and_white_matter_nearer(atlas, laid, brain):
+    plain = segment_brain(brain, replace(atlas, intensities=None), BrainSettings(deform=False))
+    with_them, without = f1(laid.as_labelled, brain), f1(plain.as_labelled, brain)
+    for tissue in (BrainTissue.GM, BrainTissue.WM):
+        assert with_them[tissue] > without[tissue]
+
+
+def test_a_contrast_that_the_atlas_has_not_seen_is_said(atlas, brain):
+    """CSF between grey and white, as no image of the atlas has it."""
+    made = make_brain(1000, spacing=SPACING)
+    levels = np.array([0, 160, 60, 100], np.float32)  # CSF beyond white matter
+    image = levels[made.as_labelled] + brain.image * np.float32(0.02)
+    strange = replace(brain, image=np.where(brain.mask, image, 0), warnings=[])
+    found = segment_brain(strange, atlas, BrainSettings(deform=False))
+    assert any("intensities were not used" in w for w in found.warnings)

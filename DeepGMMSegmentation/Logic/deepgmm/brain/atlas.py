@@ -6,14 +6,15 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.registering import affine_to, regrid, resampled
+from deepgmm.brain.intensities import LocalIntensities
+from deepgmm.brain.registering import affine_to, box_of, regrid, resampled, shifted
 from deepgmm.brain.tissues import TISSUES, UNLABELLED
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -84,6 +85,7 @@ class Atlas:
     cases : names of the labelled cases that it was made of, none for one that is published.
     hashes : SHA-256 of their image files, by which they are known again under another name.
     sulci_are_grey : the graders counted the CSF of the sulci as grey matter.
+    intensities : which of them each tissue has where, in the cases; None where nobody counted.
     """
 
     probabilities: Array
@@ -93,6 +95,7 @@ class Atlas:
     cases: tuple[str, ...] = ()
     hashes: tuple[str, ...] = ()
     sulci_are_grey: bool = False
+    intensities: LocalIntensities | None = None
 
     @property
     def labelled(self) -> int:
@@ -161,7 +164,11 @@ class Atlas:
         about = {"title": self.title, "cases": list(self.cases), "hashes": list(self.hashes),
                  "sulci_are_grey": self.sulci_are_grey}
         content = io.BytesIO()
-        np.savez_compressed(content, probabilities=self.probabilities.astype(np.float16),
+        more: dict[str, npt.NDArray[np.generic]] = {}
+        if self.intensities is not None:
+            more = {"intensities": self.intensities.counts.clip(max=6e4).astype(np.float16),
+                    "cells": self.intensities.affine}
+        np.savez_compressed(content, **more, probabilities=self.probabilities.astype(np.float16),
                             ventricles=self.ventricles.astype(np.float16),
                             affine=self.affine, about=np.array(json.dumps(about)))
         write_whole(path, content.getvalue(), "the atlas")
@@ -183,7 +190,9 @@ class Atlas:
                             stored["ventricles"].astype(np.float32),
                             stored["affine"].astype(np.float64), str(about["title"]),
                             tuple(map(str, about["cases"])), tuple(map(str, about["hashes"])),
-                            bool(about["sulci_are_grey"]))
+                            bool(about["sulci_are_grey"]), None if "cells" not in stored else
+                            LocalIntensities(stored["intensities"].astype(np.float32),
+                                             stored["cells"].astype(np.float64)))
         except Exception as error:  # a zip of anything else fails in many ways
             raise InputError("the file given as atlas is none: make one with `deepgmm brain "
                              "atlas`") from error
@@ -195,7 +204,8 @@ class Atlas:
                 or np.linalg.matrix_rank(atlas.affine[:3, :3]) < 3
                 or min(atlas.probabilities.min(), atlas.ventricles.min()) < -0.01
                 or max(atlas.probabilities.sum(0).max(), atlas.ventricles.max()) > 1.01
-                or np.ptp(atlas.probabilities.sum(0)) < 0.5):
+                or np.ptp(atlas.probabilities.sum(0)) < 0.5
+                or (atlas.intensities is not None and not atlas.intensities.sound)):
             raise InputError("the file given as atlas holds other arrays than an atlas: make one "
                              "with `deepgmm brain atlas`")
         return atlas
@@ -250,7 +260,8 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
     """An atlas from labelled cases, brought into a common space by affine maps.
 
     The space starts as that of the case whose mask is of median size, and is then the mean of the
-    cases as they lie in it: each is registered to the atlas of the others' last round.
+    cases as they lie in it: each is registered to the atlas of the last round. Then their
+    intensities are counted, each case's as if it were segmented with an atlas of the others.
 
     Parameters
     ----------
@@ -262,6 +273,8 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
     InputError
         Fewer than two cases, one without labels or without a tissue, two of one name or image.
     """
+    from deepgmm.brain.segmenting import intensities_of  # it reads atlases
+
     if len(volumes) < 2:
         raise InputError("an atlas needs two labelled cases or more")
     names = [v.name for v in volumes]
@@ -283,6 +296,7 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
     shape, grid = _box(first.mask, first.affine)
     tissues = _tissues_on(first, shape, grid, None, smoothing=4.0)
     maps: list[Matrix] = []
+    shares: list[Array] = []
     for number in range(rounds):
         maps = []
         for which, volume in enumerate(volumes):
@@ -298,30 +312,18 @@ def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = 
         shape = tuple(int(np.ceil(e / _VOXEL)) + 8 for e in extent)
         grid = np.diag([_VOXEL, _VOXEL, _VOXEL, 1.0])
         grid[:3, 3] = centre - _VOXEL * (np.array(shape) - 1) / 2
-        tissues = np.mean([_tissues_on(v, shape, grid, m, smoothing=0.4 * _VOXEL)
-                           for v, m in zip(volumes, maps)], 0)
+        shares = [_tissues_on(v, shape, grid, m, smoothing=0.4 * _VOXEL)
+                  for v, m in zip(volumes, maps)]
+        tissues = np.mean(shares, 0)
     near = _near_border(tissues.sum(0) > 0.5)
     rim = tissues[:, near].mean(1)
     grey_sulci = bool(rim[0] < _NO_SULCI)
     ventricles = (np.ones(shape, np.float32) if grey_sulci
                   else (~_near_border(tissues.sum(0) > 0.5, 10)).astype(np.float32))
-    return Atlas(tissues.astype(np.float32), ventricles, grid,
-                 title or f"atlas of {len(volumes)} labelled cases", tuple(names), tuple(digests),
-                 grey_sulci)
-
-
-def box_of(volume: BrainVolume, margin: int = 3) -> tuple[slice, slice, slice]:
-    """The mask's box and a margin."""
-    found = np.argwhere(volume.mask)
-    low, high = np.maximum(found.min(0) - margin, 0), found.max(0) + margin + 1
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
-
-
-def shifted(affine: Matrix, box: tuple[slice, ...]) -> Matrix:
-    """The affine of a box cut out of a grid."""
-    result = affine.copy()
-    result[:3, 3] = (affine @ [*(s.start for s in box), 1])[:3]
-    return result
+    atlas = Atlas(tissues.astype(np.float32), ventricles, grid,
+                  title or f"atlas of {len(volumes)} labelled cases", tuple(names),
+                  tuple(digests), grey_sulci)
+    return replace(atlas, intensities=intensities_of(volumes, maps, shares, atlas))
 
 
 def moved_axis(shape: tuple[int, ...], affine: Matrix, axis: int) -> npt.NDArray[np.float64]:

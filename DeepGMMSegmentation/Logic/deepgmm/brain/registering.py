@@ -15,6 +15,8 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from deepgmm.brain.volumes import BrainVolume
+
 Array = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 Matrix = npt.NDArray[np.float64]
@@ -115,6 +117,20 @@ def resampled(image: Array, image_affine: Matrix, shape: tuple[int, ...], affine
     index = np.linalg.inv(image_affine) @ through @ affine
     return np.asarray(affine_transform(image, index[:3, :3], index[:3, 3], tuple(shape),
                                        order=0 if nearest else 1, output=np.float32))
+
+
+def box_of(volume: BrainVolume, margin: int = 3) -> tuple[slice, slice, slice]:
+    """The mask's box and a margin."""
+    found = np.argwhere(volume.mask)
+    low, high = np.maximum(found.min(0) - margin, 0), found.max(0) + margin + 1
+    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
+
+
+def shifted(affine: Matrix, box: tuple[slice, ...]) -> Matrix:
+    """The affine of a box cut out of a grid."""
+    result = affine.copy()
+    result[:3, 3] = (affine @ [*(s.start for s in box), 1])[:3]
+    return result
 
 
 def regrid(shape: tuple[int, ...], affine: Matrix, voxel: float, margin: int = 0

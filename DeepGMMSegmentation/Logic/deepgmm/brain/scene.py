@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.atlas import box_of, shifted
+from deepgmm.brain.registering import box_of, shifted
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.intensities import (
+    POWER,
+    Levelled,
+    LocalIntensities,
+    counted,
+    levels_of,
+    told_apart,
+)
 from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
 from deepgmm.brain.scene import Array, BrainSegmentation, BrainSettings, Matrix, Scene
 from deepgmm.brain.scores import ventricular
@@ -149,7 +157,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
         ratio = float(np.linalg.norm(grid[:3, 0]) / np.linalg.norm(atlas.affine[:3, 0]))
         index = index + sampled(u[0], index / ratio) * ratio
         fitted = _fitted(scene, _prior(maps, index), atlas, settings)
-    result = _finished(scene, fitted, atlas)
+    result = _finished(scene, fitted, atlas, index)
     scene.timed("mixture at full resolution", since)
     progress(1.0, "done")
     how = "deformed" if settings.deform else "affine"
@@ -191,7 +199,7 @@ def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displa
     index = index @ onto_atlas[:3, :3].T + onto_atlas[:3, 3]
     maps = torch.from_numpy(np.ascontiguousarray(classes))
     fitted = _fitted(scene, _prior(maps, index), atlas, settings)
-    result = _finished(scene, fitted, atlas)
+    result = _finished(scene, fitted, atlas, index)
     result.to_image = to_image
     result.displacement, result.displacement_affine = displacement[0].numpy(), grid
     determinant = jacobian(displacement)
@@ -288,13 +296,21 @@ def _deformed(scene: Scene, atlas: Atlas, to_image: Matrix, fitted: _Fitted,
     return found, grid, mask
 
 
-def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas) -> BrainSegmentation:
+def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> BrainSegmentation:
+    """The tissues; `index` (N, 3) of the atlas' voxels is where each voxel lies in it."""
     import torch
 
     mixture = fitted.mixture.to(scene.values)
     parts = mixture.log_components(scene.values, fitted.b)
+    place = fitted.prior.log()
+    local = _local(scene, fitted, atlas, index)
+    if local is not None:
+        # what the mixture says of a tissue is left out but for which of its components it is
+        parts = parts - mixture.log_likelihood(scene.values, fitted.b)[:, mixture.tissues] \
+            + local[:, mixture.tissues]
+        place = place * (POWER / atlas.trust.power)
     parts[scene.values == 0] = mixture.shares.log()
-    joint = torch.softmax(parts + fitted.prior.log()[:, mixture.tissues], 1)
+    joint = torch.softmax(parts + place[:, mixture.tissues], 1)
     csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
     kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
     of_sulci = 3 if atlas.sulci_are_grey else 1
@@ -310,6 +326,61 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas) -> BrainSegmentation:
         scene.volume_of(physical.T.contiguous().numpy()),
         scene.volume_of(fitted.b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
         warnings=scene.warnings, seconds=scene.seconds)
+
+
+def _plain(atlas: Atlas) -> tuple[int, int, int]:
+    """Which components are CSF of the ventricles, grey and white matter."""
+    return (0, 1, 2) if atlas.sulci_are_grey else (0, 2, 3)
+
+
+def _local(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Tensor | None:
+    """(N, K) log p(J | l, x), where the atlas has counted and the image can be compared."""
+    import torch
+
+    if atlas.intensities is None:
+        return None
+    csf, grey, white = _plain(atlas)
+    if not told_apart(fitted.mixture, csf, grey, white):
+        scene.warnings.append("grey and white matter and CSF do not lie on this image as on those "
+                              "of the atlas, whose intensities were not used: see whether the "
+                              "contrast is T1 or T2, and whether the mask fits")
+        return None
+    levels = levels_of(scene.values, fitted.b, fitted.mixture, grey, white)
+    places = index.numpy() @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
+    found = torch.from_numpy(atlas.intensities.densities(levels, places.astype(np.float32))).log()
+    return found if atlas.sulci_are_grey else found[:, [0, 0, 1, 2]]
+
+
+def intensities_of(volumes: Sequence[BrainVolume], maps: Sequence[Matrix],
+                   shares: Sequence[Array], atlas: Atlas) -> LocalIntensities:
+    """The intensities of labelled cases, each under a field and mixture found without its labels.
+
+    Parameters
+    ----------
+    maps : of each, 4 x 4, mm of the atlas to mm of the case.
+    shares : of each, (3, D, H, W) its tissues on the grid of the `atlas`, which is their mean.
+    """
+    import torch
+
+    settings, levelled = BrainSettings(), []
+    for volume, to_case, own in zip(volumes, maps, shares, strict=True):
+        others = (len(volumes) * atlas.probabilities - own) / (len(volumes) - 1)
+        without = replace(atlas, probabilities=np.clip(others, 0, 1))
+        scene = Scene.of(volume, settings)
+        index = moved(scene.index, np.linalg.inv(atlas.affine) @ np.linalg.inv(to_case)
+                      @ scene.affine)
+        classes = without.blurred(atlas.trust.blur, atlas.trust.sulci)
+        prior = _prior(torch.from_numpy(np.ascontiguousarray(classes)), index)
+        fitted = _fitted(scene, prior, without, settings)
+        _, grey, white = _plain(atlas)
+        assert volume.labels is not None
+        tissues = volume.labels[scene.box][scene.mask].astype(np.int64) - 1
+        seen = (scene.values != 0).numpy()
+        levels = levels_of(scene.values, fitted.b, fitted.mixture, grey, white)
+        places = index.numpy() @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
+        levelled.append(Levelled(levels[seen], places[seen].astype(np.float32), tissues[seen],
+                                 1000 * volume.voxel_volume))
+    return counted(levelled, atlas.probabilities.shape[1:], atlas.affine)
 
 
 def _components(mixture: TissueMixture, kinds: list[BrainTissue], scale: float
