@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.acting import method_in_words
 from deepgmm.cli.common import (
     AsJson,
     Log,
@@ -359,7 +360,8 @@ def summary(result: Result, seconds: float) -> str:
              if phase else "")
     network = result.provenance.get("network")
     learned = f"network {network['name']}, {network['learning']}\n" if network else ""
-    return f"{given}; {slices}; {seconds:.1f} s\n{learned}{frame}{table(rows)}{_moves(study)}"
+    ran = f"method {method_in_words(result.provenance)}\n"
+    return f"{given}; {slices}; {seconds:.1f} s\n{ran}{learned}{frame}{table(rows)}{_moves(study)}"
 
 
 def _moves(study: Study) -> str:
