@@ -370,8 +370,10 @@ def _moves(study: Study) -> str:
     if not found or not found["applied"] or not found["moves"]:
         return ""
     from deepgmm.study.alignment import alignment_rows
+    from deepgmm.study.levels import numbering_in
 
-    return f"\n{table(alignment_rows(found))}"
+    numbering = numbering_in(study.mask, study.insertion_points)
+    return f"\n{table(alignment_rows(found, numbering))}"
 
 
 def _names(text: str | None) -> list[str]:
