@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from deepgmm.acting import method_in_words
 from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import cells
@@ -277,7 +278,7 @@ def texts_of(output, numbering: Numbering, old: bool = False) -> tuple:
 
 def _about(said: dict, numbering: Numbering, old: bool) -> str:
     left_out, done = said.get("excluded_slices", {}), _done(said)
-    parts = [_("Method: {method}.").format(method=said.get("method", "?"))]
+    parts = [_("Method: {method}.").format(method=method_in_words(said) or "?")]
     if left_out:
         parts.append(_("Slices left out: {slices}.").format(
             slices=numbering.listed(map(int, left_out))))
@@ -324,7 +325,7 @@ def _facts(said: dict, numbering: Numbering) -> list[tuple[str, str]]:
     left_out, done = said.get("excluded_slices", {}), _done(said)
     none = _("none")
     return [
-        (_("Method"), said.get("method", "?")),
+        (_("Method"), method_in_words(said) or "?"),
         (_("Slices counted"), _("from 1, the base first") if numbering.towards_apex else
          _("from 1, in the order of the images")),
         (_("Slices left out"),

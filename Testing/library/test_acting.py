@@ -8,7 +8,14 @@ from functools import partial
 import pytest
 
 from deepgmm import segment
-from deepgmm.acting import ACTS_ON, NOT_IN_PAPER, method_run, settings_read
+from deepgmm.acting import (
+    ACTS_ON,
+    NOT_IN_PAPER,
+    method_in_words,
+    method_run,
+    rounds_asked,
+    settings_read,
+)
 from deepgmm.methods import networks, paper
 from deepgmm.phantom import make_patient
 from deepgmm.settings import Method, Settings
@@ -91,6 +98,25 @@ def test_a_network_that_was_named_is_what_automatic_runs() -> None:
 def test_automatic_is_the_network_where_it_reads_better_and_heeds_all_that_is_asked(
         roles: list[Role], settings: dict, method: Method) -> None:
     assert method_run(Settings(**settings), roles) == method
+
+
+@pytest.mark.parametrize("settings, rounds", [
+    ({}, 12), ({"adapt": 3}, 12), ({"method": "pretrained"}, 0),
+    ({"method": "pretrained", "adapt": 3}, 3), ({"model": "mine"}, 0),
+    ({"method": "pretrained", "adapt": 3, "tissues": ["blood", "scar"]}, 0)])
+def test_the_rounds_after_the_network_are_those_asked_for(settings: dict, rounds: int) -> None:
+    assert rounds_asked(Settings(**settings)) == rounds
+
+
+@pytest.mark.parametrize("said, words", [
+    ({"settings": {"method": "auto"}, "method": "pretrained", "map_rounds": 12},
+     "auto: pretrained, up to 12 rounds of map"),
+    ({"settings": {"method": "pretrained"}, "method": "pretrained", "map_rounds": 0},
+     "pretrained"),
+    ({"settings": {"method": "auto"}, "method": "map"}, "auto: map"),
+    ({"settings": {"method": "map"}}, "map"), ({}, ""), ({"settings": [1]}, "")])
+def test_a_result_says_in_words_what_was_asked_and_what_ran(said: dict, words: str) -> None:
+    assert method_in_words(said) == words
 
 
 def test_the_table_speaks_of_settings_and_this_test_of_all_of_them() -> None:

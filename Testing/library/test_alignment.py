@@ -19,6 +19,7 @@ from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.alignment_picture import alignment_gif, alignment_png
 from deepgmm.study.alignment import aligned, alignment_rows, find_alignment, with_alignment
 from deepgmm.study.alignment.slice_matching import peak
+from deepgmm.study.levels import numbering_in
 from deepgmm.study.study import Study
 from deepgmm.study.words import Align, Kind, Role
 
@@ -140,6 +141,10 @@ def test_findings_are_json_and_a_table() -> None:
     rows = alignment_rows(findings)
     assert len(rows) == 1 + 2 * len(study.slices) and {len(r) for r in rows} == {9}
     assert rows[1][0] == "bSSFP" and rows[1][-2:] == ("yes", "clearly better")
+    assert [r[1] for r in rows[1:6]] == ["1", "2", "3", "4", "5"]
+    from_base = alignment_rows(findings, numbering_in(study.mask))  # laid from apex to base
+    assert [r[1] for r in from_base[1:6]] == ["1", "2", "3", "4", "5"]
+    assert [r[2:] for r in from_base[1:6]] == [r[2:] for r in rows[5:0:-1]]
     for move in findings["moves"]:
         assert 0 <= move["before"] < move["after"] <= 1
 
@@ -238,6 +243,13 @@ def test_the_picture_shows_every_slice() -> None:
     with Image.open(io.BytesIO(alignment_png(study, after))) as image:
         width, height = image.size
         pixels = np.asarray(image)
+    from_base = alignment_png(*(replace(s, mask=s.mask[::-1], sequences={
+        r: replace(q, values=q.values[::-1]) for r, q in s.sequences.items()})
+        for s in (study, replace(after, provenance={"alignment": {
+            **after.provenance["alignment"], "moves": [
+                {**m, "slice": 4 - m["slice"]}
+                for m in after.provenance["alignment"]["moves"]]}}))))
+    assert from_base == alignment_png(study, after), "the base first, whatever the file's order"
     assert width > 5 * 150 and height > 5 * 150
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 100
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -70,6 +71,12 @@ def test_the_version_that_was_edited_is_what_edits_are_told_from(result) -> None
     edited[2][edited[2] == EDEMA] = MYOCARDIUM
     found = corrections_of(result, edited, base=base, run=2)
     assert not found.fixed[:2].any() and (found.tissue[2][found.fixed[2]] == MYOCARDIUM).all()
+
+
+def test_a_path_in_place_of_labels_is_said_and_how_to_read_it() -> None:
+    for path in ("edited.seg.nrrd", Path("edited.seg.nrrd")):
+        with pytest.raises(InputError, match="edited is the name of a file: give its labels"):
+            corrections_of(a_result_of(), path)
 
 
 def test_a_contour_is_blood_inside_and_wall_outside(result) -> None:

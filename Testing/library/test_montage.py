@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from small_results import a_result_of
 
-from deepgmm.review.montage import _heat_colours, _legend, _marked_slices, montage_png
+from deepgmm.review.montage import _heat_colours, _legend, _marked_slices, _summary, montage_png
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
 
@@ -166,6 +166,13 @@ def test_the_legend_gives_volume_interval_and_share() -> None:
     assert words[Tissue.BLOOD].endswith(")"), "no share of the wall"
     result.labels[result.labels == Tissue.SCAR] = Tissue.EDEMA
     assert {t: w for t, w, _ in _legend(result)}[Tissue.SCAR] == "Scar absent"
+
+
+def test_the_montage_says_that_automatic_ran_and_what_it_became() -> None:
+    result = a_result_of()
+    result.provenance |= {"settings": {"method": "auto"}, "method": "pretrained",
+                          "map_rounds": 12}
+    assert "method auto: pretrained, up to 12 rounds of map" in _summary(result)
 
 
 def test_many_slices_of_one_sequence_stand_in_two_columns() -> None:

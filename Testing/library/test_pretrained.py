@@ -272,8 +272,10 @@ def test_only_the_shipped_network_s_volumes_have_intervals(a_patient: PhantomPat
 
 def test_auto_uses_a_network_that_was_named(a_patient: PhantomPatient, a_network: str) -> None:
     named = segment(a_patient.study, Settings(model=a_network, device="cpu"))
-    assert named.provenance["method"] == "pretrained"
-    assert segment(a_patient.study).provenance["method"] == "pretrained"
+    assert named.provenance["method"] == "pretrained" and named.provenance["map_rounds"] == 0
+    automatic = segment(a_patient.study).provenance
+    assert automatic["method"] == "pretrained" and automatic["map_rounds"] == 12
+    assert automatic["settings"]["adapt"] == 0
     alone = replace(a_patient.study, sequences={
         Role.T2: a_patient.study.sequences[Role.T2]})
     assert segment(alone).provenance["method"] == "map"

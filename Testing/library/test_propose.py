@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deepgmm import InputError, propose_mask
+from deepgmm import InputError, Kind, propose_mask, read_study, with_proposal
 from deepgmm.jobs.tasks import TASKS, correct_request, propose_request, proposed
 from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
@@ -48,6 +48,27 @@ def test_finds_the_ventricle_turned_and_mirrored(study):
         assert not (found.wall & found.pool).any()
         assert (found.mask == (found.wall | found.pool)).all()
         assert found.warnings
+
+
+def test_a_study_takes_a_proposal_and_stays_as_it_was(study, plain):
+    empty = without_mask(study)
+    empty.sequences = {role: Sequence(role, s.values, Kind.UNKNOWN)
+                       for role, s in study.sequences.items()}
+    made = with_proposal(empty, plain)
+    assert (made.mask == plain.mask).all() and not empty.mask.any() and not empty.warnings
+    assert made.provenance["mask_proposal"] == plain.provenance
+    assert set(plain.warnings) <= set(made.warnings)
+    assert Kind.UNKNOWN not in {s.kind for s in made.sequences.values()}, "guessed, as of a file"
+    with pytest.raises(InputError, match="bring them onto one grid"):
+        with_proposal(empty, replace(plain, mask=plain.mask[:, 1:]))
+
+
+def test_reading_without_a_mask_says_what_python_wants(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="in Python propose_mask"):
+        read_study(lge="lge.nii.gz")
+    with pytest.raises(InputError, match=r"propose_mask\(read_images"):
+        read_study(lge="lge.nii.gz", mask="propose")
 
 
 def test_nothing_found_is_an_answer(study):

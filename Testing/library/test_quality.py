@@ -16,7 +16,7 @@ from deepgmm import read_study, segment
 from deepgmm.cli.main import main
 from deepgmm.phantom import make_patient
 from deepgmm.study.coordinates import ventricle_coordinates
-from deepgmm.study.quality import Finding, find_faults, proposals
+from deepgmm.study.quality import Finding, _end, find_faults, proposals
 from deepgmm.study.study import Sequence, Study
 from deepgmm.study.words import Role
 
@@ -205,6 +205,15 @@ def test_a_wall_that_does_not_close_is_found() -> None:
         assert ("no closed wall" in reasons(study)) is bool(wanted)
 
 
+def test_an_open_wall_is_said_to_lie_beyond_the_end_that_is_near() -> None:
+    study = spoilt(Role.BSSFP, opened(clean(), 0.45)[1])  # from apex to base
+    assert "as beyond the base" in reasons(study)
+    turned = replace(study, mask=study.mask[::-1])
+    assert [_end(turned, i) for i in range(5)] == ["base", "base", "ventricle", "apex", "apex"]
+    alike = np.broadcast_to(study.mask[2], study.mask.shape)
+    assert _end(replace(study, mask=alike), 4) == "ventricle"
+
+
 def test_coordinates_that_have_been_taken_are_used() -> None:
     study = spoilt(Role.BSSFP, opened(clean(), 0.45)[1])
     taken = ventricle_coordinates(study, study.slices)
@@ -230,13 +239,14 @@ def test_proposals_name_slices_and_how_to_leave_them_out() -> None:
               Finding(3, Role.T2, "is saturated"), Finding(None, Role.T2, "goes on", False)]
     assert proposals(faults, study) == [
         "T2: goes on", "slice 0: LGE is blurred; the LV mask is very small",
-        "slice 3: T2 is saturated", "it is proposed to leave slices 0, 3 out, which keeps 1-2,4"]
+        "slice 3: T2 is saturated", "it is proposed to leave slices 0, 3 out, which keeps 1-2,4 "
+        "(--slices 1-2,4)"]
     assert proposals([], study) == []
     assert proposals([Finding(i, None, "x") for i in range(5)], study) == ["slices 0-4: x"]
     faults = [Finding(i, Role.LGE, "is blurred") for i in (0, 1, 3)] + [Finding(4, None, "x")]
     assert proposals(faults, study) == [
         "slices 0-1, 3: LGE is blurred", "slice 4: x",
-        "it is proposed to leave slices 0-1, 3-4 out, which keeps 2"]
+        "it is proposed to leave slices 0-1, 3-4 out, which keeps 2 (--slices 2)"]
 
 
 def test_slices_left_out_are_not_looked_at() -> None:
@@ -252,7 +262,8 @@ def test_the_fit_warns_and_reports_but_leaves_nothing_out() -> None:
     result = segment(spoilt(Role.LGE, values))
     assert result.study.slices == (0, 1, 2, 3, 4) and result.labels[2].any()
     assert any(w.startswith("slice 2: LGE has little contrast") for w in result.warnings)
-    assert "it is proposed to leave slice 2 out, which keeps 0-1,3-4" in result.warnings
+    assert ("it is proposed to leave slice 2 out, which keeps 0-1,3-4 (--slices 0-1,3-4)"
+            in result.warnings)
     assert [(f["index"], f["role"], f["exclude"]) for f in result.provenance["quality"]] == [
         (2, "lge", True)]
 

@@ -95,6 +95,19 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
     texts = "".join((place / n).read_text() for n in ("n.json", "log.json"))
     assert "Mustermann" not in texts and b"Mustermann" not in (place / "s.dgmm").read_bytes()
 
+    # said again, nothing is refitted and no version added
+    held_before = (place / "s.dgmm").read_bytes()
+    for again in (["--done", number(1)], ["--edited", edit(place, 1), "--done", number(1)]):
+        assert run("refine", place / "s.dgmm", *again, "-o", place / "again.seg.nrrd") == 0
+        told = capsys.readouterr()
+        assert "nothing changed: all of this was said before" in told.err
+        assert "version 2, as it was: " in told.out and "followed" not in told.out
+        assert "s.dgmm" not in told.out, "the state was not written"
+        assert (place / "s.dgmm").read_bytes() == held_before
+        np.testing.assert_array_equal(
+            read_labels(place / "again.seg.nrrd").on(fitted()[0].study.geometry, truth.shape),
+            labels)
+
     # the same file edited on, from the first version: what was done stays done
     assert run("refine", place / "s.dgmm", "--edited", edit(place, 0, 1), "--state",
                place / "t.dgmm", "-q") == 0

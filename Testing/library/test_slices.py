@@ -100,6 +100,7 @@ def test_the_levels_of_phantom_patients_are_right() -> None:
     ("slice 3: LGE is blurred", {3}),
     ("the fit reached its last step before it settled in slices 0-2, 5", {0, 1, 2, 5}),
     ("it is proposed to leave slices 0, 3 out, which keeps 1-2, 4", {0, 3}),
+    ("it is proposed to leave slice 0 out, which keeps 1-3 (--slices 1-3)", {0}),
     ("T2 was resampled onto the LGE grid (linear)", set()),
 ])
 def test_the_slices_that_a_warning_names(text: str, wanted: set[int]) -> None:
@@ -207,6 +208,8 @@ def test_the_command_line_says_slices_from_the_base(capsys) -> None:
         "file's order, in which slice 1 is 5"]
     warn(["no edema was found"], Numbering(6, -1))
     assert capsys.readouterr().err == "warning: no edema was found\n"
+    warn(["it is proposed to leave slice 0 out, which keeps 1-8 (--slices 1-8)"], Numbering(9, -1))
+    assert "leave slice 9 out, which keeps 1-8 (--slices 1-8)\n" in capsys.readouterr().err
     warn(["2 slices are missing (slice 2, 4, counted from 0) and left empty"])
     assert "(slices 3, 5) and left empty" in capsys.readouterr().err
 

@@ -34,7 +34,9 @@ _HOMES = {
     "Kind": "study.words",
     "Tissue": "study.words",
     "read_study": "reading.studies.from_files",
+    "read_images": "reading.studies.from_files",
     "propose_mask": "propose.proposal",
+    "with_proposal": "propose.proposed",
     "MaskProposal": "propose.proposed",
 }
 
@@ -44,8 +46,8 @@ if TYPE_CHECKING:
     from deepgmm.errors import ComputationError, DeepGMMError, InputError
     from deepgmm.given import Corrections
     from deepgmm.propose.proposal import propose_mask
-    from deepgmm.propose.proposed import MaskProposal
-    from deepgmm.reading.studies.from_files import read_study
+    from deepgmm.propose.proposed import MaskProposal, with_proposal
+    from deepgmm.reading.studies.from_files import read_images, read_study
     from deepgmm.refine import refine
     from deepgmm.result import Result
     from deepgmm.segment import segment, segment_many

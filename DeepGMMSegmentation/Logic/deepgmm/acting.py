@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from deepgmm.settings import Method, Papillary, Preset, Settings
 from deepgmm.study.words import Role, Tissue
@@ -10,6 +11,9 @@ from deepgmm.study.words import Role, Tissue
 _ANCHORED = (Method.AUTO, Method.MAP)
 _MIXTURES = (Method.GMM, Method.SVGMM)
 _NETWORKS = (Method.DEEPG, Method.DEEPSVG)
+
+#: Rounds of anchored EM that `auto` adds to its network: more changed nothing on tuning patients.
+AUTO_ROUNDS = 12
 
 #: Settings that act on some methods only; all others act on every method.
 ACTS_ON: dict[str, tuple[Method, ...]] = {
@@ -56,6 +60,25 @@ def method_run(settings: Settings, roles: Collection[Role] = (Role.LGE,)) -> Met
               and {Tissue.BLOOD, Tissue.MYOCARDIUM} <= set(sought))
     better = Role.LGE in roles or Role.T2 not in roles
     return Method.PRETRAINED if heeded and better else Method.MAP
+
+
+def rounds_asked(settings: Settings) -> int:
+    """Rounds of anchored EM after the network, at most: as asked, or those of `auto`; 0 where not
+    both blood and myocardium are sought."""
+    if settings.tissues and not set(NEEDS["adapt"]) <= {Tissue.named(t) for t in settings.tissues}:
+        return 0
+    chosen = settings.method is Method.AUTO and not settings.model
+    return AUTO_ROUNDS if chosen else settings.adapt
+
+
+def method_in_words(said: Mapping[str, Any]) -> str:
+    """What was asked for and what ran, of a result's provenance or a report: "map", "auto:
+    pretrained, up to 12 rounds of map"; "" where they do not say."""
+    settings, rounds = said.get("settings"), said.get("map_rounds")
+    asked = settings.get("method") if isinstance(settings, Mapping) else None
+    ran = said.get("method") or asked or ""
+    words = f"auto: {ran}" if asked == Method.AUTO.value != ran else str(ran)
+    return f"{words}, up to {rounds} rounds of map" if rounds else words
 
 
 def settings_read(settings: Settings) -> set[str]:

@@ -110,6 +110,16 @@ class Corrections:
             np.where(later.fixed, later.edit + first, self.edit),
             [*self.edits, *later.edits], (*self.done, *later.done))
 
+    def holds(self, later: Corrections) -> bool:
+        """Whether later ones say nothing that these do not: the same of every voxel, by the same
+        kind of edit or of a slice that is done already."""
+        again = later.fixed
+        if not set(later.done) <= set(self.done) or not self.fixed[again].all():
+            return False
+        kind = later.strength[again]
+        return bool((self.tissue == later.tissue)[again].all()
+                    and ((kind == self.strength[again]) | (kind == Strength.SLICE)).all())
+
     def contradicted(self, later: Corrections) -> int:
         """How many voxels later ones call another tissue."""
         return int((self.fixed & later.fixed & (self.tissue != later.tissue)).sum())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.acting import rounds_asked
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.identify.obstruction import obstructions
@@ -247,6 +248,7 @@ def _result(case: Case, outcome: Outcome) -> Result:
     if outcome.bias_field:
         provenance["bias_field"] = outcome.bias_field
     if outcome.network:
+        provenance["map_rounds"] = rounds_asked(settings)
         provenance["network"] = outcome.network
     return Result(study, tissues, labels, posterior, fits, study.warnings + outcome.warnings,
                   provenance)

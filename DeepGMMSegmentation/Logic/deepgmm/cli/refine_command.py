@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from deepgmm.study.levels import Numbering
 
 
+_NOTHING_NEW = ("nothing changed: all of this was said before, so nothing was refitted and no "
+                "version was added")
+
+
 def refine(
     state: Annotated[Path, typer.Argument(
         metavar="STATE.dgmm", help="What segment --state wrote. The new version is added to it.",
@@ -113,8 +117,11 @@ def refine(
     with progress_bar(quiet) as progress:
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
+        if not done_job.anew and new_state is None:
+            files["state"] = None  # it stays as it is
         _write(done_job, outputs, files["state"], edit_log, began)
-    warn(done_job.result.warnings, done_job.numbering)
+    warn([*done_job.result.warnings, *(() if done_job.anew else (_NOTHING_NEW,))],
+         done_job.numbering)
     if json:
         from deepgmm.review.report import report_text
 
@@ -145,6 +152,7 @@ class _Job:
     result: Result = field(init=False)
     numbering: Numbering = field(init=False)
     log: dict[str, Any] = field(default_factory=dict)
+    anew: bool = True  #: whether anything was said that was not said before
 
 
 def _run(job: _Job, progress: Any) -> _Job:
@@ -203,9 +211,13 @@ def _run(job: _Job, progress: Any) -> _Job:
     known = () if job.before.corrections is None else job.before.corrections.done
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
-    job.result = fit(job.before, given, reopened=reopened, progress=progress)
+    corrected = job.before.corrections
+    if corrected is not None and given and not set(known) & reopened and corrected.holds(given):
+        job.anew, job.result, version = False, job.before, job.versions.last
+    else:
+        job.result = fit(job.before, given, reopened=reopened, progress=progress)
+        version = job.versions.add(job.result, "refined")
     job.result.warnings += said
-    version = job.versions.add(job.result, "refined")
     job.log = edit_log(job.versions, given, base.number, version.number,
                        seconds=job.seconds, refit_seconds=time.perf_counter() - began)
     return job
@@ -259,8 +271,10 @@ def _summary(job: _Job, seconds: float) -> str:
     done = job.numbering.listed(refined["done_slices"])
     left = review_next(job.result)
     then = f"\nlook next at slice {left[0]['number']}" if left else ""
-    return (f"version {job.versions.last.number}: {refined['corrected_voxels']} voxels corrected"
+    as_before = "" if job.anew else ", as it was"
+    return (f"version {job.versions.last.number}{as_before}: "
+            f"{refined['corrected_voxels']} voxels corrected"
             + (f", done: slice{'s' if len(refined['done_slices']) > 1 else ''} {done}"
                if done else "")
-            + f"; {int(followed.sum())} others followed"
+            + (f"; {int(followed.sum())} others followed" if job.anew else "")
             + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

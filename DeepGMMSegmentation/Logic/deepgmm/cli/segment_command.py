@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepgmm.acting import method_in_words
 from deepgmm.cli import options
 from deepgmm.cli.common import (
     check_places,
@@ -313,7 +314,8 @@ def summary(result: Result, seconds: float) -> str:
              if phase else "")
     network = result.provenance.get("network")
     learned = f"network {network['name']}, {network['learning']}\n" if network else ""
-    return f"{given}; {slices}; {seconds:.1f} s\n{learned}{frame}{table(rows)}{_moves(study)}"
+    ran = f"method {method_in_words(result.provenance)}\n"
+    return f"{given}; {slices}; {seconds:.1f} s\n{ran}{learned}{frame}{table(rows)}{_moves(study)}"
 
 
 def _moves(study: Study) -> str:
@@ -322,5 +324,7 @@ def _moves(study: Study) -> str:
     if not found or not found["applied"] or not found["moves"]:
         return ""
     from deepgmm.study.alignment import alignment_rows
+    from deepgmm.study.levels import numbering_in
 
-    return f"\n{table(alignment_rows(found))}"
+    numbering = numbering_in(study.mask, study.insertion_points)
+    return f"\n{table(alignment_rows(found, numbering))}"

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepgmm.acting import rounds_asked
 from deepgmm.files import sha256
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.identify.anatomy import anchored_options
@@ -33,15 +34,12 @@ from deepgmm.model.fit import Fit
 from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture, pixel_weights
 from deepgmm.progress import Progress
-from deepgmm.settings import Method, Settings
 from deepgmm.study.study import case_key
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue, named_slices
 
 if TYPE_CHECKING:
     from deepgmm.weights.card import Card
 
-#: Rounds of anchored EM that `auto` adds: more changed nothing on tuning patients.
-AUTO_ROUNDS = 12
 #: How many standard deviations from the training studies' mean a study may lie before an alarm.
 STRANGE = 4.0
 THRESHOLDS = Thresholds()
@@ -233,12 +231,6 @@ def _absent(problem: Problem, posterior: Tensor,
             if tissue not in spared and not found.suffices(NETWORK_LEAST):
                 absent.setdefault(case, {})[tissue] = (found, NETWORK_LEAST)
     return absent
-
-
-def rounds_asked(settings: Settings) -> int:
-    """Rounds of anchored EM after the network, at most: as asked, or those of `auto`."""
-    chosen = settings.method is Method.AUTO and not settings.model
-    return AUTO_ROUNDS if chosen else settings.adapt
 
 
 def adapted(problem: Problem, posterior: Tensor, absent: dict[int, Absent], rounds_at_most: int,

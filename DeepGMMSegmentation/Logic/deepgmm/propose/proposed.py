@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deepgmm.propose.rings import Ring
-from deepgmm.study.study import BoolArray, FloatArray
-from deepgmm.study.words import named_slices
+from deepgmm.study.checks import check_study
+from deepgmm.study.levels import counted
+from deepgmm.study.study import BoolArray, FloatArray, Study
+from deepgmm.study.words import Kind, named_slices
 
 #: A slice is said to be sure above this.
 SURE = 0.9
@@ -104,3 +106,25 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         **known, "proposed": not all_drawn(found, known),
         "confidence": [round(float(c), 3) for c in found.confidence],
         "left_out": {str(i): why for i, why in found.left_out.items()}}
+
+
+def with_proposal(study: Study, found: MaskProposal) -> Study:
+    """A study with the LV mask proposed for it, ready to be segmented once somebody looked at it.
+
+    Parameters
+    ----------
+    study : the images, as `read_images` gives them; left as it was. Kinds that are not said are
+        guessed, as `read_study` does.
+
+    Raises
+    ------
+    InputError : as `deepgmm.study.checks.check_study`, or a proposal for other images.
+    """
+    new = replace(study, mask=found.mask.copy(), warnings=[*found.warnings, *study.warnings],
+                  excluded=dict(study.excluded),
+                  sequences={role: replace(s) for role, s in study.sequences.items()},
+                  provenance=study.provenance | {"mask_proposal": dict(found.provenance)})
+    with counted(new.mask):
+        check_study(new, guess=[role for role, s in new.sequences.items()
+                                if s.kind is Kind.UNKNOWN])
+    return new

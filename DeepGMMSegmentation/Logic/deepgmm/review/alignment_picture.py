@@ -23,6 +23,7 @@ from deepgmm.review.panels import (
     inner_edge,
     view_of,
 )
+from deepgmm.study.levels import numbering_in
 from deepgmm.study.study import Study
 from deepgmm.study.words import Role
 
@@ -39,9 +40,9 @@ _OUTLINE = np.array([255, 200, 0], np.uint8)
 def alignment_picture(before: Study, after: Study, path: str | os.PathLike[str]) -> bytes:
     """The picture as the bytes of a file of that name.
 
-    As `.png`, rows are slices; columns are the reference, then each other sequence before and
-    after, all with the LV mask's outline, which never moves, and the shift under each pair. As
-    `.gif` the same sequences flicker between before and after.
+    As `.png`, rows are slices, counted from 1, the base first; columns are the reference, then
+    each other sequence before and after, all with the LV mask's outline, which never moves, and
+    the shift under each pair. As `.gif` the same sequences flicker between before and after.
 
     Parameters
     ----------
@@ -100,9 +101,10 @@ def _drawn(before: Study, panels: list[_Panel]) -> Image.Image:
               for left, panel in zip(lefts, panels, strict=True)]
     windows = {role: grey_window(before.sequences[role].values[before.mask])
                for role in before.roles}
-    for row, index in enumerate(slices):
+    numbering = numbering_in(before.mask, before.insertion_points)
+    for row, index in enumerate(sorted(slices, key=numbering.of)):
         top = _TOP + row * (height + GAP)
-        words.append(Words(EDGE, top + 14, f"Slice {index}", 14, TEXT, bold=True))
+        words.append(Words(EDGE, top + 14, f"Slice {numbering.of(index)}", 14, TEXT, bold=True))
         outline = inner_edge(view.blocks(before.mask[index]))
         for left, panel in zip(lefts, panels, strict=True):
             values = panel.study.sequences[panel.role].values[index]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -166,6 +167,10 @@ def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Itera
     InputError
         Labels that cannot be this result's, or a slice that is not there.
     """
+    if isinstance(edited, (str, os.PathLike)):
+        raise InputError("edited is the name of a file: give its labels as an array, which "
+                         "edited_labels(read_labels(FILE), result) reads "
+                         "(deepgmm.reading.masks.labelmap)")
     edited = np.asarray(edited)
     check_edited(edited, result)
     finished, bordered = (_checked(edited, result, which) for which in (done, borders))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from deepgmm.acting import method_in_words
 from deepgmm.errors import InputError
 from deepgmm.files import read_json, sha256
 from deepgmm.reading.contours.markups import read_points
@@ -132,7 +133,7 @@ def measure(sources: Sources) -> Measured:
     if kinds:
         numbers.provenance["kind of"] = kinds
     network = run.get("network")
-    made = {"method": run.get("method"), "deepgmm": run.get("version"), "network":
+    made = {"method": method_in_words(run) or None, "deepgmm": run.get("version"), "network":
             network.get("name") if isinstance(network, dict) else None}
     if any(isinstance(value, str) for value in made.values()):
         numbers.provenance["made by"] = {

@@ -11,6 +11,7 @@ import textwrap
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.acting import method_in_words
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
 from deepgmm.review.panels import (
@@ -268,8 +269,7 @@ def _wrapped(entries: list[tuple[Tissue, str, int]], width: int
 
 
 def _summary(result: Result) -> str:
-    settings = result.provenance.get("settings") or {}
-    method = result.provenance.get("method") or settings.get("method")
+    method = method_in_words(result.provenance)
     parts = [f"method {method}"] if method else []
     used = len(result.study.slices)
     parts.append(f"{used} of {result.study.mask.shape[0]} slices")

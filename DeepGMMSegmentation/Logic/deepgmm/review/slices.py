@@ -59,7 +59,7 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
 def slices_named(text: str) -> set[int]:
     """The slices that a warning speaks of, as "slice 3" or "slices 0-2, 5"."""
     named: set[int] = set()
-    for listed in re.findall(r"\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
+    for listed in re.findall(r"(?<!-)\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
         for part in re.findall(r"\d+(?:-\d+)?", listed):
             first, _, last = part.partition("-")
             named.update(range(int(first), int(last or first) + 1))

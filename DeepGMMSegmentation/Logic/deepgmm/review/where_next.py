@@ -36,8 +36,10 @@ def review_next(result: Result, by: By | str = By.CHANGE) -> list[dict[str, Any]
     Returns
     -------
     list of dict
-        `index`, counted from 0; `number`, from 1, the base first; `uncertainty`, pixels' worth of
-        entropy; `change`, expected elsewhere, in the same unit. Empty where all are done.
+        `index`, counted from 0; `number`, from 1, the base first; `uncertainty`, a sum in pixels:
+        how many wholly unsure ones (entropy 1, its most) would be as unsure together, so not the
+        mean from 0 to 1 of `slice_rows`; `change`, expected elsewhere, in the same unit. Empty
+        where all are done.
     """
     by = By(by)
     study, given = result.study, result.corrections

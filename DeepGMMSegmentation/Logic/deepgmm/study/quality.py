@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.study.coordinates import VentricleCoordinates, box_of, ventricle_coordinates
+from deepgmm.study.levels import levels
 from deepgmm.study.study import BoolArray, Sequence, Study
 from deepgmm.study.words import Role, named_slices, ranges
 
@@ -153,7 +154,9 @@ def proposals(findings: list[Finding], study: Study) -> list[str]:
               for reasons, which in alike.items()]
     rest = [i for i in study.slices if i not in out]
     if out and rest:
-        lines.append(f"it is proposed to leave {named_slices(out)} out, which keeps {ranges(rest)}")
+        kept = ranges(rest)  # the option's own count, which no one who shows it may change
+        lines.append(f"it is proposed to leave {named_slices(out)} out, which keeps {kept} "
+                     f"(--slices {kept})")
     return lines
 
 
@@ -176,7 +179,7 @@ def _of_mask(study: Study, slices: tuple[int, ...]) -> Iterator[Finding]:
             pool = mask & ~wall
             if pool.any() and (pool & binary_fill_holes(wall)).sum() < 0.5 * pool.sum():
                 yield Finding(i, None, "the wall given does not close around the blood pool, as "
-                                       "beyond the base")
+                                       f"beyond the {_end(study, i)}")
 
 
 def _open_walls(study: Study, slices: tuple[int, ...],
@@ -191,7 +194,14 @@ def _open_walls(study: Study, slices: tuple[int, ...],
                             coordinates.angle[n])
         if share >= _MOST_OPEN:
             yield Finding(i, Role.BSSFP, f"shows no closed wall ({100 * share:.0f} % of the rim "
-                                         "is as bright as blood), as beyond the base")
+                                         f"is as bright as blood), as beyond the "
+                                         f"{_end(study, i)}")
+
+
+def _end(study: Study, index: int) -> str:
+    """Beyond what a slice would lie that shows no closed wall: base, apex, or it is not known."""
+    level = levels(study).get(index)
+    return level if level in ("base", "apex") else "ventricle"
 
 
 def _open_share(values: npt.NDArray, mask: BoolArray, depth: npt.NDArray,

@@ -133,8 +133,12 @@ def read_study(
     if mask is None:
         more = ("the wall alone does not say where the blood is; " if wall is not None else "")
         raise InputError(f"no LV mask given: {more}give the outline of the left ventricle, blood "
-                         "and wall together, with --mask FILE, or let it be proposed from the "
-                         "images with --mask propose")
+                         "and wall together, with --mask FILE (in Python mask=FILE), or let it "
+                         "be proposed with --mask propose (in Python propose_mask)")
+    if os.fspath(mask) == "propose" and not os.path.exists(mask):
+        raise InputError("the mask is 'propose', which deepgmm segment alone understands: in "
+                         "Python propose_mask(read_images(...)) proposes one, and with_proposal "
+                         "puts it into the study")
     kinds = {role: parse_kind(role, said[role]) for role in paths}
     folders = [mask_dicom] if mask_dicom is not None else [
         path for path in paths.values()
@@ -216,7 +220,8 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
                 phase: int | str | None = None) -> Study:
     """A study of images whose LV mask is still empty, to propose one for; as `read_study`.
 
-    Of a cine without a `phase` that is a number, its first frame is taken.
+    Of a cine without a `phase` that is a number, its first frame is taken. Kinds that no header
+    says are unknown: set them in `sequences`, or `deepgmm.with_proposal` guesses them.
 
     Raises
     ------
@@ -241,7 +246,8 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     if resample:
         warnings += _resample(grid, list(images.values()))
     _check_one_grid(grid, list(images.values()))
-    sequences = {role: Sequence(role, _values(one), Kind.UNKNOWN) for role, one in images.items()}
+    sequences = {role: Sequence(role, _values(one), kind_from_description(role, one.description)
+                                or Kind.UNKNOWN) for role, one in images.items()}
     shape = sequences[grid_role(images)].values.shape
     return Study(sequences, np.zeros(shape, bool), geometry_of(grid.image), warnings=warnings,
                  hashes={role.value: one.hash for role, one in images.items()})

@@ -17,6 +17,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.study.alignment.slice_matching import Matcher, Window
 from deepgmm.study.alignment.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
+from deepgmm.study.levels import Numbering
 from deepgmm.study.study import FloatArray, Study
 from deepgmm.study.words import Align, Kind, Role, grid_role, named_slices
 
@@ -92,14 +93,24 @@ class Alignment:
         return texts
 
 
-def alignment_rows(findings: dict[str, Any]) -> list[tuple[str, ...]]:
-    """What `provenance["alignment"]` says, as a heading and one row a slice and sequence."""
+def alignment_rows(findings: dict[str, Any],
+                   numbering: Numbering | None = None) -> list[tuple[str, ...]]:
+    """What `provenance["alignment"]` says, as a heading and one row a slice and sequence.
+
+    Parameters
+    ----------
+    numbering : how slices are counted (`numbering_of`); by default from 1, in the grid's order.
+    """
     rows: list[tuple[str, ...]] = [
         ("aligned on " + Role(findings["reference"]).title, "slice", "dx mm", "dy mm", "turn",
          "before", "after", "moved", "why")]
-    for m in findings["moves"]:
+    numbering = numbering or Numbering()
+    places = {name: i for i, name in enumerate(dict.fromkeys(
+        m["sequence"] for m in findings["moves"]))}
+    for m in sorted(findings["moves"],
+                    key=lambda m: (places[m["sequence"]], numbering.of(m["slice"]))):
         moved = "yes" if m["accepted"] and findings["applied"] else "no"
-        rows.append((Role(m["sequence"]).title, str(m["slice"]), f"{m['dx']:.1f}",
+        rows.append((Role(m["sequence"]).title, str(numbering.of(m["slice"])), f"{m['dx']:.1f}",
                      f"{m['dy']:.1f}", f"{m['rotation']:.1f}", f"{m['before']:.2f}",
                      f"{m['after']:.2f}", moved, m["reason"]))
     return rows
