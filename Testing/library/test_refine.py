@@ -302,12 +302,13 @@ def far_apart(roles: tuple[Role, ...]) -> tuple[object, np.ndarray]:
 
 
 @pytest.mark.parametrize("roles, done, moves", [
-    (tuple(Role), (0,), True), (tuple(Role), (), False), ((Role.LGE,), (0,), False)])
-def test_a_done_slice_tells_of_the_whole_heart_and_a_stroke_of_what_is_near(
+    (tuple(Role), (0, 1), True), (tuple(Role), (0,), False), (tuple(Role), (), False),
+    ((Role.LGE,), (0, 1), False)])
+def test_done_slices_tell_of_the_whole_heart_and_strokes_of_what_is_near(
         roles: tuple[Role, ...], done: tuple[int, ...], moves: bool) -> None:
     case, p = far_apart(roles)
     edit = np.zeros(case.mask.shape, np.uint16)
-    edit[0] = case.mask[0]
+    edit[:2] = case.mask[:2]
     strength = Strength.SLICE if done else Strength.VOXEL
     given = Corrections(np.where(edit > 0, MYOCARDIUM, 0), edit, [Edit(strength)], done)
     moved = refit.follow(case, p, given)[2, 0][case.mask[2]]

@@ -57,9 +57,9 @@ class Smoothness:
 #: three, seeds 1100 to 1105): there are no real ones. The longer way of these would spoil other
 #: slices of real hearts, and so would a part that all their slices have in common.
 ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0)
-#: The same of several once a whole slice is done: a stroke says nothing of a habit, and would
-#: take more than it means.
-WHOLE = Smoothness(size=2.0, along=40.0, common=0.25)
+#: The same of several once whole slices are done, so many: a stroke or one slice does not tell a
+#: habit from an oddity, and of hearts unlike those of training more got worse.
+WHOLE, SLICES_OF_WHOLE = Smoothness(size=2.0, along=40.0, common=0.25), 2
 #: Probabilities below are as good as none, when the process is fitted.
 LEAST = 1e-3
 #: Log odds that move less stay: what was held back from being scar lies just below one half.
@@ -82,15 +82,16 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     corrections : of the fitted slices.
     trust : (slices, rows, columns) how much each corrected voxel is believed, 0 to 1; None for
         wholly. What contradicts the images teaches the rest nothing.
-    smoothness : by default `ALONE`, `SEVERAL` or `WHOLE`, by the number of sequences and whether
-        a slice is done.
+    smoothness : by default `ALONE`, `SEVERAL` or `WHOLE`, by the number of sequences and of slices
+        that are done.
 
     Returns
     -------
     Of the same shape; at corrected voxels, too, what the model says.
     """
     smoothness = smoothness or (ALONE if len(case.study.sequences) == 1
-                                else WHOLE if corrections.done else SEVERAL)
+                                else WHOLE if len(corrections.done) >= SLICES_OF_WHOLE
+                                else SEVERAL)
     known = _known(case, corrections)
     told = np.flatnonzero((known >= 0).any((1, 2)))
     if not len(told) or Tissue.MYOCARDIUM not in case.tissues:
