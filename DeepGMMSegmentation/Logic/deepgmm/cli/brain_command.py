@@ -100,7 +100,8 @@ def segment(
         help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has it.",
         rich_help_panel=_HOW)] = Sulci.CSF,
     seed: Annotated[int, typer.Option(
-        min=0, help="Of the voxels that are fitted.", rich_help_panel=_HOW)] = 0,
+        min=0, help="Kept in the report; the result is the same for every seed.",
+        rich_help_panel=_HOW)] = 0,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.nii.gz", help="Labels: 1 CSF, 2 grey, 3 white matter.",
         rich_help_panel=_OUT)] = None,

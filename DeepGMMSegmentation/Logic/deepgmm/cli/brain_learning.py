@@ -55,34 +55,37 @@ def train(
     contrast: ContrastOf = Contrast.T1,
     network: Annotated[str | None, typer.Option(
         metavar="NAME", help="Of slices: modified-unet (the paper's), unet, unet++, unetr, "
-        "swinunetr.", rich_help_panel=_NET)] = None,
+        "swinunetr; modified-unet by default.", rich_help_panel=_NET)] = None,
     filters: Annotated[int | None, typer.Option(
-        help="Of slices: at the highest resolution.", rich_help_panel=_NET)] = None,
+        help="Of slices: at the highest resolution; 8 by default.", rich_help_panel=_NET)] = None,
     levels: Annotated[int | None, typer.Option(
-        help="Of slices: downward steps.", rich_help_panel=_NET)] = None,
+        help="Of slices: downward steps, 1 to 6; 3 by default.", rich_help_panel=_NET)] = None,
     bias_degree: Annotated[int | None, typer.Option(
-        help="Of slices: degree of the bias field's Legendre polynomials, 0 for none.",
+        help="Of slices: degree of the bias field's Legendre polynomials; 2 by default, 0 for "
+        "none.",
         rich_help_panel=_AIM)] = None,
     total_variation: Annotated[float | None, typer.Option(
-        help="Of slices: weight of the total variation, gamma.", rich_help_panel=_AIM)] = None,
+        help="Of slices: weight of the total variation, gamma; 0.35 by default.",
+        rich_help_panel=_AIM)] = None,
     label_weight: Annotated[float | None, typer.Option(
         help="Of slices: alpha, of the cross entropy on labels; 0, by default, uses no label.",
         rich_help_panel=_AIM)] = None,
     likelihood_weight: Annotated[float | None, typer.Option(
-        help="Of slices: beta, of the mixture loss.", rich_help_panel=_AIM)] = None,
+        help="Of slices: beta, of the mixture loss; 1 by default.", rich_help_panel=_AIM)] = None,
     smoothness: Annotated[float | None, typer.Option(
-        help="With --atlas: lambda, of the squared gradient of the displacement.",
+        help="With --atlas: lambda, of the squared gradient of the displacement; 1 by default.",
         rich_help_panel=_AIM)] = None,
     turned: Annotated[float | None, typer.Option(
-        help="With --atlas: share of the steps that see the contrast turned over.",
+        help="With --atlas: share of the steps that see the contrast turned over; 0 by default.",
         rich_help_panel=_AIM)] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps.",
-                                              rich_help_panel=_WAY)] = None,
-    batch: Annotated[int | None, typer.Option(help="Slices, or brains, a step.",
-                                              rich_help_panel=_WAY)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the descent.",
+    steps: Annotated[int | None, typer.Option(
+        help="Gradient steps; 150 of slices, 1500 with --atlas, by default.",
+        rich_help_panel=_WAY)] = None,
+    batch: Annotated[int | None, typer.Option(
+        help="Slices, or brains, a step; 8 and 1 by default.", rich_help_panel=_WAY)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the descent; 0.003 by default.",
                                                         rich_help_panel=_WAY)] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random numbers.",
+    seed: Annotated[int | None, typer.Option(help="Of all random numbers; 0 by default.",
                                              rich_help_panel=_WAY)] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Replace a network that is there.", rich_help_panel=_OUT)] = False,
