@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.intensities import (
@@ -21,7 +20,7 @@ from deepgmm.brain.intensities import (
 )
 from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
 from deepgmm.brain.scene import Array, BrainSegmentation, BrainSettings, Matrix, Scene
-from deepgmm.brain.scores import ventricular
+from deepgmm.brain.scores import upside_down, ventricular
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.progress import Progress, silent
@@ -34,9 +33,6 @@ if TYPE_CHECKING:
 
 #: Standard deviation of a tissue to start from, in units of bright.
 _USUAL_SD = 0.07
-
-#: mm below the brain's border that hardly any white matter reaches.
-_RIM = 5.0
 
 
 def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
@@ -108,7 +104,7 @@ def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSe
     ventricles = ventricular(labels, scene.volume.mask, scene.volume.spacing)
     as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
                            np.uint8(BrainTissue.GM), labels)
-    if _upside_down(labels, scene):
+    if upside_down(labels, scene.volume.mask, scene.volume.spacing):
         scene.warnings.append("what was taken for white matter lies at the brain's border, as CSF "
                               "and grey matter do: see whether the image is T1 or T2 "
                               "(--contrast)")
@@ -119,17 +115,6 @@ def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSe
         _components(mixture, list(TISSUES), scene.scale), "mixture and field, no atlas",
         "no label; the shares of an adult's tissues hold the mixture",
         warnings=scene.warnings, seconds=scene.seconds)
-
-
-def _upside_down(labels: npt.NDArray[np.uint8], scene: Scene) -> bool:
-    """Whether more of the white matter than of the grey lies within `_RIM` of the border."""
-    from scipy.ndimage import distance_transform_edt
-
-    below = distance_transform_edt(np.pad(scene.mask, 1), sampling=scene.volume.spacing)
-    rim = below[1:-1, 1:-1, 1:-1] <= _RIM
-    here = labels[scene.box]
-    white, grey = (rim[here == t] for t in (BrainTissue.WM, BrainTissue.GM))
-    return bool(white.size and grey.size and white.mean() > grey.mean())
 
 
 def _beyond(posterior: Tensor, values: Tensor, mixture: TissueMixture) -> None:
