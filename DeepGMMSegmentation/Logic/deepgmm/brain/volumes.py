@@ -301,7 +301,7 @@ def _brain_of(image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8] | No
     if labels is not None:
         return labels > 0, ("no brain mask was given: where there are labels was taken as the "
                             "brain")
-    if (image != 0).mean() > _FULL:
+    if (image != 0).mean() > _FULL and np.ptp(image) > 0:
         raise InputError("no brain mask was given and nearly every voxel of the image is not "
                          "zero, so it holds more than a brain: give --mask, or an image whose "
                          "skull was taken off")
