@@ -105,8 +105,8 @@ def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSe
     as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
                            np.uint8(BrainTissue.GM), labels)
     if upside_down(labels, scene.volume.mask, scene.volume.spacing):
-        scene.warnings.append("what was taken for white matter lies at the brain's border, where CSF "
-                              "and grey matter lie: see whether it is T1 or T2 (--contrast)")
+        scene.warnings.append("what was taken for white matter lies at the brain's border, where "
+                              "grey matter and CSF lie: see whether it is T1 or T2 (--contrast)")
     scene.timed("mixture and field", since)
     progress(1.0, "done")
     return BrainSegmentation(
