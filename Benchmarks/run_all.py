@@ -117,6 +117,12 @@ def main() -> None:
     failed = []
     for command in chosen:
         line = command.line(options.quick)
+        absent = [line[at + 1] for at, word in enumerate(line[:-1])
+                  if word == "--ibsr" and not (ROOT / line[at + 1]).is_dir()]
+        if absent and command.title in sections:
+            print(f"{command.name}: no folder {absent[0]}; its section stays as it was",
+                  file=sys.stderr)
+            continue
         print(f"{' '.join(line)} ...", file=sys.stderr, flush=True)
         began = time.perf_counter()
         said, error = printed(line)

@@ -136,6 +136,17 @@ def test_labels_that_no_brain_has_are_no_truth(folder, out, capsys) -> None:
     assert "no tissue (255)" in capsys.readouterr().err
 
 
+def test_a_mask_given_as_truth_is_said(folder, out, capsys) -> None:
+    truth = spoilt(out, case(folder, 0, "_seg"), lambda v: (v > 0).astype(np.uint8))
+    assert run("segment", case(folder, 0), "--truth", truth) == 0
+    assert "the truth has no grey matter and no white matter" in capsys.readouterr().err
+
+
+def test_an_image_that_fills_its_grid_wants_a_mask(folder, out, capsys) -> None:
+    assert run("segment", spoilt(out, case(folder, 0), lambda v: v + 7), "--json") == 2
+    assert "give --mask" in capsys.readouterr().err
+
+
 def test_what_does_not_go_together_is_refused(folder, out, capsys) -> None:
     image, atlas = case(folder, 0), folder / "atlas.npz"
     for more, said in (

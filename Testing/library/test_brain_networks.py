@@ -153,7 +153,7 @@ def test_one_network_at_a_time_and_an_atlas_where_one_is_needed(tmp_path):
 
 @pytest.mark.parametrize("wrong", [
     {"contrast": "T3"}, {"degree": 9}, {"steps": 0}, {"learning_rate": 0.0},
-    {"likelihood_weight": 0.0}, {"variation": float("nan")}])
+    {"likelihood_weight": 0.0}, {"variation": float("nan")}, {"levels": 40}, {"filters": 0}])
 def test_settings_that_cannot_be_are_refused(wrong):
     with pytest.raises(InputError):
         UnsupervisedSettings(**wrong)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -164,7 +165,7 @@ class Atlas:
         about = {"title": self.title, "cases": list(self.cases), "hashes": list(self.hashes),
                  "sulci_are_grey": self.sulci_are_grey}
         content = io.BytesIO()
-        more: dict[str, npt.NDArray[np.generic]] = {}
+        more: dict[str, Any] = {}
         if self.intensities is not None:
             more = {"intensities": self.intensities.counts.clip(max=6e4).astype(np.float16),
                     "cells": self.intensities.affine}

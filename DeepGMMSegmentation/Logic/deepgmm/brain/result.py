@@ -153,6 +153,10 @@ def scores_of(result: BrainResult, truth: BrainVolume
     """
     assert truth.labels is not None
     labels, region = truth.labels, truth.mask
+    missing = [t.title.lower() for t in TISSUES if not (labels == t).any()]
+    if missing:
+        result.warnings.append(f"the truth has no {' and no '.join(missing)}: see whether it is "
+                               "labels (1 CSF, 2 grey, 3 white) and not a mask")
     rows = {Convention.PHYSICAL.value: agreement(result.labels, labels, region)}
     if result.as_labelled is not None:
         rows[Convention.AS_LABELLED.value] = agreement(result.as_labelled, labels, region)

@@ -54,7 +54,7 @@ class BrainSettings:
     dark_first : of no atlas: CSF is dark, white matter bright, as in T1; else the reverse.
     strength : of the conjugate priors on means and variances, fractions of the voxels.
     sample : voxels that means, variances and field are fitted to.
-    seed : chooses these.
+    seed : kept with the settings; the result is the same for every one.
     """
 
     deform: bool = True
@@ -161,7 +161,8 @@ class Scene:
                             "in intensity and did not enter the fit: look at the image there")
         scale = float(np.percentile(np.abs(inside[measured]), _BRIGHT))
         few = min(settings.sample, len(measured))
-        chosen = np.random.default_rng(settings.seed).choice(measured, few, replace=False)
+        # one draw for all, so that the result is the same for every seed
+        chosen = np.random.default_rng(0).choice(measured, few, replace=False)
         if zeros > 0.001:
             warnings.append(f"{100 * zeros:.1f} % of the brain mask are exactly zero and were "
                             "taken as not measured")

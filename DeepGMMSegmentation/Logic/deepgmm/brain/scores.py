@@ -35,6 +35,9 @@ MEASURES = ("f1", "precision", "recall", "jaccard")
 #: Of the ventricles, mm and mm^3.
 _DEEP, _THICK, _AROUND, _PIECE = 6.0, 1.3, 2.0, 200.0
 
+#: mm below the border of a brain, which hardly any white matter reaches.
+_RIM = 5.0
+
 
 class Convention(str, Enum):
     """What becomes of CSF in the sulci."""
@@ -175,6 +178,15 @@ def ventricular(labels: Labels, mask: Mask, spacing: tuple[float, float, float])
         return cores
     near = ndimage.distance_transform_edt(~cores, sampling=spacing) <= within + _AROUND
     return np.asarray(csf & near & (below >= _DEEP))
+
+
+def upside_down(labels: Labels, mask: Mask, spacing: tuple[float, float, float]) -> bool:
+    """Whether more of the white matter than of the grey lies within `_RIM` of the mask's border."""
+    from scipy.ndimage import distance_transform_edt
+
+    below = distance_transform_edt(np.pad(mask, 1), sampling=spacing)[1:-1, 1:-1, 1:-1]
+    white, grey = ((below <= _RIM)[labels == t] for t in (BrainTissue.WM, BrainTissue.GM))
+    return bool(white.size and grey.size and white.mean() > grey.mean())
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from deepgmm.brain.intensities import (
 )
 from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
 from deepgmm.brain.scene import Array, BrainSegmentation, BrainSettings, Matrix, Scene
-from deepgmm.brain.scores import ventricular
+from deepgmm.brain.scores import upside_down, ventricular
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.progress import Progress, silent
@@ -104,6 +104,9 @@ def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSe
     ventricles = ventricular(labels, scene.volume.mask, scene.volume.spacing)
     as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
                            np.uint8(BrainTissue.GM), labels)
+    if upside_down(labels, scene.volume.mask, scene.volume.spacing):
+        scene.warnings.append("what was taken for white matter lies at the brain's border, where "
+                              "grey matter and CSF lie: see whether it is T1 or T2 (--contrast)")
     scene.timed("mixture and field", since)
     progress(1.0, "done")
     return BrainSegmentation(

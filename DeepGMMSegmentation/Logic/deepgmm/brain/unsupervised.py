@@ -78,6 +78,9 @@ class UnsupervisedSettings:
         if type(self.degree) is not int or not 0 <= self.degree <= 4:
             raise InputError(f"the field's degree is {self.degree!r}: give a whole number from 0 "
                              "(no field) to 4")
+        if not 1 <= self.levels <= 6 or self.filters < 1:
+            raise InputError(f"the network has {self.levels} levels and {self.filters} filters: "
+                             "give 1 to 6 levels, as each halves the slices, and a filter or more")
         if self.steps < 1 or self.batch < 1:
             raise InputError("steps and batch of a training must be at least 1")
         for name in ("variation", "label_weight", "likelihood_weight"):

@@ -45,6 +45,9 @@ _FEWEST, _SPAN, _NO_NUMBER = 100, 5, 0.01
 #: Volumes of a whole brain with its CSF, ml, beyond which the mask is doubted.
 _BRAIN = (400.0, 2300.0)
 
+#: More nonzero voxels than this share of an image are no brain.
+_FULL = 0.9
+
 #: What a user's own labels may hold.
 _OURS = {0: 0, **{int(t): int(t) for t in TISSUES}}
 
@@ -298,6 +301,10 @@ def _brain_of(image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8] | No
     if labels is not None:
         return labels > 0, ("no brain mask was given: where there are labels was taken as the "
                             "brain")
+    if (image != 0).mean() > _FULL and np.ptp(image) > 0:
+        raise InputError("no brain mask was given and nearly every voxel of the image is not "
+                         "zero, so it holds more than a brain: give --mask, or an image whose "
+                         "skull was taken off")
     return image != 0, ("no brain mask was given: the image's nonzero voxels were taken, so the "
                         "skull must have been taken off")
 

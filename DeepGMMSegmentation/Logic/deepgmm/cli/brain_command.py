@@ -92,9 +92,9 @@ def segment(
         help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is "
         "bright).")] = None,
     sulci: Annotated[Sulci, typer.Option(
-        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has "
-        "it.")] = Sulci.CSF,
-    seed: Annotated[int, typer.Option(min=0, help="Of the voxels that are fitted.")] = 0,
+        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has it.")] = Sulci.CSF,
+    seed: Annotated[int, typer.Option(
+        min=0, help="Kept in the report; the result is the same for every seed.")] = 0,
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="OUT.nii.gz",
         help="Labels: 1 CSF, 2 grey, 3 white matter.")] = None,

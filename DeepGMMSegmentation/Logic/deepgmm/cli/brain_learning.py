@@ -43,28 +43,32 @@ def train(
         "it, the one that finds tissues slice by slice.")] = None,
     contrast: ContrastOf = Contrast.T1,
     network: Annotated[str | None, typer.Option(
-        metavar="NAME",
-        help="Of slices: modified-unet (the paper's), unet, unet++, unetr, swinunetr.")] = None,
+        metavar="NAME", help="Of slices: modified-unet (the paper's), unet, unet++, unetr, "
+        "swinunetr; modified-unet by default.")] = None,
     filters: Annotated[int | None, typer.Option(
-        help="Of slices: at the highest resolution.")] = None,
-    levels: Annotated[int | None, typer.Option(help="Of slices: downward steps.")] = None,
+        help="Of slices: at the highest resolution; 8 by default.")] = None,
+    levels: Annotated[int | None, typer.Option(
+        help="Of slices: downward steps, 1 to 6; 3 by default.")] = None,
     bias_degree: Annotated[int | None, typer.Option(
-        help="Of slices: degree of the bias field's Legendre polynomials, 0 for none.")] = None,
+        help="Of slices: degree of the bias field's Legendre polynomials; 2 by default, 0 for "
+        "none.")] = None,
     total_variation: Annotated[float | None, typer.Option(
-        help="Of slices: weight of the total variation, gamma.")] = None,
+        help="Of slices: weight of the total variation, gamma; 0.35 by default.")] = None,
     label_weight: Annotated[float | None, typer.Option(
         help="Of slices: alpha, of the cross entropy on labels; 0, by default, uses no "
         "label.")] = None,
     likelihood_weight: Annotated[float | None, typer.Option(
-        help="Of slices: beta, of the mixture loss.")] = None,
+        help="Of slices: beta, of the mixture loss; 1 by default.")] = None,
     smoothness: Annotated[float | None, typer.Option(
-        help="With --atlas: lambda, of the squared gradient of the displacement.")] = None,
+        help="With --atlas: lambda, of the squared gradient of the displacement; 1 by default.")] = None,
     turned: Annotated[float | None, typer.Option(
-        help="With --atlas: share of the steps that see the contrast turned over.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Gradient steps.")] = None,
-    batch: Annotated[int | None, typer.Option(help="Slices, or brains, a step.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the descent.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all random numbers.")] = None,
+        help="With --atlas: share of the steps that see the contrast turned over; 0 by default.")] = None,
+    steps: Annotated[int | None, typer.Option(
+        help="Gradient steps; 150 of slices, 1500 with --atlas, by default.")] = None,
+    batch: Annotated[int | None, typer.Option(
+        help="Slices, or brains, a step; 8 and 1 by default.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Of the descent; 0.003 by default.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all random numbers; 0 by default.")] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Replace a network that is there.")] = False,
     quiet: options.Quiet = False,
