@@ -162,10 +162,11 @@ def _one(scores: Scores) -> str:
 
 
 def _many(scores: dict[str, Scores]) -> str:
+    from deepgmm.cli.evaluate_series import IN_NEITHER
     from deepgmm.review.metrics import bootstrap_interval, mean_of
 
     everyone = list(scores.values())
-    rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "undefined")]
+    rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "in neither")]
     for tissue in dict.fromkeys(t for s in everyone for t in s.tissues):
         held = [s.tissues[tissue] for s in everyone if tissue in s.tissues]
         dice = mean_of(s.dice for s in held)
@@ -178,7 +179,8 @@ def _many(scores: dict[str, Scores]) -> str:
             _number(mean_of(s.surface_distance for s in held).value, 2),
             _number(mean_of(s.volume_difference for s in held).value, 1),
             str(dice.defined), str(dice.undefined)))
-    return f"{len(everyone)} cases, means over cases\n{table(rows)}" + _slice_line(everyone)
+    note = f"\n{IN_NEITHER}" if any(row[-1] != "0" for row in rows[1:]) else ""
+    return f"{len(everyone)} cases, means over cases\n{table(rows)}{note}" + _slice_line(everyone)
 
 
 def _slice_line(everyone: list[Scores]) -> str:
