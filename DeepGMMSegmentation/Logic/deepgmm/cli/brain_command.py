@@ -237,8 +237,8 @@ def demo(
     """Segment a synthetic brain, from files to files.
 
     Its atlas is made of others of the same make, so that this shows what the commands do and not
-    how well they do on people. The truth is written beside the image, and compared at the end; in
-    it, as in IBSR, CSF in the sulci is grey matter.
+    how well they do on people. The truth and the brain mask are written beside the image, and the
+    truth compared at the end; in it, as in IBSR, CSF in the sulci is grey matter.
 
     Example:
 
@@ -261,7 +261,7 @@ def demo(
         made = make_brain(person, contrast=contrast.value, spacing=DEMO_MM, bias=0.2)
         others = [replace(other.volume, labels=other.as_labelled) for other in (
             make_brain(1000 + n, spacing=DEMO_MM) for n in range(DEMO_OTHERS))]
-        (image,) = write_ibsr([made], output / "input")
+        (image,) = write_ibsr([made], output / "input", masks=True)
         progress(0.1, "an atlas of others")
         own = make_atlas(others, title="atlas of synthetic brains",
                          progress=share_of(progress, 0.1, 0.5))
