@@ -100,6 +100,14 @@ def test_the_command_compares_methods_readers_and_segments(cohort: Path, tmp_pat
     assert "no AHA segments" in captured.err
 
 
+def test_a_tissue_that_nobody_has_is_explained_below_the_table(cohort: Path, capsys) -> None:
+    assert main(["evaluate", str(cohort / "truth"), str(cohort / "truth"),
+                 "--tissues", "blood,myocardium,scar"]) == 0
+    text = capsys.readouterr().out
+    assert [line.split()[-1] for line in text.splitlines() if line.startswith("Scar")] == ["1"]
+    assert "\nin neither: cases where neither" in text and "undefined" not in text
+
+
 def test_two_readers_in_a_few_lines(cohort: Path, capsys) -> None:
     import SimpleITK as sitk
 
@@ -127,6 +135,10 @@ def test_segments_are_scored_where_base_and_apex_are_known(tmp_path: Path, capsy
     assert set(said["Myocardium"]) == {str(n) for n in range(1, 17)}
     assert all(s["percent_difference"] == 0 for s in said["Scar"].values())
     assert {s["hausdorff95"] for s in said["Scar"].values() if s["defined"]} == {0.0}
+    assert main(["evaluate", str(truth), str(truth), "--by-segment"]) == 0
+    text = capsys.readouterr().out
+    assert "share off, points" in text and "share off: by how many percentage points" in text
+    assert "in neither: cases where neither prediction nor truth has the tissue" in text
 
 
 def test_distances_by_segment_are_monais_of_what_lies_in_the_segment() -> None:

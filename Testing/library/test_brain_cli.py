@@ -16,6 +16,7 @@ from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.layouts import brain_cases, read_case
 from deepgmm.brain.phantom import make_brain
 from deepgmm.brain.phantom_files import write_ibsr
+from deepgmm.brain.volumes import read_volume
 from deepgmm.cli.main import main
 from deepgmm.model.deformable import DeformableOptions
 
@@ -159,7 +160,7 @@ def test_what_does_not_go_together_is_refused(folder, out, capsys) -> None:
             (("--json", "--atlas", image), "is none"),
             (("--json", "--model", out), "network"),
             (("-o", image), "overwrite"),
-            (("--json", "--mask", out / "none.nii.gz"), "does not exist")):
+            (("--json", "--mask", out / "none.nii.gz"), "the brain mask file does not exist")):
         assert run("segment", image, *more) == 2, said
         error = capsys.readouterr().err
         assert said in error and len(error) < 300, error
@@ -225,3 +226,8 @@ def test_demo_goes_from_files_to_files(folder, out, capsys, monkeypatch) -> None
     assert {p.name for p in (out / "d").iterdir()} == {
         "input", "labels.nii.gz", "field.nii.gz", "montage.png", "report.json", "atlas.npz"}
     assert "atlas, deformed" in capsys.readouterr().out
+    case = out / "d" / "input" / "T1_0001"  # as the page's command names its files
+    volume = read_volume(case / "T1_0001.nii.gz", mask=case / "brain.nii.gz")
+    assert (volume.mask == make_brain(1, spacing=5.0, bias=0.2).volume.mask).all()
+    (found,) = brain_cases(out / "d" / "input")
+    assert found.layout == "IBSR18", "the mask beside is no case of its own"

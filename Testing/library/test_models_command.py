@@ -14,7 +14,9 @@ import torch
 from small_networks import a_card, change_card, save_small
 
 from deepgmm.cli.main import main
+from deepgmm.weights.card import NAME, read_card
 from deepgmm.weights.folder import load_network
+from deepgmm.weights.shelf import SHIPPED
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 
@@ -53,6 +55,20 @@ def refused(capsys):
 def test_every_command_has_an_example(command: str, capsys) -> None:
     assert run(*[command] if command else [], "--help") == 0
     assert f"deepgmm models {command}".strip() in capsys.readouterr().out.split("Example:")[1]
+
+
+def test_a_card_is_laid_out_line_by_line_with_three_digits(capsys) -> None:
+    network = SHIPPED / "phantom-synthetic"  # as it was before the shelf was changed
+    assert run("show", network) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert not any("{" in line or "}" in line for line in lines)
+    card = read_card(network / NAME).as_dict()
+    scar = card["scores"]["validation"]["dice"]["scar"]
+    assert f"      scar: {round(scar, 3)}" in lines
+    stage = lines.index("  stages:")
+    assert lines[stage + 1:stage + 3] == ["    1:", "      settings:"]
+    rate = card["training"]["stages"][0]["settings"]["learning_rate"]
+    assert f"        learning rate: {rate}" in lines and "        start: none" in lines
 
 
 def test_models_alone_shows_its_help(capsys) -> None:

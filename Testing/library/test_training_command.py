@@ -72,6 +72,9 @@ def test_a_folder_of_cases_becomes_a_network_that_segments(
     assert set(card.familiar) == {"bssfp+lge+t2"}
     assert "partly labelled" in said.out and f"--model {folder}" in said.out
     assert "Dice in validation" in said.out
+    (steps, whole), = re.findall(r"; (\d+) s of training, (\d+) s with reading and writing\n",
+                                 said.out)
+    assert int(steps) <= int(whole)
     assert said.err.splitlines() == [
         "warning: fewer than 8 cases: with so few, the network's warning of studies unlike those "
         "it was trained on cannot be relied on"]
@@ -85,11 +88,17 @@ def test_a_folder_of_cases_becomes_a_network_that_segments(
     assert (tmp_path / "o.nii.gz").stat().st_size > 0
 
 
-def test_what_no_label_entered_is_called_so(cases: Path, tmp_path: Path, capsys) -> None:
-    """Weight 0 keeps labels out of loss and choice; they are shown, in the validation's Dice."""
+def test_what_no_label_entered_is_called_so(cases: Path, tmp_path: Path, capsys,
+                                            monkeypatch) -> None:
+    """Weight 0 keeps labels out of loss and choice; they are shown, in the validation's Dice.
+    Where nobody watches a terminal a line now and then says how far it is."""
+    monkeypatch.setattr("deepgmm.cli.train_command.LINE_EVERY", 0.0)
     assert run("train", cases, "-o", tmp_path / "net", *SMALL, "--label-weight", 0,
                "--json") == 0
-    card = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert re.search(r"^0 %: reading case 1 of 5$", said.err, re.MULTILINE)
+    assert re.search(r"^100 %: step 8 of 8, loss .*$", said.err, re.MULTILINE)
+    card = json.loads(said.out)
     assert card["learning"] == "unsupervised with contrast priors"
     assert (card["labelled_cases"]["loss"], card["labelled_cases"]["tuning"]) == (0, 0)
     assert "dice" in card["scores"]["validation"]

@@ -6,6 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from deepgmm.brain.phantom import BrainPhantom
 from deepgmm.brain.volumes import write_brain
 from deepgmm.errors import InputError
@@ -13,13 +16,14 @@ from deepgmm.files import together, unwritable
 
 
 def write_ibsr(phantoms: Sequence[BrainPhantom], folder: str | os.PathLike[str], *,
-               physical: bool = False) -> list[Path]:
+               physical: bool = False, masks: bool = False) -> list[Path]:
     """Write phantoms as CASE/CASE.nii.gz and CASE/CASE_seg.nii.gz; all appear or none.
 
     Parameters
     ----------
     folder : made if need be.
     physical : labels in which CSF in the sulci is CSF, instead of grey matter as in IBSR.
+    masks : the brain mask too, as CASE/brain.nii.gz, which IBSR does not have.
 
     Returns
     -------
@@ -41,9 +45,12 @@ def write_ibsr(phantoms: Sequence[BrainPhantom], folder: str | os.PathLike[str],
             except OSError as error:
                 raise unwritable(error, "phantom") from error
             truth = made.labels if physical else made.as_labelled
-            for suffix, values, what in (("", made.volume.image, "image"),
-                                         ("_seg", truth, "labels")):
-                path = place / f"{name}{suffix}.nii.gz"
+            files: list[tuple[str, npt.NDArray, str]] = [
+                (name, made.volume.image, "image"), (f"{name}_seg", truth, "labels")]
+            if masks:
+                files.append(("brain", made.volume.mask.astype(np.uint8), "brain mask"))
+            for stem, values, what in files:
+                path = place / f"{stem}.nii.gz"
                 write_brain(made.volume, values, outputs.path(path, what), what)
             images.append(place / f"{name}.nii.gz")
     return images

@@ -92,7 +92,8 @@ def segment(
         help="Without an atlas: T1 (CSF is dark; the default), T2 or inverted (CSF is "
         "bright).")] = None,
     sulci: Annotated[Sulci, typer.Option(
-        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has it.")] = Sulci.CSF,
+        help="In the labelmap CSF of the sulci is CSF, or grey matter as IBSR has "
+        "it.")] = Sulci.CSF,
     seed: Annotated[int, typer.Option(
         min=0, help="Kept in the report; the result is the same for every seed.")] = 0,
     output: Annotated[Path | None, typer.Option(
@@ -229,8 +230,8 @@ def demo(
     """Segment a synthetic brain, from files to files.
 
     Its atlas is made of others of the same make, so that this shows what the commands do and not
-    how well they do on people. The truth is written beside the image, and compared at the end; in
-    it, as in IBSR, CSF in the sulci is grey matter.
+    how well they do on people. The truth and the brain mask are written beside the image, and the
+    truth compared at the end; in it, as in IBSR, CSF in the sulci is grey matter.
 
     Example:
 
@@ -253,7 +254,7 @@ def demo(
         made = make_brain(person, contrast=contrast.value, spacing=DEMO_MM, bias=0.2)
         others = [replace(other.volume, labels=other.as_labelled) for other in (
             make_brain(1000 + n, spacing=DEMO_MM) for n in range(DEMO_OTHERS))]
-        (image,) = write_ibsr([made], output / "input")
+        (image,) = write_ibsr([made], output / "input", masks=True)
         progress(0.1, "an atlas of others")
         own = make_atlas(others, title="atlas of synthetic brains",
                          progress=share_of(progress, 0.1, 0.5))

@@ -60,14 +60,17 @@ def train(
     likelihood_weight: Annotated[float | None, typer.Option(
         help="Of slices: beta, of the mixture loss; 1 by default.")] = None,
     smoothness: Annotated[float | None, typer.Option(
-        help="With --atlas: lambda, of the squared gradient of the displacement; 1 by default.")] = None,
+        help="With --atlas: lambda, of the squared gradient of the displacement; 1 by "
+        "default.")] = None,
     turned: Annotated[float | None, typer.Option(
-        help="With --atlas: share of the steps that see the contrast turned over; 0 by default.")] = None,
+        help="With --atlas: share of the steps that see the contrast turned over; 0 by "
+        "default.")] = None,
     steps: Annotated[int | None, typer.Option(
         help="Gradient steps; 150 of slices, 1500 with --atlas, by default.")] = None,
     batch: Annotated[int | None, typer.Option(
         help="Slices, or brains, a step; 8 and 1 by default.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Of the descent; 0.003 by default.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(
+        help="Of the descent; 0.003 by default.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of all random numbers; 0 by default.")] = None,
     force: Annotated[bool, typer.Option(
         "--force", help="Replace a network that is there.")] = False,

@@ -92,10 +92,11 @@ def _same_file(one: Path, other: str) -> bool:
 
 
 @contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal."""
+def progress_bar(quiet: bool, *, line_every: float | None = None) -> Iterator[Progress]:
+    """A bar on stderr, gone when the work is done; nothing where stderr is no terminal, or a plain
+    line each so many seconds for work of many minutes."""
     if quiet or not sys.stderr.isatty():
-        yield silent
+        yield silent if quiet or line_every is None else _lines(line_every)
         return
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
@@ -105,6 +106,20 @@ def progress_bar(quiet: bool) -> Iterator[Progress]:
              TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("reading", total=1.0)
         yield lambda fraction, stage: bar.update(task, completed=fraction, description=stage)
+
+
+def _lines(every: float) -> Progress:
+    """A progress that prints a line where the last is so many seconds old."""
+    from time import monotonic
+
+    told = monotonic()
+
+    def progress(fraction: float, stage: str) -> None:
+        nonlocal told
+        if monotonic() - told >= every:
+            told = monotonic()
+            print(f"{100 * fraction:.0f} %: {stage}", file=sys.stderr, flush=True)
+    return progress
 
 
 def kinds_said(lge: str, t2: str) -> dict[Role, Kind]:

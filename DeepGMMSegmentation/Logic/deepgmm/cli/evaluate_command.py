@@ -159,10 +159,11 @@ def _one(scores: Scores) -> str:
 
 
 def _many(scores: dict[str, Scores]) -> str:
+    from deepgmm.cli.evaluate_series import IN_NEITHER
     from deepgmm.review.metrics import bootstrap_interval, mean_of
 
     everyone, fewer = list(scores.values()), []
-    rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "undefined")]
+    rows = [("tissue", "Dice", "95 %", "HD95 mm", "surface mm", "ml off", "cases", "in neither")]
     for tissue in dict.fromkeys(t for s in everyone for t in s.tissues):
         held = [s.tissues[tissue] for s in everyone if tissue in s.tissues]
         dice = mean_of(s.dice for s in held)
@@ -180,7 +181,8 @@ def _many(scores: dict[str, Scores]) -> str:
             fewer.append(f"\n{tissue.title}: distances are of {far.defined} cases; in "
                          f"{dice.defined - far.defined} it is empty in one of the two: Dice 0, no "
                          "distance")
-    return (f"{len(everyone)} cases, means over cases\n{table(rows)}" + "".join(fewer)
+    note = f"\n{IN_NEITHER}" if any(row[-1] != "0" for row in rows[1:]) else ""
+    return (f"{len(everyone)} cases, means over cases\n{table(rows)}{note}" + "".join(fewer)
             + _slice_line(everyone))
 
 

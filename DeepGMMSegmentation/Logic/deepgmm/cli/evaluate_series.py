@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from deepgmm.review.metrics import Scores
     from deepgmm.study.words import Tissue
 
+#: What the columns of that name count.
+IN_NEITHER = ("in neither: cases where neither prediction nor truth has the tissue, so that there "
+              "is no Dice; not averaged in")
+
 Pairs = dict[str, tuple[Path, Path]]
 
 
@@ -107,13 +111,16 @@ class Series:
                              _number(found["grade_kappa"], 3), "", "", ""))
             parts.append(table(rows))
         for name, tissues in said.get("segments", {}).items():
-            wide = [(f"by segment, {name}", "Dice", "cases", "undefined", "points of % off",
+            wide = [(f"by segment, {name}", "Dice", "cases", "in neither", "share off, points",
                      "HD95, mm")]
             wide += [(f"{title} {segment}", _number(s["dice"], 2), str(s["defined"]),
                       str(s["undefined"]), _number(s["percent_difference"], 1),
                       _number(s["hausdorff95"], 1))
                      for title, segments in tissues.items() for segment, s in segments.items()]
             parts.append(table(wide))
+        if "segments" in said:
+            parts.append("share off: by how many percentage points the share of the segment's wall "
+                         f"is larger than in the truth; {IN_NEITHER}")
         return "\n" + "\n\n".join(parts) if parts else ""
 
     def _compared(self, pairs: Pairs, scores: dict[str, Scores]) -> dict[str, Compared]:

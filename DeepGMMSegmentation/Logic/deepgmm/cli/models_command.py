@@ -99,10 +99,20 @@ def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
         if isinstance(value, dict):
             yield title if value else f"{title} none"
             yield from _lines(value, indent + "  ")
+        elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            yield title
+            yield from _lines({str(i): one for i, one in enumerate(value, 1)}, indent + "  ")
         elif isinstance(value, list):
-            yield f"{title} " + (", ".join(map(str, value)) or "none")
+            yield f"{title} " + (", ".join(map(_plainly, value)) or "none")
         else:
-            yield f"{title} {value}"
+            yield f"{title} {_plainly(value)}"
+
+
+def _plainly(value: object) -> str:
+    """A value as people read it; `--json` has all digits."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return str(value) if value != "" else "none"
 
 
 @models.command()

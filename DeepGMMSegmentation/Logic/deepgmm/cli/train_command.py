@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from deepgmm.study.words import Kind, Role
     from deepgmm.training.checkpoints import Checkpoint
     from deepgmm.training.train import Made
+
+#: Seconds between lines where stderr is no terminal.
+LINE_EVERY = 60.0
 
 
 def _setting(name: str, text: str, **more: Any) -> Any:
@@ -137,6 +141,7 @@ def train(
         deepgmm segment --method pretrained --model my-network ...
     """
     given = dict(locals())
+    began = time.perf_counter()
     said = {f.name: value for f in fields(TrainingSettings)
             if (value := given.get(f.name)) is not None}
     if no_augmentation:
@@ -166,7 +171,7 @@ def train(
 
         print(json_format.dumps(made.card.as_dict(), indent=2, ensure_ascii=False))
     elif not quiet:
-        print(summary(made))
+        print(summary(made, time.perf_counter() - began))
         print(f"model folder: {output}\n"
               f"use it: deepgmm segment --method pretrained --model {output} ...")
 
@@ -239,7 +244,7 @@ def _trained(job: Job, settings: TrainingSettings, checkpoint: Checkpoint | None
     from deepgmm.training.machines import leading
     from deepgmm.training.train import train as train_cases
 
-    with progress_bar(quiet) as progress:
+    with progress_bar(quiet, line_every=LINE_EVERY) as progress:
         def found(folder: Path) -> list[LabelledCase]:
             return find_labelled(folder, kinds=job.kinds, labels=job.labels, around=hushed,
                                  progress=lambda _, stage: progress(0.0, stage))
@@ -276,13 +281,13 @@ def _checkpoint(output: Path, say: Callable[[str], None]) -> Checkpoint:
     return found
 
 
-def summary(made: Made) -> str:
-    """What the network is and how well it did in validation, as text."""
+def summary(made: Made, seconds: float) -> str:
+    """What the network is and how well it did in validation, as text; `seconds` took it all."""
     card, trained = made.card, made.trained
     lines = [f"{card.title}; {len(card.training['cases'])} to learn from, "
              f"{len(card.training['validation_cases'])} to validate; "
              f"{'best at' if trained.scores else 'as of'} step {trained.step}; "
-             f"{trained.seconds:.0f} s"]
+             f"{trained.seconds:.0f} s of training, {seconds:.0f} s with reading and writing"]
     used = card.labelled_cases
     lines.append(f"labelled cases: {used.priors} in priors, {used.loss} in the loss, "
                  f"{used.tuning} in the choice of the best network")
