@@ -191,8 +191,8 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
     """Probabilities without the scar that a person refused.
 
     A stroke of healthy wall or blood over the core of an island of scar removes the rest of that
-    island; and where all scar that is left in this heart was no surer than what was refused, that
-    too. In a heart with other, surer scar that stays as it is.
+    island; and where all scar that is left in this heart was no surer than what was refused, and no
+    more, that too. In a heart with surer or more other scar that stays as it is.
 
     Parameters
     ----------
@@ -229,7 +229,9 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
     if not refused.any():
         return after
     left = ~refused & (share < 1)
-    if not confirmed.any() and left.any() and sure[left].max() <= sure[refused].max():
+    size = np.bincount(islands.ravel(), minlength=len(numbers) + 1)[1:]
+    if not confirmed.any() and left.any() and sure[left].max() <= sure[refused].max() \
+            and size[left].sum() <= size[refused].sum():
         refused |= left
     gone = np.isin(islands, numbers[refused]) & ~corrections.fixed
     gone |= ~drawn & (after.argmax(1) == scar) & ~corrections.fixed & bool(
