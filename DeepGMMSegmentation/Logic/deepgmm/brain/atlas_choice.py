@@ -36,6 +36,8 @@ def fingerprint(atlas: Atlas) -> str:
     for array in (atlas.probabilities, atlas.ventricles):
         digest.update(np.ascontiguousarray(array, np.float16).tobytes())
     digest.update(np.round(atlas.affine, 6).tobytes())
+    if atlas.intensities is not None:
+        digest.update(np.ascontiguousarray(atlas.intensities.counts, np.float16).tobytes())
     return digest.hexdigest()
 
 
