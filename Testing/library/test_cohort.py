@@ -16,12 +16,13 @@ pytest.importorskip("cryptography")
 
 from cohort_desk import NAMES, everything_said, rows, run  # noqa: E402
 
+from deepgmm.cli.cohort_command import _said  # noqa: E402
 from deepgmm.cli.main import main  # noqa: E402
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.jobs.cohort import agreement, index, records  # noqa: E402
 from deepgmm.jobs.cohort import run as run_module  # noqa: E402
 from deepgmm.jobs.cohort.cases import Case, Plan, find_cases  # noqa: E402
-from deepgmm.jobs.cohort.run import cohort  # noqa: E402
+from deepgmm.jobs.cohort.run import Summary, cohort  # noqa: E402
 from deepgmm.settings import Settings  # noqa: E402
 
 pytest_plugins = ["cohort_fixtures"]
@@ -121,6 +122,17 @@ def test_dicom_of_every_case_is_of_nobody(patients, tmp_path, out, here):
     record = json.loads((place / "record.json").read_text())
     assert {"dicom/segmentation.dcm", "dicom/numbers.dcm"} < set(record["files"])
     assert not [text for text in record["warnings"] if "derived" in text]
+
+
+def test_nothing_to_do_is_no_failure() -> None:
+    """Of a folder in which all was done before; or something was done or failed."""
+    for summary, words in (
+            (Summary(cases=2, skipped=2), "nothing to do: 2 of 2 cases done before; 3 s"),
+            (Summary(cases=2, done=1, skipped=1), "1 of 2 cases done, 1 before, 0 failed; 3 s"),
+            (Summary(cases=2, skipped=1, failures={"case-1": "x"}),
+             "0 of 2 cases done, 1 before, 1 failed; 3 s"),
+            (Summary(), "0 of 0 cases done, 0 failed; 3 s")):
+        assert _said(summary, Path("results"), 3.0).splitlines()[0] == words
 
 
 def test_done_is_not_done_again(clinic, out, here):

@@ -306,6 +306,26 @@ def test_the_command_from_files_of_any_name(tmp_path: Path, capsys) -> None:
         assert "ßig" not in text and "心" not in text
 
 
+def test_on_the_terminal_stand_the_reasons_that_its_tables_refer_to(tmp_path: Path,
+                                                                   capsys) -> None:
+    truth = save(TRUTH, tmp_path / "truth.nii.gz")
+    assert main(["quantify", str(truth)]) == 0
+    tables, reasons = capsys.readouterr().out.split("Why a number or an interval is missing\n")
+    listed = re.findall(r"^(\[\d+\]) \S", reasons, re.MULTILINE)
+    assert set(listed) == set(re.findall(r"\[\d+\]", tables)) and len(listed) > 1
+    assert "--from-report takes those of the run" in reasons
+    assert "no LGE given" not in reasons, "of the tables that are on the page alone"
+
+
+def test_a_page_says_that_automatic_ran_and_what_it_became(tmp_path: Path) -> None:
+    truth = save(TRUTH, tmp_path / "truth.nii.gz")
+    said = {"grid": {"size": list(TRUTH.shape[::-1])}, "settings": {"method": "auto"},
+            "method": "pretrained", "map_rounds": 12}
+    (tmp_path / "r.json").write_text(json.dumps(said))
+    found = measure(Sources(truth, report=tmp_path / "r.json")).numbers
+    assert found.provenance["made by"]["method"] == "auto: pretrained, up to 12 rounds of map"
+
+
 @pytest.mark.parametrize(("spoil", "words"), [
     (lambda f: f | {"--lge": save(arrays()["lge"], f["folder"] / "s.nii.gz",
                                   spacing=(2.0, 2.2, 8.0))}, "different grid"),

@@ -164,8 +164,11 @@ def _for_the_log(traces: list[str]) -> Exception | None:
 
 def _said(summary: Summary, output: Path, seconds: float) -> str:
     before = f", {summary.skipped} before" if summary.skipped else ""
-    return (f"{summary.done} of {summary.cases} cases done{before}, {summary.failed} failed; "
-            f"{seconds:.0f} s\ntable: {output / 'table.csv'}\npage: {output / 'index.html'}")
+    count = (f"{summary.done} of {summary.cases} cases done{before}, {summary.failed} failed"
+             if summary.done or summary.failed or not summary.skipped else
+             f"nothing to do: {summary.skipped} of {summary.cases} cases done before")
+    return (f"{count}; {seconds:.0f} s\n"
+            f"table: {output / 'table.csv'}\npage: {output / 'index.html'}")
 
 
 @contextmanager

@@ -106,15 +106,17 @@ def text_writer(text: Callable[[], str]) -> Callable[[Path], None]:
 
 
 def summary(numbers: Numbers) -> str:
-    """The main numbers as text."""
+    """The main numbers as text, and the reasons that they refer to, numbered as on the page."""
     from deepgmm.review.page import tables
 
-    found = tables(numbers)
-    parts = []
-    for title, heading, rows in found:
-        if title.startswith(("Volumes", "AHA", "Why")):
-            head = [tuple(heading)] if any(heading) else []
-            parts.append(f"{title}\n" + table([*head, *(tuple(row) for row in rows)]))
+    parts: list[str] = []
+    for title, heading, rows in tables(numbers):
+        if title.startswith("Why"):  # the last one
+            above = "\n".join(parts)
+            reasons = [f"{mark} {why}" for mark, why in rows if mark in above]
+            parts += ["\n".join([title, *reasons])] if reasons else []
+        elif title.startswith(("Volumes", "AHA")):
+            parts.append(f"{title}\n" + table([tuple(heading), *(tuple(row) for row in rows)]))
         elif title.startswith("Reference"):
             parts.append(f"{title}\n" + table([tuple(heading[:-1]),
                                                *(tuple(row[:-1]) for row in rows)]))

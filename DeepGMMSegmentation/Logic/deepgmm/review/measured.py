@@ -108,7 +108,7 @@ def measure(sources: Sources) -> Measured:
                                     inside)
         warnings += said
     intervals: dict[str, tuple[float, float]] = {}
-    why = NO_POSTERIOR
+    why = NO_POSTERIOR + ": --from-report takes those of the run that made it"
     run: dict[str, Any] = {}
     if sources.report is not None:
         run = _json(sources.report)
