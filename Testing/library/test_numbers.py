@@ -320,10 +320,11 @@ def test_on_the_terminal_stand_the_reasons_that_its_tables_refer_to(tmp_path: Pa
 def test_a_page_says_that_automatic_ran_and_what_it_became(tmp_path: Path) -> None:
     truth = save(TRUTH, tmp_path / "truth.nii.gz")
     said = {"grid": {"size": list(TRUTH.shape[::-1])}, "settings": {"method": "auto"},
-            "method": "pretrained", "map_rounds": 12}
+            "method": "pretrained", "map_rounds": 12, "versions": {"deepgmm": "0.0.7"}}
     (tmp_path / "r.json").write_text(json.dumps(said))
     found = measure(Sources(truth, report=tmp_path / "r.json")).numbers
     assert found.provenance["made by"]["method"] == "auto: pretrained, up to 12 rounds of map"
+    assert found.provenance["made by"]["deepgmm"] == "0.0.7"
 
 
 @pytest.mark.parametrize(("spoil", "words"), [

@@ -132,9 +132,10 @@ def measure(sources: Sources) -> Measured:
              for role, images in numbers.sequences.items() if role in asked}
     if kinds:
         numbers.provenance["kind of"] = kinds
-    network = run.get("network")
-    made = {"method": method_in_words(run) or None, "deepgmm": run.get("version"), "network":
-            network.get("name") if isinstance(network, dict) else None}
+    network, versions = (value if isinstance(value, dict) else {}
+                         for value in (run.get("network"), run.get("versions")))
+    made = {"method": method_in_words(run) or None, "deepgmm": versions.get("deepgmm"),
+            "network": network.get("name")}
     if any(isinstance(value, str) for value in made.values()):
         numbers.provenance["made by"] = {
             name: value for name, value in made.items() if isinstance(value, str)}
