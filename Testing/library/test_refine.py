@@ -280,6 +280,9 @@ def test_with_the_surest_refused_all_that_looks_no_surer_goes() -> None:
     # unless somebody says that there is scar
     given = stroke(p, over_core(p, 1)).joined(stroke(p, over_core(p, 0), SCAR))
     assert len(patches(refit.follow(case, p, given))) == 2
+    # or as much scar is left that is nearly as sure
+    case, p = islands_of(0.94, 0.95, 0.93)
+    assert len(patches(refit.follow(case, p, stroke(p, over_core(p, 1))))) == 2
 
 
 def test_a_stroke_along_the_border_only_trims() -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.atlas import Atlas, box_of, shifted
-from deepgmm.brain.registering import Array, Matrix, regrid, resampled
+from deepgmm.brain.held_atlas import Atlas
+from deepgmm.brain.registering import Array, Matrix, box_of, regrid, resampled, shifted
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.progress import Progress, silent

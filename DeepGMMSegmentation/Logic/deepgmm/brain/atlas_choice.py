@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from deepgmm.brain.atlas import Atlas, mni_atlas
+from deepgmm.brain.atlas import mni_atlas
+from deepgmm.brain.held_atlas import Atlas
 
 #: The word for the published one.
 MNI = "mni"

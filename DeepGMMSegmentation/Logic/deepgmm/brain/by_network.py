@@ -18,7 +18,7 @@ from deepgmm.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-    from deepgmm.brain.atlas import Atlas
+    from deepgmm.brain.held_atlas import Atlas
     from deepgmm.model.amortised import AmortisedNet
 
 #: Steps on the very image, where they are asked for without a number.

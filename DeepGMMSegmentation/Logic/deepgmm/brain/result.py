@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.atlas_choice import described
+from deepgmm.brain.held_atlas import Atlas
 from deepgmm.brain.scores import (
     MEASURES,
     Convention,

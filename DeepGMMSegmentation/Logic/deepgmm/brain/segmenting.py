@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.held_atlas import Atlas
 from deepgmm.brain.intensities import (
     POWER,
     Levelled,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from deepgmm.brain.atlas import Atlas
+from deepgmm.brain.held_atlas import Atlas
 from deepgmm.brain.layouts import brain_cases, read_case
 from deepgmm.brain.network_card import BrainCard, NetworkKind, save_brain_network
 from deepgmm.brain.unsupervised import UnsupervisedSettings

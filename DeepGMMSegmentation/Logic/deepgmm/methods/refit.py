@@ -55,6 +55,8 @@ WEIGHT = 1.0
 #: A stroke refuses an island of scar where it reaches its core, as deep and as sure as these shares
 #: of the deepest and surest pixel, or where it covers so much of it; other strokes only trim it.
 REFUSED_DEPTH, REFUSED_CORE, REFUSED_SHARE = 0.6, 0.9, 0.5
+#: More scar than was refused, and at most so much less likely, is not refused with it.
+AS_SURE = 0.1
 
 
 @dataclass
@@ -191,8 +193,8 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
     """Probabilities without the scar that a person refused.
 
     A stroke of healthy wall or blood over the core of an island of scar removes the rest of that
-    island; and where all scar that is left in this heart was no surer than what was refused, and no
-    more, that too. In a heart with surer or more other scar that stays as it is.
+    island; and where all scar that is left in this heart was no surer than what was refused, that
+    too, unless it is nearly as sure and more. In a heart with surer other scar that stays as it is.
 
     Parameters
     ----------
@@ -230,9 +232,11 @@ def refused_islands(case: Case, before: FloatArray, after: FloatArray,
         return after
     left = ~refused & (share < 1)
     size = np.bincount(islands.ravel(), minlength=len(numbers) + 1)[1:]
-    if not confirmed.any() and left.any() and sure[left].max() <= sure[refused].max() \
-            and size[left].sum() <= size[refused].sum():
-        refused |= left
+    if not confirmed.any() and left.any():
+        behind = sure[refused].max() - sure[left].max()
+        more = size[left].sum() > size[refused].sum()
+        if behind >= (AS_SURE if more else 0.0):
+            refused |= left
     gone = np.isin(islands, numbers[refused]) & ~corrections.fixed
     gone |= ~drawn & (after.argmax(1) == scar) & ~corrections.fixed & bool(
         refused[left | refused].all())
