@@ -1,10 +1,8 @@
 """The proposed LV mask against experts' and phantoms': real bSSFP, real LGE, three makes, bars.
 
     python Benchmarks/mask_proposal.py --sunnybrook FOLDER --emidec FOLDER --phantoms 10 --chests 20
-
 Both folders lie by default in `../shared/data` beside the project; what is not there is left out.
-The network learned from synthetic chests alone, of other seeds than those scored here. Nothing of
-the data is written.
+The network learned from synthetic chests alone, of other seeds. Nothing of the data is written.
 """
 
 from __future__ import annotations

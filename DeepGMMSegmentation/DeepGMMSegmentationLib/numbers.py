@@ -1,8 +1,4 @@
-"""Numbers: masses, transmurality and the bull's-eye as one draws; reference methods; files.
-
-What follows a stroke is computed here, a slice at a time; all else by the worker, for which nobody
-waits.
-"""
+"""Numbers: what follows a stroke, a slice at a time; all else by the worker, nobody waits."""
 
 import os
 import time

@@ -38,7 +38,7 @@ def fingerprint(atlas: Atlas) -> str:
         digest.update(np.ascontiguousarray(array, np.float16).tobytes())
     digest.update(np.round(atlas.affine, 6).tobytes())
     if atlas.intensities is not None:
-        digest.update(np.ascontiguousarray(atlas.intensities.counts, np.float16).tobytes())
+        digest.update(np.ascontiguousarray(atlas.intensities.stored).tobytes())
     return digest.hexdigest()
 
 

@@ -142,8 +142,7 @@ class Atlas:
         content = io.BytesIO()
         more: dict[str, Any] = {}
         if self.intensities is not None:
-            more = {"intensities": self.intensities.counts.clip(max=6e4).astype(np.float16),
-                    "cells": self.intensities.affine}
+            more = {"intensities": self.intensities.stored, "cells": self.intensities.affine}
         np.savez_compressed(content, **more, probabilities=self.probabilities.astype(np.float16),
                             ventricles=self.ventricles.astype(np.float16),
                             affine=self.affine, about=np.array(json.dumps(about)))

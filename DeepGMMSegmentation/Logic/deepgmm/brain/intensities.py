@@ -61,6 +61,11 @@ class LocalIntensities:
     affine: Matrix
 
     @property
+    def stored(self) -> npt.NDArray[np.float16]:
+        """The counts as a file holds them, and as they are told from others."""
+        return self.counts.clip(max=6e4).astype(np.float16)
+
+    @property
     def sound(self) -> bool:
         """Whether the arrays can be such counts."""
         return (self.counts.ndim == 5 and self.counts.shape[:2] == (3, BINS)

@@ -76,8 +76,8 @@ def judged(scar: FloatArray, wall: npt.NDArray[np.bool_], *, likely: float = LIK
     moved = scar * (1 - likely)
     moved = moved / np.maximum(moved + (1 - scar) * likely, 1e-12)
     held = np.minimum(scar, np.nextafter(0.5, 0.0, dtype=scar.dtype))
-    result, unsure = np.where(wall, held, moved), np.zeros(len(scar))
-    specks = np.zeros(len(scar))
+    none_drawn = np.where(wall, held, moved)
+    result, unsure, specks = none_drawn.copy(), np.zeros(len(scar)), np.zeros(len(scar))
     total, drawn = max(int(wall.sum()), 1), 0
     for index in np.flatnonzero(wall.any((1, 2))):
         # above: a pixel at `likely` itself stays with the wall, as in the labels
@@ -92,5 +92,5 @@ def judged(scar: FloatArray, wall: npt.NDArray[np.bool_], *, likely: float = LIK
         specks[index] = float(kept.sum()) / total
         unsure[index] = float(((islands > 0) & ~kept).sum()) / total
     if 0 < drawn < LEAST_SHARE * total:
-        return Islands(np.where(wall, held, moved), unsure + specks, 0.0, drawn / total)
+        return Islands(none_drawn, unsure + specks, 0.0, drawn / total)
     return Islands(result, unsure, drawn / total)

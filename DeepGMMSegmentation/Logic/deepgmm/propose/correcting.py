@@ -21,8 +21,8 @@ REMOVED = "a person said that there is no ventricle"
 SMALLEST, LARGEST, TIMES, ONE_PIECE = 50.0, float(np.pi * REACH ** 2), 4.0, 0.95
 #: Points that are taken, and mm from the proposed border.
 MOST_POINTS, FARTHEST = 50, 25.0
-#: A point farther off, mm, is said; slices that it made less like what the network saw than this
-#: Dice are as sure as that at most.
+#: mm from which a point is said to lie far off; Dice with what was proposed under which a slice
+#: that followed it is unsure, and how sure it then is at most.
 FAR, UNLIKE, HALF_SURE = 10.0, 0.85, 0.5
 
 
