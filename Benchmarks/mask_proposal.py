@@ -2,6 +2,7 @@
 
     python Benchmarks/mask_proposal.py --sunnybrook FOLDER --emidec FOLDER --phantoms 10 --chests 20
 Both folders lie by default in `../shared/data` beside the project; what is not there is left out.
+`--acdc FOLDER` adds a user's own copy of ACDC (its `patientNNN` folders), at end diastole.
 The network learned from synthetic chests alone, of other seeds. Nothing of the data is written.
 """
 
@@ -246,6 +247,22 @@ def real(folder: Path, end: str, labels: str, role: Role
         yield study, truth, truth == 1
 
 
+def acdc(folder: Path) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+    """ACDC's layout (Bernard et al., 2018): `Info.cfg` names the frame of end diastole."""
+    for info in sorted(folder.rglob("Info.cfg")):
+        told = dict(line.split(":", 1) for line in info.read_text().splitlines() if ":" in line)
+        stem = f"{info.parent.name}_frame{int(told['ED']):02d}"
+        image, labels = (next(iter(sorted(info.parent.glob(f"{stem}{end}.nii*"))), None)
+                         for end in ("", "_gt"))
+        if image is None or labels is None:
+            print(f"a patient of {folder.name} without its frame of end diastole is left out",
+                  file=sys.stderr)
+            continue
+        study, codes = read(image, labels, Role.BSSFP)
+        truth = np.select([codes == 3, codes == 2], [1, 2], 0)
+        yield study, truth, truth == 1
+
+
 def phantoms(make: str, count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
     from other_phantom import make_other_patient
     from third_phantom import make_third_patient
@@ -326,7 +343,7 @@ def checks(sets: dict[str, Rows], spent: dict[str, float],
         share, bad = one.sure()
         bar(f"{name}: sure slices, %", LEAST_SURE, share, 0)
         bar(f"{name}: of these under {GOOD}, %", MOST_BAD, bad, 1, most=True)
-        if one not in (cine, lge):
+        if one not in (cine, lge, sets.get("ACDC, bSSFP")):
             bar(f"{name}: ends within one slice, %", 90, 100 * float(np.mean(one.ends)), 0)
             bar(f"{name}: mask Dice, mean", 0.94, mean(one.dices))
             bar(f"{name}: distance of the epicardium, mm", 1.2, mean(one.epi), 2, most=True)
@@ -349,6 +366,7 @@ def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--sunnybrook", type=Path, default=DATA / "sunnybrook")
     parser.add_argument("--emidec", type=Path, default=DATA / "emidec")
+    parser.add_argument("--acdc", type=Path, help="a folder of ACDC, if you have one")
     parser.add_argument("--phantoms", type=int, default=10, help="patients of each make")
     parser.add_argument("--chests", type=int, default=20, help="synthetic chests")
     parser.add_argument("--places", type=int, default=0,
@@ -367,13 +385,14 @@ def main() -> None:
     sources = [
         ("Sunnybrook, bSSFP", real(options.sunnybrook, "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP)),
         ("EMIDEC, LGE alone", real(options.emidec, "_lge.nii.gz", "_labels.nii.gz", Role.LGE)),
+        *([("ACDC, bSSFP", acdc(options.acdc))] if options.acdc else []),
         *((make, phantoms(make, options.phantoms)) for make in MAKES),
         ("held-out chests", chests(options.chests))]
     for name, patients in sources:
         rows = Rows(name)
         for study, truth, pool in patients:
             rows.add(study, truth > 0, pool, not options.no_rival)
-            if name.startswith("Sunnybrook"):
+            if "bSSFP" in name:
                 rows.inside.append(inside(study, truth))
         if rows.dices:
             sets[name] = rows
@@ -393,6 +412,9 @@ def main() -> None:
     print(table(("errors of two slices beside each other: correlation (left of one where the other "
                  "is known)", "pairs", "mean radius", "centre", "harmonics"),
                 [r.alike() for r in sets.values() if r.beside]))
+    print(table(("default method inside the proposal", "patients", "blood Dice", "wall Dice"),
+                [(r.name, str(len(r.inside)), *(f"{m:.3f}" for m in np.mean(r.inside, axis=0)))
+                 for r in sets.values() if r.inside]))
     print(bars(checks(sets, spent, many, options.places)))
 
 

@@ -190,6 +190,31 @@ def test_centre_and_ends_of_a_proposal_by_hand() -> None:
     assert placed(np.zeros_like(truth), truth) == (False, False)
 
 
+def test_a_folder_in_the_layout_of_acdc_is_read_at_end_diastole(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    import SimpleITK as sitk
+    from mask_proposal import acdc
+
+    codes = np.zeros((2, 5, 6), np.uint8)
+    codes[:, 2, 1:4] = 1, 2, 3  # right ventricle, wall, pool
+    for name, frame in (("patient001", 4), ("patient002", 1), ("patient003", 2)):
+        folder = tmp_path / "training" / name
+        folder.mkdir(parents=True)
+        (folder / "Info.cfg").write_text(f"ED: {frame}\nES: 12\nGroup: NOR\nHeight: 171.0\n")
+        for number in () if name == "patient003" else (frame, 12):
+            for end, values in (("", np.full(codes.shape, number, np.int16)), ("_gt", codes)):
+                image = sitk.GetImageFromArray(values)
+                image.SetSpacing((1.5, 1.4, 10.0))
+                sitk.WriteImage(image, str(folder / f"{name}_frame{number:02d}{end}.nii.gz"))
+    read = list(acdc(tmp_path))
+    assert [float(study.sequences["bssfp"].values.max()) for study, _, _ in read] == [4, 1]
+    for study, truth, pool in read:
+        np.testing.assert_array_equal(truth, np.select([codes == 3, codes == 2], [1, 2], 0))
+        np.testing.assert_array_equal(pool, codes == 3)
+        assert study.geometry.spacing == pytest.approx((1.5, 1.4, 10.0))
+    assert "without its frame of end diastole" in capsys.readouterr().err
+
+
 def test_what_the_next_slice_brings_by_hand() -> None:
     from where_next import Read, gone, left
 
