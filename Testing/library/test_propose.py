@@ -291,3 +291,19 @@ def test_a_small_slice_is_asked_larger_in_its_place(monkeypatch):
     monkeypatch.setattr(asking, "_asked", lambda given, views: np.log(np.stack(
         [np.full((1, 80, 80), p) for p in (0.98, 0.01, 0.01)], 1)))
     assert (asking.finer(study, frame, answer, pieces, (1.4, 1.3)) == answer.parts).all()
+
+
+@pytest.mark.parametrize("values, why", [(np.nan, "no number"), (7.0, "constant")])
+def test_an_image_without_contrast_is_called_that(study, values, why):
+    flat = replace(without_mask(study), sequences={
+        role: replace(s, values=np.full_like(s.values, values))
+        for role, s in study.sequences.items()})
+    with pytest.raises(InputError, match=why):
+        propose_mask(flat)
+
+
+def test_no_ventricle_of_next_to_nothing_is_proposed(study):
+    coarse = replace(without_mask(study), geometry=replace(study.geometry,
+                                                           spacing=(3.0, 3.0, 10.0)))
+    with pytest.raises(InputError, match="no left ventricle"):
+        propose_mask(coarse)

@@ -15,6 +15,7 @@ from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
 from deepgmm.propose.rings import Ring, between, rings_of
+from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
 
@@ -38,8 +39,10 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
 
     Raises
     ------
-    InputError : no ventricle is found, a correction that is not on the images.
+    InputError
+        A sequence without contrast, no ventricle is found, a correction that is not on the images.
     """
+    _check_contrast(study)
     shape = study.mask.shape
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, shape)
@@ -54,6 +57,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     own = set(rings)
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
+    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
@@ -66,7 +70,26 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     say(found, {"network_sha256": load()[1]["sha256"],
                 "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")
-    return corrected(found, study.geometry, fixed=masks, points=points)
+    with counted(found.mask):
+        return corrected(found, study.geometry, fixed=masks, points=points)
+
+
+def _check_contrast(study: Study) -> None:
+    """Refuse a sequence on which nothing can be found."""
+    for role, sequence in study.sequences.items():
+        known = sequence.values[np.isfinite(sequence.values)]
+        if not known.size:
+            raise InputError(f"{role.title} holds no number that can be used (all NaN, infinite "
+                             "or over 3e38): export it again")
+        if not np.ptp(known.astype(float)):
+            raise InputError(f"{role.title} is constant ({known[0]:g} everywhere): give an image "
+                             "with contrast")
+
+
+def _check_volume(area: float, study: Study) -> None:
+    """Refuse a ventricle of so many mm2 on all slices together that can be none."""
+    if area * max(float(study.geometry.spacing[2]), 5.0) / 1000 < LEAST_VOLUME:
+        raise InputError(NOTHING)
 
 
 def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
@@ -82,9 +105,7 @@ def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
         raise InputError(NOTHING)
     sizes = np.bincount(parts.ravel(), (inside * (parts > 0)).ravel())
     best = int(sizes[1:].argmax()) + 1
-    depth = float(study.geometry.spacing[2])
-    if sizes[best] * PIXEL ** 2 * max(depth, 5.0) / 1000 < LEAST_VOLUME:
-        raise InputError(NOTHING)
+    _check_volume(float(sizes[best]) * PIXEL ** 2, study)
     at = np.argwhere(parts == best)[:, 1:].mean(0)
     row, column = frame.to_image(at)
     return float(row), float(column)
