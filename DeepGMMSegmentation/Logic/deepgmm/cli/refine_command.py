@@ -185,6 +185,10 @@ def _run(job: _Job, progress: Any) -> _Job:
     if finished & reopened:
         raise InputError("--done: --reopen names the same slices, "
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
+    known = () if job.before.corrections is None else job.before.corrections.done
+    if reopened - set(known):
+        raise InputError("--reopen names slices that are not done, "
+                         f"{job.numbering.listed(reopened - set(known))}: leave them out")
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -208,7 +212,6 @@ def _run(job: _Job, progress: Any) -> _Job:
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
             given = given.joined(contour_corrections(job.before, lines, run=base.number,
                                                      seconds=job.seconds))
-    known = () if job.before.corrections is None else job.before.corrections.done
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections
