@@ -192,6 +192,9 @@ def test_train_and_segment_by_slices(folder, out, capsys) -> None:
     assert run("segment", case(folder, 1), "--model", out / "net", "-o", out / "l.nii.gz") == 0
     assert "net" in capsys.readouterr().out
     assert set(np.unique(np.asarray(nibabel.load(out / "l.nii.gz").dataobj))) <= {0, 1, 2, 3}
+    assert run("segment", case(folder, 1), "--model", out / "net", "--atlas",
+               folder / "atlas.npz", "-o", out / "a.nii.gz") == 2
+    assert "--atlas does nothing" in capsys.readouterr().err and not (out / "a.nii.gz").exists()
     assert run("train", folder / "cases", "-o", out / "net") == 2
     assert "--force" in capsys.readouterr().err
     assert run("train", folder / "cases", "-o", out / "n", "--smoothness", 2) == 2

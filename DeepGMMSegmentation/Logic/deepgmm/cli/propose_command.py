@@ -77,7 +77,7 @@ def propose(
                              points=_points(point or [], points, study.geometry))
         from deepgmm.files import together
 
-        with together() as places:
+        with hushed(), together() as places:
             if output is not None:
                 write_mask(found, study.geometry, places.path(output, "LV mask"))
             if montage is not None:

@@ -119,7 +119,8 @@ def refine(
         progress(0.85, "writing")
         if not done_job.anew and new_state is None:
             files["state"] = None  # it stays as it is
-        _write(done_job, outputs, files["state"], edit_log, began)
+        with hushed():
+            _write(done_job, outputs, files["state"], edit_log, began)
     warn([*done_job.result.warnings, *(() if done_job.anew else (_NOTHING_NEW,))],
          done_job.numbering)
     if json:
@@ -187,7 +188,7 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
     known = () if job.before.corrections is None else job.before.corrections.done
     if reopened - set(known):
-        raise InputError("--reopen names slices that are not done, "
+        raise InputError("--reopen: these slices are not done, "
                          f"{job.numbering.listed(reopened - set(known))}: leave them out")
     said: list[str] = []
     base = job.versions.last

@@ -227,7 +227,8 @@ def run(job: Job, *, quiet: bool) -> Result:
                 ("segment", time.perf_counter() - loaded))}
         progress(0.92, "writing")
 
-        _write(result, came, job)
+        with hushed():
+            _write(result, came, job)
         progress(1.0, "done")
     from deepgmm.study.levels import numbering_in
 

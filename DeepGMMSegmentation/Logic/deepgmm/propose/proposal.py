@@ -42,6 +42,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     InputError
         A sequence without contrast, no ventricle is found, a correction that is not on the images.
     """
+    if not isinstance(study, Study):
+        raise InputError("this is no study: deepgmm.read_images(lge=FILE) makes one of images")
     _check_contrast(study)
     shape = study.mask.shape
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
