@@ -302,8 +302,15 @@ def test_an_image_without_contrast_is_called_that(study, values, why):
         propose_mask(flat)
 
 
-def test_no_ventricle_of_next_to_nothing_is_proposed(study):
-    coarse = replace(without_mask(study), geometry=replace(study.geometry,
-                                                           spacing=(3.0, 3.0, 10.0)))
+@pytest.mark.parametrize("pixel", [0.5, 3.0])
+def test_what_is_no_ventricle_in_size_and_looks_is_not_proposed(study, pixel):
+    other = replace(without_mask(study), geometry=replace(study.geometry,
+                                                          spacing=(pixel, pixel, 10.0)))
     with pytest.raises(InputError, match="no left ventricle"):
-        propose_mask(coarse)
+        propose_mask(other)
+
+
+def test_where_no_slice_is_sure_that_is_said(study, plain, monkeypatch):
+    assert not any("surely" in w for w in plain.warnings)
+    monkeypatch.setattr("deepgmm.propose.proposal.confidence_of", lambda overlap: 0.5 * overlap)
+    assert any("surely" in w for w in propose_mask(without_mask(study)).warnings)
