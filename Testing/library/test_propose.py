@@ -314,3 +314,15 @@ def test_where_no_slice_is_sure_that_is_said(study, plain, monkeypatch):
     assert not any("surely" in w for w in plain.warnings)
     monkeypatch.setattr("deepgmm.propose.proposal.confidence_of", lambda overlap: 0.5 * overlap)
     assert any("surely" in w for w in propose_mask(without_mask(study)).warnings)
+
+
+@pytest.mark.parametrize("values", [np.nan, 0.0])
+def test_nothing_is_proposed_on_blank_slices_at_an_end(study, plain, values):
+    def blanked(s):
+        new = s.values.copy()
+        new[0] = values
+        return replace(s, values=new)
+    found = propose_mask(replace(without_mask(study), sequences={
+        role: blanked(s) for role, s in study.sequences.items()}))
+    assert not found.mask[0].any() and "blank" in found.left_out[0]
+    assert found.confidence[0] == 0 and plain.mask[0].any() and found.mask[1:].any()

@@ -26,6 +26,7 @@ LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
 #: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
 LEAST_SURE, DOUBTED = 0.05, 0.75
+EMPTY = "the images are blank there"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -58,7 +59,10 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     progress(0.5, "outlining")
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
-    rings = _rings(parts, frame, spacing)
+    blank = _blank(study)  # what the network says there it has from the slices beside
+    rings = {i: ring for i, ring in _rings(parts, frame, spacing).items() if i not in blank}
+    if not rings:
+        raise InputError(NOTHING)
     own = set(rings)
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
@@ -73,7 +77,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
         raise InputError(NOTHING)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: _beyond(i, rings) for i in range(shape[0]) if i not in rings}, rings)
+                         {i: EMPTY if i in blank else _beyond(i, rings)
+                          for i in range(shape[0]) if i not in rings}, rings)
     say(found, {"network_sha256": load()[1]["sha256"],
                 "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")
@@ -95,6 +100,15 @@ def _check_contrast(study: Study) -> None:
         if not np.ptp(known.astype(float)):
             raise InputError(f"{role.title} is constant ({known[0]:g} everywhere): give an image "
                              "with contrast")
+
+
+def _blank(study: Study) -> set[int]:
+    """The slices on which no sequence shows anything."""
+    def shows(values: FloatArray) -> bool:
+        known = values[np.isfinite(values)]
+        return bool(known.size and known.min() < known.max())
+    return {i for i in range(len(study.mask))
+            if not any(shows(s.values[i]) for s in study.sequences.values())}
 
 
 def _check_volume(area: float, study: Study) -> None:
