@@ -192,6 +192,9 @@ def test_train_and_segment_by_slices(folder, out, capsys) -> None:
     assert run("segment", case(folder, 1), "--model", out / "net", "-o", out / "l.nii.gz") == 0
     assert "net" in capsys.readouterr().out
     assert set(np.unique(np.asarray(nibabel.load(out / "l.nii.gz").dataobj))) <= {0, 1, 2, 3}
+    assert run("segment", case(folder, 1), "--model", out / "net", "--atlas",
+               folder / "atlas.npz", "-o", out / "a.nii.gz") == 2
+    assert "--atlas does nothing" in capsys.readouterr().err and not (out / "a.nii.gz").exists()
     assert run("train", folder / "cases", "-o", out / "net") == 2
     assert "--force" in capsys.readouterr().err
     assert run("train", folder / "cases", "-o", out / "n", "--smoothness", 2) == 2
@@ -231,3 +234,22 @@ def test_demo_goes_from_files_to_files(folder, out, capsys, monkeypatch) -> None
     assert (volume.mask == make_brain(1, spacing=5.0, bias=0.2).volume.mask).all()
     (found,) = brain_cases(out / "d" / "input")
     assert found.layout == "IBSR18", "the mask beside is no case of its own"
+
+
+@pytest.mark.parametrize("affine", [
+    -np.eye(4), np.diag([1000.0, 1000.0, 1000.0, 1.0]), np.diag([4.0, 4.0, 4.0, 2.0]),
+    np.diag([4.0, 4.0, -4.0, 1.0]), np.eye(4) * 0.001])
+def test_an_atlas_that_lies_in_no_head_is_refused(folder, out, capsys, affine) -> None:
+    with np.load(folder / "atlas.npz") as stored:
+        np.savez(out / "a.npz", **{**stored, "affine": affine})
+    assert run("segment", case(folder, 0), "--atlas", out / "a.npz", "-o", out / "l.nii.gz") == 2
+    said = capsys.readouterr().err.strip()
+    assert "atlas" in said and len(said) < 300 and not (out / "l.nii.gz").exists()
+
+
+def test_a_title_of_a_stranger_stays_one_line(folder, out) -> None:
+    from deepgmm.brain.atlas_choice import described
+
+    odd = replace(Atlas.load(folder / "atlas.npz"), title="a\x1b[2J\n" + "b " * 400)
+    title = described(odd)["title"]
+    assert len(title) <= 80 and title.isprintable()

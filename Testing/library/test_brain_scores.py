@@ -133,3 +133,13 @@ def test_an_interval_holds_the_volume_and_widens_with_doubt(brain):
     np.testing.assert_allclose(grey.posterior.sum(0), brain.volume.mask, atol=1e-5)
     assert grey.ml(BrainTissue.CSF) < brain.volume.voxel_volume * (brain.labels == 1).sum()
     assert not grey.posterior[0][~brain.ventricles].any()
+
+
+def test_a_tissue_of_next_to_nothing_is_said_once(brain):
+    from deepgmm.brain.result import BrainResult
+
+    posterior = np.stack([brain.labels == t for t in TISSUES]).astype(np.float32)
+    assert not BrainResult(brain.volume, brain.labels, posterior, []).warnings
+    grey = np.where(brain.labels == 3, 2, brain.labels).astype(np.uint8)
+    odd = BrainResult(brain.volume, grey, posterior, [], grey, brain.ventricles).with_grey_sulci()
+    assert [w.startswith("white matter is 0 %") for w in odd.warnings] == [True]

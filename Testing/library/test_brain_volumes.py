@@ -208,3 +208,25 @@ def test_no_folder_and_no_case_are_said(tmp_path):
             brain_cases(folder)
     with pytest.raises(InputError, match="no contrast"):
         brain_cases(tmp_path, contrast="PD")
+
+
+def test_a_mask_of_probabilities_is_cut_at_a_half_and_that_is_said(tmp_path, head):
+    image, brain = head[0], head[1] > 0
+    shares = np.where(brain, 1.0, 0.2).astype(np.float32)
+    affine = affine_of((1, 1, 1))
+    read = read_volume(write(tmp_path / "i.nii.gz", image, affine),
+                       mask=write(tmp_path / "m.nii.gz", shares, affine))
+    assert read.mask.sum() == brain.sum()
+    assert any("fractions" in w for w in read.warnings)
+
+
+@pytest.mark.parametrize("spoil, said", [
+    (lambda i: i - 5000, "far from zero"), (lambda i: np.rint(4 * i / i.max()), "grey levels"),
+    (lambda i: i, "")])
+def test_intensities_of_which_tissues_come_out_wrong_are_said(tmp_path, head, spoil, said):
+    image, brain = head[0], head[1] > 0
+    affine = affine_of((1, 1, 1))
+    read = read_volume(write(tmp_path / "i.nii.gz", spoil(image.astype(np.float32)), affine),
+                       mask=write(tmp_path / "m.nii.gz", brain.astype(np.uint8), affine))
+    odd = [w for w in read.warnings if "zero" in w or "levels" in w]
+    assert [said in w for w in odd] == ([True] if said else [])

@@ -225,3 +225,24 @@ def test_a_slice_done_in_place_of_another_is_told(result) -> None:
     assert doubts(given, result) == ["slice 2 was called done, and nothing differs there; slice 1 "
                                      "was changed and is not done"]
     assert doubts(given, result, known=[1]) == []
+
+
+@pytest.mark.parametrize("given, said", [
+    ({"done": [1.5]}, "fraction"), ({"done": [1], "seconds": float("nan")}, "no time"),
+    ({"done": [1], "seconds": -1.0}, "no time")])
+def test_slices_and_times_that_are_none_are_refused(result, given, said) -> None:
+    with pytest.raises(InputError, match=said):
+        corrections_of(result, result.labels, **given)
+
+
+def test_labels_that_are_no_numbers_are_refused(result) -> None:
+    with pytest.raises(InputError, match="no tissue"):
+        corrections_of(result, np.where(result.labels == SCAR, np.nan, result.labels), done=[1])
+
+
+@pytest.mark.parametrize("index", [-1, 99])
+def test_a_slice_that_is_not_there_is_not_reopened(result, index) -> None:
+    from deepgmm import refine
+
+    with pytest.raises(InputError, match=f"no slice {index} to reopen"):
+        refine(result, corrections_of(result, result.labels, done=[1]), reopened=[index])

@@ -174,3 +174,12 @@ sys.exit(main())
     assert running.returncode == 130
     assert errors == "deepgmm: error: interrupted: no unfinished file was left\n"
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {"o.seg.nrrd": BEFORE}
+
+
+def test_an_interruption_while_commands_are_loaded(monkeypatch, capsys) -> None:
+    def load():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepgmm.cli.main._command", load)
+    assert main(["--version"]) == 130
+    assert capsys.readouterr().err == "deepgmm: error: interrupted: no unfinished file was left\n"

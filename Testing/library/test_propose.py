@@ -291,3 +291,38 @@ def test_a_small_slice_is_asked_larger_in_its_place(monkeypatch):
     monkeypatch.setattr(asking, "_asked", lambda given, views: np.log(np.stack(
         [np.full((1, 80, 80), p) for p in (0.98, 0.01, 0.01)], 1)))
     assert (asking.finer(study, frame, answer, pieces, (1.4, 1.3)) == answer.parts).all()
+
+
+@pytest.mark.parametrize("values, why", [(np.nan, "no number"), (7.0, "constant")])
+def test_an_image_without_contrast_is_called_that(study, values, why):
+    flat = replace(without_mask(study), sequences={
+        role: replace(s, values=np.full_like(s.values, values))
+        for role, s in study.sequences.items()})
+    with pytest.raises(InputError, match=why):
+        propose_mask(flat)
+
+
+@pytest.mark.parametrize("pixel", [0.5, 3.0])
+def test_what_is_no_ventricle_in_size_and_looks_is_not_proposed(study, pixel):
+    other = replace(without_mask(study), geometry=replace(study.geometry,
+                                                          spacing=(pixel, pixel, 10.0)))
+    with pytest.raises(InputError, match="no left ventricle"):
+        propose_mask(other)
+
+
+def test_where_no_slice_is_sure_that_is_said(study, plain, monkeypatch):
+    assert not any("surely" in w for w in plain.warnings)
+    monkeypatch.setattr("deepgmm.propose.proposal.confidence_of", lambda overlap: 0.5 * overlap)
+    assert any("surely" in w for w in propose_mask(without_mask(study)).warnings)
+
+
+@pytest.mark.parametrize("values", [np.nan, 0.0])
+def test_nothing_is_proposed_on_blank_slices_at_an_end(study, plain, values):
+    def blanked(s):
+        new = s.values.copy()
+        new[0] = values
+        return replace(s, values=new)
+    found = propose_mask(replace(without_mask(study), sequences={
+        role: blanked(s) for role, s in study.sequences.items()}))
+    assert not found.mask[0].any() and "blank" in found.left_out[0]
+    assert found.confidence[0] == 0 and plain.mask[0].any() and found.mask[1:].any()

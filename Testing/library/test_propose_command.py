@@ -121,3 +121,37 @@ def test_corrections_that_say_nothing_are_refused_in_a_line(patient, wrong, tmp_
     said = capsys.readouterr().err.strip().splitlines()
     assert said[-1].startswith("deepgmm: error:") and len(said[-1]) < 300 and not out.exists()
     assert str(folder) not in said[-1]
+
+
+def test_a_proposal_appears_with_the_result_or_not_at_all(patient, tmp_path, capsys):
+    folder, study = patient
+    lge, out = ["--lge", str(folder / "lge.nii.gz")], ["-o", str(tmp_path / "out.seg.nrrd")]
+    assert main(["segment", *lge, "--mask", "propose", "--tissues", "edema", *out]) == 2
+    assert not list(tmp_path.iterdir())
+    assert main(["propose-mask", *lge, "--phase", "2", *out]) == 2
+    assert "--phase" in capsys.readouterr().err
+    # one that was corrected under its own name is no file to be written over
+    corrected = tmp_path / "out-proposed-mask.nii.gz"
+    sitk.WriteImage(image_of(study.mask.astype(np.uint8), study.geometry), str(corrected))
+    before = corrected.read_bytes()
+    assert main(["segment", *lge, "--mask", "propose", *out]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "--mask" in said and len(said) < 300 and str(tmp_path) not in said
+    assert corrected.read_bytes() == before and [*tmp_path.iterdir()] == [corrected]
+
+
+def test_a_refused_point_names_the_slice_as_the_table_does(tmp_path, capsys):
+    """The base comes last in the file: its first slice, beyond the apex, is the table's last."""
+    study = make_patient(3, slices=4).study
+    values = study.sequences[Role.LGE].values
+    beyond = np.random.default_rng(0).normal(20, 8, values[:1].shape).astype(np.float32)
+    stack = np.concatenate([beyond, values])
+    path = str(tmp_path / "lge.nrrd")
+    sitk.WriteImage(image_of(stack, study.geometry), path)
+    x, y, z = study.geometry.index_to_world()[:3] @ (40, 40, 0, 1)
+    given = ["propose-mask", "--lge", path, "--json"]
+    assert main(given) == 0
+    left_out = json.loads(capsys.readouterr().out)["left_out"]
+    assert "beyond the apex" in left_out["0"]
+    assert main([*given, "--point", f"{x},{y},{z},epi"]) == 2
+    assert f"slice {len(stack)}, where no border" in capsys.readouterr().err

@@ -156,7 +156,7 @@ def test_segment_writes_a_state_that_refits_as_the_result_in_memory(place: Path,
     ("no output", "no output asked for"), ("no such version", "no version 7"),
     ("priors", "contrast priors"), ("a folder that is not there", "folder does not exist"),
     ("tissue", "no tissue"), ("a path", "no slice or range"), ("reopened", "--reopen names"),
-    ("for ever", "--seconds")])
+    ("for ever", "--seconds"), ("not done", "not done, 1"), ("backwards", "backwards: write 1-2")])
 def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         place: Path, capsys, wrong: str, words: str) -> None:
     state, edited = place / "s.dgmm", edit(place, 1)
@@ -193,6 +193,10 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         given += ["--done", place / "e.seg.nrrd"]
     elif wrong == "reopened":
         given += ["--done", "1-2", "--reopen", "2"]
+    elif wrong == "not done":
+        given = ["--reopen", "1"]
+    elif wrong == "backwards":
+        given += ["--done", "2-1"]
     elif wrong == "for ever":
         given += ["--seconds", "inf"]
     elif wrong == "over the edited":

@@ -55,7 +55,8 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     Raises
     ------
     InputError
-        Corrections of other images, of a tissue that the result does not seek, or none at all.
+        Corrections of other images, of a tissue that the result does not seek, or none at all; a
+        slice to reopen that is not there.
     ComputationError
         The fit came to no finite result.
 
@@ -69,6 +70,10 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     began = time.perf_counter()
     before = _known_before(result)
     opened = sorted({int(i) for i in reopened})
+    wrong = [i for i in opened if not 0 <= i < len(result.labels)]
+    if wrong:
+        raise InputError(f"there is no slice {wrong[0]} to reopen: the images have "
+                         f"{len(result.labels)}, 0 to {len(result.labels) - 1}")
     check_corrections(result, corrections, anything=not set(opened) & set(before.done))
     said: list[str] = []
     before = before.without(opened)

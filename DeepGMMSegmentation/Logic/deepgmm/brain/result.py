@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from deepgmm.brain.network_card import BrainCard
     from deepgmm.brain.scene import BrainSegmentation, BrainSettings
 
+#: Grey and white matter are each more than this share of a brain, of a newborn and of an old one.
+LEAST_SHARE = 0.15
+
 #: Errors of neighbouring voxels go together, as one in so many mm^3, and borders lie off as a
 #: whole by so many mm (standard deviation). Chosen on phantom brains, whose volumes they hold; of
 #: grey and white matter they are wider than those need, since graders differ by more.
@@ -100,6 +103,17 @@ class BrainResult:
                    {"method": found.method, "seconds": dict(found.seconds),
                     "network": {"name": card.name, "title": card.title, "kind": card.kind.value,
                                 "learning": card.learning.value, "sha256": card.sha256}})
+
+    def __post_init__(self) -> None:
+        inside = max(int((self.labels > 0).sum()), 1)
+        for tissue in (BrainTissue.GM, BrainTissue.WM):
+            share = float((self.labels == tissue).sum()) / inside
+            start = f"{tissue.title.lower()} is "
+            if share < LEAST_SHARE and not any(w.startswith(start) for w in self.warnings):
+                self.warnings.append(
+                    f"{start}{100 * share:.0f} % of what was segmented, less than in any whole "
+                    "brain: a lesion or skull, brighter or darker than the brain, may have taken "
+                    "its place; look at the montage, and leave it out of the mask")
 
     def with_grey_sulci(self) -> BrainResult:
         """The same with CSF outside the ventricles counted as grey matter, as IBSR has it."""

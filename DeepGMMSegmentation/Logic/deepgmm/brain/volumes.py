@@ -45,6 +45,10 @@ _FEWEST, _SPAN, _NO_NUMBER = 100, 5, 0.01
 #: Volumes of a whole brain with its CSF, ml, beyond which the mask is doubted.
 _BRAIN = (400.0, 2300.0)
 
+#: Intensities that lie farther from zero than this many times what they differ by, and grey levels
+#: fewer than this, are said: tissues come out wrong of either.
+_OFFSET, _LEVELS = 2.0, 12
+
 #: More nonzero voxels than this share of an image are no brain.
 _FULL = 0.9
 
@@ -210,7 +214,9 @@ def read_volume(image: PathLike, *, mask: PathLike | None = None, labels: PathLi
         found, said = _onto(mask, grid, "brain mask")
         hashes["mask"] = sha256(mask)
         warnings += said
-        region = turn.there(np.nan_to_num(found) != 0)
+        inside, more = _inside(np.nan_to_num(found))
+        warnings += more
+        region = turn.there(inside)
     turned = turn.there(values)
     if region is None:
         region, said_of_it = _brain_of(turned, drawn)
@@ -288,6 +294,7 @@ def checked(volume: BrainVolume) -> BrainVolume:
     if len(np.unique(values[:: max(1, len(values) // 100_000)])) <= len(TISSUES):
         raise InputError("the image has no more than three values inside the brain mask, as "
                          "labels have: give the image itself")
+    warnings += _said_of_values(values)
     size = float(mask.sum()) * volume.voxel_volume
     if not _BRAIN[0] <= size <= _BRAIN[1]:
         warnings.append(f"the brain mask holds {size:.0f} ml, which is no whole brain with its "
@@ -295,10 +302,35 @@ def checked(volume: BrainVolume) -> BrainVolume:
     return replace(volume, image=image, mask=mask, warnings=warnings)
 
 
+def _inside(values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Where a mask's values mean the brain: not 0, or of probabilities more than a half."""
+    between = (values > 0) & (values < 1)
+    if between.any() and values.min() >= 0 and values.max() <= 1:
+        return values >= 0.5, ["the brain mask holds fractions from 0 to 1: .5 and more was taken "
+                               "as the brain"]
+    return values != 0, []
+
+
+def _said_of_values(values: npt.NDArray[np.float32]) -> list[str]:
+    """What is to be said of intensities, of which a field and a mixture make little."""
+    low, high = (float(v) for v in np.percentile(values, (1, 99)))
+    said = []
+    if min(abs(low), abs(high)) > _OFFSET * (high - low) and low * high > 0:
+        said.append(f"the image's values lie far from zero for how much they differ ({low:.4g} to "
+                    f"{high:.4g} inside the mask), so that tissues are told apart badly: subtract "
+                    "what the background holds")
+    levels = len(np.unique(values))
+    if levels < _LEVELS:
+        said.append(f"the image has only {levels} grey levels inside the mask: export it with more")
+    return said
+
+
 def _brain_of(image: npt.NDArray[np.float32], labels: npt.NDArray[np.uint8] | None
               ) -> tuple[npt.NDArray[np.bool_], str]:
     """The brain where nobody drew it, and what is to be said of that."""
     if labels is not None:
+        if not labels.any():
+            raise InputError("the labels are 0 everywhere: see whether they are the right file")
         return labels > 0, ("no brain mask was given: where there are labels was taken as the "
                             "brain")
     if (image != 0).mean() > _FULL and np.ptp(image) > 0:

@@ -147,7 +147,8 @@ def segment(
         progress(0.95, "writing")
         from deepgmm.brain.report import report_text, write_result
 
-        write_result(result, outputs)
+        with hushed():
+            write_result(result, outputs)
     warn([*volume.warnings, *result.warnings], numbered=True)
     if json:
         sys.stdout.write(report_text(result))
@@ -318,9 +319,12 @@ class Way:
             chosen.may_score(truth)
         if self.network is not None:
             from deepgmm.brain.by_network import segment_by_network
-            from deepgmm.brain.network_card import load_brain_network
+            from deepgmm.brain.network_card import NetworkKind, load_brain_network
 
             net, card = load_brain_network(self.network)
+            if self.atlas is not None and card.kind is NetworkKind.UNSUPERVISED:
+                raise InputError("--atlas does nothing here: this network finds tissues slice by "
+                                 "slice and deforms no atlas; leave --atlas out")
             found = segment_by_network(volume, net, card, steps=self.steps, atlas=chosen)
             result = BrainResult.by_network(volume, found, card, chosen)
         else:

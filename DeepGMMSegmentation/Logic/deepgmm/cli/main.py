@@ -18,6 +18,7 @@ from deepgmm.cli.log import COMMANDS, PARTS, log_error, refusal_of
 from deepgmm.errors import DeepGMMError, how_to_install, shortened, without_paths
 
 DONE, INPUT_AT_FAULT, FAILED, INTERRUPTED = 0, 2, 3, 130
+_STOPPED = "interrupted: no unfinished file was left"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -40,6 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         command = _command()
+    except KeyboardInterrupt:
+        _say(_STOPPED)
+        return INTERRUPTED
     except ModuleNotFoundError as missing:
         if (missing.name or "").split(".")[0] not in ("typer", "rich", "click"):
             raise
@@ -133,7 +137,7 @@ def _guarded(run: Callable[[], Any], arguments: list[str]) -> int:
              f"report it with the log{where}")
         return INPUT_AT_FAULT if reason else FAILED
     except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted: no unfinished file was left")
+        _say(_STOPPED)
         return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone; nothing more can be said there.

@@ -15,6 +15,7 @@ from deepgmm.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from deepgmm.files import Outputs
     from deepgmm.propose.correcting import BorderPoint
     from deepgmm.propose.proposed import MaskProposal
     from deepgmm.study.study import BoolArray, Geometry, Study
@@ -38,6 +39,7 @@ def propose(
     fixed: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Slices that you drew, in any format of --mask: they stay, and the "
         "slices beside them follow.")] = None,
+    mask_labels: options.MaskLabels = None,
     point: Annotated[list[str] | None, typer.Option(
         metavar="X,Y,Z,BORDER", help="A place that a border passes through, LPS mm, and epi or "
         "endo; may be given several times.")] = None,
@@ -70,16 +72,17 @@ def propose(
     with progress_bar(quiet) as progress:
         with hushed():
             study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=resample, phase=phase)
-            drawn = {} if fixed is None else _slices_drawn(fixed, study)
+            drawn = {} if fixed is None else _slices_drawn(fixed, study, mask_labels)
         found = propose_mask(study, fixed=drawn, progress=progress,
                              points=_points(point or [], points, study.geometry))
-        if output is not None:
-            write_mask(found, study.geometry, output)
-        if montage is not None:
-            from deepgmm.files import together
-            from deepgmm.review.proposal_picture import proposal_png
+        from deepgmm.files import together
 
-            with together() as places:
+        with hushed(), together() as places:
+            if output is not None:
+                write_mask(found, study.geometry, places.path(output, "LV mask"))
+            if montage is not None:
+                from deepgmm.review.proposal_picture import proposal_png
+
                 places.path(montage, "picture").write_bytes(proposal_png(study, found))
     from deepgmm.study.levels import numbering_in
 
@@ -96,13 +99,13 @@ def propose(
         print(written(outputs, older))
 
 
-def _slices_drawn(path: Path, study: Study) -> dict[int, BoolArray]:
+def _slices_drawn(path: Path, study: Study, labels: str | None) -> dict[int, BoolArray]:
     """The slices of a file in which something is drawn."""
     from deepgmm.reading.images.grids import image_of
     from deepgmm.reading.masks.lv_mask import read_mask
 
     grid = image_of(study.mask.astype("uint8"), study.geometry)
-    read = read_mask(path, grid, name="drawn slices")
+    read = read_mask(path, grid, convention=labels, name="fixed mask")
     study.warnings += read.warnings
     found = {i: one for i, one in enumerate(read.mask) if one.any()}
     if not found:
@@ -173,9 +176,14 @@ def beside(outputs: Mapping[str, Path | None]) -> Path | None:
         first.name.removesuffix(suffix_of(first)) + "-proposed-mask.nii.gz")
 
 
-def propose_for(job: Any) -> MaskProposal:
-    """Propose a mask for a `Job` of `deepgmm segment`, write it beside the first of its outputs,
-    and let the job take it from there."""
+def propose_for(job: Any, places: Outputs) -> MaskProposal:
+    """Propose a mask for a `Job` of `deepgmm segment`, write it to appear with `places` beside the
+    first of the job's outputs, and let the job take it from there.
+
+    Raises
+    ------
+    InputError : as `propose_mask`; another mask has that name, which may have been corrected.
+    """
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.reading.studies.from_files import read_images
 
@@ -186,8 +194,28 @@ def propose_for(job: Any) -> MaskProposal:
     given = {name: path for name, path in job.inputs.items() if str(path) != PROPOSE}
     images = read_images(bssfp=given["bssfp"], lge=given["lge"], t2=given["t2"],
                          resample=job.resample, phase=job.phase)
-    found = propose_mask(images)
     check_places({"LV mask": place}, given)
-    write_mask(found, images.geometry, place)
-    job.inputs["mask"] = place
+    found = propose_mask(images)
+    job.inputs["mask"] = new = places.path(place, "LV mask")
+    write_mask(found, images.geometry, new)
+    if place.exists() and not _same_mask(place, new):
+        raise InputError("a proposed mask lies beside the outputs already and is not what is "
+                         "proposed now: if it was corrected, give that file with --mask; else "
+                         "remove it, or give the outputs other names")
     return found
+
+
+def _same_mask(one: Path, other: Path) -> bool:
+    """Whether two files hold the same mask."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    from deepgmm.reading.images.grids import difference
+    from deepgmm.reading.images.image import read_image
+
+    try:
+        first, second = (read_image(path, "LV mask", labels=True)[0] for path in (one, other))
+    except InputError:
+        return False
+    return not difference(first, second) and bool(
+        np.array_equal(*(sitk.GetArrayViewFromImage(i) for i in (first, second))))

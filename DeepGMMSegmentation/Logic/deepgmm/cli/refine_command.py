@@ -119,7 +119,8 @@ def refine(
         progress(0.85, "writing")
         if not done_job.anew and new_state is None:
             files["state"] = None  # it stays as it is
-        _write(done_job, outputs, files["state"], edit_log, began)
+        with hushed():
+            _write(done_job, outputs, files["state"], edit_log, began)
     warn([*done_job.result.warnings, *(() if done_job.anew else (_NOTHING_NEW,))],
          done_job.numbering)
     if json:
@@ -185,6 +186,10 @@ def _run(job: _Job, progress: Any) -> _Job:
     if finished & reopened:
         raise InputError("--done: --reopen names the same slices, "
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
+    known = () if job.before.corrections is None else job.before.corrections.done
+    if reopened - set(known):
+        raise InputError("--reopen: these slices are not done, "
+                         f"{job.numbering.listed(reopened - set(known))}: leave them out")
     said: list[str] = []
     base = job.versions.last
     labels = job.before.labels
@@ -208,7 +213,6 @@ def _run(job: _Job, progress: Any) -> _Job:
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
             given = given.joined(contour_corrections(job.before, lines, run=base.number,
                                                      seconds=job.seconds))
-    known = () if job.before.corrections is None else job.before.corrections.done
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections

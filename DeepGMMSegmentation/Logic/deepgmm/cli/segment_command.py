@@ -25,6 +25,7 @@ from deepgmm.cli.common import (
 from deepgmm.cli.idle import idle_options
 from deepgmm.cli.propose_command import PROPOSE, beside, propose_for
 from deepgmm.errors import InputError
+from deepgmm.files import together
 from deepgmm.progress import share_of
 from deepgmm.settings import Covariance, Device, Method, Papillary, Preset, Settings
 from deepgmm.study.words import Align
@@ -192,10 +193,10 @@ def run(job: Job, *, quiet: bool) -> Result:
     if job.study is not None and job.study.is_dir():
         sources |= {f"study's {file.name}": file for file in job.study.iterdir()}
     check_places(job.files, sources)
-    with progress_bar(quiet) as progress:
+    with progress_bar(quiet) as progress, together() as beside_them:
         began = time.perf_counter()
         with hushed():
-            marked = propose_for(job) if str(job.inputs["mask"]) == PROPOSE else None
+            marked = propose_for(job, beside_them) if str(job.inputs["mask"]) == PROPOSE else None
             came = _read(job)
         if marked is not None:
             came.provenance["mask_proposal"] = marked.provenance
@@ -226,7 +227,8 @@ def run(job: Job, *, quiet: bool) -> Result:
                 ("segment", time.perf_counter() - loaded))}
         progress(0.92, "writing")
 
-        _write(result, came, job)
+        with hushed():
+            _write(result, came, job)
         progress(1.0, "done")
     from deepgmm.study.levels import numbering_in
 
@@ -260,7 +262,6 @@ def _aligned(study: Study, job: Job) -> Study:
 
 def _write(result: Result, came: Study, job: Job) -> None:
     """All files, or none; `came` is the study before it was aligned."""
-    from deepgmm.files import together
     from deepgmm.review.outputs import write_outputs
 
     with together() as outputs:

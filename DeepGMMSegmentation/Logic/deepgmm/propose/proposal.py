@@ -15,6 +15,7 @@ from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
 from deepgmm.propose.rings import Ring, between, rings_of
+from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
 
@@ -22,6 +23,10 @@ from deepgmm.study.words import Role
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
+#: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
+#: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
+LEAST_SURE, DOUBTED = 0.05, 0.75
+EMPTY = "the images are blank there"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -38,8 +43,12 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
 
     Raises
     ------
-    InputError : no ventricle is found, a correction that is not on the images.
+    InputError
+        A sequence without contrast, no ventricle is found, a correction that is not on the images.
     """
+    if not isinstance(study, Study):
+        raise InputError("this is no study: deepgmm.read_images(lge=FILE) makes one of images")
+    _check_contrast(study)
     shape = study.mask.shape
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, shape)
@@ -50,23 +59,62 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     progress(0.5, "outlining")
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
-    rings = _rings(parts, frame, spacing)
+    blank = _blank(study)  # what the network says there it has from the slices beside
+    rings = {i: ring for i, ring in _rings(parts, frame, spacing).items() if i not in blank}
+    if not rings:
+        raise InputError(NOTHING)
     own = set(rings)
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
+    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
     overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
                         if i in own else 0.0 for i in range(shape[0])])
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
+    if confidence.max() < LEAST_SURE and not masks:
+        raise InputError(NOTHING)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: _beyond(i, rings) for i in range(shape[0]) if i not in rings}, rings)
+                         {i: EMPTY if i in blank else _beyond(i, rings)
+                          for i in range(shape[0]) if i not in rings}, rings)
     say(found, {"network_sha256": load()[1]["sha256"],
                 "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")
-    return corrected(found, study.geometry, fixed=masks, points=points)
+    with counted(found.mask):
+        new = corrected(found, study.geometry, fixed=masks, points=points)
+    if confidence.max() < DOUBTED and not masks:
+        new.warnings.append("no slice looks surely like a left ventricle: see whether the images "
+                            "are short-axis ones of a heart, whole and in order")
+    return new
+
+
+def _check_contrast(study: Study) -> None:
+    """Refuse a sequence on which nothing can be found."""
+    for role, sequence in study.sequences.items():
+        known = sequence.values[np.isfinite(sequence.values)]
+        if not known.size:
+            raise InputError(f"{role.title} holds no number that can be used (all NaN, infinite "
+                             "or over 3e38): export it again")
+        if not np.ptp(known.astype(float)):
+            raise InputError(f"{role.title} is constant ({known[0]:g} everywhere): give an image "
+                             "with contrast")
+
+
+def _blank(study: Study) -> set[int]:
+    """The slices on which no sequence shows anything."""
+    def shows(values: FloatArray) -> bool:
+        known = values[np.isfinite(values)]
+        return bool(known.size and known.min() < known.max())
+    return {i for i in range(len(study.mask))
+            if not any(shows(s.values[i]) for s in study.sequences.values())}
+
+
+def _check_volume(area: float, study: Study) -> None:
+    """Refuse a ventricle of so many mm2 on all slices together that can be none."""
+    if area * max(float(study.geometry.spacing[2]), 5.0) / 1000 < LEAST_VOLUME:
+        raise InputError(NOTHING)
 
 
 def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
@@ -82,9 +130,7 @@ def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:
         raise InputError(NOTHING)
     sizes = np.bincount(parts.ravel(), (inside * (parts > 0)).ravel())
     best = int(sizes[1:].argmax()) + 1
-    depth = float(study.geometry.spacing[2])
-    if sizes[best] * PIXEL ** 2 * max(depth, 5.0) / 1000 < LEAST_VOLUME:
-        raise InputError(NOTHING)
+    _check_volume(float(sizes[best]) * PIXEL ** 2, study)
     at = np.argwhere(parts == best)[:, 1:].mean(0)
     row, column = frame.to_image(at)
     return float(row), float(column)

@@ -126,8 +126,9 @@ def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:
     if labels.shape != result.labels.shape:
         raise InputError(f"the edited segmentation has shape {labels.shape}, the images "
                          f"{result.labels.shape}: see whether it is of this patient")
-    found = {int(v) for v in np.unique(labels)}
-    if not found <= {int(t) for t in Tissue}:
+    values = np.unique(labels)
+    found = {int(v) for v in values if np.isfinite(v)}
+    if len(found) < len(values) or not found <= {int(t) for t in Tissue}:
         raise InputError("the edited segmentation holds values that are no tissue")
     known = {0, *map(int, result.tissues), *map(int, np.unique(result.labels))}
     if Tissue.SCAR in result.tissues:
@@ -173,6 +174,8 @@ def corrections_of(result: Result, edited: npt.NDArray[np.uint8], *, done: Itera
                          "(deepgmm.reading.masks.labelmap)")
     edited = np.asarray(edited)
     check_edited(edited, result)
+    if seconds is not None and not 0 <= seconds < float("inf"):
+        raise InputError("seconds is no time: give how long the correcting took, 0 or more")
     finished, bordered = (_checked(edited, result, which) for which in (done, borders))
     when = now() if when is None else when
     number = (edited != (result.labels if base is None else base)).astype(np.uint16)
@@ -242,7 +245,10 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
 
 def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:
     """Slices in their order, all of them there and drawn."""
-    found = sorted({int(i) for i in slices})
+    asked = list(slices)
+    found = sorted({int(i) for i in asked})
+    if any(i != int(i) for i in asked):
+        raise InputError("a slice is named by a fraction: name slices by whole numbers, from 0")
     wrong = [i for i in found if not 0 <= i < len(edited)]
     if wrong:
         raise InputError(f"there is no slice {wrong[0]} to be right: the images have "

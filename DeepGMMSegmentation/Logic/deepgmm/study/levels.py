@@ -77,9 +77,11 @@ class Numbering:
                 raise InputError(f"{option}: {said} is no slice or range: write for instance "
                                  "1,3-6")
             first, last = int(match[1]), int(match[2] or match[1])
-            if not 1 <= first <= last <= self.count:
-                raise InputError(f"{option}: there is no slice {part.strip()}: the images have "
-                                 f"{self.count}, {_COUNTED}")
+            if last < first:
+                raise InputError(f"{option}: {first}-{last} runs backwards: write {last}-{first}")
+            if first < 1 or last > self.count:
+                raise InputError(f"{option}: there is no slice {last if first else first}: the "
+                                 f"images have {self.count}, {_COUNTED}")
             wanted.update(self.index_of(number) for number in range(first, last + 1))
         return wanted
 

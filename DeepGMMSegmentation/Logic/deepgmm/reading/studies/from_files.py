@@ -51,6 +51,8 @@ _IMAGES = (*IMAGE_SUFFIXES, ".seg.nrrd", ".mhd", ".nhdr", ".hdr")
 #: Below this share of the wall inside the mask, the mask is taken for the blood pool alone.
 _POOL_SHARE = 0.1
 
+_ONE_FRAME = "--phase: bSSFP has one frame; leave --phase out, or give the cine"
+
 
 @dataclass
 class _Input:
@@ -162,7 +164,7 @@ def read_study(
         frame = chosen.frame
         provenance["bssfp_phase"] = chosen.as_dict()
     elif parse_phase(phase) is not None:
-        raise InputError("--phase: bSSFP has one frame; leave --phase out, or give the cine")
+        raise InputError(_ONE_FRAME)
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     for one, other in itertools.combinations(images, 2):
         if images[one].hash == images[other].hash:
@@ -240,6 +242,8 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
             raise InputError(f"--phase: there is no frame {number}: the cine has "
                              f"{len(cine.values)}, counted from 0")
         paths[Role.BSSFP] = ImageInMemory(cine.frame(number or 0), cine.hash, list(cine.warnings))
+    elif parse_phase(phase) is not None:
+        raise InputError(_ONE_FRAME)
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     grid = images[grid_role(images)]
     warnings = [w for i in images.values() for w in i.warnings]
@@ -248,6 +252,9 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     _check_one_grid(grid, list(images.values()))
     sequences = {role: Sequence(role, _values(one), kind_from_description(role, one.description)
                                 or Kind.UNKNOWN) for role, one in images.items()}
+    warnings += [f"{role.title} has {count} voxels that are not numbers (NaN or infinite): see "
+                 "whether the file is whole" for role, one in sequences.items()
+                 if (count := int((~np.isfinite(one.values)).sum()))]
     shape = sequences[grid_role(images)].values.shape
     return Study(sequences, np.zeros(shape, bool), geometry_of(grid.image), warnings=warnings,
                  hashes={role.value: one.hash for role, one in images.items()})
