@@ -38,6 +38,8 @@ GAP, USUAL = 10.0, 0.94
 COMMON, ALIKE, OWN_ALIKE, HAND = 0.6, 0.65, 0.1, 0.25
 #: By how much less an end slice is followed for each variance that it lies off beyond one.
 SURPRISE = 0.3
+#: How far a border goes from where it was expected to where its image shows it.
+TRUST = 0.75
 
 
 def curve_of(points: FloatArray) -> FloatArray:
@@ -88,7 +90,8 @@ class Seen:
 
 
 def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
-             fixed: Mapping[int, FloatArray], seen: Sequence[Seen] = ()) -> dict[int, FloatArray]:
+             fixed: Mapping[int, FloatArray], seen: Sequence[Seen] = (),
+             told: Mapping[int, FloatArray] | None = None) -> dict[int, FloatArray]:
     """The border on all slices from the first to the last that is proposed or fixed.
 
     Parameters
@@ -99,6 +102,8 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
     gap : mm from slice to slice.
     fixed : slice to numbers that are true.
     seen : points that are true.
+    told : slice to numbers that its image shows, once it is known what was drawn beside; they
+        count as `TRUST` of what is then still open.
 
     Returns
     -------
@@ -121,6 +126,10 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
         lean = spread[:, :, at] / (known * (1 + SURPRISE * odd))[:, None]
         mean = mean + lean * (true - mean[:, at])[:, None]
         spread = spread - lean[:, :, None] * spread[:, at, None, :]
+    for i, shown in sorted((told or {}).items()):
+        lean = TRUST * spread[:, :, i - first] / (spread[:, i - first, i - first, None] + 1e-6)
+        mean = mean + lean * (shown - mean[:, i - first])[:, None]
+        spread = spread - lean[:, :, None] * spread[:, i - first, None, :]
     mean, left = _through(mean, spread, [Seen(s.slice - first, s.place) for s in seen])
     gain = np.sqrt(np.clip(1 - left / doubt, 0.0, 1.0))
     started = np.where(own, proposed, smooth)
