@@ -103,31 +103,34 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
     fixed : slice to numbers that are true.
     seen : points that are true.
     told : slice to numbers that its image shows, once it is known what was drawn beside; they
-        count as `TRUST` of what is then still open.
+        count as `TRUST` of what is then still open, less beside an end that is followed less.
 
     Returns
     -------
     slice to numbers: those proposed, moved by what is learned from `fixed` and `seen`, and by as
     much of what the slices beside say as that lowers the doubt. Without either nothing moves.
     """
-    held = [i for i in sorted({*curves, *fixed}) if i in fixed or overlap[i] > 0]
-    first, last = held[0], held[-1]
+    there = [i for i in sorted({*curves, *fixed}) if i in fixed or overlap[i] > 0]
+    first, last = there[0], there[-1]
     count = last - first + 1
     own = np.array([i in curves and overlap[i] > 0 for i in range(first, last + 1)])
     proposed = np.stack([curves.get(i, np.zeros(len(ROUGH))) for i in range(first, last + 1)], 1)
     spread, mean = _unfixed(proposed, own, overlap[first:last + 1], gap / GAP)
     smooth, doubt = mean.copy(), np.einsum("jii->ji", spread).copy()
+    held: dict[int, float] = {}
     # ends last: what is expected there knows all that was drawn between them
     for i, true in sorted(fixed.items(), key=lambda one: (one[0] in (first, last), one[0])):
         at = i - first
         known = spread[:, at, at] + 1e-6
         off = (true - mean[:, at]) ** 2 / known
-        odd = max(float(off[:3].mean()) - 1, 0.0) if at in (0, count - 1) else 0.0
-        lean = spread[:, :, at] / (known * (1 + SURPRISE * odd))[:, None]
+        if at in (0, count - 1):
+            held[i] = 1 / (1 + SURPRISE * max(float(off[:3].mean()) - 1, 0.0))
+        lean = held.get(i, 1.0) * spread[:, :, at] / known[:, None]
         mean = mean + lean * (true - mean[:, at])[:, None]
         spread = spread - lean[:, :, None] * spread[:, at, None, :]
     for i, shown in sorted((told or {}).items()):
-        lean = TRUST * spread[:, :, i - first] / (spread[:, i - first, i - first, None] + 1e-6)
+        trust = TRUST * min(held.get(j, 1.0) for j in (i - 1, i + 1))
+        lean = trust * spread[:, :, i - first] / (spread[:, i - first, i - first, None] + 1e-6)
         mean = mean + lean * (shown - mean[:, i - first])[:, None]
         spread = spread - lean[:, :, None] * spread[:, i - first, None, :]
     mean, left = _through(mean, spread, [Seen(s.slice - first, s.place) for s in seen])
