@@ -128,13 +128,14 @@ def test_an_end_that_was_drawn_far_off_is_followed_less_than_in_proportion():
     curves = {i: np.array([60.0, 61.0, r] + [0.0] * (len(ERROR) - 3))
               for i, r in enumerate((28.0, 30.0, 31.0, 32.0, 32.0))}
 
-    def share(at: int, by: float, beside: int) -> float:
+    def beside(at: int, by: float) -> float:
         hand = curves[at].copy()
         hand[2] += by
-        new = followed(curves, np.full(5, 0.94), 10.0, {at: hand})
-        return float((new[beside][2] - curves[beside][2]) / by)
-    assert 0 < share(0, -10.0, 1) < 0.7 * share(0, -1.0, 1)
-    assert share(2, -10.0, 1) == pytest.approx(share(2, -1.0, 1), rel=0.05)
+        return float(followed(curves, np.full(5, 0.94), 10.0, {at: hand})[1][2])
+    # in the middle a slice beside goes along in proportion
+    assert beside(2, 0.0) - beside(2, -12.0) == pytest.approx(
+        6 * (beside(2, 0.0) - beside(2, -2.0)), rel=1e-6)
+    assert 0 < beside(0, 0.0) - beside(0, -12.0) < 3 * (beside(0, 0.0) - beside(0, -2.0))
 
 
 def test_what_an_image_shows_is_followed_and_passed_on():

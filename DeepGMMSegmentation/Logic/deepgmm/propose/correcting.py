@@ -10,6 +10,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.propose.beside import told
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
+from deepgmm.propose.network import BESIDE, load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
 from deepgmm.propose.rings import LEAST, REACH, Ring, ring_of_mask
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
@@ -108,7 +109,8 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
             left_out[i] = REMOVED
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
-    say(new, found.provenance | {"fixed": sorted(masks), "points": len(used)})
+    asked = {"beside_sha256": load(BESIDE)[1]["sha256"]} if found.looks and masks else {}
+    say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used)})
     new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
                        for i, away in sorted(far.items())), *_about(masks, odd, points)]

@@ -32,6 +32,8 @@ _ORDERS = np.arange(2, HARMONICS + 1)
 ROUGH = np.concatenate([[1.75, 1.75, 2.0], np.repeat(2.4 / _ORDERS, 2)])
 ERROR = np.concatenate([[1.15, 1.15, 1.4], np.repeat(1.4 / _ORDERS, 2)])
 GAP, USUAL = 10.0, 0.94
+#: What the error is multiplied by at least and at most as overlap falls short.
+SHORT = 0.5, 3.0
 #: Share of an error's variance that the stack has in common, where overlap is usual; correlations,
 #: of slices `GAP` mm apart, of that part and of the slices' own; mm of a person's own error at a
 #: point.
@@ -150,7 +152,7 @@ def _unfixed(proposed: FloatArray, own: npt.NDArray[np.bool_], overlap: FloatArr
         bends[k, k:k + 3] = 1, -2, 1
     precision = (bends.T @ bends)[None] / (ROUGH * gap ** 1.5)[:, None, None] ** 2
     # the first numbers are off where little overlaps; the finer ones less so
-    short = np.maximum(1 - overlap, 0.03) / (1 - USUAL)
+    short = np.clip((1 - overlap) / (1 - USUAL), *SHORT)
     error = ERROR[:, None] * np.where(np.arange(len(ERROR))[:, None] < 5, short, np.sqrt(short))
     away = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
     both = (COMMON * ERROR[:, None, None] ** 2 * ALIKE ** (gap * away)
