@@ -397,10 +397,10 @@ def main() -> None:
     print(table(("errors of two slices beside each other: correlation (left of one where the other "
                  "is known)", "pairs", "mean radius", "centre", "harmonics"),
                 [r.alike() for r in sets.values() if r.beside]))
-    print(table(("one slice drawn, the error beside at best, by linear rules learned from the set's "
-                 "other patients", "pairs", "from the borders", "from today's answer too",
+    print(table(("one slice drawn, the error beside at best, by linear rules learned from the "
+                 "set's other patients", "pairs", "from the borders", "from today's answer too",
                  "were centre and mean radius right, mm", "were all numbers right, mm"),
-                [r.pairs.row(r.name) for r in sets.values() if r.pairs.held]))
+                [r.pairs.row(r.name) for r in sets.values() if r.pairs.patients > 1]))
     print(bars(checks(sets, spent, many, options.places)))
 
 

@@ -35,7 +35,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     ----------
     study : sequences on one grid; the mask may be empty.
     fixed, points : what a person corrected, as `corrected` takes it. To correct a proposal that is
-        there already, `corrected` is a hundred times quicker.
+        there already, `corrected` is thirty times quicker.
 
     Raises
     ------
