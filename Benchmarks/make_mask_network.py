@@ -42,7 +42,7 @@ class Pool:
         while len(self.chests) < min(self.count, FIRST_CHESTS + step // 2):
             file = self.folder / f"{FIRST_SEED + len(self.chests)}.npz"
             if not file.exists():
-                _made(self.folder, FIRST_SEED + len(self.chests))
+                made(self.folder, FIRST_SEED + len(self.chests))
             with np.load(file) as held:
                 self.chests.append({name: torch.from_numpy(held[name]) for name in held.files})
 
@@ -107,7 +107,7 @@ class Pool:
         return stack, grid, window
 
 
-def _made(folder: Path, seed: int) -> None:
+def made(folder: Path, seed: int) -> None:
     one = chest(seed)
     part = folder / f"{seed}.part.npz"
     np.savez(part, images=one.images, pool=one.pool, wall=one.wall)

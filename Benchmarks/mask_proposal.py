@@ -29,6 +29,7 @@ from common import (
     table,
     use_threads,
 )
+from correction_bounds import Pairs
 
 from deepgmm.errors import InputError
 from deepgmm.propose.correcting import BorderPoint, corrected
@@ -131,6 +132,7 @@ class Rows:
     correcting: list[float] = field(default_factory=list)
     #: Errors of the numbers of a border, mm, of each two slices beside each other.
     beside: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    pairs: Pairs = field(default_factory=Pairs)
 
     def add(self, study: Study, truth: np.ndarray, pool: BoolArray, rival: bool) -> None:
         began = time.perf_counter()
@@ -178,6 +180,7 @@ class Rows:
             began = time.perf_counter()
             drawn = corrected(found, geometry, fixed={i: truth[i]})
             self.correcting.append(time.perf_counter() - began)
+            self.pairs.add(found, borders, i, drawn.rings)
             away_by = np.abs(found.rings[i].about(true.centre).outer - true.outer)
             place = true.points()[int(away_by.argmax())] / scale
             try:
@@ -190,6 +193,7 @@ class Rows:
                 self.point_given.append((before[j], error(clicked, j)))
                 if before[i] == max(before.values()):
                     self.worst_fixed.append(self.slice_fixed[-1])
+        self.pairs.patients += 1
 
     def sure(self) -> tuple[float, float]:
         """% of slices said to be sure; % of these that are not good."""
@@ -415,6 +419,10 @@ def main() -> None:
     print(table(("default method inside the proposal", "patients", "blood Dice", "wall Dice"),
                 [(r.name, str(len(r.inside)), *(f"{m:.3f}" for m in np.mean(r.inside, axis=0)))
                  for r in sets.values() if r.inside]))
+    print(table(("one slice drawn, the error beside at best, by linear rules learned from the "
+                 "set's other patients", "pairs", "from the borders", "from today's answer too",
+                 "were centre and mean radius right, mm", "were all numbers right, mm"),
+                [r.pairs.row(r.name) for r in sets.values() if r.pairs.patients > 1]))
     print(bars(checks(sets, spent, many, options.places)))
 
 

@@ -39,6 +39,7 @@ _NEW = "new."
 #: The arrays of a `MaskProposal`, and of its borders, in the order of `Ring`.
 _OF_PROPOSALS = ("mask", "wall", "pool", "inside", "confidence")
 _OVERLAP, _OF_RINGS = "overlap", ("ring_centres", "ring_outer", "ring_inner")
+_OF_LOOKS = {"looks_images": "images", "looks_inside": "inside", "looks_first": "first"}
 
 
 @dataclass
@@ -209,14 +210,17 @@ def correct_request(found: MaskProposal, geometry: Geometry,
 def proposed(header: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> MaskProposal:
     """What came back from "propose" and "correct"; of an answer without borders none can be
     corrected."""
+    from deepgmm.propose.beside import Looks
     from deepgmm.propose.proposed import MaskProposal
     from deepgmm.propose.rings import Ring
 
+    looks = {field: arrays[name] for name, field in _OF_LOOKS.items() if name in arrays}
     rings = {int(i): Ring(*(arrays[name][k] for name in _OF_RINGS))
              for k, i in enumerate(header.get("rings", ()))}
     return MaskProposal(
         **{name: arrays[name] for name in _OF_PROPOSALS}, rings=rings,
         overlap=arrays.get(_OVERLAP, np.zeros(len(arrays["mask"]))),
+        looks=Looks(**looks) if looks else None,
         left_out={int(i): why for i, why in header["left_out"]},
         warnings=list(header["warnings"]), provenance=dict(header["provenance"]))
 
@@ -245,7 +249,9 @@ def _encoded(found: MaskProposal) -> tuple[Header, Arrays]:
     return ({"left_out": list(found.left_out.items()), "warnings": found.warnings,
              "provenance": found.provenance, "rings": list(found.rings)},
             {name: getattr(found, name) for name in (*_OF_PROPOSALS, _OVERLAP)}
-            | {name: np.array([ring[k] for ring in rings]) for k, name in enumerate(_OF_RINGS)})
+            | {name: np.array([ring[k] for ring in rings]) for k, name in enumerate(_OF_RINGS)}
+            | {name: getattr(found.looks, field) for name, field in _OF_LOOKS.items()
+               if found.looks is not None})
 
 
 def _corrections(fixed: Mapping[int, npt.NDArray[np.bool_]] | None,

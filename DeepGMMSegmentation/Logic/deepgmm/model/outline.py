@@ -66,14 +66,26 @@ class OutlineNet(nn.Module):
 def folded(network: OutlineNet) -> OutlineNet:
     """A trained network with its normalisation inside the weights; the same function."""
     plain = OutlineNet(network.widths)
+    fold(network, plain, (Step,))
+    return plain.eval()
+
+
+def fold(network: nn.Module, plain: nn.Module, steps: tuple[type[nn.Module], ...]) -> None:
+    """Put a network's weights into one of the same kind that has no normalisation.
+
+    Parameters
+    ----------
+    steps : kinds of its modules that are a `conv`, its `norm`, and what has no weights. The rest
+        that has weights is its `head`.
+    """
     mine = dict(network.named_modules())
     with torch.no_grad():
         for name, module in plain.named_modules():
-            if isinstance(module, Step):
+            if isinstance(module, steps):
                 own = mine[name]
                 scale = own.norm.weight / torch.sqrt(own.norm.running_var + own.norm.eps)
-                module.conv.weight.copy_(own.conv.weight * scale[:, None, None, None])
+                shape = (-1,) + (1,) * (own.conv.weight.ndim - 1)
+                module.conv.weight.copy_(own.conv.weight * scale.reshape(shape))
                 module.conv.bias.copy_(
                     (own.conv.bias - own.norm.running_mean) * scale + own.norm.bias)
         plain.head.load_state_dict(network.head.state_dict())
-    return plain.eval()

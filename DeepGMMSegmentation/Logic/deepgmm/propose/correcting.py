@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepgmm.errors import InputError
+from deepgmm.propose.beside import told
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
+from deepgmm.propose.network import BESIDE, load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
 from deepgmm.propose.rings import LEAST, REACH, Ring, ring_of_mask
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
@@ -60,7 +62,10 @@ def border_points(places: FloatArray, borders: Sequence[str], geometry: Geometry
 def corrected(found: MaskProposal, geometry: Geometry, *,
               fixed: Mapping[int, BoolArray] | None = None,
               points: Sequence[BorderPoint] = ()) -> MaskProposal:
-    """A proposal as a few corrections change it; no network is asked again.
+    """A proposal as a few corrections change it.
+
+    Slices beside one that was drawn are looked at again, by a small network that is shown how the
+    border drawn lies on its image; the rest follows without the images.
 
     Parameters
     ----------
@@ -104,7 +109,8 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
             left_out[i] = REMOVED
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
-    say(new, found.provenance | {"fixed": sorted(masks), "points": len(used)})
+    asked = {"beside_sha256": load(BESIDE)[1]["sha256"]} if found.looks and masks else {}
+    say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used)})
     new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
                        for i, away in sorted(far.items())), *_about(masks, odd, points)]
@@ -217,8 +223,12 @@ def _followed(found: MaskProposal, fixed: Mapping[int, BoolArray], odd: set[int]
     if lost:
         raise InputError(f"a point lies on slice {lost[0]}, where no border is proposed: draw that "
                          "slice instead")
-    outer = followed({i: curve_of(r.points()) for i, r in before.items()}, found.overlap, gap,
-                     {i: curve_of(r.points()) for i, r in by_hand.items()}, seen[EPI])
+    curves, true = ({i: curve_of(r.points()) for i, r in some.items()}
+                    for some in (before, by_hand))
+    outer = followed(curves, found.overlap, gap, true, seen[EPI])
+    if found.looks is not None and true:
+        shown = told(found.looks, curves, found.overlap, true, outer)
+        outer = followed(curves, found.overlap, gap, true, seen[EPI], shown)
     rings = {i: _scaled(points_of(curve), before.get(i), by_hand.get(i))
              for i, curve in outer.items() if i not in removed}
     if not seen[ENDO]:

@@ -3,11 +3,14 @@
 A border is its centre, its mean radius and its low harmonics around that centre. Along the stack
 each of these numbers runs smoothly: its second differences are normal with a known spread (the
 prior of a smoothing spline; Wahba, Improper priors, spline smoothing and the problem of guarding
-against model errors in regression, 1978). A proposal saw each of them with an error, the larger the
-less its probabilities agree with it, and alike on slices beside each other; a person saw it
-without. What is likeliest on the other slices is where they go.
+against model errors in regression, 1978). A proposal saw each of them with an error in two parts:
+one that the whole stack has nearly in common, and one of the slice's own, the larger the less its
+probabilities agree with it; a person saw it without. What is likeliest on the other slices is where
+they go.
 
-Everything is linear and Gaussian, so points on a border are conditioned on likewise.
+Everything is linear and Gaussian, so points on a border are conditioned on likewise. But a slice at
+an end of the stack that was drawn far from where all this expects it, as where an apex was taken
+for too large, says little of its neighbours: they follow it less.
 """
 
 from __future__ import annotations
@@ -29,8 +32,16 @@ _ORDERS = np.arange(2, HARMONICS + 1)
 ROUGH = np.concatenate([[1.75, 1.75, 2.0], np.repeat(2.4 / _ORDERS, 2)])
 ERROR = np.concatenate([[1.15, 1.15, 1.4], np.repeat(1.4 / _ORDERS, 2)])
 GAP, USUAL = 10.0, 0.94
-#: Correlation of errors of slices `GAP` mm apart; mm of a person's own error at a point.
-ALIKE, HAND = 0.4, 0.25
+#: What the error is multiplied by at least and at most as overlap falls short.
+SHORT = 0.5, 3.0
+#: Share of an error's variance that the stack has in common, where overlap is usual; correlations,
+#: of slices `GAP` mm apart, of that part and of the slices' own; mm of a person's own error at a
+#: point.
+COMMON, ALIKE, OWN_ALIKE, HAND = 0.6, 0.65, 0.1, 0.25
+#: By how much less an end slice is followed for each variance that it lies off beyond one.
+SURPRISE = 0.3
+#: How far a border goes from where it was expected to where its image shows it.
+TRUST = 0.75
 
 
 def curve_of(points: FloatArray) -> FloatArray:
@@ -81,7 +92,8 @@ class Seen:
 
 
 def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
-             fixed: Mapping[int, FloatArray], seen: Sequence[Seen] = ()) -> dict[int, FloatArray]:
+             fixed: Mapping[int, FloatArray], seen: Sequence[Seen] = (),
+             told: Mapping[int, FloatArray] | None = None) -> dict[int, FloatArray]:
     """The border on all slices from the first to the last that is proposed or fixed.
 
     Parameters
@@ -92,24 +104,37 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
     gap : mm from slice to slice.
     fixed : slice to numbers that are true.
     seen : points that are true.
+    told : slice to numbers that its image shows, once it is known what was drawn beside; they
+        count as `TRUST` of what is then still open, less beside an end that is followed less.
 
     Returns
     -------
     slice to numbers: those proposed, moved by what is learned from `fixed` and `seen`, and by as
     much of what the slices beside say as that lowers the doubt. Without either nothing moves.
     """
-    held = [i for i in sorted({*curves, *fixed}) if i in fixed or overlap[i] > 0]
-    first, last = held[0], held[-1]
+    there = [i for i in sorted({*curves, *fixed}) if i in fixed or overlap[i] > 0]
+    first, last = there[0], there[-1]
     count = last - first + 1
     own = np.array([i in curves and overlap[i] > 0 for i in range(first, last + 1)])
     proposed = np.stack([curves.get(i, np.zeros(len(ROUGH))) for i in range(first, last + 1)], 1)
     spread, mean = _unfixed(proposed, own, overlap[first:last + 1], gap / GAP)
     smooth, doubt = mean.copy(), np.einsum("jii->ji", spread).copy()
-    for i, true in fixed.items():
+    held: dict[int, float] = {}
+    # ends last: what is expected there knows all that was drawn between them
+    for i, true in sorted(fixed.items(), key=lambda one: (one[0] in (first, last), one[0])):
         at = i - first
-        lean = spread[:, :, at] / (spread[:, at, at, None] + 1e-6)
+        known = spread[:, at, at] + 1e-6
+        off = (true - mean[:, at]) ** 2 / known
+        if at in (0, count - 1):
+            held[i] = 1 / (1 + SURPRISE * max(float(off[:3].mean()) - 1, 0.0))
+        lean = held.get(i, 1.0) * spread[:, :, at] / known[:, None]
         mean = mean + lean * (true - mean[:, at])[:, None]
         spread = spread - lean[:, :, None] * spread[:, at, None, :]
+    for i, shown in sorted((told or {}).items()):
+        trust = TRUST * min(held.get(j, 1.0) for j in (i - 1, i + 1))
+        lean = trust * spread[:, :, i - first] / (spread[:, i - first, i - first, None] + 1e-6)
+        mean = mean + lean * (shown - mean[:, i - first])[:, None]
+        spread = spread - lean[:, :, None] * spread[:, i - first, None, :]
     mean, left = _through(mean, spread, [Seen(s.slice - first, s.place) for s in seen])
     gain = np.sqrt(np.clip(1 - left / doubt, 0.0, 1.0))
     started = np.where(own, proposed, smooth)
@@ -127,13 +152,14 @@ def _unfixed(proposed: FloatArray, own: npt.NDArray[np.bool_], overlap: FloatArr
         bends[k, k:k + 3] = 1, -2, 1
     precision = (bends.T @ bends)[None] / (ROUGH * gap ** 1.5)[:, None, None] ** 2
     # the first numbers are off where little overlaps; the finer ones less so
-    short = np.maximum(1 - overlap, 0.03) / (1 - USUAL)
+    short = np.clip((1 - overlap) / (1 - USUAL), *SHORT)
     error = ERROR[:, None] * np.where(np.arange(len(ERROR))[:, None] < 5, short, np.sqrt(short))
     away = np.abs(np.subtract.outer(np.arange(count), np.arange(count)))
-    alike = ALIKE ** (gap * away)
+    both = (COMMON * ERROR[:, None, None] ** 2 * ALIKE ** (gap * away)
+            + (1 - COMMON) * error[:, :, None] * error[:, None, :] * OWN_ALIKE ** (gap * away))
     weight = np.zeros_like(precision)
     of = np.ix_(np.arange(len(ROUGH)), own, own)
-    weight[of] = np.linalg.inv((error[:, :, None] * error[:, None, :] * alike)[of])
+    weight[of] = np.linalg.inv(both[of])
     # a slice or two alone say nothing of how it goes on; a flat course is then as good as any
     spread = np.linalg.inv(precision + weight + 1e-6 * np.eye(count))
     return spread, np.einsum("jik,jkl,jl->ji", spread, weight, proposed)

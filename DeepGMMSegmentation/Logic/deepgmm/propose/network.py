@@ -1,4 +1,5 @@
-"""The network that finds the ventricle: its file, its card, and what it is asked."""
+"""The networks that propose, as files: one that finds the ventricle, one that is shown a drawn
+slice."""
 
 from __future__ import annotations
 
@@ -13,12 +14,20 @@ from deepgmm.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-SHIPPED = Path(__file__).resolve().parent.parent / "data" / "outline"
-WEIGHTS, CARD, FORMAT = "network.safetensors", "card.json", "deepgmm outline network"
+_DATA = Path(__file__).resolve().parent.parent / "data"
+SHIPPED, BESIDE = _DATA / "outline", _DATA / "beside"
+WEIGHTS, CARD = "network.safetensors", "card.json"
+FORMAT, BESIDE_FORMAT = "deepgmm outline network", "deepgmm network beside a drawn slice"
+_TITLES = {FORMAT: "U-Net that proposes the LV mask, synthetic-supervised",
+           BESIDE_FORMAT: "Network by which slices follow one that was drawn, synthetic-supervised"}
 
 
 def save(folder: Path, network: nn.Module, training: dict[str, Any]) -> dict[str, Any]:
     """Write weights as 16-bit numbers, and a card that names their hash.
+
+    Parameters
+    ----------
+    network : an `OutlineNet` or a `BesideNet`.
 
     Returns
     -------
@@ -29,9 +38,10 @@ def save(folder: Path, network: nn.Module, training: dict[str, Any]) -> dict[str
 
     content = packed({name: value.detach().to(torch.float16).contiguous()
                       for name, value in network.named_parameters()})
-    card = {"format": FORMAT, "version": 1, "name": "outline",
-            "title": "U-Net that proposes the LV mask, synthetic-supervised",
-            "widths": list(network.widths), "licence": "Apache-2.0",
+    kind, size = ((FORMAT, {"widths": list(network.widths)}) if hasattr(network, "widths")
+                  else (BESIDE_FORMAT, {"width": network.width}))
+    card = {"format": kind, "version": 1, "name": "outline" if kind == FORMAT else "beside",
+            "title": _TITLES[kind], **size, "licence": "Apache-2.0",
             "training": training, "sha256": hashlib.sha256(content).hexdigest()}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).write_bytes(content)
@@ -40,9 +50,9 @@ def save(folder: Path, network: nn.Module, training: dict[str, Any]) -> dict[str
     return card
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)
 def load(folder: Path = SHIPPED) -> tuple[nn.Module, dict[str, Any]]:
-    """The network, ready to be asked, and its card.
+    """The network of a folder, ready to be asked, and its card.
 
     Raises
     ------
@@ -52,14 +62,16 @@ def load(folder: Path = SHIPPED) -> tuple[nn.Module, dict[str, Any]]:
     from safetensors import SafetensorError
     from safetensors.torch import load as unpacked
 
+    from deepgmm.model.beside import BesideNet
     from deepgmm.model.outline import OutlineNet
 
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         content = (folder / WEIGHTS).read_bytes()
-        if card.get("format") != FORMAT or card.get("version") != 1:
+        if card.get("version") != 1:
             raise ValueError
-        network = OutlineNet(card["widths"])
+        network: nn.Module = {FORMAT: lambda: OutlineNet(card["widths"]),
+                              BESIDE_FORMAT: lambda: BesideNet(card["width"])}[card["format"]]()
         if hashlib.sha256(content).hexdigest() != card["sha256"]:
             raise ValueError
         network.load_state_dict({name: value.to(torch.float32)

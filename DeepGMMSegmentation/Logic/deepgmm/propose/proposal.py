@@ -10,6 +10,7 @@ import numpy as np
 from deepgmm.errors import InputError
 from deepgmm.progress import Progress, silent
 from deepgmm.propose.asking import answered, finer, once
+from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
@@ -39,7 +40,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     ----------
     study : sequences on one grid; the mask may be empty.
     fixed, points : what a person corrected, as `corrected` takes it. To correct a proposal that is
-        there already, `corrected` is a hundred times quicker.
+        there already, `corrected` is thirty times quicker.
 
     Raises
     ------
@@ -78,7 +79,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
                          {i: EMPTY if i in blank else _beyond(i, rings)
-                          for i in range(shape[0]) if i not in rings}, rings)
+                          for i in range(shape[0]) if i not in rings}, rings,
+                         looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
                 "sequences": [role.value for role in study.sequences]})
     progress(1.0, "done")

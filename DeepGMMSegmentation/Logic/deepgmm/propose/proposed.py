@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from deepgmm.propose.beside import Looks
 from deepgmm.propose.rings import Ring
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
@@ -37,6 +38,8 @@ class MaskProposal:
     rings : slice to its borders, in mm.
     warnings : what a user must see.
     provenance : JSON values, for a report.
+    looks : what is looked at again when a slice is corrected; without it slices follow by the
+        borders alone.
     """
 
     mask: BoolArray
@@ -49,7 +52,7 @@ class MaskProposal:
     rings: dict[int, Ring] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
-
+    looks: Looks | None = None
 
     @property
     def note(self) -> dict[str, Any]:
