@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from deepgmm.brain.halfway import divided
 from deepgmm.brain.held_atlas import Atlas
 from deepgmm.brain.intensities import (
     POWER,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 #: Standard deviation of a tissue to start from, in units of bright.
 _USUAL_SD = 0.07
+
+#: Power of a published atlas' odds of white against grey matter, beside levels.
+_LEAN = 0.5
 
 
 def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
@@ -89,6 +93,7 @@ def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSe
     joint = mixture.log_likelihood(scene.values, b) + found.weights.float().log()
     posterior = torch.softmax(joint, 1)
     _beyond(posterior, scene.values / b, mixture)
+    posterior, b = divided(scene, posterior, b, mixture, (0, 1, 2))
     labels = scene.volume_of(posterior.argmax(1).numpy().astype(np.uint8) + 1)
     missing = scene.volume.mask & (scene.volume.image == 0)
     probabilities = scene.volume_of(posterior.T.numpy())
@@ -313,7 +318,9 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
             + local[:, mixture.tissues]
         place = place * (POWER / atlas.trust.power)
     parts[scene.values == 0] = mixture.shares.log()
-    joint = torch.softmax(parts + place[:, mixture.tissues], 1)
+    joint, b = torch.softmax(parts + place[:, mixture.tissues], 1), fitted.b
+    if not atlas.labelled:
+        joint, b = _halved(scene, fitted, atlas, index, joint)
     csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
     kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
     of_sulci = 3 if atlas.sulci_are_grey else 1
@@ -327,13 +334,32 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
         scene.volume_of(labels), scene.volume_of(as_labelled),
         scene.volume_of(as_labelled == csf, 0),
         scene.volume_of(physical.T.contiguous().numpy()),
-        scene.volume_of(fitted.b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
+        scene.volume_of(b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
         warnings=scene.warnings, seconds=scene.seconds)
 
 
 def _plain(atlas: Atlas) -> tuple[int, int, int]:
     """Which components are CSF of the ventricles, grey and white matter."""
     return (0, 1, 2) if atlas.sulci_are_grey else (0, 2, 3)
+
+
+def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: Tensor
+            ) -> tuple[Tensor, Tensor]:
+    """Under a published atlas: posteriors (N, C) of the components and the field, half way."""
+    import torch
+
+    csf, grey, white = _plain(atlas)
+    lean = _LEAN * (fitted.prior[:, white] / fitted.prior[:, grey]).log()
+    known = None
+    if atlas.settled is not None:
+        maps = torch.from_numpy(np.ascontiguousarray(atlas.settled))
+        known = np.ascontiguousarray(sampled(maps, index).T.numpy())
+    other = 1 - joint[:, grey] - joint[:, white]
+    three = torch.stack([other, joint[:, grey], joint[:, white]], 1)
+    three, b = divided(scene, three, fitted.b, fitted.mixture, (csf, grey, white), lean, known)
+    joint = joint.clone()
+    joint[:, grey], joint[:, white] = three[:, 1], three[:, 2]
+    return joint, b
 
 
 def _local(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Tensor | None:
