@@ -1,10 +1,10 @@
 """Deep nuclei and brain stem: what is grey or white matter whatever its intensity.
 
-Pallidum and thalamus are nearly as bright as white matter on T1, and the brain stem is darker than
-it, so the tissue maps of an average brain, which follow its intensities, have them wrong. Nuclei are
-grey matter by name. That the ventral diencephalon counts as grey matter too, and the brain stem,
-whole, as white, is a convention: that of IBSR's graders. The shapes are ellipsoids, drawn over the
-T1 of ICBM 152.
+Pallidum and thalamus are nearly as bright as white matter on T1, and the brain stem is darker
+than it, so the tissue maps of an average brain, which follow its intensities, have them wrong.
+Nuclei are grey matter by name. That the ventral diencephalon counts as grey matter too, and the
+brain stem, whole, as white, is a convention: that of IBSR's graders. The shapes are ellipsoids,
+drawn over the T1 of ICBM 152.
 """
 
 from __future__ import annotations
