@@ -14,8 +14,8 @@ from deepgmm.brain.atlas_choice import fingerprint  # noqa: E402
 from deepgmm.brain.halfway import divided, local_levels, split  # noqa: E402
 from deepgmm.brain.scene import BrainSettings, Scene  # noqa: E402
 from deepgmm.brain.volumes import BrainVolume  # noqa: E402
-from deepgmm.study.study import Geometry
 from deepgmm.model.tissue_mixture import TissueMixture  # noqa: E402
+from deepgmm.study.study import Geometry  # noqa: E402
 
 GREY, WHITE = 60.0, 90.0
 SHAPE, SPACING = (24, 60, 60), (3.0, 2.0, 2.0)
