@@ -81,8 +81,8 @@ def methods(learning: Sequence[BrainVolume]
     return rows
 
 
-def of_one(image: Path) -> tuple[float, float]:
-    """Seconds and GB of the command on one volume with every output, a process of its own."""
+def of_one(image: Path) -> tuple[float, float, float]:
+    """Seconds, those of a core, and GB of the command on one volume with every output, a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [str(part) for flag, name in (
             ("-o", "t.nii.gz"), ("--probabilities", "p.nii.gz"), ("--field", "f.nii.gz"),
@@ -96,7 +96,7 @@ def of_one(image: Path) -> tuple[float, float]:
         seconds = time.perf_counter() - began
     if process.returncode:
         raise RuntimeError(f"deepgmm brain segment ended with {process.returncode}")
-    return seconds, peak_memory(usage)
+    return seconds, usage.ru_utime + usage.ru_stime, peak_memory(usage)
 
 
 def scored(labels: np.ndarray, ventricles: np.ndarray, volume: BrainVolume
@@ -156,12 +156,12 @@ def main() -> int:
           "validation cases are easier than the training cases.\n")
     print(report(scores, used, seconds))
     print(verdicts(scores, seconds))
-    spent = [of_one(c.image) for c in others[:words.cases]]
-    slowest, most = (max(part) for part in zip(*spent))
+    largest = int(np.argmax([volume.mask.sum() for volume in held]))
+    wall, cores, most = of_one(others[largest].image)
     print(bars([
-        ("the command on a volume, every output, MNI's atlas deformed: the slowest", "at most 40 s",
-         f"{slowest:.0f} s", slowest <= 40),
-        ("its memory, the most", "at most 2 GB", f"{most:.2f} GB", most <= 2)]))
+        ("the command on the largest volume, every output, MNI's atlas deformed", "at most 40 s",
+         f"{wall:.0f} s ({cores:.0f} s of a core)", wall <= 40),
+        ("its memory", "at most 2 GB", f"{most:.2f} GB", most <= 2)]))
     together = peak_memory(resource.getrusage(resource.RUSAGE_SELF))
     print(f"This benchmark, which holds all cases at once, took {together:.1f} GB.")
     return 0
