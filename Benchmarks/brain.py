@@ -130,6 +130,9 @@ def main() -> int:
     cases = brain_cases(words.ibsr, labelled=True)
     ours = [c for c in cases if c.group == "training"]
     others = ours[1::2] if words.tune else [c for c in cases if c.group == "validation"]
+    # before there is much in memory: a new process counts what the one had that started it
+    largest = max(others[:words.cases], key=lambda c: c.image.stat().st_size)
+    wall, cores, most = of_one(largest.image, words.threads)
     learning = [read_case(c) for c in (ours[::2] if words.tune else ours)[:words.cases]]
     held = [read_case(c) for c in others[:words.cases]]
     scores: Scores = {}
@@ -157,10 +160,8 @@ def main() -> int:
           "validation cases are easier than the training cases.\n")
     print(report(scores, used, seconds))
     print(verdicts(scores, seconds))
-    largest = int(np.argmax([volume.mask.sum() for volume in held]))
-    wall, cores, most = of_one(others[largest].image, words.threads)
     print(bars([
-        ("the command on the largest volume, every output, MNI's atlas deformed", "at most 40 s",
+        ("the command on the largest file, every output, MNI's atlas deformed", "at most 40 s",
          f"{wall:.0f} s ({cores:.0f} s of a core)", wall <= 40),
         ("its memory", "at most 2 GB", f"{most:.2f} GB", most <= 2)]))
     together = peak_memory(resource.getrusage(resource.RUSAGE_SELF))
