@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -14,6 +15,7 @@ from deepgmm.brain.atlas_choice import fingerprint  # noqa: E402
 from deepgmm.brain.halfway import divided, local_levels, split  # noqa: E402
 from deepgmm.brain.scene import BrainSettings, Scene  # noqa: E402
 from deepgmm.brain.volumes import BrainVolume  # noqa: E402
+from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.model.tissue_mixture import TissueMixture  # noqa: E402
 from deepgmm.study.study import Geometry  # noqa: E402
 
@@ -93,7 +95,7 @@ def test_where_csf_lies_beyond_white_matter_all_stays():
 
 
 @needs_nilearn
-def test_nuclei_are_grey_and_the_stem_white_on_either_side(tmp_path):
+def test_nuclei_are_grey_and_the_stem_white_on_either_side():
     atlas = mni_atlas()
 
     def at(x, y, z):
@@ -108,7 +110,19 @@ def test_nuclei_are_grey_and_the_stem_white_on_either_side(tmp_path):
             assert at(side * x, y, z).sum() < 0.5
     assert at(0, -26, -34)[1] > 0.9 and at(0, -40, -52)[1] > 0.9
     assert atlas.settled.sum(0).max() < 1.001
-    atlas.save(tmp_path / "mni.npz")
-    again = Atlas.load(tmp_path / "mni.npz")
-    assert np.allclose(again.settled, atlas.settled, atol=1e-3)
-    assert fingerprint(again) == fingerprint(atlas)
+
+
+def test_what_is_settled_comes_back_from_a_file_and_is_checked(tmp_path):
+    shares = np.zeros((3, 8, 8, 8), np.float32)
+    shares[:, 1:7, 1:7, 1:7] = np.array([0.2, 0.5, 0.3])[:, None, None, None]
+    known = np.zeros((2, 8, 8, 8), np.float32)
+    known[0, 3:5, 3:5, 3:5], known[1, 5, 5, 5] = 1, 0.5
+    atlas = Atlas(shares, np.ones((8, 8, 8), np.float32), np.eye(4), "small", settled=known)
+    atlas.save(tmp_path / "small.npz")
+    again = Atlas.load(tmp_path / "small.npz")
+    assert np.array_equal(again.settled, known) and fingerprint(again) == fingerprint(atlas)
+    assert fingerprint(replace(atlas, settled=None)) != fingerprint(atlas)
+    for harmed in (known[:1], known[:, 1:], known * np.nan, known * 2):
+        replace(atlas, settled=harmed).save(tmp_path / "harmed.npz")
+        with pytest.raises(InputError, match="other arrays"):
+            Atlas.load(tmp_path / "harmed.npz")
