@@ -12,14 +12,17 @@ not ship.
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import bars, machine, parser_of, peak_memory, table, use_threads
+from common import bars, child_environment, machine, parser_of, peak_memory, table, use_threads
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,7 +71,7 @@ def methods(learning: Sequence[BrainVolume]
 
     rows = [(SKLEARN, "none", mixture_of_three),
             (ALONE, "none; an adult's shares in the prior", by(None))]
-    mni, of_ibsr = mni_atlas(), "none of IBSR's; those behind the MNI maps"
+    mni, of_ibsr = mni_atlas(), "none of IBSR's; those behind the MNI maps, nuclei drawn on them"
     rows += [(LAID, of_ibsr, by(mni, deform=False)), (MNI, of_ibsr, by(mni))]
     if len(learning) > 1:
         own, count = make_atlas(learning), len(learning)
@@ -76,6 +79,25 @@ def methods(learning: Sequence[BrainVolume]
         rows += [(f"atlas of {count}, affine", used, by(own, deform=False)),
                  (f"atlas of {count}, deformed", used, by(own))]
     return rows
+
+
+def of_one(image: Path, threads: int) -> tuple[float, float, float]:
+    """Seconds, seconds of a core and GB of the command on one volume, with every output."""
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [str(part) for flag, name in (
+            ("-o", "t.nii.gz"), ("--probabilities", "p.nii.gz"), ("--field", "f.nii.gz"),
+            ("--montage", "m.png"), ("--report", "r.json")) for part in (flag, Path(folder) / name)]
+        began = time.perf_counter()
+        process = subprocess.Popen([sys.executable, "-m", "deepgmm", "brain", "segment",
+                                    str(image), "--atlas", "mni", *outputs],
+                                   env=child_environment(threads), stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - began
+    if process.returncode:
+        raise RuntimeError(f"deepgmm brain segment ended with {process.returncode}")
+    return seconds, usage.ru_utime + usage.ru_stime, peak_memory(usage)
 
 
 def scored(labels: np.ndarray, ventricles: np.ndarray, volume: BrainVolume
@@ -108,6 +130,9 @@ def main() -> int:
     cases = brain_cases(words.ibsr, labelled=True)
     ours = [c for c in cases if c.group == "training"]
     others = ours[1::2] if words.tune else [c for c in cases if c.group == "validation"]
+    # before there is much in memory: a new process counts what the one had that started it
+    largest = max(others[:words.cases], key=lambda c: c.image.stat().st_size)
+    wall, cores, most = of_one(largest.image, words.threads)
     learning = [read_case(c) for c in (ours[::2] if words.tune else ours)[:words.cases]]
     held = [read_case(c) for c in others[:words.cases]]
     scores: Scores = {}
@@ -134,7 +159,13 @@ def main() -> int:
           "folder, on which the settings were chosen too. F1 in %, mean (standard deviation); the "
           "validation cases are easier than the training cases.\n")
     print(report(scores, used, seconds))
-    print(verdicts(scores, seconds, peak_memory(resource.getrusage(resource.RUSAGE_SELF))))
+    print(verdicts(scores, seconds))
+    print(bars([
+        ("the command on the largest file, every output, MNI's atlas deformed", "at most 40 s",
+         f"{wall:.0f} s ({cores:.0f} s of a core)", wall <= 40),
+        ("its memory", "at most 2 GB", f"{most:.2f} GB", most <= 2)]))
+    together = peak_memory(resource.getrusage(resource.RUSAGE_SELF))
+    print(f"This benchmark, which holds all cases at once, took {together:.1f} GB.")
     return 0
 
 
@@ -170,7 +201,7 @@ def report(scores: Scores, used: dict[str, str], seconds: dict[str, float]) -> s
     return text + "\n" + table(("difference", "tissue", "F1", "95 %, by cases", "better in"), lines)
 
 
-def verdicts(scores: Scores, seconds: dict[str, float], memory: float) -> str:
+def verdicts(scores: Scores, seconds: dict[str, float]) -> str:
     import numpy as np
 
     drawn, left, physical = "as labelled", "left out", "physical"
@@ -197,8 +228,6 @@ def verdicts(scores: Scores, seconds: dict[str, float], memory: float) -> str:
                 bar(f"{name}, {drawn}, {tissue}", mean_of(scores, name, drawn, tissue), least)
     slowest = max(seconds.values())
     lines.append(("slowest row, a volume", "at most 40 s", f"{slowest:.0f} s", slowest <= 40))
-    lines.append(("memory of all rows and cases together", "at most 2 GB", f"{memory:.1f} GB",
-                  memory <= 2))
     return bars(lines)
 
 

@@ -84,7 +84,7 @@ COMMANDS = (
                    "--home-steps", "3")),
     Command("partial_labels", "What the mixture loss adds to few labels",
             quick=("--patients", "1", "--seeds", "1", "--steps", "3")),
-    Command("brain", "Brains of IBSR18", words=("--ibsr", "IBSR18")),
+    Command("brain", "Brains of IBSR18", words=("--threads", "1", "--ibsr", "IBSR18")),
     Command("brain_networks", "Networks on brains (phantoms)", words=("--cases", "6"),
             quick=("--cases", "2", "--spacing", "5", "--steps", "2")),
     Command("deep_presets", "deepsvg: `fast` against `paper`",

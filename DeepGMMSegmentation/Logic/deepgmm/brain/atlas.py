@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.brain.held_atlas import Atlas as Atlas
+from deepgmm.brain.nuclei import settled
 from deepgmm.brain.registering import affine_to, box_of, regrid, resampled, shifted
 from deepgmm.brain.segmenting import intensities_of
 from deepgmm.brain.tissues import TISSUES, UNLABELLED
@@ -46,7 +47,8 @@ _VOXEL, _NO_SULCI = 2.0, 0.05
 def mni_atlas() -> Atlas:
     """The MNI152 atlas from the files of nilearn's wheel; nilearn itself is not imported.
 
-    Grey and white matter as they come; CSF is the brain of its T1 less these two.
+    Grey and white matter as they come; CSF is the brain of its T1 less these two. Deep nuclei and
+    brain stem as `deepgmm.brain.nuclei` has them.
 
     Raises
     ------
@@ -84,7 +86,8 @@ def mni_atlas() -> Atlas:
     in_ventricles = coarse(csf * deep)
     tissues = np.stack([coarse(csf), coarse(grey), coarse(white)])
     share = np.where(tissues[0] > 1e-4, in_ventricles / np.maximum(tissues[0], 1e-4), 0)
-    return Atlas(tissues, np.clip(share, 0, 1).astype(np.float32), grid, MNI_TITLE)
+    known = np.stack([coarse(part) for part in settled(maps["t1"], x, -y, z)])
+    return Atlas(tissues, np.clip(share, 0, 1).astype(np.float32), grid, MNI_TITLE, settled=known)
 
 
 def make_atlas(volumes: Sequence[BrainVolume], *, rounds: int = 2, title: str = "",

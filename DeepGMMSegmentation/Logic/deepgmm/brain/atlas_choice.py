@@ -52,6 +52,8 @@ def fingerprint(atlas: Atlas) -> str:
     for array in (atlas.probabilities, atlas.ventricles):
         digest.update(np.ascontiguousarray(array, np.float16).tobytes())
     digest.update(np.round(atlas.affine, 6).tobytes())
+    if atlas.settled is not None:
+        digest.update(np.ascontiguousarray(atlas.settled, np.float16).tobytes())
     if atlas.intensities is not None:
         digest.update(np.ascontiguousarray(atlas.intensities.stored).tobytes())
     return digest.hexdigest()

@@ -62,6 +62,8 @@ class Atlas:
     hashes : SHA-256 of their image files, by which they are known again under another name.
     sulci_are_grey : the graders counted the CSF of the sulci as grey matter.
     intensities : which of them each tissue has where, in the cases; None where nobody counted.
+    settled : (2, D, H, W) what is grey or white matter whatever its intensity; None where the
+        probabilities say it all, as they do where cases are labelled.
     """
 
     probabilities: Array
@@ -72,6 +74,7 @@ class Atlas:
     hashes: tuple[str, ...] = ()
     sulci_are_grey: bool = False
     intensities: LocalIntensities | None = None
+    settled: Array | None = None
 
     @property
     def labelled(self) -> int:
@@ -143,6 +146,8 @@ class Atlas:
         more: dict[str, Any] = {}
         if self.intensities is not None:
             more = {"intensities": self.intensities.stored, "cells": self.intensities.affine}
+        if self.settled is not None:
+            more["settled"] = self.settled.astype(np.float16)
         np.savez_compressed(content, **more, probabilities=self.probabilities.astype(np.float16),
                             ventricles=self.ventricles.astype(np.float16),
                             affine=self.affine, about=np.array(json.dumps(about)))
@@ -167,7 +172,8 @@ class Atlas:
                             tuple(map(str, about["cases"])), tuple(map(str, about["hashes"])),
                             bool(about["sulci_are_grey"]), None if "cells" not in stored else
                             LocalIntensities(stored["intensities"].astype(np.float32),
-                                             stored["cells"].astype(np.float64)))
+                                             stored["cells"].astype(np.float64)),
+                        stored["settled"].astype(np.float32) if "settled" in stored else None)
         except Exception as error:  # a zip of anything else fails in many ways
             raise InputError("the file given as atlas is none: make one with `deepgmm brain "
                              "atlas`") from error
@@ -180,7 +186,11 @@ class Atlas:
                 or min(atlas.probabilities.min(), atlas.ventricles.min()) < -0.01
                 or max(atlas.probabilities.sum(0).max(), atlas.ventricles.max()) > 1.01
                 or np.ptp(atlas.probabilities.sum(0)) < 0.5
-                or (atlas.intensities is not None and not atlas.intensities.sound)):
+                or (atlas.intensities is not None and not atlas.intensities.sound)
+                or (atlas.settled is not None
+                    and (atlas.settled.shape != (2, *atlas.probabilities.shape[1:])
+                         or not np.isfinite(atlas.settled).all()
+                         or atlas.settled.min() < 0 or atlas.settled.max() > 1.01))):
             raise InputError("the file given as atlas holds other arrays than an atlas: make one "
                              "with `deepgmm brain atlas`")
         return atlas

@@ -12,11 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.brain.registering import box_of, shifted
+from deepgmm.brain.tissues import BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from deepgmm.model.tissue_mixture import TissueMixture
 
 Array = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float64]
@@ -189,6 +192,13 @@ class Scene:
 
         return basis, everywhere
 
+    @property
+    def ones(self) -> Tensor:
+        """(N,) a field that is none."""
+        import torch
+
+        return torch.ones_like(self.values)
+
     def volume_of(self, values: npt.NDArray[Any], outside: float = 0.0) -> npt.NDArray[Any]:
         """Values (..., N) of the mask's voxels on the image's grid."""
         def filled(shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -207,3 +217,12 @@ class Scene:
         now = time.perf_counter()
         self.seconds[stage] = round(now - since, 2)
         return now
+
+
+def components_of(mixture: TissueMixture, kinds: list[BrainTissue], scale: float
+                  ) -> list[dict[str, Any]]:
+    """What a segmentation says of its mixture; `scale` is what one unit of it is."""
+    return [{"tissue": kind.name, "mean": float(mean) * scale, "sd": float(variance) ** 0.5 * scale,
+             "share": float(share)}
+            for kind, mean, variance, share in zip(kinds, mixture.means, mixture.variances,
+                                                   mixture.shares)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from deepgmm.brain.halfway import divided
 from deepgmm.brain.held_atlas import Atlas
 from deepgmm.brain.intensities import (
     POWER,
@@ -19,10 +20,17 @@ from deepgmm.brain.intensities import (
     told_apart,
 )
 from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
-from deepgmm.brain.scene import Array, BrainSegmentation, BrainSettings, Matrix, Scene
-from deepgmm.brain.scores import upside_down, ventricular
+from deepgmm.brain.scene import (
+    Array,
+    BrainSegmentation,
+    BrainSettings,
+    Matrix,
+    Scene,
+    components_of,
+)
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
+from deepgmm.brain.without_atlas import alone
 from deepgmm.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -31,8 +39,8 @@ if TYPE_CHECKING:
     from deepgmm.model.deformable import Deformed
     from deepgmm.model.tissue_mixture import TissueMixture
 
-#: Standard deviation of a tissue to start from, in units of bright.
-_USUAL_SD = 0.07
+#: Power of a published atlas' odds of white against grey matter, beside levels.
+_LEAN = 0.5
 
 
 def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
@@ -52,81 +60,8 @@ def segment_brain(volume: BrainVolume, atlas: Atlas | None = None,
     settings = settings or BrainSettings()
     scene = Scene.of(volume, settings)
     if atlas is None:
-        return _alone(scene, settings, progress)
+        return alone(scene, settings, progress)
     return _with_atlas(scene, atlas, settings, progress)
-
-
-def _alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSegmentation:
-    """No atlas: one mixture of three under a field, its shares held."""
-    import torch
-    from scipy.ndimage import distance_transform_edt
-
-    from deepgmm.model.tissue_mixture import TissueMixture, TissuePrior, VolumeField, fit
-
-    since = time.perf_counter()
-    x = scene.values[scene.part].double()
-    shares = np.array(settings.shares) / sum(settings.shares)
-    order = np.arange(3) if settings.dark_first else np.arange(3)[::-1]
-    steps = np.concatenate([[0], np.cumsum(shares[order])])
-    levels = np.quantile(x.numpy(), (steps[:-1] + steps[1:]) / 2)
-    start = TissueMixture(torch.from_numpy(levels[order].copy()),
-                          torch.full((3,), _USUAL_SD**2, dtype=torch.float64),
-                          torch.ones(3, dtype=torch.float64), torch.arange(3))
-    prior = TissuePrior(start, settings.strength, 2.5 * settings.strength, 0.0)
-    weights = torch.from_numpy(shares)
-    everywhere: Callable[[Tensor], Tensor] | None = None
-    bent = None
-    if settings.degree:
-        basis, everywhere = scene.basis(settings.degree)
-        bent = VolumeField(basis, settings.ridge_alone)
-    found = fit(x, torch.zeros(len(x), 3, dtype=torch.float64), start, prior, field=bent,
-                weights=weights, weight_prior=settings.hold * weights, iterations=60,
-                tolerance=1e-6)
-    mixture = found.mixture.to(scene.values)
-    assert found.weights is not None
-    b = _ones(scene) if everywhere is None or found.omega is None else everywhere(found.omega)
-    progress(0.5, "mixture fitted")
-    joint = mixture.log_likelihood(scene.values, b) + found.weights.float().log()
-    posterior = torch.softmax(joint, 1)
-    _beyond(posterior, scene.values / b, mixture)
-    labels = scene.volume_of(posterior.argmax(1).numpy().astype(np.uint8) + 1)
-    missing = scene.volume.mask & (scene.volume.image == 0)
-    probabilities = scene.volume_of(posterior.T.numpy())
-    if missing.any():
-        box = scene.box
-        hole = missing[box] | ~scene.mask
-        nearest = distance_transform_edt(hole, sampling=scene.volume.spacing,
-                                         return_distances=False, return_indices=True)
-        at = tuple(axis[missing[box]] for axis in nearest)
-        labels[missing] = labels[box][at]
-        for of_tissue in probabilities:
-            of_tissue[missing] = of_tissue[box][at]
-    ventricles = ventricular(labels, scene.volume.mask, scene.volume.spacing)
-    as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
-                           np.uint8(BrainTissue.GM), labels)
-    if upside_down(labels, scene.volume.mask, scene.volume.spacing):
-        scene.warnings.append("what was taken for white matter lies at the brain's border, where "
-                              "grey matter and CSF lie: see whether it is T1 or T2 (--contrast)")
-    scene.timed("mixture and field", since)
-    progress(1.0, "done")
-    return BrainSegmentation(
-        labels, as_labelled, ventricles, probabilities, scene.volume_of(b.numpy(), 1.0),
-        _components(mixture, list(TISSUES), scene.scale), "mixture and field, no atlas",
-        "no label; the shares of an adult's tissues hold the mixture",
-        warnings=scene.warnings, seconds=scene.seconds)
-
-
-def _beyond(posterior: Tensor, values: Tensor, mixture: TissueMixture) -> None:
-    """What is darker than the darkest tissue's mean is that tissue, and so the brightest.
-
-    A tissue of wide variance would otherwise reappear beyond one of narrow variance.
-    """
-    dark, bright = int(mixture.means.argmin()), int(mixture.means.argmax())
-    for which, there in ((dark, values < mixture.means[dark]),
-                         (bright, values > mixture.means[bright])):
-        wrong = there & (posterior.argmax(1) != which)
-        posterior[wrong] = 0
-        posterior[wrong, which] = 1
 
 
 def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: Progress
@@ -248,7 +183,7 @@ def _fitted(scene: Scene, prior: Tensor, atlas: Atlas, settings: BrainSettings) 
         basis, everywhere = scene.basis(settings.degree)
         bent = VolumeField(basis, settings.ridge)
     found = fit(x, p.log(), start, held, field=bent, iterations=40)
-    b = _ones(scene) if everywhere is None or found.omega is None else everywhere(found.omega)
+    b = scene.ones if everywhere is None or found.omega is None else everywhere(found.omega)
     return _Fitted(believed, found.mixture, b)
 
 
@@ -313,7 +248,9 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
             + local[:, mixture.tissues]
         place = place * (POWER / atlas.trust.power)
     parts[scene.values == 0] = mixture.shares.log()
-    joint = torch.softmax(parts + place[:, mixture.tissues], 1)
+    joint, b = torch.softmax(parts + place[:, mixture.tissues], 1), fitted.b
+    if not atlas.labelled:
+        joint, b = _halved(scene, fitted, atlas, index, joint)
     csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
     kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
     of_sulci = 3 if atlas.sulci_are_grey else 1
@@ -327,13 +264,32 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
         scene.volume_of(labels), scene.volume_of(as_labelled),
         scene.volume_of(as_labelled == csf, 0),
         scene.volume_of(physical.T.contiguous().numpy()),
-        scene.volume_of(fitted.b.numpy(), 1.0), _components(mixture, kinds, scene.scale), "", "",
+        scene.volume_of(b.numpy(), 1.0), components_of(mixture, kinds, scene.scale), "", "",
         warnings=scene.warnings, seconds=scene.seconds)
 
 
 def _plain(atlas: Atlas) -> tuple[int, int, int]:
     """Which components are CSF of the ventricles, grey and white matter."""
     return (0, 1, 2) if atlas.sulci_are_grey else (0, 2, 3)
+
+
+def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: Tensor
+            ) -> tuple[Tensor, Tensor]:
+    """Under a published atlas: posteriors (N, C) of the components and the field, half way."""
+    import torch
+
+    csf, grey, white = _plain(atlas)
+    lean = _LEAN * (fitted.prior[:, white] / fitted.prior[:, grey]).log()
+    known = None
+    if atlas.settled is not None:
+        maps = torch.from_numpy(np.ascontiguousarray(atlas.settled))
+        known = np.ascontiguousarray(sampled(maps, index).T.numpy())
+    other = 1 - joint[:, grey] - joint[:, white]
+    three = torch.stack([other, joint[:, grey], joint[:, white]], 1)
+    three, b = divided(scene, three, fitted.b, fitted.mixture, (csf, grey, white), lean, known)
+    joint = joint.clone()
+    joint[:, grey], joint[:, white] = three[:, 1], three[:, 2]
+    return joint, b
 
 
 def _local(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Tensor | None:
@@ -384,17 +340,3 @@ def intensities_of(volumes: Sequence[BrainVolume], maps: Sequence[Matrix],
         levelled.append(Levelled(levels[seen], places[seen].astype(np.float32), tissues[seen],
                                  1000 * volume.voxel_volume))
     return counted(levelled, atlas.probabilities.shape[1:], atlas.affine)
-
-
-def _components(mixture: TissueMixture, kinds: list[BrainTissue], scale: float
-                ) -> list[dict[str, Any]]:
-    return [{"tissue": kind.name, "mean": float(mean) * scale, "sd": float(variance) ** 0.5 * scale,
-             "share": float(share)}
-            for kind, mean, variance, share in zip(kinds, mixture.means, mixture.variances,
-                                                   mixture.shares)]
-
-
-def _ones(scene: Scene) -> Tensor:
-    import torch
-
-    return torch.ones_like(scene.values)
