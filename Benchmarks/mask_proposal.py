@@ -28,7 +28,7 @@ from common import (
     table,
     use_threads,
 )
-from outline_bounds import PROPOSED, SMALL, Course, best_moved, instead, steepest
+from outline_bounds import PROPOSED, SMALL, Course, best_moved, instead, said, steepest
 
 from deepgmm.errors import InputError
 from deepgmm.propose.correcting import BorderPoint, corrected
@@ -44,6 +44,7 @@ DATA = ROOT.parent / "shared" / "data"
 #: A slice is good from this Dice; of sure ones, %, so many at least and so many of them bad.
 GOOD, LEAST_SURE, MOST_BAD = 0.85, 60.0, 3.0
 MAKES = ("library's phantom", "second make", "third make")
+CHESTS = "held-out chests"
 #: Seeds of the chests that are scored.
 FIRST_CHEST = 60_000
 
@@ -355,7 +356,7 @@ def main() -> None:
         ("Sunnybrook, bSSFP", real(options.sunnybrook, "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP)),
         ("EMIDEC, LGE alone", real(options.emidec, "_lge.nii.gz", "_labels.nii.gz", Role.LGE)),
         *((make, phantoms(make, options.phantoms)) for make in MAKES),
-        ("held-out chests", chests(options.chests))]
+        (CHESTS, chests(options.chests))]
     for name, patients in sources:
         rows = Rows(name)
         for study, truth, pool in patients:
@@ -381,18 +382,7 @@ def main() -> None:
     print(table(("errors of two slices beside each other: correlation (left of one where the other "
                  "is known)", "pairs", "mean radius", "centre", "harmonics"),
                 [r.alike() for r in sets.values() if r.beside]))
-    print(table(("the numbers that corrections rest on, mm (root mean square)",
-                 *(f"{what}: {of}" for what in ("truth bends", "proposal off")
-                   for of in ("radius", "centre", "harmonic k, times k"))),
-                [r.course.row(r.name) for r in sets.values() if r.course.bends]))
-    print(table(("experts' endocardium to where the image is steepest, pixels", "patients",
-                 "rows, mean", "columns, mean"),
-                [(r.name, str(len(r.steepest)),
-                  *(f"{v:+.2f}" for v in np.mean(r.steepest, axis=0)))
-                 for r in sets.values() if r.steepest]))
-    print(table(("Sunnybrook: the default method inside", "mask Dice", "blood", "wall"),
-                [(what, *(f"{v:.3f}" for v in np.mean(dices, axis=0)))
-                 for r in sets.values() for what, dices in r.inside.items()]))
+    print(*said(sets, GOOD, CHESTS), sep="\n")
     print(bars(checks(sets, spent, many, options.places)))
 
 

@@ -3,13 +3,16 @@ borders lie on the image, and the numbers that corrections rest on."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
+from common import table
 
 from deepgmm import segment
 from deepgmm.propose.following import GAP, USUAL, curve_of
-from deepgmm.propose.proposed import MaskProposal, drawn
+from deepgmm.propose.proposed import FILLED, MIDDLE, SURE, WIDTH, MaskProposal, drawn
 from deepgmm.propose.rings import HARMONICS, THETA, Ring, ring_of_mask
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
@@ -91,7 +94,9 @@ def steepest(image: FloatArray, truth: BoolArray, pool: BoolArray, geometry: Geo
             continue
         smooth = gaussian_filter(np.asarray(values, np.float64), 0.7)
         reach = float(np.median(smooth[deep]) - np.median(smooth[held & ~deep]))
-        at = ring_of_mask(held, scale, deep).points(inner=True) / np.array(scale) + moves
+        ring = ring_of_mask(held, scale, deep)
+        assert ring is not None
+        at = ring.points(inner=True) / np.array(scale) + moves
         step = [map_coordinates(smooth, np.moveaxis(at + away * k, -1, 0), order=1, mode="nearest")
                 for k in (-BESIDE, BESIDE)]
         total += np.clip((step[0] - step[1]) / (reach or 1.0), 0.0, 1.0).mean(-1)
@@ -99,6 +104,35 @@ def steepest(image: FloatArray, truth: BoolArray, pool: BoolArray, geometry: Geo
         return []
     row, column = np.unravel_index(int(total.argmax()), total.shape)
     return [(float(STEPS[row]), float(STEPS[column]))]
+
+
+def chosen(slices: list[tuple[float, float]], good: float) -> tuple[float, float]:
+    """The two numbers of the confidence that suit slices best (logistic regression), each of a
+    confidence and a Dice that is to be good."""
+    from scipy.optimize import minimize
+
+    overlap, right = _expected(slices), np.array([d >= good for c, d in slices if 0 < c != FILLED])
+
+    def surprise(numbers: FloatArray) -> float:
+        odds = (overlap - numbers[0]) / np.exp(numbers[1])
+        return float(np.logaddexp(0, np.where(right, -odds, odds)).mean())
+    middle, width = minimize(surprise, [MIDDLE, np.log(WIDTH)], method="Nelder-Mead").x
+    return float(middle), float(np.exp(width))
+
+
+def sure_by(slices: list[tuple[float, float]], good: float, middle: float, width: float
+            ) -> tuple[float, float]:
+    """% of slices that would be sure by two such numbers, and % of these that are not good."""
+    dices = np.array([d for c, d in slices if 0 < c != FILLED])
+    sure = (_expected(slices) - middle) / width > np.log(SURE / (1 - SURE))
+    return (100 * float(sure.sum()) / len(slices),
+            100 * float((dices[sure] < good).mean()) if sure.any() else 0.0)
+
+
+def _expected(slices: list[tuple[float, float]]) -> FloatArray:
+    """The overlap by which slices, other than those filled in, got their confidence."""
+    held = np.clip([c for c, _ in slices if 0 < c != FILLED], 1e-9, 1 - 1e-9)
+    return np.asarray(MIDDLE + WIDTH * np.log(held / (1 - held)))
 
 
 @dataclass
@@ -134,3 +168,32 @@ class Course:
             cells += [f"{np.sqrt(np.mean(part ** 2)):.2f}" for part in
                       (numbers[:, 2], numbers[:, :2], numbers[:, 3:] * orders)]
         return name, *cells
+
+
+def said(sets: Mapping[str, Any], good: float, chests: str) -> Iterator[str]:
+    """Tables of the `Rows` of `mask_proposal.py`.
+
+    Parameters
+    ----------
+    good : Dice of a good slice.
+    chests : the name of the synthetic ones.
+    """
+    if chests in sets:
+        numbers = chosen(sets[chests].slices, good)
+        yield table((f"were the confidence's numbers chosen on the chests: {numbers[0]:.3f}, "
+                     f"{numbers[1]:.3f}", "sure, %", f"sure under {good}, %"),
+                    [(r.name, *(f"{v:.1f}" for v in sure_by(r.slices, good, *numbers)))
+                     for r in sets.values()])
+    yield table(("the numbers that corrections rest on, mm (root mean square)",
+                 *(f"{what}: {of}" for what in ("truth bends", "proposal off")
+                   for of in ("radius", "centre", "harmonic k, times k"))),
+                [r.course.row(r.name) for r in sets.values() if r.course.bends])
+    yield table(("experts' endocardium to where the image is steepest, pixels", "patients",
+                 "rows, mean", "columns, mean"),
+                [(r.name, str(len(r.steepest)), *(f"{v:+.2f}" for v in np.mean(r.steepest, axis=0)))
+                 for r in sets.values() if r.steepest])
+    for rows in sets.values():
+        if rows.inside:
+            yield table((f"{rows.name}: the default method inside", "mask Dice", "blood", "wall"),
+                        [(what, *(f"{v:.3f}" for v in np.mean(dices, axis=0)))
+                         for what, dices in rows.inside.items()])
