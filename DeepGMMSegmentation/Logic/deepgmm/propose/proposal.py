@@ -15,7 +15,7 @@ from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
-from deepgmm.propose.rings import Ring, between, rings_of
+from deepgmm.propose.rings import Ring, along, between, rings_of
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
@@ -61,7 +61,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
     blank = _blank(study)  # what the network says there it has from the slices beside
-    rings = {i: ring for i, ring in _rings(parts, frame, spacing).items() if i not in blank}
+    rings = {i: ring for i, ring in _rings(study, parts, frame, spacing).items() if i not in blank}
     if not rings:
         raise InputError(NOTHING)
     own = set(rings)
@@ -161,13 +161,15 @@ def _pieces(parts: FloatArray) -> dict[int, BoolArray]:
     return pieces
 
 
-def _rings(parts: FloatArray, frame: Frame, spacing: tuple[float, float]
+def _rings(study: Study, parts: FloatArray, frame: Frame, spacing: tuple[float, float]
            ) -> dict[int, Ring]:
     """Borders by slice, in mm of the image, where there is a wall."""
     pieces = _pieces(parts)
     chosen = list(pieces)
     middles = np.stack([np.argwhere(held).mean(0) for held in pieces.values()])
-    found = rings_of(parts[chosen, 1:].sum(1), parts[chosen, 2], middles, PIXEL)
+    shown = [along(s.values[chosen], frame.to_image(middles), spacing)
+             for s in study.sequences.values()]
+    found = rings_of(parts[chosen, 1:].sum(1), parts[chosen, 2], middles, PIXEL, shown)
     return {i: replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
             for i, ring in zip(chosen, found)}
 
