@@ -47,7 +47,7 @@ Labels = npt.NDArray[np.uint8]
 #: Slices that are corrected one after the other, and voxels that a stroke may have.
 SLICES, VOXELS = 3, 200
 #: By what the next slice is chosen; "worst" needs the truth.
-POLICIES = ("worst", "change", "uncertain", "order")
+POLICIES = ("worst", "useful", "change", "uncertain", "order")
 #: A heart with more false scar than this, % of its wall, is one to be mended by a stroke.
 FALSE = 1.0
 #: Shares of the error elsewhere that are to go: after one slice, after three.

@@ -272,9 +272,9 @@ def main() -> None:
                    for k, count in enumerate((1, SLICES))]
     print(f"{options.patients} phantom patients a set and make, seeds from {options.first_seed}, "
           f"three sequences, and {len(names)} real ones (EMIDEC, LGE alone), by the default "
-          "method; the worst slice made right, or the worst three. Shares of the error (1 - Dice, mean over "
-          "tissues) of the slices that were not corrected. The habit's bound and the ridge's "
-          "strength are chosen with their truth.")
+          "method; the worst slice made right, or the worst three. Shares of the error (1 - Dice, "
+          "mean over tissues) of the slices that were not corrected. The habit's bound and the "
+          "ridge's strength are chosen with their truth.")
     print(machine(options.threads) + "\n")
     print(table(("patients", "taken for each other", "share of the error, %",
                  "of it goes after 1, %"), budgets))

@@ -342,3 +342,10 @@ def test_a_slice_like_no_other_would_change_little_elsewhere() -> None:
     change = {r["index"]: r["change"] for r in review_next(strange)}
     usual = {r["index"]: r["change"] for r in review_next(result)}
     assert change[0] < 0.5 * usual[0]
+
+
+def test_by_default_what_a_slice_leaves_open_counts_with_what_it_may_change() -> None:
+    result, _ = fitted("map")
+    sums = [r["uncertainty"] + r["change"] for r in review_next(result)]
+    assert sums == sorted(sums, reverse=True)
+    assert review_next(result) == review_next(result, By.USEFUL)
