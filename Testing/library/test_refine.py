@@ -326,7 +326,7 @@ def test_a_slice_that_is_done_is_not_named_and_each_order_is_its_own() -> None:
     rows = review_next(result, By.UNCERTAIN)
     entropy = result.entropy().sum((1, 2))
     assert [r["index"] for r in rows] == np.argsort(-entropy).tolist()
-    changes = [r["change"] for r in review_next(result)]
+    changes = [r["change"] for r in review_next(result, By.CHANGE)]
     assert changes == sorted(changes, reverse=True) and min(changes) > 0
     new = refine(result, corrections_of(result, made_right(result, truth, 1), done=[1]))
     assert {r["index"] for r in review_next(new)} == {0, 2}
