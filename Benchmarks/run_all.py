@@ -65,7 +65,7 @@ COMMANDS = (
             quick=("--patients", "1", "--makes", "own", "--sets", "typical", "--methods", "map",
                    "--real", "0", "--brief", "--no-doors")),
     Command("refine_bound", "What a done slice can foretell",
-            words=("--threads", "1", "--patients", "2", "--sets", "typical,atypical"),
+            words=("--threads", "1", "--makes="),
             quick=("--patients", "2", "--makes", "own", "--sets", "typical", "--real", "0")),
     Command("where_next", "Where to look next",
             words=("--threads", "1", "--patients", "2", "--makes", "own,second,third"),
