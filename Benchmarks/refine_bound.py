@@ -270,7 +270,8 @@ def main() -> None:
         budgets += budget_rows(title, [both[0] for both in found])
         bounds += [(f"{title}, {len(found)}", str(count), *bounds_of([b[k] for b in found]))
                    for k, count in enumerate((1, SLICES))]
-    print(f"{options.patients} phantom patients a set and make, seeds from {options.first_seed}, "
+    phantoms = options.patients if options.makes else 0
+    print(f"{phantoms} phantom patients a set and make, seeds from {options.first_seed}, "
           f"three sequences, and {len(names)} real ones (EMIDEC, LGE alone), by the default "
           "method; the worst slice made right, or the worst three. Shares of the error (1 - Dice, "
           "mean over tissues) of the slices that were not corrected. The habit's bound and the "
