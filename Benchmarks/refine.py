@@ -47,7 +47,7 @@ Labels = npt.NDArray[np.uint8]
 #: Slices that are corrected one after the other, and voxels that a stroke may have.
 SLICES, VOXELS = 3, 200
 #: By what the next slice is chosen; "worst" needs the truth.
-POLICIES = ("worst", "change", "uncertain", "order")
+POLICIES = ("worst", "useful", "change", "uncertain", "order")
 #: A heart with more false scar than this, % of its wall, is one to be mended by a stroke.
 FALSE = 1.0
 #: Shares of the error elsewhere that are to go: after one slice, after three.
@@ -291,6 +291,12 @@ def bars_of(title: str, kind: str, hearts: list[Heart]) -> list[Bar]:
         bad, of = worse(hearts, name)
         found.append((f"{title}: patients worse by over {WORSE} after {count}", "at most 1 in 20",
                       f"{bad} of {of}", bad <= of / 20 if of else None))
+    return found
+
+
+def controls_of(title: str, hearts: list[Heart]) -> list[Bar]:
+    """What must not gain, and what must not change."""
+    found: list[Bar] = []
     for name in ("no correction", "another patient's"):
         value = share(hearts, name)
         found.append((f"{title}: gain by {name}", f"under {SAME:.0%}",
@@ -344,9 +350,14 @@ def main() -> None:
                             phantoms[k * len(seeds):(k + 1) * len(seeds)])
         if phantoms:
             checks += bars_of(f"{method}, phantoms", "phantoms", phantoms)
+            for make in options.makes.split(","):
+                checks += bars_of(f"{method}, {make} make", "phantoms",
+                                  [h for t, h in zip(tasks, found, strict=True) if t[0] == make])
+            checks += controls_of(f"{method}, phantoms", phantoms)
         if real:
             rows += rows_of(f"{method}, EMIDEC", real)
             checks += bars_of(f"{method}, EMIDEC", "real", real)
+            checks += controls_of(f"{method}, EMIDEC", real)
         checks += [(f"{method}: {what}", *rest) for what, *rest in stroke_bars(found)]
     checks += doors([] if options.no_doors else everybody)
     if not names:

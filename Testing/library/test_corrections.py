@@ -130,7 +130,8 @@ def test_an_edited_segmentation_may_lie_on_a_piece_of_the_grid(result) -> None:
 @pytest.mark.parametrize("spoilt, words", [
     ("grid", "another grid"), ("elsewhere", "does not lie where"), ("other heart", "this patient"),
     ("tissue", "edema, which this result does not seek"), ("slice", "no slice 9"),
-    ("empty slice", "no tissue is drawn"), ("shape", "shape")])
+    ("empty slice", "no tissue is drawn"), ("shape", "shape"),
+    ("all of it erased", "segmentation is empty")])
 def test_what_cannot_be_this_results_is_refused_in_one_line(spoilt: str, words: str) -> None:
     result = a_result_of(roles=(Role.LGE,) if spoilt == "tissue" else tuple(Role))
     edited, done = result.labels.copy(), []
@@ -147,6 +148,8 @@ def test_what_cannot_be_this_results_is_refused_in_one_line(spoilt: str, words: 
         done = [9]
     elif spoilt == "empty slice":
         edited[2], done = 0, [2]
+    elif spoilt == "all of it erased":
+        edited[:] = 0
     with pytest.raises(InputError, match=words) as refusal:
         labels = (edited[:, :-1] if spoilt == "shape" else
                   edited_labels(Labels(edited, geometry), result))

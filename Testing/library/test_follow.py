@@ -11,7 +11,17 @@ from small_phantoms import a_patient
 from deepgmm import Settings
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.methods import Case
-from deepgmm.methods.follow import ALONE, DEEPEST_MM, _basis, followed
+from deepgmm.methods.follow import (
+    ALONE,
+    DEEPEST_MM,
+    LAYER,
+    ONE,
+    STEP,
+    _basis,
+    _by_intensity,
+    _by_place,
+    followed,
+)
 from deepgmm.segment import prepared
 from deepgmm.study.words import Tissue
 
@@ -117,3 +127,53 @@ def test_what_is_not_believed_teaches_nothing() -> None:
     scar, sector = case.tissues.index(Tissue.SCAR), sector_of(case)[1]
     assert (before[1, scar][sector].mean() < half[1, scar][sector].mean()
             < whole[1, scar][sector].mean())
+
+
+def test_functions_of_intensities_make_the_process_that_is_written_down() -> None:
+    case = a_case()
+    diseases = [case.tissues.index(t) for t in (Tissue.EDEMA, Tissue.SCAR)]
+    [field] = _by_intensity(case, [0, *diseases], [diseases[0]], ONE)
+    assert field.columns == diseases, "the pool is seen by its form"
+    where = case.mask[0] & (np.random.default_rng(0).random(case.mask[0].shape) < 0.1)
+    functions = field.functions(0, where)
+    values = case.normalised[0][0][:, where].T
+    depth = np.minimum(case.coordinates.depth[0][where], DEEPEST_MM)
+    apart = ((values[:, None] - values)**2).sum(2) / STEP**2 + (
+        (depth[:, None] - depth) / LAYER)**2
+    # what sixty voxels of the heart can hold of it
+    off = functions @ functions.T - np.exp(-0.5 * apart)
+    assert np.abs(off).mean() < 0.03 and np.diag(off).max() < 1e-6
+    assert (field.covariance[1] == ONE.bright**2).all()
+    assert (field.covariance[0] > field.covariance[1]).all(), "nothing else tells where it is"
+
+
+def test_what_a_slice_errs_by_itself_is_not_told_of_others() -> None:
+    case = a_case()
+    field = _by_place(case, [0, 3], ONE)
+    heights = case.study.geometry.spacing[2] * np.asarray(case.slices, float)
+    near = np.exp(-np.abs(heights[:, None] - heights) / ONE.along)
+    for own, found in zip((ONE.pool_own, ONE.own), field.covariance, strict=True):
+        np.testing.assert_allclose(np.diag(found), 1)
+        off = ~np.eye(len(near), dtype=bool)
+        np.testing.assert_allclose(found[off], (1 - own) * near[off])
+
+
+def test_a_disease_that_none_had_found_is_found_in_the_others_once_one_slice_is_drawn() -> None:
+    patient, case = a_patient(101), a_case()
+    truth = patient.truth[list(case.slices)] * case.mask
+    edema, wall = case.tissues.index(Tissue.EDEMA), case.tissues.index(Tissue.MYOCARDIUM)
+    before = np.stack([truth == t for t in case.tissues], 1) * 0.98 + 0.005 * case.mask[:, None]
+    before[:, wall] += before[:, edema]  # as if edema had been judged absent
+    before[:, edema] = 0
+    before /= np.maximum(before.sum(1, keepdims=True), 1e-12)
+    most = int((truth == Tissue.EDEMA).sum((1, 2)).argmax())
+    edit = np.zeros(truth.shape, np.uint16)
+    edit[most] = case.mask[most]
+    given = Corrections(truth.astype(np.uint8), edit, [Edit(Strength.SLICE)], (most,))
+    after = followed(case, before, given).argmax(1)
+    others = [i for i in range(len(truth)) if i != most]
+    true, found = truth[others] == Tissue.EDEMA, (after == edema)[others]
+    assert 2 * (true & found).sum() / (true.sum() + found.sum()) > 0.5
+    rest = Corrections(np.where(given.fixed & (truth == Tissue.EDEMA), Tissue.MYOCARDIUM,
+                                given.tissue).astype(np.uint8), edit, given.edits, (most,))
+    assert not (followed(case, before, rest).argmax(1) == edema).any(), "nobody drew any"

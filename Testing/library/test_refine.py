@@ -326,7 +326,7 @@ def test_a_slice_that_is_done_is_not_named_and_each_order_is_its_own() -> None:
     rows = review_next(result, By.UNCERTAIN)
     entropy = result.entropy().sum((1, 2))
     assert [r["index"] for r in rows] == np.argsort(-entropy).tolist()
-    changes = [r["change"] for r in review_next(result)]
+    changes = [r["change"] for r in review_next(result, By.CHANGE)]
     assert changes == sorted(changes, reverse=True) and min(changes) > 0
     new = refine(result, corrections_of(result, made_right(result, truth, 1), done=[1]))
     assert {r["index"] for r in review_next(new)} == {0, 2}
@@ -342,3 +342,10 @@ def test_a_slice_like_no_other_would_change_little_elsewhere() -> None:
     change = {r["index"]: r["change"] for r in review_next(strange)}
     usual = {r["index"]: r["change"] for r in review_next(result)}
     assert change[0] < 0.5 * usual[0]
+
+
+def test_by_default_what_a_slice_leaves_open_counts_with_what_it_may_change() -> None:
+    result, _ = fitted("map")
+    sums = [r["uncertainty"] + r["change"] for r in review_next(result)]
+    assert sums == sorted(sums, reverse=True)
+    assert review_next(result) == review_next(result, By.USEFUL)

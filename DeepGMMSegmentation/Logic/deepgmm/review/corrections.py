@@ -138,6 +138,9 @@ def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:
         raise InputError(f"the edited segmentation has {names}, which this result does not seek: "
                          "its tissues are "
                          + ", ".join(t.title.lower() for t in result.tissues))
+    if not found - {0}:
+        raise InputError("the edited segmentation is empty: see whether it was exported with its "
+                         "segments; a slice that is to be left alone may be empty, not all of them")
     fitted = (result.labels > 0).any((1, 2)) & (labels > 0).any((1, 2))
     drawn, mask = labels[fitted] > 0, result.labels[fitted] > 0
     same = 2 * (drawn & mask).sum() / max(drawn.sum() + mask.sum(), 1)

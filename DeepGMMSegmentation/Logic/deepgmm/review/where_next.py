@@ -1,4 +1,4 @@
-"""Which slice to look at next: the one whose correction would change most elsewhere."""
+"""Which slice to look at next: the one whose correction would settle most, in it and elsewhere."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ _BINS = 24
 class By(str, Enum):
     """By what slices are put in order."""
 
+    USEFUL = "useful"  #: what is unsure in it, and how much its correction may change elsewhere
     CHANGE = "change"  #: how much its correction may change elsewhere
     UNCERTAIN = "uncertain"  #: the most uncertain first
     ORDER = "order"  #: from base to apex
 
 
-def review_next(result: Result, by: By | str = By.CHANGE) -> list[dict[str, Any]]:
+def review_next(result: Result, by: By | str = By.USEFUL) -> list[dict[str, Any]]:
     """The slices that are not done, in the order in which to correct them.
 
-    What a slice's correction may change elsewhere is taken as its own uncertainty times the sum
+    By default by what is unsure in a slice, which its correction settles, and what that may change
+    elsewhere together. What it may change elsewhere is taken as its own uncertainty times the sum
     over the other slices of their uncertainty and of how much they are like it: near, and of
     the same intensities inside the LV mask. Uncertainty is the entropy of the posterior summed
     over the pixels that nobody corrected.
@@ -59,8 +61,9 @@ def review_next(result: Result, by: By | str = By.CHANGE) -> list[dict[str, Any]
             for i, index in enumerate(fitted) if open_[i]]
     if by is By.ORDER:
         return sorted(rows, key=lambda row: row["number"])
-    key = "change" if by is By.CHANGE else "uncertainty"
-    return sorted(rows, key=lambda row: (-row[key], row["number"]))
+    keys = {By.USEFUL: ("uncertainty", "change"), By.CHANGE: ("change",),
+            By.UNCERTAIN: ("uncertainty",)}[by]
+    return sorted(rows, key=lambda row: (-sum(row[key] for key in keys), row["number"]))
 
 
 def _likeness(result: Result, slices: list[int]) -> npt.NDArray[np.float64]:
