@@ -6,6 +6,7 @@ import io
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,11 @@ class Atlas:
         if not self.sulci_are_grey:
             maps = maps * np.array([1, sulci, 1, 1])[:, None, None, None]
         return np.asarray(maps, np.float32)
+
+    @cached_property
+    def laid(self) -> Array:
+        """`blurred` as far as it is trusted under another brain."""
+        return self.blurred(self.trust.blur, self.trust.sulci)
 
     @property
     def whole(self) -> Array:
