@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -112,6 +113,17 @@ class Atlas:
         if not self.sulci_are_grey:
             maps = maps * np.array([1, sulci, 1, 1])[:, None, None, None]
         return np.asarray(maps, np.float32)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what it says, wherever it was read from."""
+        digest = hashlib.sha256()
+        for array in (self.probabilities, self.ventricles):
+            digest.update(np.ascontiguousarray(array, np.float16).tobytes())
+        digest.update(np.round(self.affine, 6).tobytes())
+        if self.intensities is not None:
+            digest.update(np.ascontiguousarray(self.intensities.stored).tobytes())
+        return digest.hexdigest()
 
     @cached_property
     def laid(self) -> Array:

@@ -126,9 +126,10 @@ class BrainResult:
     def interval(self, tissue: BrainTissue) -> tuple[float, float]:
         """90 % interval of a tissue's volume, ml.
 
-        About the expected volume, from what the probabilities leave open and from borders that
-        lie off together, widened where needed to hold the volume of the labels. It knows nothing
-        of a convention about the sulci, nor of an atlas that does not fit.
+        About the volume of the labels, from what the probabilities leave open, from borders that
+        lie off together, and from how far the volume that the probabilities expect is off that of
+        the labels, as neither is nearer to people's. It knows nothing of a convention about the
+        sulci, nor of an atlas that does not fit.
         """
         p = self.posterior[TISSUES.index(tissue)].astype(np.float64)
         edges = np.array(self.volume.spacing)
@@ -137,10 +138,10 @@ class BrainResult:
                    * float(((here ^ np.roll(here, 1, axis)) & inner).sum())
                    for axis, inner in enumerate(_inner(self.volume.mask)))
         together = TOGETHER_MM3 * np.prod(edges) * (p * (1 - p)).sum()
-        spread = together + (BORDER_MM[tissue] * area) ** 2
-        expected, half = p.sum() * self.volume.voxel_volume, 1.645 * np.sqrt(spread) / 1000
-        return (float(max(min(expected - half, self.ml(tissue)), 0.0)),
-                float(max(expected + half, self.ml(tissue))))
+        held, brain = self.ml(tissue), float(self.volume.mask.sum()) * self.volume.voxel_volume
+        apart = 1000 * (p.sum() * self.volume.voxel_volume - held)
+        half = 1.645 * np.sqrt(together + (BORDER_MM[tissue] * area) ** 2 + apart**2) / 1000
+        return float(max(held - half, 0.0)), float(min(held + half, brain))
 
 
 def scores_of(result: BrainResult, truth: BrainVolume
