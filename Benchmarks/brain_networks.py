@@ -67,9 +67,8 @@ class Row:
     parts: list[dict[str, float]] = field(default_factory=list)
     command: tuple[float, float | None] | None = None
 
-    def run(self, scored: Sequence[BrainVolume], scores: Scores, case: BrainCase,
-            threads: int) -> None:
-        """Score the row, and ask the command for one case."""
+    def run(self, scored: Sequence[BrainVolume], scores: Scores) -> None:
+        """Segment and score each case."""
         for volume in scored:
             began, spent = time.perf_counter(), time.process_time()
             found = self.segment(volume)
@@ -77,12 +76,15 @@ class Row:
             self.processor.append(time.process_time() - spent)
             self.parts.append(found.seconds)
             keep(scores, self.name, volume, found.labels, found.ventricles)
+        print(f"{self.name}: done", file=sys.stderr)
+
+    def ask(self, case: BrainCase, threads: int) -> None:
+        """The command's time and memory for one case."""
         if self.options is not None:
             with tempfile.TemporaryDirectory() as folder:
                 self.command = measured_apart(
                     ["brain", "segment", str(case.image), "--mask", str(case.labels), "--quiet",
                      "-o", f"{folder}/labels.nii.gz", *self.options], threads)
-        print(f"{self.name}: done", file=sys.stderr)
 
 
 def of_slices(cases: Path, work: Path, steps: int, seeds: int) -> list[Row]:
@@ -147,22 +149,24 @@ def of_an_atlas(cases: Path, work: Path, atlas: Atlas, steps: int) -> list[Row]:
 
 
 def report(rows: Sequence[Row], scores: Scores) -> str:
-    lines = []
-    for row in rows:
-        took, held = row.command or (None, None)
-        lines.append((row.name, row.supervised, *cells(scores, row.name),
-                      PAPER.get(row.name, "-"),
-                      " / ".join(f"{sum(s) / len(s):.2f}" for s in (row.seconds, row.processor)),
-                      number(took, 1), number(held), number(row.training or None, 0)))
     text = table(("method", "labels used", *headings(scores), "the article's GM / WM",
-                  "s a volume in memory / of processors", "the command on the largest, s",
-                  "its peak, GB", "training, s"), lines)
+                  "s a volume in memory / of processors", "training, s"),
+                 [(row.name, row.supervised, *cells(scores, row.name), PAPER.get(row.name, "-"),
+                   " / ".join(f"{sum(s) / len(s):.2f}" for s in (row.seconds, row.processor)),
+                   number(row.training or None, 0)) for row in rows])
     steps = "\n".join(
         f"{row.name}, mean seconds of its parts: " + ", ".join(
             f"{part} {sum(p[part] for p in row.parts) / len(row.parts):.2f}"
             for part in row.parts[0]) + f"; slowest volume {max(row.seconds):.2f}."
         for row in rows if row.name.startswith("network, "))
     return f"{text}\n{steps}\n\n{differences(scores, PAIRS)}"
+
+
+def commands(rows: Sequence[Row]) -> str:
+    """Time and memory of `deepgmm brain segment` on the largest brain."""
+    return table(("the command", "s, from start to end", "its peak, GB"),
+                 [(row.name, number(row.command[0], 1), number(row.command[1]))
+                  for row in rows if row.command])
 
 
 def verdicts(rows: Sequence[Row], scores: Scores) -> str:
@@ -258,7 +262,7 @@ def main() -> int:
                 atlas.may_score(volume)
             rows += of_an_atlas(cases, work, atlas, words.steps)
         for row in rows:
-            row.run(scored, scores, largest, words.threads)
+            row.run(scored, scores)
         print(machine(words.threads) + "\n")
         where = "the same folder" if words.tune else "the validation folder"
         print(f"{f'IBSR18, {where}' if words.ibsr else 'Phantoms'}: networks learned of "
@@ -267,6 +271,9 @@ def main() -> int:
               "probabilities and field in memory; the command reads and writes files and starts "
               "Python too.\n")
         print(report(rows, scores))
+        for row in rows:
+            row.ask(largest, words.threads)
+        print(commands(rows))
         print(verdicts(rows, scores))
         if words.tables:
             linked(held, work / "cases" / "Validation_Set")

@@ -97,9 +97,10 @@ def measured_apart(words: Sequence[str], threads: int) -> tuple[float, float | N
     """`measure` of `deepgmm` and some words, from a process between that holds next to nothing."""
     between = ("import json, os, sys; from common import measure; "
                "print(json.dumps(measure(sys.argv[1:], dict(os.environ))))")
+    environment = child_environment(threads)
+    environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
     done = subprocess.run([sys.executable, "-c", between, sys.executable, "-m", "deepgmm", *words],
-                          env=child_environment(threads), cwd=Path(__file__).parent,
-                          capture_output=True, text=True)
+                          env=environment, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(done.stderr)
     seconds, peak = json.loads(done.stdout)
