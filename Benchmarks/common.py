@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import statistics
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -68,6 +71,40 @@ def peak_memory(usage: Any) -> float:
     """GB (10^9 bytes), of what `resource.getrusage` or `os.wait4` say."""
     # kilobytes on Linux, bytes on macOS
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9
+
+
+def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float | None]:
+    """Wall seconds from start to end of a process, and its peak memory in GB (10^9 bytes).
+
+    A child begins with its parent's peak; where that is large, see `measured_apart`.
+    """
+    began = time.perf_counter()
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.PIPE, text=True)
+    said = process.stderr.read() if process.stderr else ""
+    peak = None
+    if hasattr(os, "wait4"):
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peak = peak_memory(usage)
+    seconds = time.perf_counter() - began
+    if process.wait() != 0:
+        raise SystemExit(f"{' '.join(command[:5])} ... failed: {said}")
+    return seconds, peak
+
+
+def measured_apart(words: Sequence[str], threads: int) -> tuple[float, float | None]:
+    """`measure` of `deepgmm` and some words, from a process between that holds next to nothing."""
+    between = ("import json, os, sys; from common import measure; "
+               "print(json.dumps(measure(sys.argv[1:], dict(os.environ))))")
+    environment = child_environment(threads)
+    environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", between, sys.executable, "-m", "deepgmm", *words],
+                          env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
+    seconds, peak = json.loads(done.stdout)
+    return float(seconds), peak
 
 
 def machine(threads: int) -> str:

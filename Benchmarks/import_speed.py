@@ -25,6 +25,7 @@ from common import (
     child_environment,
     keep_to_cores,
     machine,
+    measure,
     parser_of,
     run,
     spread_row,
@@ -80,8 +81,6 @@ def _written(folder: Path, files: int, environment: dict[str, str]) -> int:
 def _measured(words: list[str], options: argparse.Namespace, environment: dict[str, str]
               ) -> list[tuple[float, float | None]]:
     """Seconds and peak memory in GB of each run of the command."""
-    from segment_command import measure
-
     command = [sys.executable, "-m", "deepgmm", "import", *words]
     measure(command, environment)  # fills the file cache
     return [measure(command, environment)[:2] for _ in range(options.runs)]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -26,8 +25,8 @@ from common import (
     child_environment,
     keep_to_cores,
     machine,
+    measure,
     parser_of,
-    peak_memory,
     run,
     spread_row,
     table,
@@ -76,23 +75,6 @@ def words(study: Path) -> list[str]:
     """What a user types after `deepgmm segment`."""
     given = [w for name in INPUTS for w in (f"--{name}", str(study / f"{name}.nii.gz"))]
     return given + [w for name, file in OUTPUTS.items() for w in (f"--{name}", str(study / file))]
-
-
-def measure(command: list[str], environment: dict[str, str]) -> tuple[float, float | None]:
-    """Wall seconds from start to end of a process, and its peak memory in GB (10^9 bytes)."""
-    began = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.PIPE, text=True)
-    said = process.stderr.read() if process.stderr else ""
-    peak = None
-    if hasattr(os, "wait4"):
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        peak = peak_memory(usage)
-    seconds = time.perf_counter() - began
-    if process.wait() != 0:
-        raise SystemExit(f"deepgmm segment failed: {said}")
-    return seconds, peak
 
 
 def seconds_in_one_process(studies: list[Path]) -> list[float]:

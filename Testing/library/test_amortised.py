@@ -17,6 +17,7 @@ from deepgmm.brain.atlas import Atlas
 from deepgmm.brain.by_network import segment_by_network
 from deepgmm.brain.layouts import brain_cases, read_case
 from deepgmm.brain.network_card import load_brain_network
+from deepgmm.brain.registering import thinned
 from deepgmm.brain.training import train
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -191,6 +192,20 @@ def test_a_brain_on_the_atlas_grid_lies_under_the_atlas():
     assert np.allclose(np.median(inner), 0.93, atol=0.06)
 
 
+def test_thinned_voxels_are_means_of_blocks_and_lie_in_their_middle():
+    affine = np.diag([1.0, 1.5, 0.9, 1.0])
+    affine[:3, 3] = 5, -3, 2
+
+    def ramp(shape, grid):  # linear in mm, so that a block's mean is its middle's value
+        at = np.moveaxis(np.indices(shape), 0, -1) @ grid[:3, :3].T + grid[:3, 3]
+        return at @ [0.3, -0.2, 0.5]
+    image = ramp((9, 7, 11), affine)
+    thin, grid = thinned(image, affine, 2.0)
+    assert thin.shape == (5, 7, 6)
+    assert np.allclose(thin[:4, :, :5], ramp((4, 7, 5), grid), atol=1e-5)
+    assert 4 * thin.sum() == pytest.approx(image.sum(), rel=1e-5)
+
+
 def test_training_without_labels_moves_the_atlas_onto_the_brain():
     atlas = coarse_atlas(blob()[0])
     # grey and white matter lie off the middle, which moments of the mask cannot see
@@ -266,6 +281,9 @@ def test_from_a_folder_to_a_network_to_labels(tmp_path):
     assert np.allclose(plain.posteriors.sum(0), volume.mask, atol=1e-5)
     assert "2 labelled cases in the atlas" in plain.supervised
     assert plain.least_jacobian > 0.5 and plain.folded == 0
+    # the parts of its time, none of them counted twice
+    parts = [value for part, value in plain.seconds.items() if part != "all"]
+    assert len(parts) == 4 and sum(parts) <= plain.seconds["all"] + 0.03
     # a pass moved by steps explains the image no worse
     laid, one = passed(volume, CoarseAtlas.of(atlas, 4.0), network, settings)
     _, more = passed(volume, CoarseAtlas.of(atlas, 4.0), network, settings, steps=10)

@@ -12,6 +12,9 @@ pytest.importorskip("torch")
 from deepgmm import InputError  # noqa: E402
 from deepgmm.brain.atlas import Atlas  # noqa: E402
 from deepgmm.brain.intensities import (  # noqa: E402
+    _BLUNT,
+    _KAPPA,
+    _WIDE,
     BINS,
     HIGHEST,
     LOWEST,
@@ -48,6 +51,32 @@ def test_densities_sum_to_one_everywhere_and_follow_the_place(made):
     low, high = (made.densities(np.array([0.0, 0.6]), np.tile(np.float32(p), (2, 1)))[:, 1]
                  for p in ([4, 20, 20], [36, 20, 20]))
     assert low[0] > 10 * low[1] and high[1] > 10 * high[0]
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_densities_are_those_of_scipys_interpolation_over_four_axes(made, threads):
+    import torch
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    rng = np.random.default_rng(0)
+    levels = rng.normal(0, 1.2, 501).astype(np.float32)
+    places = rng.uniform(-3, 45, (501, 3)).astype(np.float32)
+    at = (places + [-made.affine[i, 3] for i in range(3)]) / np.diag(made.affine)[:3]
+    bins = (levels.clip(LOWEST, HIGHEST) - LOWEST) / (HIGHEST - LOWEST) * (BINS - 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        found = made.densities(levels, places)
+    finally:
+        torch.set_num_threads(before)
+    for tissue, counts in enumerate(made.counts):
+        local = gaussian_filter(counts, (_BLUNT, _WIDE, _WIDE, _WIDE), mode="nearest")
+        pooled = local.sum((1, 2, 3))
+        usual = np.interp(bins, np.arange(BINS), pooled / pooled.sum())
+        seen = map_coordinates(local, [bins, *at.T], order=1, mode="nearest")
+        whole = map_coordinates(local.sum(0), at.T, order=1, mode="nearest")
+        wanted = (seen + _KAPPA * usual) / (whole + _KAPPA)
+        assert found[:, tissue] == pytest.approx(np.maximum(wanted, 1e-6), rel=2e-3, abs=1e-5)
 
 
 def test_where_nothing_was_seen_the_whole_brain_speaks(made):

@@ -125,9 +125,17 @@ def test_an_interval_holds_the_volume_and_widens_with_doubt(brain):
         result = BrainResult(brain.volume, brain.labels, posterior, [])
         for tissue in TISSUES:
             low, high = result.interval(tissue)
-            assert low <= result.ml(tissue) <= high
+            assert 0 <= low < result.ml(tissue) < high
+            assert posterior is unsure or (low + high) / 2 == pytest.approx(result.ml(tissue))
         widths.append(np.diff(result.interval(BrainTissue.WM))[0])
     assert widths[1] > widths[0] > 0
+    # the probabilities expect more than the labels hold: both lie within, and more is likelier
+    more = np.clip(sure + 0.3 * (brain.labels > 0), 0, 1)
+    result = BrainResult(brain.volume, brain.labels, more, [])
+    low, high = result.interval(BrainTissue.CSF)
+    held = result.ml(BrainTissue.CSF)
+    assert low < held < brain.volume.voxel_volume * more[0].sum() < high
+    assert high - held > held - low
     grey = BrainResult(brain.volume, brain.labels, unsure, [], brain.as_labelled,
                        brain.ventricles).with_grey_sulci()
     np.testing.assert_allclose(grey.posterior.sum(0), brain.volume.mask, atol=1e-5)

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.brain.held_atlas import Atlas
-from deepgmm.brain.registering import Array, Matrix, box_of, regrid, resampled, shifted
+from deepgmm.brain.registering import (
+    Array,
+    Matrix,
+    box_of,
+    regrid,
+    resampled,
+    shifted,
+    thinned,
+)
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.progress import Progress, silent
@@ -157,11 +165,14 @@ class Laid:
         scale = float(np.percentile(values[told], 98))
         to = by_moments(atlas, volume) if to_image is None else to_image
         shape, affine = atlas.probabilities.shape[1:], shifted(volume.affine, box)
-        smoothing = _SMOOTHING * float(np.linalg.norm(atlas.affine[:3, 0]))
-        bright, seen, brain = (
-            resampled(part.astype(np.float32), affine, shape, atlas.affine, to,
-                      smoothing=smoothing)
-            for part in (np.where(told, np.minimum(values / scale, 2), 0), told, inside))
+        coarse = float(np.linalg.norm(atlas.affine[:3, 0]))
+
+        def onto(part: npt.NDArray[Any]) -> Array:
+            thin, grid = thinned(part, affine, coarse / 2)
+            return resampled(thin, grid, shape, atlas.affine, to, smoothing=_SMOOTHING * coarse)
+
+        bright, brain = onto(np.where(told, np.minimum(values / scale, 2), 0)), onto(inside)
+        seen = brain if np.array_equal(told, inside) else onto(told)
         mask = brain > 0.5
         image = np.where(mask & (seen > 0.1), bright / np.maximum(seen, 0.1), 0)
         return cls(Scan(torch.from_numpy(image.astype(np.float32))[None],
@@ -216,11 +227,12 @@ def fit(volumes: Sequence[BrainVolume], atlas: CoarseAtlas,
 
 
 def passed(volume: BrainVolume, atlas: CoarseAtlas, network: AmortisedNet,
-           settings: AmortisedSettings, *, steps: int = 0) -> tuple[Laid, Pass]:
-    """One pass on a brain, and so many steps on it afterwards."""
+           settings: AmortisedSettings, *, steps: int = 0, laid: Laid | None = None
+           ) -> tuple[Laid, Pass]:
+    """One pass on a brain, `laid` where it was before, and so many steps on it afterwards."""
     from deepgmm.model.amortised import one_pass
 
-    laid = Laid.of(volume, atlas)
+    laid = Laid.of(volume, atlas) if laid is None else laid
     return laid, one_pass(network, laid.scan, atlas.tensor, settings.options, steps=steps)
 
 

@@ -18,6 +18,7 @@ from deepgmm.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
+    from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas
     from deepgmm.brain.held_atlas import Atlas
     from deepgmm.model.amortised import AmortisedNet
 
@@ -80,17 +81,39 @@ def _by_slices(volume: BrainVolume, network: nn.Module, card: BrainCard) -> Brai
 
 def _by_atlas(volume: BrainVolume, network: AmortisedNet, card: BrainCard, atlas: Atlas,
               steps: int) -> BrainSegmentation:
-    from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas, passed
+    from deepgmm.brain.amortised import AmortisedSettings, CoarseAtlas
     from deepgmm.brain.atlas_choice import fingerprint
-    from deepgmm.brain.segmenting import segment_deformed
 
     settings = _settings(AmortisedSettings, card)
     coarse = CoarseAtlas.of(atlas, settings.voxel)
     if fingerprint(atlas) != card.atlas.get("sha256") or network.tissues != coarse.tissues:
         raise InputError(f"the network '{card.name}' was trained with another atlas: give that "
                          f"one ({str(card.atlas.get('title', ''))[:80]}), or train anew")
-    laid, one = passed(volume, coarse, network, settings, steps=steps)
+    return segment_in_one_pass(volume, network, atlas, coarse, settings, steps=steps)
+
+
+def segment_in_one_pass(volume: BrainVolume, network: AmortisedNet, atlas: Atlas,
+                        coarse: CoarseAtlas, settings: AmortisedSettings, *, steps: int = 0
+                        ) -> BrainSegmentation:
+    """The tissues under an atlas that a network deforms, with the seconds of each part.
+
+    Parameters
+    ----------
+    coarse : the atlas on the grid of the network.
+    steps : on this image after the pass.
+    """
+    from deepgmm.brain.amortised import Laid, passed
+    from deepgmm.brain.segmenting import segment_deformed
+
+    times = [time.perf_counter()]
+    laid = Laid.of(volume, coarse)
+    times.append(time.perf_counter())
+    _, one = passed(volume, coarse, network, settings, steps=steps, laid=laid)
+    times.append(time.perf_counter())
     found = segment_deformed(volume, atlas, laid.to_image, one.displacement, coarse.affine)
+    parts = ("onto the atlas' grid", "pass and steps" if steps else "pass")
+    found.seconds = {part: round(there - then, 2)
+                     for part, then, there in zip(parts, times, times[1:])} | found.seconds
     if found.folded:
         found.warnings.append(f"the deformation of the atlas folds in {100 * found.folded:.2g} % "
                               "of its box: see whether the mask is a whole brain")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,24 @@ class Atlas:
         if not self.sulci_are_grey:
             maps = maps * np.array([1, sulci, 1, 1])[:, None, None, None]
         return np.asarray(maps, np.float32)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what it says, wherever it was read from."""
+        digest = hashlib.sha256()
+        for array in (self.probabilities, self.ventricles):
+            digest.update(np.ascontiguousarray(array, np.float16).tobytes())
+        digest.update(np.round(self.affine, 6).tobytes())
+        if self.settled is not None:
+            digest.update(np.ascontiguousarray(self.settled, np.float16).tobytes())
+        if self.intensities is not None:
+            digest.update(np.ascontiguousarray(self.intensities.stored).tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def laid(self) -> Array:
+        """`blurred` as far as it is trusted under another brain."""
+        return self.blurred(self.trust.blur, self.trust.sulci)
 
     @property
     def whole(self) -> Array:

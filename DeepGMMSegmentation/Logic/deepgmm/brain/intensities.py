@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.brain.registering import Matrix, regrid
+from deepgmm.brain.registering import Matrix, regrid, sampled
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,22 +88,37 @@ class LocalIntensities:
         -------
         (N, 3) float32.
         """
-        from scipy.ndimage import gaussian_filter, map_coordinates
+        import torch
 
+        local, whole, common = self._smoothed
+        cells = torch.tensor(self.counts.shape[2:])
         through = np.linalg.inv(self.affine)
-        at = np.empty((4, len(levels)), np.float32)
-        at[1:] = (places @ through[:3, :3].T + through[:3, 3]).T
-        at[0] = np.clip((levels - LOWEST) / (HIGHEST - LOWEST), 0, 1) * (BINS - 1)
-        result = np.empty((len(levels), len(self.counts)), np.float32)
-        for tissue, counts in enumerate(self.counts):
-            local = gaussian_filter(counts, (_BLUNT, _WIDE, _WIDE, _WIDE), mode="nearest")
-            pooled = local.sum((1, 2, 3))
-            common = np.interp(at[0], np.arange(BINS), pooled / pooled.sum())
-            seen = map_coordinates(local, at, order=1, mode="nearest", output=np.float32)
-            whole = map_coordinates(local.sum(0), at[1:], order=1, mode="nearest",
-                                    output=np.float32)
-            result[:, tissue] = (seen + _KAPPA * common) / (whole + _KAPPA)
-        return np.maximum(result, _LEAST)
+        where = torch.from_numpy(places @ through[:3, :3].T + through[:3, 3]).float()
+        where = where.clamp_min(0).minimum(cells - 1)
+        level = torch.from_numpy(np.asarray(levels, np.float32)).clamp(LOWEST, HIGHEST)
+        level = (level - LOWEST) * ((BINS - 1) / (HIGHEST - LOWEST))
+        low = level.floor().clamp_max(BINS - 2)
+        share = (level - low)[:, None]
+        below = where.clone()
+        # the cells of one bin lie above those of the last: one axis less
+        below[:, 0] += low * cells[0]
+        above = below + torch.tensor([float(cells[0]), 0, 0])
+        seen = sampled(local, below).lerp(sampled(local, above), share)
+        usual = common[low.long()].lerp(common[low.long() + 1], share)
+        found = (seen + _KAPPA * usual) / (sampled(whole, where) + _KAPPA)
+        return np.asarray(found.clamp_min(_LEAST).numpy())
+
+    @cached_property
+    def _smoothed(self) -> tuple[Tensor, Tensor, Tensor]:
+        """n_l(x, J) as (3, BINS x D, H, W), n_l(x) as (3, D, H, W) and p_l(J) as (BINS, 3)."""
+        import torch
+        from scipy.ndimage import gaussian_filter
+
+        local = torch.from_numpy(np.stack([
+            gaussian_filter(counts, (_BLUNT, _WIDE, _WIDE, _WIDE), mode="nearest")
+            for counts in self.counts]))
+        pooled = local.sum((2, 3, 4)).T
+        return local.flatten(1, 2), local.sum(1), pooled / pooled.sum(0)
 
 
 @dataclass(frozen=True)

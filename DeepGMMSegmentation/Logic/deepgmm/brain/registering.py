@@ -27,6 +27,9 @@ _VOXELS, _STEPS = (8.0, 5.0), (60, 30)
 #: Of Adam: entries of the matrix, and translations in units of 100 mm.
 _RATE = 0.02
 
+#: Voxels that are taken together, so that what is made of them on the way stays near the processor.
+_TOGETHER = 50_000
+
 #: The least that the atlas says of anything while it is still out of place.
 _FLOOR = 1e-4
 
@@ -119,10 +122,32 @@ def resampled(image: Array, image_affine: Matrix, shape: tuple[int, ...], affine
                                        order=0 if nearest else 1, output=np.float32))
 
 
+def thinned(image: npt.NDArray[np.generic], affine: Matrix, voxel: float) -> tuple[Array, Matrix]:
+    """Means of blocks of as many voxels as stay within so many mm, and their affine.
+
+    Beyond the image counts as 0.
+    """
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    a, b, c = (max(1, int(voxel / edge + 1e-6)) for edge in edges)
+    whole = np.pad(image, [(0, -n % f) for n, f in zip(image.shape, (a, b, c))])
+    total = sum(whole[i::a, j::b, k::c].astype(np.float32)
+                for i in range(a) for j in range(b) for k in range(c))
+    grid = affine.copy()
+    grid[:3, :3] = affine[:3, :3] * (a, b, c)
+    grid[:3, 3] += affine[:3, :3] @ ((np.array([a, b, c]) - 1) / 2)
+    return np.asarray(total / (a * b * c), np.float32), grid
+
+
 def box_of(volume: BrainVolume, margin: int = 3) -> tuple[slice, slice, slice]:
     """The mask's box and a margin."""
-    found = np.argwhere(volume.mask)
-    low, high = np.maximum(found.min(0) - margin, 0), found.max(0) + margin + 1
+    mask = volume.mask
+    # axis by axis, which is quicker than the places of all voxels
+    first = mask.any((1, 2))
+    rest = mask[first]
+    ends = [np.flatnonzero(held)[[0, -1]]
+            for held in (first, rest.any((0, 2)), rest.any((0, 1)))]
+    low, high = (np.array(at) for at in zip(*ends))
+    low, high = np.maximum(low - margin, 0), high + margin + 1
     return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])
 
 
@@ -149,9 +174,19 @@ def sampled(values: Tensor, index: Tensor) -> Tensor:
     import torch
 
     sides = torch.tensor(values.shape[1:], dtype=values.dtype)
-    grid = (index.to(values) * 2 / (sides - 1) - 1).flip(1)[None, None, None]
-    return torch.nn.functional.grid_sample(values[None], grid, padding_mode="border",
-                                           align_corners=True)[0, :, 0, 0].T
+    grid = (index.to(values) * 2 / (sides - 1) - 1).flip(1)
+    # torch shares out a batch among its threads, but not the places of one image
+    shares = torch.get_num_threads()
+    grid = torch.nn.functional.pad(grid, (0, 0, 0, -len(index) % shares))
+    found = torch.nn.functional.grid_sample(
+        values.expand(shares, *values.shape), grid.view(shares, 1, 1, -1, 3),
+        padding_mode="border", align_corners=True)
+    return found.movedim(1, -1).reshape(-1, len(values))[:len(index)]
+
+
+def parts_of(count: int) -> list[slice]:
+    """Slices that together take so many voxels."""
+    return [slice(first, first + _TOGETHER) for first in range(0, count, _TOGETHER)]
 
 
 def moved(index: npt.NDArray[np.int64], matrix: Matrix) -> Tensor:

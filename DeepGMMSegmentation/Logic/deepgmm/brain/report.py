@@ -53,9 +53,10 @@ def report(result: BrainResult) -> dict[str, Any]:
                  "spacing_mm": list(volume.turn.geometry.spacing),
                  "origin_lps_mm": list(volume.turn.geometry.origin),
                  "direction_lps": list(volume.turn.geometry.direction)},
-        "brain_ml": float(volume.mask.sum()) * volume.voxel_volume,
-        "volumes_ml": {t.title: result.ml(t) for t in TISSUES},
-        "volume_intervals_90_ml": {t.title: list(result.interval(t)) for t in TISSUES},
+        "brain_ml": round(float(volume.mask.sum()) * volume.voxel_volume, 3),
+        "volumes_ml": {t.title: round(result.ml(t), 3) for t in TISSUES},
+        "volume_intervals_90_ml": {t.title: [round(end, 3) for end in result.interval(t)]
+                                   for t in TISSUES},
         "mixture": result.components,
         "field": field,
         "atlas": result.atlas or None,

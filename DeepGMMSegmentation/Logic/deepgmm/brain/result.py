@@ -140,9 +140,10 @@ class BrainResult:
     def interval(self, tissue: BrainTissue) -> tuple[float, float]:
         """90 % interval of a tissue's volume, ml.
 
-        About the expected volume, from what the probabilities leave open and from borders that
-        lie off together, widened where needed to hold the volume of the labels. It knows nothing
-        of a convention about the sulci, nor of an atlas that does not fit.
+        About the volume of the labels, from what the probabilities leave open and from borders
+        that lie off together; on the side of the volume that the probabilities expect also from
+        how far that is off, as neither is nearer to people's. It knows nothing of a convention
+        about the sulci, nor of an atlas that does not fit.
         """
         p = self.posterior[TISSUES.index(tissue)].astype(np.float64)
         edges = np.array(self.volume.spacing)
@@ -151,10 +152,12 @@ class BrainResult:
                    * float(((here ^ np.roll(here, 1, axis)) & inner).sum())
                    for axis, inner in enumerate(_inner(self.volume.mask)))
         together = TOGETHER_MM3 * np.prod(edges) * (p * (1 - p)).sum()
+        held, brain = self.ml(tissue), float(self.volume.mask.sum()) * self.volume.voxel_volume
+        apart = 1000 * (p.sum() * self.volume.voxel_volume - held)
         spread = together + (BORDER_MM[tissue] * area) ** 2
-        expected, half = p.sum() * self.volume.voxel_volume, 1.645 * np.sqrt(spread) / 1000
-        return (float(max(min(expected - half, self.ml(tissue)), 0.0)),
-                float(max(expected + half, self.ml(tissue))))
+        below, above = (1.645 * np.sqrt(spread + max(side, 0.0) ** 2) / 1000
+                        for side in (-apart, apart))
+        return float(max(held - below, 0.0)), float(min(held + above, brain))
 
 
 def scores_of(result: BrainResult, truth: BrainVolume

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import field as made
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -201,28 +202,30 @@ class Scene:
 
     def volume_of(self, values: npt.NDArray[Any], outside: float = 0.0) -> npt.NDArray[Any]:
         """Values (..., N) of the mask's voxels on the image's grid."""
-        def filled(shape: tuple[int, ...]) -> npt.NDArray[Any]:
-            # zeros cost nothing before they are written to, and most of a volume never is
-            return (np.full(shape, outside, values.dtype) if outside
-                    else np.zeros(shape, values.dtype))
-        ahead = values.shape[:-1]
-        result = filled((*ahead, *self.volume.image.shape))
-        box = filled((*ahead, *self.mask.shape))
-        box[..., self.mask] = values
-        place = (..., *self.box)
-        result[place] = box
+        shape = (*values.shape[:-1], *self.volume.image.shape)
+        # zeros cost nothing before they are written to, and most of a volume never is
+        result = (np.full(shape, outside, values.dtype) if outside
+                  else np.zeros(shape, values.dtype))
+        for own, told in zip(result.reshape(-1, self.volume.image.size),
+                             values.reshape(-1, values.shape[-1])):
+            own[self._flat] = told
         return result
+
+    @cached_property
+    def _flat(self) -> npt.NDArray[np.int64]:
+        """(N,) of each voxel in the image taken as one row."""
+        there = self.index + np.array([side.start for side in self.box])
+        return np.ravel_multi_index(tuple(there.T), self.volume.image.shape)
+
+    def components(self, mixture: TissueMixture, kinds: Sequence[BrainTissue]
+                   ) -> list[dict[str, Any]]:
+        """Of a mixture, each of its kind, in the image's units."""
+        return [{"tissue": kind.name, "mean": float(mean) * self.scale,
+                 "sd": float(variance) ** 0.5 * self.scale, "share": float(share)}
+                for kind, mean, variance, share in zip(kinds, mixture.means, mixture.variances,
+                                                       mixture.shares)]
 
     def timed(self, stage: str, since: float) -> float:
         now = time.perf_counter()
         self.seconds[stage] = round(now - since, 2)
         return now
-
-
-def components_of(mixture: TissueMixture, kinds: list[BrainTissue], scale: float
-                  ) -> list[dict[str, Any]]:
-    """What a segmentation says of its mixture; `scale` is what one unit of it is."""
-    return [{"tissue": kind.name, "mean": float(mean) * scale, "sd": float(variance) ** 0.5 * scale,
-             "share": float(share)}
-            for kind, mean, variance, share in zip(kinds, mixture.means, mixture.variances,
-                                                   mixture.shares)]

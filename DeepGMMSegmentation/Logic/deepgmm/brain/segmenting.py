@@ -19,15 +19,8 @@ from deepgmm.brain.intensities import (
     levels_of,
     told_apart,
 )
-from deepgmm.brain.registering import affine_to, moved, regrid, resampled, sampled
-from deepgmm.brain.scene import (
-    Array,
-    BrainSegmentation,
-    BrainSettings,
-    Matrix,
-    Scene,
-    components_of,
-)
+from deepgmm.brain.registering import affine_to, moved, parts_of, regrid, resampled, sampled
+from deepgmm.brain.scene import Array, BrainSegmentation, BrainSettings, Matrix, Scene
 from deepgmm.brain.tissues import TISSUES, BrainTissue
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.brain.without_atlas import alone
@@ -71,13 +64,12 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
     from deepgmm.model.warp import jacobian
 
     since = time.perf_counter()
-    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
     to_image = affine_to(atlas.probabilities, atlas.affine, scene.image, scene.mask, scene.affine)
     since = scene.timed("affine map", since)
     progress(0.2, "atlas laid on")
     index = moved(scene.index, np.linalg.inv(atlas.affine) @ np.linalg.inv(to_image)
                   @ scene.affine)
-    maps = torch.from_numpy(np.ascontiguousarray(classes))
+    maps = torch.from_numpy(np.ascontiguousarray(atlas.laid))
     grid = u = least = folds = None
     trace: list[float] = []
     fitted = _fitted(scene, _prior(maps, index), atlas, settings)
@@ -127,23 +119,25 @@ def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displa
     from deepgmm.model.warp import jacobian
 
     settings = settings or BrainSettings()
-    scene = Scene.of(volume, settings)
     since = time.perf_counter()
-    classes = atlas.blurred(atlas.trust.blur, atlas.trust.sulci)
+    scene = Scene.of(volume, settings)
     onto_grid = np.linalg.inv(grid) @ np.linalg.inv(to_image) @ scene.affine
-    index = moved(scene.index, onto_grid)
-    index = index + sampled(displacement[0], index)
     onto_atlas = torch.from_numpy(np.linalg.inv(atlas.affine) @ grid).float()
-    index = index @ onto_atlas[:3, :3].T + onto_atlas[:3, 3]
-    maps = torch.from_numpy(np.ascontiguousarray(classes))
+    index = torch.empty(scene.index.shape)
+    for part in parts_of(len(index)):
+        there = moved(scene.index[part], onto_grid)
+        there += sampled(displacement[0], there)
+        index[part] = there @ onto_atlas[:3, :3].T + onto_atlas[:3, 3]
+    maps = torch.from_numpy(np.ascontiguousarray(atlas.laid))
     fitted = _fitted(scene, _prior(maps, index), atlas, settings)
+    since = scene.timed("mixture and field", since)
     result = _finished(scene, fitted, atlas, index)
     result.to_image = to_image
     result.displacement, result.displacement_affine = displacement[0].numpy(), grid
     determinant = jacobian(displacement)
     result.least_jacobian = float(determinant.min())
     result.folded = float((determinant <= 0).float().mean())
-    scene.timed("mixture at full resolution", since)
+    scene.timed("tissues at full resolution", since)
     return result
 
 
@@ -160,8 +154,11 @@ def _prior(maps: Tensor, index: Tensor) -> Tensor:
     """(N, K) of maps (K, ...) at places, floored; what is in the mask is no background."""
     from deepgmm.model.deformable import FLOOR
 
-    values = sampled(maps, index).clamp_min(FLOOR)
-    return values / values.sum(1, keepdim=True)
+    result = index.new_empty(len(index), len(maps))
+    for at in parts_of(len(index)):
+        values = sampled(maps, index[at]).clamp_min(FLOOR)
+        result[at] = values / values.sum(1, keepdim=True)
+    return result
 
 
 def _believed(prior: Tensor, atlas: Atlas) -> Tensor:
@@ -171,6 +168,7 @@ def _believed(prior: Tensor, atlas: Atlas) -> Tensor:
 
 
 def _fitted(scene: Scene, prior: Tensor, atlas: Atlas, settings: BrainSettings) -> _Fitted:
+
     from deepgmm.model.tissue_mixture import TissuePrior, VolumeField, fit
 
     x, p = scene.values[scene.part].double(), prior[scene.part].double()
@@ -239,32 +237,40 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
     import torch
 
     mixture = fitted.mixture.to(scene.values)
-    parts = mixture.log_components(scene.values, fitted.b)
-    place = fitted.prior.log()
-    local = _local(scene, fitted, atlas, index)
-    if local is not None:
-        # what the mixture says of a tissue is left out but for which of its components it is
-        parts = parts - mixture.log_likelihood(scene.values, fitted.b)[:, mixture.tissues] \
-            + local[:, mixture.tissues]
-        place = place * (POWER / atlas.trust.power)
-    parts[scene.values == 0] = mixture.shares.log()
-    joint, b = torch.softmax(parts + place[:, mixture.tissues], 1), fitted.b
+    counts = _comparable(scene, fitted, atlas)
+    joint = scene.values.new_empty(len(mixture.tissues), len(scene.values))
+    for at in parts_of(len(scene.values)):
+        values, b = scene.values[at], fitted.b[at]
+        parts, place = mixture.log_components(values, b), fitted.prior[at].log()
+        if counts is not None:
+            # what the mixture says of a tissue is left out but for which of its components it is
+            local = _local(values, b, mixture, counts, atlas, index[at])
+            parts = parts - mixture.log_likelihood(values, b)[:, mixture.tissues] \
+                + local[:, mixture.tissues]
+            place = place * (POWER / atlas.trust.power)
+        parts[values == 0] = mixture.shares.log()
+        # a row for each component: over few columns a softmax is slow
+        joint[:, at] = (parts + place[:, mixture.tissues]).T.contiguous().softmax(0)
+    b = fitted.b
     if not atlas.labelled:
         joint, b = _halved(scene, fitted, atlas, index, joint)
     csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
     kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
     of_sulci = 3 if atlas.sulci_are_grey else 1
-    physical = torch.stack([joint[:, [k is t for k in kinds]].sum(1) for t in TISSUES], 1)
-    drawn = physical.clone()
-    drawn[:, 0] -= joint[:, of_sulci]
-    drawn[:, 1] += joint[:, of_sulci]
-    labels = physical.argmax(1).numpy().astype(np.uint8) + 1
-    as_labelled = drawn.argmax(1).numpy().astype(np.uint8) + 1
+    physical = np.empty((len(TISSUES), len(scene.values)), np.float32)
+    labels, as_labelled = np.empty((2, len(scene.values)), np.uint8)
+    for at in parts_of(len(scene.values)):
+        own = joint[:, at]
+        found = torch.stack([own[[k is t for k in kinds]].sum(0) for t in TISSUES]).numpy()
+        physical[:, at], labels[at] = found, found.argmax(0) + 1
+        found[0] -= own[of_sulci].numpy()
+        found[1] += own[of_sulci].numpy()
+        as_labelled[at] = found.argmax(0) + 1
     return BrainSegmentation(
         scene.volume_of(labels), scene.volume_of(as_labelled),
         scene.volume_of(as_labelled == csf, 0),
-        scene.volume_of(physical.T.contiguous().numpy()),
-        scene.volume_of(b.numpy(), 1.0), components_of(mixture, kinds, scene.scale), "", "",
+        scene.volume_of(physical), scene.volume_of(b.numpy(), 1.0),
+        scene.components(mixture, kinds), "", "",
         warnings=scene.warnings, seconds=scene.seconds)
 
 
@@ -275,7 +281,7 @@ def _plain(atlas: Atlas) -> tuple[int, int, int]:
 
 def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: Tensor
             ) -> tuple[Tensor, Tensor]:
-    """Under a published atlas: posteriors (N, C) of the components and the field, half way."""
+    """Under a published atlas: posteriors (C, N) of the components and the field, half way."""
     import torch
 
     csf, grey, white = _plain(atlas)
@@ -284,29 +290,32 @@ def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: T
     if atlas.settled is not None:
         maps = torch.from_numpy(np.ascontiguousarray(atlas.settled))
         known = np.ascontiguousarray(sampled(maps, index).T.numpy())
-    other = 1 - joint[:, grey] - joint[:, white]
-    three = torch.stack([other, joint[:, grey], joint[:, white]], 1)
+    other = 1 - joint[grey] - joint[white]
+    three = torch.stack([other, joint[grey], joint[white]], 1)
     three, b = divided(scene, three, fitted.b, fitted.mixture, (csf, grey, white), lean, known)
-    joint = joint.clone()
-    joint[:, grey], joint[:, white] = three[:, 1], three[:, 2]
+    joint[grey], joint[white] = three[:, 1], three[:, 2]
     return joint, b
 
 
-def _local(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Tensor | None:
-    """(N, K) log p(J | l, x), where the atlas has counted and the image can be compared."""
-    import torch
-
-    if atlas.intensities is None:
-        return None
-    csf, grey, white = _plain(atlas)
-    if not told_apart(fitted.mixture, csf, grey, white):
+def _comparable(scene: Scene, fitted: _Fitted, atlas: Atlas) -> LocalIntensities | None:
+    """What the atlas has counted, where it has and the image can be compared."""
+    if atlas.intensities is not None and not told_apart(fitted.mixture, *_plain(atlas)):
         scene.warnings.append("grey and white matter and CSF do not lie on this image as on those "
                               "of the atlas, whose intensities were not used: see whether the "
                               "contrast is T1 or T2, and whether the mask fits")
         return None
-    levels = levels_of(scene.values, fitted.b, fitted.mixture, grey, white)
+    return atlas.intensities
+
+
+def _local(values: Tensor, b: Tensor, mixture: TissueMixture, counts: LocalIntensities,
+           atlas: Atlas, index: Tensor) -> Tensor:
+    """(N, K) log p(J | l, x)."""
+    import torch
+
+    _, grey, white = _plain(atlas)
+    levels = levels_of(values, b, mixture, grey, white)
     places = index.numpy() @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
-    found = torch.from_numpy(atlas.intensities.densities(levels, places.astype(np.float32))).log()
+    found = torch.from_numpy(counts.densities(levels, places.astype(np.float32))).log()
     return found if atlas.sulci_are_grey else found[:, [0, 0, 1, 2]]
 
 
@@ -328,8 +337,7 @@ def intensities_of(volumes: Sequence[BrainVolume], maps: Sequence[Matrix],
         scene = Scene.of(volume, settings)
         index = moved(scene.index, np.linalg.inv(atlas.affine) @ np.linalg.inv(to_case)
                       @ scene.affine)
-        classes = without.blurred(atlas.trust.blur, atlas.trust.sulci)
-        prior = _prior(torch.from_numpy(np.ascontiguousarray(classes)), index)
+        prior = _prior(torch.from_numpy(np.ascontiguousarray(without.laid)), index)
         fitted = _fitted(scene, prior, without, settings)
         _, grey, white = _plain(atlas)
         assert volume.labels is not None

@@ -144,7 +144,7 @@ class BrainTable:
     def markdown(self) -> str:
         """Two tables: recall beside Tables 1 and 2, each tissue beside Tables 3 and 4."""
         first = _lines(("loss", "labelled", "network", "recall", "paper's recall"), [
-            (r.loss, f"{r.fraction:g} ({r.labelled} of {r.labelled + r.unlabelled} cases)",
+            (r.loss, f"{r.fraction:g} ({r.labelled} of {len(self.training)} cases)",
              r.network, _cell(r.average("recall")),
              _cell(published_recall(self.layout, r.loss, r.fraction, r.network)))
             for r in self.rows])

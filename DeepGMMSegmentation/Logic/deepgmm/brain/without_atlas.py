@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepgmm.brain.halfway import divided
-from deepgmm.brain.scene import BrainSegmentation, BrainSettings, Scene, components_of
-from deepgmm.brain.scores import upside_down, ventricular
-from deepgmm.brain.tissues import TISSUES, BrainTissue
+from deepgmm.brain.scene import BrainSegmentation, BrainSettings, Scene
+from deepgmm.brain.scores import sulci_as_grey, upside_down, ventricular
+from deepgmm.brain.tissues import TISSUES
 from deepgmm.progress import Progress
 
 if TYPE_CHECKING:
@@ -70,8 +70,7 @@ def alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSeg
         for of_tissue in probabilities:
             of_tissue[missing] = of_tissue[box][at]
     ventricles = ventricular(labels, scene.volume.mask, scene.volume.spacing)
-    as_labelled = np.where((labels == BrainTissue.CSF) & ~ventricles,
-                           np.uint8(BrainTissue.GM), labels)
+    as_labelled = sulci_as_grey(labels, ventricles)
     if upside_down(labels, scene.volume.mask, scene.volume.spacing):
         scene.warnings.append("what was taken for white matter lies at the brain's border, where "
                               "grey matter and CSF lie: see whether it is T1 or T2 (--contrast)")
@@ -79,7 +78,7 @@ def alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSeg
     progress(1.0, "done")
     return BrainSegmentation(
         labels, as_labelled, ventricles, probabilities, scene.volume_of(b.numpy(), 1.0),
-        components_of(mixture, list(TISSUES), scene.scale), "mixture and field, no atlas",
+        scene.components(mixture, list(TISSUES)), "mixture and field, no atlas",
         "no label; the shares of an adult's tissues hold the mixture",
         warnings=scene.warnings, seconds=scene.seconds)
 

@@ -249,7 +249,8 @@ def demo(
         "labelmap": output / "labels.nii.gz", "field": output / "field.nii.gz",
         "montage": output / "montage.png", "report": output / "report.json",
         "atlas": output / "atlas.npz"}
-    older = existing(outputs)
+    case = output / "input" / f"{contrast.value}_{person:04d}"
+    older = existing({"input": case, **outputs})
     with progress_bar(quiet) as progress:
         progress(0.0, "drawing brains")
         made = make_brain(person, contrast=contrast.value, spacing=DEMO_MM, bias=0.2)
@@ -272,7 +273,7 @@ def demo(
         write_result(result, {n: p for n, p in outputs.items() if n != "atlas"})
     if not quiet:
         print(f"{summary(result)}\n\nF1 in %, as the truth labels CSF\n{score_table(rows)}\n\n"
-              f"input: {output / 'input'}\n{written(outputs, older)}")
+              + written({"input": case, **outputs}, older))
 
 
 #: Of the demo: voxels in mm, and brains in its atlas.

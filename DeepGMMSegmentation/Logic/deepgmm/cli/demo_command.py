@@ -35,21 +35,21 @@ def demo(
     from deepgmm.cli.segment_command import Job, run
     from deepgmm.phantom import make_patient, write_patient
 
-    make_folder(output / "input", "output")
-    paths = write_patient(make_patient(patient), output / "input")
     outputs: dict[str, Path | None] = {
         "segmentation": output / "segmentation.seg.nrrd",
         "labelmap": output / "labelmap.nii.gz",
         "montage": output / "montage.png",
         "report": output / "report.json",
     }
-    older = existing(outputs)
+    places = {"input": output / "input", **outputs}
+    older = existing(places)
+    make_folder(output / "input", "output")
+    paths = write_patient(make_patient(patient), output / "input")
     result = run(Job(
         inputs={name: paths[name] for name in ("bssfp", "lge", "t2", "mask")}, outputs=outputs,
         settings=Settings(method=method, device=device)), quiet=quiet)
     if not quiet:
-        print(f"{_comparison(result, paths['truth'])}\n\ninput: {output / 'input'}\n"
-              + written(outputs, older))
+        print(f"{_comparison(result, paths['truth'])}\n\n{written(places, older)}")
 
 
 def _comparison(result: Result, truth: Path) -> str:
