@@ -21,11 +21,13 @@ REMOVED = "a person said that there is no ventricle"
 #: What a drawn slice that others follow must be: mm2, times the area proposed there, and the share
 #: of it that lies in one piece.
 SMALLEST, LARGEST, TIMES, ONE_PIECE = 50.0, float(np.pi * REACH ** 2), 4.0, 0.95
+#: Share of a slice's pixels from which a fixed one is an image, and no mask.
+MOST_OF_A_SLICE = 0.95
 #: Points that are taken, and mm from the proposed border.
 MOST_POINTS, FARTHEST = 50, 25.0
-#: mm from which a point is said to lie far off; Dice with what was proposed under which a slice
-#: that followed it is unsure, and how sure it then is at most.
-FAR, UNLIKE, HALF_SURE = 10.0, 0.85, 0.5
+#: mm from which a point is said to lie far off; Dice with what was proposed under which a drawn
+#: slice is; under which a slice that followed either is unsure, and how sure it then is at most.
+FAR, ELSEWHERE, UNLIKE, HALF_SURE = 10.0, 0.5, 0.85, 0.5
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,9 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     ------
     InputError
         A slice or a point that is not on the grid, a border of another name, too many points, or
-        one far from what is proposed.
+        one far from what is proposed; fixed slices that are no masks.
     """
-    masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
+    masks = _masks({} if fixed is None else fixed)
     check_corrections(masks, points, found.mask.shape)
     if not masks and not points:
         return found
@@ -91,14 +93,15 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
            and (why := _no_ventricle(m, found.mask[i] if i in found.rings else None, spacing))}
     used = [p for p in points if p.slice not in masks]
     far = _far_off(found, used, spacing)
+    elsewhere = [i for i, m in sorted(masks.items()) if i in found.rings and m.any()
+                 and i not in odd and _dice(m, found.mask[i]) < ELSEWHERE]
     rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
     confidence = np.array([0.0 if i not in rings else float(confidence_of(found.overlap[i]))
                            if found.overlap[i] > 0 else FILLED for i in range(len(mask))])
-    if far:
+    if far or elsewhere:
         for i in rings:
-            both = mask[i].sum() + found.mask[i].sum()
-            if i in found.rings and 2 * (mask[i] & found.mask[i]).sum() < UNLIKE * both:
+            if i in found.rings and _dice(mask[i], found.mask[i]) < UNLIKE:
                 confidence[i] = min(confidence[i], HALF_SURE)
     left_out = {i: why for i, why in found.left_out.items() if i not in rings}
     for i, by_hand in masks.items():
@@ -114,7 +117,29 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
                        for i, away in sorted(far.items())), *_about(masks, odd, points)]
+    if elsewhere:
+        new.warnings.append(f"what is drawn on {named_slices(elsewhere)} hardly lies where the "
+                            "ventricle was proposed: see whether it is on the right slice; the "
+                            "slices beside it follow")
     return new
+
+
+def _masks(fixed: Mapping[int, BoolArray]) -> dict[int, BoolArray]:
+    if not isinstance(fixed, Mapping) or not all(isinstance(i, (int, np.integer)) for i in fixed):
+        raise InputError("fixed slices are given by their index: {index: mask of rows and columns}")
+    for i, m in fixed.items():
+        if not np.isfinite(np.asarray(m, float)).all():
+            raise InputError(f"the fixed slice {i} holds values that are no numbers: give a mask")
+    masks = {int(i): np.asarray(m, bool) for i, m in fixed.items()}
+    held = [m for m in masks.values() if m.any()]
+    if len(held) > 1 and all(m.ndim == 2 and m.mean() > MOST_OF_A_SLICE for m in held):
+        raise InputError("all that is fixed fills whole slices: give the mask that was drawn, not "
+                         "an image")
+    return masks
+
+
+def _dice(one: BoolArray, other: BoolArray) -> float:
+    return 2 * float((one & other).sum()) / max(float(one.sum() + other.sum()), 1.0)
 
 
 def _no_ventricle(by_hand: BoolArray, proposed: BoolArray | None, spacing: tuple[float, float]
@@ -201,7 +226,7 @@ def check_corrections(fixed: Mapping[int, BoolArray], points: Sequence[BorderPoi
         on = [-0.5 <= at <= n - 0.5 for at, n in zip(point.place, shape[1:])]
         if not 0 <= point.slice < shape[0] or not all(on):
             raise InputError("a point on a border lies outside the images: see whether it was "
-                             "placed on this examination")
+                             "placed on this examination, and is in LPS mm (not RAS)")
     if len(points) > MOST_POINTS:
         raise InputError(f"{len(points)} points on borders were given, more than {MOST_POINTS}: "
                          "draw slices instead")
