@@ -12,9 +12,7 @@ not ship.
 
 from __future__ import annotations
 
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +20,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common import bars, child_environment, machine, parser_of, peak_memory, table, use_threads
+from brain_tables import Scores, cells, differences, headings, keep, mean_of, two_sets
+from common import (
+    bars,
+    machine,
+    measured_apart,
+    number,
+    parser_of,
+    peak_memory,
+    table,
+    use_threads,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,9 +42,6 @@ PAPER = {"scikit-learn, whole volume": "63.4 / 74.2 (its mixture)",
          "no atlas, field": "77.3 / 80.8 (its network with a field)"}
 TRIVIAL, SKLEARN, ALONE = "trivial", "scikit-learn, whole volume", "no atlas, field"
 LAID, MNI = "MNI atlas, affine", "MNI atlas, deformed"
-
-#: By row, convention, tissue and case: F1, %.
-Scores = dict[str, dict[str, dict[str, dict[str, float]]]]
 
 
 def mixture_of_three(volume: BrainVolume) -> tuple[np.ndarray, np.ndarray]:
@@ -81,34 +86,13 @@ def methods(learning: Sequence[BrainVolume]
     return rows
 
 
-def of_one(image: Path, threads: int) -> tuple[float, float, float]:
-    """Seconds, seconds of a core and GB of the command on one volume, with every output."""
+def of_one(image: Path, threads: int) -> tuple[float, float | None]:
+    """Seconds and GB of the command on one volume, with every output."""
     with tempfile.TemporaryDirectory() as folder:
         outputs = [str(part) for flag, name in (
             ("-o", "t.nii.gz"), ("--probabilities", "p.nii.gz"), ("--field", "f.nii.gz"),
             ("--montage", "m.png"), ("--report", "r.json")) for part in (flag, Path(folder) / name)]
-        began = time.perf_counter()
-        process = subprocess.Popen([sys.executable, "-m", "deepgmm", "brain", "segment",
-                                    str(image), "--atlas", "mni", *outputs],
-                                   env=child_environment(threads), stdout=subprocess.DEVNULL,
-                                   stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.perf_counter() - began
-    if process.returncode:
-        raise RuntimeError(f"deepgmm brain segment ended with {process.returncode}")
-    return seconds, usage.ru_utime + usage.ru_stime, peak_memory(usage)
-
-
-def scored(labels: np.ndarray, ventricles: np.ndarray, volume: BrainVolume
-           ) -> dict[str, dict[str, float]]:
-    """By convention and tissue."""
-    from deepgmm.brain.scores import Convention, in_dispute, under
-
-    disputed = in_dispute(volume.image, volume.labels)
-    return {c.value: {t.name: 100 * a.f1 for t, a in
-                      under(c, labels, volume.labels, ventricles=ventricles,
-                            disputed=disputed).items()} for c in Convention}
+        return measured_apart(["brain", "segment", str(image), "--atlas", "mni", *outputs], threads)
 
 
 def main() -> int:
@@ -124,34 +108,23 @@ def main() -> int:
     use_threads(words.threads)
     import numpy as np
 
-    from deepgmm.brain.layouts import brain_cases, read_case
+    from deepgmm.brain.layouts import read_case
     from deepgmm.brain.scores import trivial
 
-    cases = brain_cases(words.ibsr, labelled=True)
-    ours = [c for c in cases if c.group == "training"]
-    others = ours[1::2] if words.tune else [c for c in cases if c.group == "validation"]
-    # before there is much in memory: a new process counts what the one had that started it
-    largest = max(others[:words.cases], key=lambda c: c.image.stat().st_size)
-    wall, cores, most = of_one(largest.image, words.threads)
-    learning = [read_case(c) for c in (ours[::2] if words.tune else ours)[:words.cases]]
-    held = [read_case(c) for c in others[:words.cases]]
+    of_atlas, others = two_sets(words.ibsr, tune=words.tune, most=words.cases)
+    largest = max(others, key=lambda c: c.image.stat().st_size)
+    wall, most = of_one(largest.image, words.threads)
+    learning, held = ([read_case(c) for c in some] for some in (of_atlas, others))
     scores: Scores = {}
     used, seconds = {TRIVIAL: "none"}, {TRIVIAL: 0.0}
-
-    def keep(name: str, volume: BrainVolume, labels: np.ndarray, ventricles: np.ndarray) -> None:
-        for convention, tissues in scored(labels, ventricles, volume).items():
-            for tissue, value in tissues.items():
-                scores.setdefault(name, {}).setdefault(convention, {}).setdefault(
-                    tissue, {})[volume.name] = value
-
     for name, supervised, segment in methods(learning):
         used[name], began = supervised, time.perf_counter()
         found = [segment(volume) for volume in held]
         seconds[name] = (time.perf_counter() - began) / len(held)
         for volume, (labels, ventricles) in zip(held, found):
-            keep(name, volume, labels, ventricles)
+            keep(scores, name, volume, labels, ventricles)
             if name == SKLEARN:
-                keep(TRIVIAL, volume, trivial(labels), np.zeros_like(ventricles))
+                keep(scores, TRIVIAL, volume, trivial(labels), np.zeros_like(ventricles))
         print(f"{name}: done", file=sys.stderr)
     print(machine(words.threads) + "\n")
     where = "the same folder" if words.tune else "the validation folder"
@@ -162,43 +135,23 @@ def main() -> int:
     print(verdicts(scores, seconds))
     print(bars([
         ("the command on the largest file, every output, MNI's atlas deformed", "at most 40 s",
-         f"{wall:.0f} s ({cores:.0f} s of a core)", wall <= 40),
-        ("its memory", "at most 2 GB", f"{most:.2f} GB", most <= 2)]))
+         f"{wall:.0f} s", wall <= 40),
+        ("its memory", "at most 2 GB", f"{number(most)} GB", None if most is None else most <= 2)]))
     together = peak_memory(resource.getrusage(resource.RUSAGE_SELF))
     print(f"This benchmark, which holds all cases at once, took {together:.1f} GB.")
     return 0
 
 
-def mean_of(scores: Scores, name: str, convention: str, tissue: str) -> float:
-    import numpy as np
-
-    return float(np.nanmean(list(scores[name][convention][tissue].values())))
-
-
 def report(scores: Scores, used: dict[str, str], seconds: dict[str, float]) -> str:
-    from deepgmm.brain.scores import paired, summary
-
-    conventions = list(next(iter(scores.values())))
-
-    def cells(name: str, convention: str) -> str:
-        parts = [summary(list(scores[name][convention][t].values())) for t in ("GM", "WM", "CSF")]
-        return " / ".join(f"{p['mean']:.1f} ({p['sd']:.1f})" for p in parts)
-
     names = sorted(scores, key=lambda n: n != TRIVIAL)
-    text = table(("method", "labels used", *(f"{c}: GM / WM / CSF" for c in conventions),
-                  "the article's GM / WM", "s a volume"),
-                 [(n, used[n], *(cells(n, c) for c in conventions), PAPER.get(n, "-"),
-                   f"{seconds[n]:.1f}") for n in names])
-    lines = []
-    for other, convention in ((SKLEARN, "physical"), (TRIVIAL, "as labelled")):
-        for name in names:
-            if name in (TRIVIAL, SKLEARN):
-                continue
-            for tissue in ("GM", "WM"):
-                d = paired(scores[name][convention][tissue], scores[other][convention][tissue])
-                lines.append((f"{name} less {other}, {convention}", tissue, f"{d.mean:+.1f}",
-                              f"{d.low:+.1f} to {d.high:+.1f}", f"{d.better} of {d.cases}"))
-    return text + "\n" + table(("difference", "tissue", "F1", "95 %, by cases", "better in"), lines)
+    text = table(("method", "labels used", *headings(scores), "the article's GM / WM",
+                  "s a volume"),
+                 [(n, used[n], *cells(scores, n), PAPER.get(n, "-"), f"{seconds[n]:.1f}")
+                  for n in names])
+    pairs = [(name, other, convention)
+             for other, convention in ((SKLEARN, "physical"), (TRIVIAL, "as labelled"))
+             for name in names if name not in (TRIVIAL, SKLEARN)]
+    return text + "\n" + differences(scores, pairs, ("GM", "WM"))
 
 
 def verdicts(scores: Scores, seconds: dict[str, float]) -> str:
