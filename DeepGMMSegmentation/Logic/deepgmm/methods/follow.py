@@ -11,8 +11,9 @@ below the epicardium and the place along the axis, and b over intensities x and 
     along(dz) = OWN [dz = 0] + (1 - OWN) (COMMON + (1 - COMMON) exp(-|dz| / ALONG)),
     cov b = BRIGHT^2 exp(-|dx|^2 / 2 STEP^2) exp(-ddepth^2 / 2 LAYER^2),
 
-where OWN is what a slice errs by itself, and COMMON what all slices of a heart share, such as a
-habit of whoever draws. The mode given the corrected voxels is found as in classification with
+where OWN is what a slice errs by itself (of the pool alone), and COMMON what all slices of a heart
+share, such as a habit of whoever draws. The mode given the corrected voxels is found as in
+classification with
 Gaussian processes (Rasmussen and Williams, Gaussian Processes for Machine Learning, 2006, chapter
 3), the processes written as sums of functions with independent normal weights: g of smooth ones
 (ibid. section 4.3 and appendix B), b of those of some voxels (ibid. section 8.3.1, subset of
@@ -47,7 +48,7 @@ class Smoothness:
     angle, depth, along : lengths of correlation, radians, mm and mm.
     weight : how many independent voxels one corrected voxel counts as.
     common : share of the variance that all slices have in common, 0 to 1.
-    own, pool_own : share of it that each slice has by itself: of diseases, and of the pool.
+    pool_own : share of the pool's that each slice has by itself.
     bright : standard deviation of the log odds of diseases by intensity.
     """
 
@@ -57,21 +58,21 @@ class Smoothness:
     along: float = 15.0
     weight: float = 0.3
     common: float = 0.0
-    own: float = 0.0
     pool_own: float = 0.0
     bright: float = 0.0
 
 
 #: Of one sequence, chosen on real LGE of 29 patients; of several, where what is left is more a
-#: matter of the patient than of the slice, on phantom patients of three makes, seeds 100 to 109:
-#: there are no real ones. The longer way of these would spoil other slices of real hearts, and so
-#: would what all their slices have in common, and what intensities say.
-ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0, own=0.15, pool_own=0.4)
+#: matter of the patient than of the slice, on phantom patients of three makes, seeds 100 to 109,
+#: how much intensities say on 110 to 115: there are no real ones. The longer way of these would
+#: spoil other slices of real hearts, and so would what all their slices have in common, and what
+#: intensities say.
+ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0, pool_own=0.4)
 #: The same of several once whole slices are done: only these show intensities of all tissues. And
 #: once they are so many: one slice does not tell a habit from an oddity, and of hearts unlike those
 #: of training more got worse.
-ONE = replace(SEVERAL, bright=0.5)
-WHOLE, SLICES_OF_WHOLE = replace(ONE, size=2.0, common=0.25, bright=0.7), 2
+ONE = replace(SEVERAL, bright=0.9)
+WHOLE, SLICES_OF_WHOLE = replace(ONE, size=2.0, common=0.25, bright=1.6), 2
 #: A disease of which nothing was found, once it is drawn: its share of the healthy wall to begin
 #: with, and its `bright`, for nothing else yet tells where it is.
 BEGUN, BEGUN_BRIGHT = 0.05, 1.5
@@ -164,7 +165,7 @@ def _by_place(case: Case, moved: list[int], smoothness: Smoothness) -> _Field:
     heights = case.study.geometry.spacing[2] * np.asarray(case.slices, float)
     near = np.exp(-np.abs(heights[:, None] - heights) / smoothness.along)
     shared = smoothness.common + (1 - smoothness.common) * near
-    own = np.array([smoothness.pool_own if case.tissues[k] == Tissue.BLOOD else smoothness.own
+    own = np.array([smoothness.pool_own if case.tissues[k] == Tissue.BLOOD else 0.0
                     for k in moved])[:, None, None]
     return _Field(moved, lambda index, where: _basis(case, index, where, smoothness),
                   own * np.eye(len(heights)) + (1 - own) * shared)
