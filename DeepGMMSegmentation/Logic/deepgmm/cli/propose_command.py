@@ -36,7 +36,8 @@ def propose(
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
     phase: Annotated[str | None, typer.Option(
-        metavar="N", help="Frame of a bSSFP cine, counted from 0; the first by default.")] = None,
+        metavar="N", help="Frame of a bSSFP cine, counted from 0; by default the "
+        "nearest to LGE in the heartbeat where headers say it, else the first.")] = None,
     fixed: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Slices that you drew, in any format of --mask: they stay, and the "
         "slices beside them follow; what is as proposed counts as not drawn.")] = None,
@@ -57,9 +58,9 @@ def propose(
 
     Example:
 
-        deepgmm propose-mask --lge lge.nii.gz -o lv.nii.gz --montage lv.png
+        deepgmm propose-mask --lge lge.nii.gz -o lv.seg.nrrd --montage lv.png
 
-        deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.nii.gz
+        deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.seg.nrrd
     """
     outputs = {"LV mask": output, "picture": montage}
     if not json and not any(outputs.values()):
