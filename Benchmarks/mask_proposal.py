@@ -63,8 +63,8 @@ def read(image: Path, labels: Path, role: Role) -> tuple[Study, np.ndarray]:
 
 
 def ellipse(truth: np.ndarray, share: float = 0.30) -> np.ndarray:
-    """The middle of the box, image never read; of the share of the box that real masks are, .30
-    of its side from the middle, mean."""
+    """The middle of the box, image never read: as far out, by the box's sides, as EMIDEC's masks
+    reach on average, all slices of a patient together."""
     y, x = (np.arange(n) - (n - 1) / 2 for n in truth.shape[1:])
     inside = (y[:, None] / truth.shape[1]) ** 2 + (x / truth.shape[2]) ** 2 < share ** 2
     return np.broadcast_to(inside, truth.shape)
