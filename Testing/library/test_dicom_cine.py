@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import CINE, PSIR, Examination, a_cine, a_patient, whole
 
-from deepgmm import InputError, Kind, Role, read_study
+from deepgmm import InputError, Kind, Role, propose_mask, read_images, read_study
 from deepgmm.cli.main import main
+from deepgmm.jobs.cohort.cases import Plan, find_cases
+from deepgmm.jobs.cohort.reading import read_case
 from deepgmm.phantom import PhantomPatient
+from deepgmm.propose.proposed import mark
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.images.phases import best_fit, edge_scores, nearest_in_time, parse_phase
 
@@ -150,3 +154,35 @@ def test_the_frame_is_shown_and_reported(files, tmp_path, capsys) -> None:
     assert "bSSFP: frame 6 of 12 (counted from 0): its edges fit" in capsys.readouterr().out
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["bssfp_phase"]["frame"] == 6
+
+
+# Proposed masks
+
+@pytest.mark.parametrize("asked, frame", [(None, 3), ("8", 8), ("match", 0)])
+def test_a_mask_is_proposed_on_the_frame_that_is_segmented(patient, tmp_path, asked, frame) -> None:
+    """By trigger times frame 3, at 245 ms, is nearest to LGE, as `read_study` takes it."""
+    folders = dicom_folders(tmp_path, patient, TriggerTime=260.0)
+    images = read_images(**folders, resample=True, phase=asked)
+    assert images.provenance["bssfp_phase"]["frame"] == frame
+    cine = a_cine(whole(patient, Role.BSSFP), patient.study.mask, at=6)
+    np.testing.assert_array_equal(images.sequences[Role.BSSFP].values, cine[frame])
+    found = propose_mask(images)
+    assert found.provenance["bssfp_phase"]["frame"] == frame
+    for fitted in (frame, 6):
+        study = replace(images, provenance={"bssfp_phase": {"frame": fitted}}, warnings=[])
+        mark(study, found)
+        assert study.provenance["mask_proposal"]["proposed"]
+        assert any(f"on frame {frame} " in w and f"frame {fitted} is segmented" in w
+                   for w in study.warnings) == (fitted != frame)
+
+
+def test_a_cohort_proposes_on_the_frame_asked_for(files, tmp_path) -> None:
+    folder = tmp_path / "clinic" / "one"
+    folder.mkdir(parents=True)
+    for name in ("bssfp", "lge"):
+        files[name].rename(folder / f"{name}.nii.gz")
+    plan = Plan(phase="2")
+    (case,) = find_cases(folder.parent)
+    study, *_ = read_case(case, plan, tmp_path)
+    assert study.provenance["bssfp_phase"]["frame"] == 2
+    assert study.provenance["mask_proposal"]["bssfp_phase"]["frame"] == 2

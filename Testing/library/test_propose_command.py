@@ -60,6 +60,33 @@ def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsy
     assert f"{PROPOSAL}:" in header.GetMetaData("Segment0_Tags")
 
 
+@pytest.mark.parametrize("redrawn", [[], [1], [0, 1, 2]])
+def test_of_a_whole_proposal_only_the_slices_that_were_redrawn_count(patient, redrawn, tmp_path,
+                                                                     capsys):
+    lge, first = ["--lge", str(patient[0] / "lge.nii.gz")], tmp_path / "first.seg.nrrd"
+    assert main(["propose-mask", *lge, "-o", str(first), "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    proposed = read_study(lge=lge[1], mask=first)
+    assert proposed.mask.any((1, 2)).all()
+    mask = proposed.mask.copy()
+    mask[redrawn] = np.roll(mask[redrawn], 2, axis=2)
+    again, out = tmp_path / "again.nii.gz", tmp_path / "out.seg.nrrd"
+    sitk.WriteImage(image_of(mask.astype(np.uint8), proposed.geometry), str(again))
+    assert main(["propose-mask", *lge, "--fixed", str(again), "-o", str(out), "--json"]) == 0
+    said, warned = (str(text) for text in capsys.readouterr())
+    after, whole = json.loads(said), len(redrawn) == len(mask)
+    assert after.get("fixed", []) == redrawn and after["proposed"] == (not whole)
+    read = read_study(lge=lge[1], mask=out)
+    assert (read.mask[redrawn] == mask[redrawn]).all()
+    assert any("was proposed" in w for w in read.warnings) != whole
+    assert ("nothing was corrected" in warned) == (not redrawn)
+    assert ("counts as not drawn" in warned) == (redrawn == [1])
+    if not redrawn:
+        assert (read.mask == proposed.mask).all() and after == before
+    if redrawn == [1]:
+        assert (read.mask[[0, 2]] != proposed.mask[[0, 2]]).any()
+
+
 def test_the_files_are_named(patient, capsys, tmp_path):
     out = tmp_path / "lv.nii.gz"
     for more in ("", " (replaced)"):

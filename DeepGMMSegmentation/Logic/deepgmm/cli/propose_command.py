@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepgmm.files import Outputs
+    from deepgmm.progress import Progress
     from deepgmm.propose.correcting import BorderPoint
     from deepgmm.propose.proposed import MaskProposal
     from deepgmm.study.study import BoolArray, Geometry, Study
@@ -35,10 +36,11 @@ def propose(
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
     phase: Annotated[str | None, typer.Option(
-        metavar="N", help="Frame of a bSSFP cine, counted from 0; the first by default.")] = None,
+        metavar="N", help="Frame of a bSSFP cine, counted from 0; by default the "
+        "nearest to LGE in the heartbeat where headers say it, else the first.")] = None,
     fixed: Annotated[Path | None, typer.Option(
         metavar="FILE", help="Slices that you drew, in any format of --mask: they stay, and the "
-        "slices beside them follow.")] = None,
+        "slices beside them follow; what is as proposed counts as not drawn.")] = None,
     mask_labels: options.MaskLabels = None,
     point: Annotated[list[str] | None, typer.Option(
         metavar="X,Y,Z,BORDER", help="A place that a border passes through, LPS mm, and epi or "
@@ -56,9 +58,9 @@ def propose(
 
     Example:
 
-        deepgmm propose-mask --lge lge.nii.gz -o lv.nii.gz --montage lv.png
+        deepgmm propose-mask --lge lge.nii.gz -o lv.seg.nrrd --montage lv.png
 
-        deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.nii.gz
+        deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.seg.nrrd
     """
     outputs = {"LV mask": output, "picture": montage}
     if not json and not any(outputs.values()):
@@ -73,8 +75,9 @@ def propose(
         with hushed():
             study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=resample, phase=phase)
             drawn = {} if fixed is None else _slices_drawn(fixed, study, mask_labels)
-        found = propose_mask(study, fixed=drawn, progress=progress,
-                             points=_points(point or [], points, study.geometry))
+        places_given = _points(point or [], points, study.geometry)
+        found = (_redrawn(study, drawn, places_given, progress) if drawn else
+                 propose_mask(study, points=places_given, progress=progress))
         from deepgmm.files import together
 
         with hushed(), together() as places:
@@ -111,6 +114,37 @@ def _slices_drawn(path: Path, study: Study, labels: str | None) -> dict[int, Boo
     if not found:
         raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
                          "of the slices that you drew")
+    return found
+
+
+def _redrawn(study: Study, given: Mapping[int, BoolArray], points: list[BorderPoint],
+             progress: Progress) -> MaskProposal:
+    """A proposal corrected by the slices that differ from it.
+
+    A file may be the whole proposal with one slice redrawn: what was left as proposed was drawn by
+    nobody.
+    """
+    import numpy as np
+
+    from deepgmm.propose.correcting import corrected
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.study.levels import counted
+    from deepgmm.study.words import named_slices
+
+    try:
+        first = propose_mask(study, progress=progress)
+    except InputError:  # refused as no heart: a slice drawn may say where it is
+        return propose_mask(study, fixed=given, points=points, progress=progress)
+    same = [i for i, one in given.items() if np.array_equal(one, first.mask[i])]
+    with counted(first.mask):
+        found = corrected(first, study.geometry, points=points,
+                          fixed={i: one for i, one in given.items() if i not in same})
+    if len(same) == len(given):
+        found.warnings.append("what --fixed holds is what is proposed, to the pixel: by it nothing "
+                              "was corrected")
+    elif same:
+        found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
+                              "counts as not drawn, and follows the slices that differ")
     return found
 
 

@@ -199,8 +199,9 @@ def run(job: Job, *, quiet: bool) -> Result:
             marked = propose_for(job, beside_them) if str(job.inputs["mask"]) == PROPOSE else None
             came = _read(job)
         if marked is not None:
-            came.provenance["mask_proposal"] = marked.provenance
-            came.warnings[:0] = marked.warnings
+            from deepgmm.propose.proposed import mark
+
+            mark(came, marked)
         checked: Future[Study] | None = None
         if job.align is Align.CHECK:  # it moves nothing, so the fit need not wait for it
             study, checked = came, _aside(_aligned, came, job)

@@ -14,7 +14,15 @@ from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
-from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, overlap_of, say
+from deepgmm.propose.proposed import (
+    FILLED,
+    FRAME,
+    MaskProposal,
+    confidence_of,
+    drawn,
+    overlap_of,
+    say,
+)
 from deepgmm.propose.rings import Ring, along, between, rings_of
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
@@ -82,7 +90,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
                           for i in range(shape[0]) if i not in rings}, rings,
                          looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
-                "sequences": [role.value for role in study.sequences]})
+                "sequences": [role.value for role in study.sequences],
+                **{key: study.provenance[key] for key in (FRAME,) if key in study.provenance}})
     progress(1.0, "done")
     with counted(found.mask):
         new = corrected(found, study.geometry, fixed=masks, points=points)

@@ -21,6 +21,8 @@ SURE = 0.9
 #: Expected overlap at which a slice is as likely good as not, and how fast that changes; and the
 #: confidence of a slice that was filled in between others.
 MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
+#: Under which a study's provenance says the frame of a cine that was taken.
+FRAME = "bssfp_phase"
 
 
 @dataclass
@@ -109,6 +111,17 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         **known, "proposed": not all_drawn(found, known),
         "confidence": [round(float(c), 3) for c in found.confidence],
         "left_out": {str(i): why for i, why in found.left_out.items()}}
+
+
+def mark(study: Study, found: MaskProposal) -> None:
+    """Say of a study, in place, that its mask was proposed, and so what of it a user must see."""
+    study.provenance["mask_proposal"] = found.provenance
+    seen, fitted = (said.get(FRAME, {}).get("frame") for said in (found.provenance,
+                                                                  study.provenance))
+    differ = [] if None in (seen, fitted) or seen == fitted else [
+        f"the LV mask was proposed on frame {seen} of the bSSFP cine and frame {fitted} is "
+        "segmented (counted from 0): see whether it fits, or say the frame with --phase"]
+    study.warnings[:0] = [*found.warnings, *differ]
 
 
 def with_proposal(study: Study, found: MaskProposal) -> Study:

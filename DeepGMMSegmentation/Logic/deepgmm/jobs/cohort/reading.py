@@ -62,6 +62,7 @@ def read_case(case: Case, plan: Plan, staging: Path
     ------
     InputError : it cannot be used.
     """
+    from deepgmm.propose.proposed import mark
     from deepgmm.reading.studies.from_files import read_study
     from deepgmm.reading.studies.study_folder import read_study_folder
     from deepgmm.study.alignment import with_alignment
@@ -86,8 +87,7 @@ def read_case(case: Case, plan: Plan, staging: Path
                            if Role.BSSFP.value in case.files else None)
     confidence = None
     if proposal is not None:
-        study.provenance["mask_proposal"] = proposal.provenance
-        study.warnings[:0] = proposal.warnings
+        mark(study, proposal)
         sure = proposal.confidence[proposal.mask.any(axis=(1, 2))]
         confidence = float(sure.mean()) if sure.size else 0.0
     if POINTS in case.files:
@@ -116,13 +116,19 @@ def _proposed(case: Case, plan: Plan, folder: Path | None, place: Path) -> Any:
     from deepgmm.reading.studies.from_files import read_images
     from deepgmm.reading.studies.study_folder import read_description
 
+    cine = Role.BSSFP.value
     if folder is None:
         images = _images(case)
+        phase = plan.phase if cine in images else None
     else:
         said = read_description(folder)["sequences"]
         images = {role.value: folder / str(said[role.value].get("file") or said[role.value]["cine"])
                   for role in Role if role.value in said}
-    study = read_images(**images, resample=True)
+        # as `read_study_folder`: the frame chosen at import, unless another is asked for
+        phase = plan.phase if said.get(cine, {}).get("cine") else None
+        if phase is not None:
+            images[cine] = folder / str(said[cine]["cine"])
+    study = read_images(**images, resample=True, phase=phase)
     found = propose_mask(study)
     write_image(image_of(found.mask.astype(np.uint8), study.geometry), place, "LV mask")
     return found

@@ -28,7 +28,13 @@ from deepgmm.reading.images.grids import (
     place,
 )
 from deepgmm.reading.images.image import read_image
-from deepgmm.reading.images.phases import parse_phase
+from deepgmm.reading.images.phases import (
+    Phase,
+    asked_for,
+    nearest_in_time,
+    parse_phase,
+    tells,
+)
 from deepgmm.reading.images.places import axes_of_file
 from deepgmm.reading.masks.frames import labelled_frames
 from deepgmm.reading.masks.lv_mask import draw_mask
@@ -222,7 +228,8 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
                 phase: int | str | None = None) -> Study:
     """A study of images whose LV mask is still empty, to propose one for; as `read_study`.
 
-    Of a cine without a `phase` that is a number, its first frame is taken. Kinds that no header
+    Of a cine without a `phase` that is a number the frame nearest to LGE in the heartbeat is taken,
+    where both say when they were acquired, else the first. Kinds that no header
     says are unknown: set them in `sequences`, or `deepgmm.with_proposal` guesses them.
 
     Raises
@@ -232,6 +239,7 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     paths = {role: path for role, path in zip(Role, (bssfp, lge, t2)) if path is not None}
     if not paths:
         raise InputError("no sequence given: give at least one of bSSFP, LGE and T2")
+    provenance = {}
     cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
     if cine is not None:
         number = parse_phase(phase)
@@ -241,7 +249,12 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
         if number is not None and not 0 <= number < len(cine.values):
             raise InputError(f"--phase: there is no frame {number}: the cine has "
                              f"{len(cine.values)}, counted from 0")
-        paths[Role.BSSFP] = ImageInMemory(cine.frame(number or 0), cine.hash, list(cine.warnings))
+        time = trigger_time(lge) if phase is None and tells(cine.times) else None
+        chosen = (nearest_in_time(cine.times, time, cine.interval) if time is not None else
+                  Phase(0, len(cine.values), "the first, as there is no mask yet")
+                  if number is None else asked_for(number, len(cine.values)))
+        provenance["bssfp_phase"] = chosen.as_dict()
+        paths[Role.BSSFP] = ImageInMemory(cine.frame(chosen.frame), cine.hash, list(cine.warnings))
     elif parse_phase(phase) is not None:
         raise InputError(_ONE_FRAME)
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
@@ -257,6 +270,7 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
                  if (count := int((~np.isfinite(one.values)).sum()))]
     shape = sequences[grid_role(images)].values.shape
     return Study(sequences, np.zeros(shape, bool), geometry_of(grid.image), warnings=warnings,
+                 provenance=provenance,
                  hashes={role.value: one.hash for role, one in images.items()})
 
 
