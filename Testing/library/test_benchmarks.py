@@ -193,7 +193,7 @@ def test_centre_and_ends_of_a_proposal_by_hand() -> None:
 def test_a_folder_in_the_layout_of_acdc_is_read_at_end_diastole(
         tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     import SimpleITK as sitk
-    from mask_proposal import acdc
+    from outline_patients import acdc
 
     codes = np.zeros((2, 5, 6), np.uint8)
     codes[:, 2, 1:4] = 1, 2, 3  # right ventricle, wall, pool
