@@ -27,12 +27,14 @@ class Corrected:
     done : slices that are ticked done.
     new : those of them that no refit took as done, where anything is drawn.
     reopened : slices that one did, and that are ticked no longer.
+    moved : (slice, tissue before, tissue now) to how many voxels; of `voxels`.
     """
 
     voxels: dict[int, int] = field(default_factory=dict)
     done: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
+    moved: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.voxels or self.new or self.reopened)
@@ -46,12 +48,16 @@ def corrected_in(result, labels, done: list[int]) -> Corrected:
     result : `deepgmm.result.Result`, as the worker has it.
     labels : (slices, rows, columns), as they are drawn.
     """
-    counts = (labels != result.labels).sum((1, 2))
-    counts[_emptied(result, labels)] = 0
+    differs = labels != result.labels
+    differs[_emptied(result, labels)] = False
+    counts, at = differs.sum((1, 2)), np.nonzero(differs)
+    moved = np.stack((at[0], result.labels[at], labels[at]), 1).astype(int)
+    kinds, many = np.unique(moved, axis=0, return_counts=True)
     known = set() if result.corrections is None else {*result.corrections.done}
     return Corrected({int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
                      sorted(i for i in {*done} - known if labels[i].any()),
-                     sorted(known - {*done}))
+                     sorted(known - {*done}),
+                     {tuple(kind): count for kind, count in zip(kinds.tolist(), many.tolist())})
 
 
 def _emptied(result, labels) -> list[int]:
@@ -178,6 +184,7 @@ class RefineSection(Section):
                    "the others will follow."))
         ui.correctedLabel.text = "" if fitted is None else about_corrected(
             found, fitted, self.panel.numbering)
+        ui.correctedLabel.toolTip = details_of(found, self.panel.numbering)
         ui.correctedLabel.visible = bool(ui.correctedLabel.text)
 
     def cleanup(self) -> None:
@@ -215,3 +222,17 @@ def about_corrected(found: Corrected, fitted: Outcome, numbering: Numbering) -> 
         said.append(_("Look next at slice {number}.").format(
             number=numbering.of(fitted.answer.next[0]["index"])))
     return " ".join(said)
+
+
+def details_of(found: Corrected, numbering: Numbering) -> str:
+    """A line for each slice and pair of tissues, with how strongly it is said."""
+    from deepgmm.study.words import Tissue
+
+    nothing = _("nothing")
+    lines = [_("Slice {number}: {before} to {after}, {count} (voxel)").format(
+        number=numbering.of(index), before=Tissue(before).title if before else nothing,
+        after=Tissue(after).title if after else nothing, count=count)
+        for (index, before, after), count in found.moved.items()]
+    lines += [_("Slice {number}: all of it is right (slice done)").format(
+        number=numbering.of(index)) for index in found.done]
+    return "\n".join(lines)

@@ -172,6 +172,26 @@ def test_the_simulated_reader_says_nothing_but_the_truth() -> None:
     assert reader.worse([heart], "worst 1") == (0, 1)
 
 
+def test_a_stroke_over_false_scar_is_told_by_make() -> None:
+    import refine as reader
+
+    gone, stays = reader.Heart(false=(4.0, 0.4)), reader.Heart(false=(4.0, 0.5))
+    dear = reader.Heart(false=(4.0, 0.0), cost=0.02)
+    groups = reader.by_make(["own", "own", "third", "EMIDEC", "EMIDEC"],
+                            [gone, stays, reader.Heart(), gone, dear])
+    told = reader.strokes_of("map", groups)
+    free = {what.split(":")[0]: rest for what, *rest in told if "without infarct" in what}
+    ill = {what.split(":")[0]: rest for what, *rest in told if "with infarct" in what}
+    assert {make: rest[1:] for make, rest in free.items()} == {
+        "map": ["2 of 3", False], "map, own make": ["1 of 2", False],
+        "map, EMIDEC": ["1 of 1", True]}, "no bar where no heart needs a stroke"
+    assert {make: rest[1:] for make, rest in ill.items()} == {
+        make: ["0.020 at most, 1 hearts", False] for make in ("map", "map, EMIDEC")}
+    assert reader.struck(groups) == "own make 2 and 0, third make 0 and 0, EMIDEC 1 and 1"
+    alone = reader.strokes_of("map", reader.by_make(["own", "own"], [gone, stays]))
+    assert [what.split(":")[0] for what, *_ in alone] == ["map", "map"]
+
+
 def test_centre_and_ends_of_a_proposal_by_hand() -> None:
     from mask_proposal import placed
 

@@ -14,8 +14,10 @@ from dicom_files import Examination, a_patient, add_sequences
 from small_results import a_result_of
 from study_files import MASK, arrays, options, save
 
-from deepgmm import refine
+from deepgmm import Settings, refine, segment
 from deepgmm.cli.main import main
+from deepgmm.propose.proposal import propose_mask
+from deepgmm.propose.proposed import with_proposal
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.locked import keep_locked
 from deepgmm.review.recount import recounted
@@ -63,7 +65,8 @@ def keys_in(value: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Of a hard patient, by a network, of a DICOM examination, of what the panel adds, refined."""
+    """Of a hard patient, by a network, of a DICOM examination, of proposed masks, of what the panel
+    adds, refined."""
     folder = tmp_path_factory.mktemp("reports")
     state = pytest.MonkeyPatch()
     state.setenv("XDG_STATE_HOME", str(folder / "state"))
@@ -88,6 +91,15 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
          spacing=patient.study.geometry.spacing, origin=patient.study.geometry.origin,
          direction=patient.study.geometry.direction)
     imported = segmented("--study", folder / "study")
+
+    seen, lge = a_patient(100, slices=3).study, folder / "seen.nii.gz"
+    save(seen.sequences[Role.LGE].values, lge, spacing=seen.geometry.spacing,
+         origin=seen.geometry.origin, direction=seen.geometry.direction)
+    outline = folder / "outline.seg.nrrd"
+    assert main(["propose-mask", "--lge", str(lge), "-o", str(outline), "-q"]) == 0
+    looked = segmented("--lge", lge, "--mask", outline, "--method", "gmm")
+    fixed = with_proposal(seen, propose_mask(seen, fixed={1: seen.mask[1]}))
+    proposed = report(segment(fixed, Settings(method="gmm")))
     state.undo()
 
     drawn = a_result_of()
@@ -99,7 +111,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     corrected, _ = recounted(report(drawn), slice_rows(drawn), drawn.labels, points)
     whole = a_result_of()
     refined = refine(whole, corrections_of(whole, whole.labels, done=[0, 1, 2]))
-    return [hard, learned, imported, corrected, report(refined)]
+    return [hard, learned, imported, looked, proposed, corrected, report(refined)]
 
 
 def test_every_key_of_a_report_is_explained(reports: list[dict[str, Any]]) -> None:

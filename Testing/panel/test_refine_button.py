@@ -81,6 +81,7 @@ def test_what_was_corrected_goes_to_the_worker_and_the_rest_follows(fitted: Desk
     before, count = drawn(desk), int(where.sum())
     assert ui.refineButton.enabled
     assert ui.correctedLabel.text == f"Corrected: {count} voxels on slice {NUMBER}."
+    assert ui.correctedLabel.toolTip == f"Slice {NUMBER}: Scar to Myocardium, {count} (voxel)"
 
     desk.refine()
     task, header, arrays = desk.worker.orders[-1]
@@ -110,6 +111,19 @@ def test_what_was_corrected_goes_to_the_worker_and_the_rest_follows(fitted: Desk
     desk.panel.settle()
     np.testing.assert_array_equal(drawn(desk), before)
     assert ui.refineButton.enabled and f"{count} voxels" in ui.correctedLabel.text
+
+
+def test_the_line_tells_what_became_what_when_pointed_at(fitted: Desk) -> None:
+    labels = drawn(fitted)
+    scar = np.argwhere(labels == Tissue.SCAR)
+    labels[tuple(scar[0])], labels[tuple(scar[-1])] = Tissue.BLOOD, Tissue.BACKGROUND
+    assert scar[0][0] != scar[-1][0]
+    paint(fitted, labels)
+    tick(fitted, int(scar[0][0]), True)
+    first, last = 5 - int(scar[0][0]), 5 - int(scar[-1][0])
+    assert fitted.ui.correctedLabel.toolTip.splitlines() == [
+        f"Slice {first}: Scar to Blood, 1 (voxel)", f"Slice {last}: Scar to nothing, 1 (voxel)",
+        f"Slice {first}: all of it is right (slice done)"]
 
 
 def test_strokes_made_meanwhile_stay_and_are_the_next_corrections(fitted: Desk) -> None:
@@ -150,6 +164,7 @@ def test_a_slice_that_is_done_teaches_and_may_be_opened_again(fitted: Desk) -> N
     tick(desk, SLICE, True)
     assert ui.refineButton.enabled
     assert ui.correctedLabel.text == f"Corrected: slice {NUMBER} done."
+    assert ui.correctedLabel.toolTip == f"Slice {NUMBER}: all of it is right (slice done)"
     desk.refine()
     assert desk.worker.orders[-1][1]["corrections"]["done"] == [SLICE]
     desk.finish()
