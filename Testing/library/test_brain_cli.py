@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -178,7 +179,8 @@ def test_atlas_names_its_cases_and_says_which_layout(folder, out, capsys, monkey
     assert run("atlas", folder / "cases", "--without", "T1_0002", "-o", out / "a.npz") == 0
     assert seen["names"] == ["T1_0000", "T1_0001", "T1_0003"]
     assert Atlas.load(out / "a.npz").cases == tuple(seen["names"])
-    assert "IBSR18" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count("IBSR18") == 1 and "T1_" not in said
     assert run("atlas", folder / "cases", "--without", "nobody", "-o", out / "b.npz") == 2
     assert run("atlas", folder / "cases", "-o", out / "b.nii.gz") == 2
     assert run("atlas", out / "none", "-o", out / "b.npz") == 2
@@ -199,6 +201,29 @@ def test_train_and_segment_by_slices(folder, out, capsys) -> None:
     assert "--force" in capsys.readouterr().err
     assert run("train", folder / "cases", "-o", out / "n", "--smoothness", 2) == 2
     assert run("train", folder / "cases", "-o", out / "n", "--atlas", "mni", "--filters", 2) == 2
+    capsys.readouterr()
+    assert run("train", folder / "cases", "-o", out / "n", "--atlas", "mni", "--contrast",
+               "FLAIR") == 2
+    error = capsys.readouterr().err
+    assert "--contrast FLAIR" in error and "T1" in error and len(error) < 300
+
+
+def test_what_is_odd_of_cases_is_said_once_with_their_number(folder, out, capsys) -> None:
+    cases = out / "cases"
+    shutil.copytree(folder / "cases", cases)
+    for number, few in ((0, 8), (2, 8), (3, 5)):
+        path = cases / "Training_Set" / f"T1_{number:04d}" / f"T1_{number:04d}.nii.gz"
+        image = nibabel.load(path)
+        values = np.asarray(image.dataobj)
+        steps = np.ceil(values / values.max() * few) * 10
+        nibabel.save(nibabel.Nifti1Image(steps.astype(np.float32), image.affine), path)
+    assert run("train", cases, "-o", out / "net", "--steps", 1, "--filters", 2, "--levels", 1) == 0
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning:")]
+    grey = [line for line in said if "grey levels" in line]
+    assert len(grey) == 1 and "3 of 4 cases, as: " in grey[0]
+    assert not any("T1_" in line for line in said) and len(set(said)) == len(said)
+    assert grey[0].split(": ", 1)[1] in json.loads(
+        (out / "net" / "card.json").read_text())["training"]["warnings"]
 
 
 def test_table_writes_markdown_and_json(folder, out, capsys) -> None:

@@ -13,7 +13,12 @@ torch = pytest.importorskip("torch")
 from deepgmm.brain.atlas import Atlas, mni_atlas  # noqa: E402
 from deepgmm.brain.atlas_choice import fingerprint  # noqa: E402
 from deepgmm.brain.halfway import divided, local_levels, split  # noqa: E402
+from deepgmm.brain.phantom import make_brain  # noqa: E402
+from deepgmm.brain.result import BrainResult  # noqa: E402
 from deepgmm.brain.scene import BrainSettings, Scene  # noqa: E402
+from deepgmm.brain.scores import agreement  # noqa: E402
+from deepgmm.brain.segmenting import segment_brain  # noqa: E402
+from deepgmm.brain.tissues import BrainTissue  # noqa: E402
 from deepgmm.brain.volumes import BrainVolume  # noqa: E402
 from deepgmm.errors import InputError  # noqa: E402
 from deepgmm.model.tissue_mixture import TissueMixture  # noqa: E402
@@ -94,9 +99,13 @@ def test_where_csf_lies_beyond_white_matter_all_stays():
     assert float(b.mean()) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.fixture(scope="module")
+def atlas():
+    return mni_atlas()
+
+
 @needs_nilearn
-def test_nuclei_are_grey_and_the_stem_white_on_either_side():
-    atlas = mni_atlas()
+def test_nuclei_are_grey_and_the_stem_white_on_either_side(atlas):
 
     def at(x, y, z):
         place = np.linalg.inv(atlas.affine) @ [z, -y, x, 1]
@@ -126,3 +135,50 @@ def test_what_is_settled_comes_back_from_a_file_and_is_checked(tmp_path):
         replace(atlas, settled=harmed).save(tmp_path / "harmed.npz")
         with pytest.raises(InputError, match="other arrays"):
             Atlas.load(tmp_path / "harmed.npz")
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    made = make_brain(1001, spacing=5.0)
+    return replace(made.volume, labels=made.as_labelled)
+
+
+def settled_in(atlas, found, volume):
+    """(2, N) of the mask's voxels, what lies settled there."""
+    from scipy.ndimage import map_coordinates
+
+    onto = np.linalg.inv(atlas.affine) @ np.linalg.inv(found.to_image) @ volume.affine
+    places = np.argwhere(volume.mask) @ onto[:3, :3].T + onto[:3, 3]
+    return np.stack([map_coordinates(m, places.T, order=1) for m in atlas.settled])
+
+
+@needs_nilearn
+@pytest.mark.parametrize("settings", [BrainSettings(voxel=8.0),
+                                      BrainSettings(degree=0, deform=False)])
+def test_an_image_under_the_published_atlas(atlas, coarse, settings):
+    found = segment_brain(coarse, atlas, settings)
+    inside = coarse.mask
+    scores = agreement(found.as_labelled, coarse.labels)
+    assert scores[BrainTissue.WM].f1 > 0.74 and scores[BrainTissue.GM].f1 > 0.82
+    assert ((found.labels > 0) == inside).all()
+    assert np.allclose(found.posteriors.sum(0)[inside], 1, atol=1e-4)
+    grey, white = settled_in(atlas, found, coarse) > 0.9
+    assert grey.sum() > 100 and white.sum() > 60
+    assert (found.labels[inside][grey] == BrainTissue.GM).mean() > 0.94
+    assert (found.labels[inside][white] == BrainTissue.WM).mean() > 0.94
+    if not settings.deform:  # by intensity alone most of these voxels are something else
+        plain = segment_brain(coarse, replace(atlas, settled=None), settings)
+        assert (plain.labels[inside][grey] == BrainTissue.GM).mean() < 0.8
+    assert bool(np.ptp(found.field[inside])) is (settings.degree > 0)
+
+
+def test_of_degree_nought_there_is_no_field_and_no_border_by_one(coarse):
+    for degree in (0, 3):
+        settings = BrainSettings(degree=degree)
+        found = segment_brain(coarse, None, settings)
+        result = BrainResult.of(coarse, found, settings, None)
+        if degree:
+            assert result.field is found.field
+            assert np.ptp(found.field[coarse.mask]) > 0.05
+        else:
+            assert (found.field == 1).all() and result.field is None

@@ -151,6 +151,23 @@ def test_one_network_at_a_time_and_an_atlas_where_one_is_needed(tmp_path):
         train(tmp_path, tmp_path / "n", amortised=AmortisedSettings(), unsupervised=SMALL)
 
 
+def test_a_missing_monai_is_said_before_any_case_is_read(tmp_path, monkeypatch):
+    import sys
+
+    from deepgmm.brain.amortised import AmortisedSettings
+    from deepgmm.brain.held_atlas import Atlas
+
+    for name in [n for n in sys.modules if n.split(".")[0] == "monai"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "deepgmm.model.amortised", raising=False)
+    monkeypatch.setitem(sys.modules, "monai", None)
+    monkeypatch.setattr("deepgmm.brain.training.read_case", None)
+    atlas = Atlas(np.ones((3, 4, 4, 4), np.float32) / 3, np.ones((4, 4, 4), np.float32),
+                  np.eye(4), "any")
+    with pytest.raises(InputError, match="needs MONAI.*monai>=1.5"):
+        train(tmp_path, tmp_path / "n", amortised=AmortisedSettings(), atlas=atlas)
+
+
 @pytest.mark.parametrize("wrong", [
     {"contrast": "T3"}, {"degree": 9}, {"steps": 0}, {"learning_rate": 0.0},
     {"likelihood_weight": 0.0}, {"variation": float("nan")}, {"levels": 40}, {"filters": 0}])

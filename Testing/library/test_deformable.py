@@ -211,3 +211,58 @@ def test_a_moved_atlas_is_brought_back_and_does_not_fold():
     assert (there == labels).mean() > 0.95 > (atlas[0].argmax(0).numpy() == labels).mean()
     assert jacobian(found.displacement).min() > 0
     assert torch.allclose(found.mixture.means, torch.tensor([0.3, 0.9, 0.6]), atol=0.05)
+
+
+def a_disc(order=(0, 1, 2)):
+    """An atlas of a disc's three rings, an image of it moved, and the mask; (1, ..., 24, 26)."""
+    shape = (24, 26)
+    z = np.stack(np.meshgrid(*[np.arange(n) - (n - 1) / 2 for n in shape], indexing="ij"))
+    radius = np.sqrt((z**2).sum(0))
+    rings = [radius < 3, (radius >= 3) & (radius < 6), (radius >= 6) & (radius < 9), radius >= 9]
+    maps = np.stack([ndimage.gaussian_filter(r.astype(float), 0.7) for r in rings])
+    labels = np.digitize(np.sqrt(((z - np.array([1.5, -1.0])[:, None, None])**2).sum(0)), [3, 6, 9])
+    image = np.array([0.3, 0.9, 0.6, 0.0])[labels]
+    image = image + np.random.default_rng(0).normal(0, 0.05, shape)
+    return (torch.from_numpy(maps[[*order, 3]])[None], torch.from_numpy(image)[None],
+            torch.from_numpy(labels < 3)[None])
+
+
+SHORT = DeformableOptions(0.5, levels=(2, 1), iterations=(30, 20), step=0.15)
+
+
+def test_permuted_tissues_deform_alike():
+    order = (2, 0, 1)
+    start = mixture_of([0.4, 0.8, 0.6])
+    turned = mixture_of([[0.4, 0.8, 0.6][k] for k in order])
+    found = deform(*a_disc(), start, TissuePrior(start), SHORT)
+    other = deform(*a_disc(order), turned, TissuePrior(turned), SHORT)
+    assert torch.allclose(found.displacement, other.displacement, atol=1e-6, rtol=0)
+    assert torch.allclose(found.mixture.means[list(order)], other.mixture.means, atol=1e-8)
+    assert found.displacement.abs().max() > 0.5
+
+
+def test_a_known_field_is_taken_out_while_an_atlas_deforms():
+    atlas, image, mask = a_disc()
+    b = (1 + 0.4 * torch.linspace(-1, 1, 26, dtype=torch.float64)).expand(1, 24, 26)
+    start = mixture_of([0.4, 0.8, 0.6])
+    seen = []
+
+    def known(mixture, moved):
+        seen.append((len(mixture.means), tuple(moved.shape)))
+        return b
+
+    plain = deform(atlas, image, mask, start, TissuePrior(start), SHORT)
+    under = deform(atlas, image * b, mask, start, TissuePrior(start), SHORT, field=known)
+    without = deform(atlas, image * b, mask, start, TissuePrior(start), SHORT)
+    assert set(seen) == {(3, (1, 4, 24, 26))}
+    truth = torch.tensor([0.3, 0.9, 0.6], dtype=torch.float64)
+
+    def error(found):
+        return float((found.mixture.means - truth).abs().max())
+
+    assert error(under) < 0.05 and error(plain) < 0.05
+    inside = mask.expand(2, -1, -1)
+    near = (under.displacement - plain.displacement)[0][inside].abs().mean()
+    far = (without.displacement - plain.displacement)[0][inside].abs().mean()
+    assert near < 0.1 and near < 0.5 * far
+    assert without.mixture.variances[2] > 3 * under.mixture.variances[2]

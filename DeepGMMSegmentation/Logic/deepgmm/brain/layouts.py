@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,6 +52,8 @@ CONTRASTS = {"T1": ("reg_T1", "T1"), "FLAIR": ("FLAIR", "reg_FLAIR"), "IR": ("re
 
 _SUFFIXES = (".nii.gz", ".nii")
 _SETS = re.compile(r"^(train|valid|test)", re.IGNORECASE)
+
+_NUMBER, _READ_AS = re.compile(r"\d+(\.\d+)?"), "read as "
 
 #: How deep below the folder given a case may lie.
 _DEEPEST = 3
@@ -139,10 +141,25 @@ def described(cases: Iterable[BrainCase]) -> str:
     """How a folder was read, in words."""
     layout = next(iter(cases)).layout
     if layout == IBSR:
-        return (f"read as {IBSR}: labels 1 CSF, 2 grey, 3 white; its graders drew CSF in the "
+        return (f"{_READ_AS}{IBSR}: labels 1 CSF, 2 grey, 3 white; its graders drew CSF in the "
                 "ventricles alone, and what lies in the sulci is grey matter")
-    return (f"read as {MRBRAINS}: of its labels 1 and 2 are grey matter, 3 and 4 white, 5 and 6 "
+    return (f"{_READ_AS}{MRBRAINS}: of its labels 1 and 2 are grey matter, 3 and 4 white, 5 and 6 "
             "CSF; 7 to 10 (cerebellum, brain stem, infarction, other) are segmented and not scored")
+
+
+def said_of(volumes: Sequence[BrainVolume]) -> list[str]:
+    """The warnings of volumes read together, each once, with how many cases it is of.
+
+    Texts that differ in their numbers alone are one; the first stands for all.
+    """
+    texts: dict[str, list[str]] = {}
+    for volume in volumes:
+        own = {_NUMBER.sub("#", text): text for text in volume.warnings}
+        for kind, text in own.items():
+            texts.setdefault(kind, []).append(text)
+    return [same[0] if same[0].startswith(_READ_AS) else
+            f"{len(same)} of {len(volumes)} cases{', as' if len(set(same)) > 1 else ''}: {same[0]}"
+            for same in texts.values()]
 
 
 def _of_case(name: str, text: str) -> InputError:

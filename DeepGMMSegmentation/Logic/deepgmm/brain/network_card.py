@@ -18,6 +18,8 @@ from deepgmm.weights.folder import read_as, save_as
 if TYPE_CHECKING:
     from torch import nn
 
+    from deepgmm.model.amortised import AmortisedNet
+
 FORMAT, VERSION = "deepgmm brain network", 1
 
 #: More channels and levels than anyone trains, so that a stranger's card cannot ask for all memory.
@@ -29,6 +31,23 @@ class NetworkKind(str, Enum):
 
     UNSUPERVISED = "unsupervised"
     AMORTISED = "amortised"
+
+
+def network_that_deforms() -> type[AmortisedNet]:
+    """The class of amortised networks.
+
+    Raises
+    ------
+    InputError : it needs MONAI, which is not installed.
+    """
+    try:
+        from deepgmm.model.amortised import AmortisedNet
+    except ImportError as missing:
+        if (missing.name or "").split(".")[0] != "monai":
+            raise
+        raise InputError("a network that deforms an atlas needs MONAI: "
+                         + how_to_install("monai>=1.5")) from missing
+    return AmortisedNet
 
 
 @dataclass(frozen=True)
@@ -112,16 +131,10 @@ class BrainCard:
             from deepgmm.model.architectures import build
 
             return build(Architecture.from_dict(self.architecture))
-        try:
-            from deepgmm.model.amortised import AmortisedNet
-        except ImportError as missing:
-            if (missing.name or "").split(".")[0] != "monai":
-                raise
-            raise InputError("a network that deforms an atlas needs MONAI: "
-                             + how_to_install("monai>=1.5")) from missing
+        amortised = network_that_deforms()
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0)
-            return AmortisedNet(self.architecture["tissues"], self.architecture["widths"])
+            return amortised(self.architecture["tissues"], self.architecture["widths"])
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as in the file."""

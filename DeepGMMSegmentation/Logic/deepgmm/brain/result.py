@@ -82,7 +82,7 @@ class BrainResult:
                 "lambda": (atlas.trust.smoothness if settings.smoothness is None
                            else settings.smoothness)}
         return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
-                   found.ventricles, found.field if settings.degree else None,
+                   found.ventricles, _where_it_varies(found, volume),
                    {} if atlas is None else described(atlas), deformation, found.supervised,
                    list(found.warnings), {"method": found.method, "settings": settings.as_dict(),
                                           "seconds": dict(found.seconds)})
@@ -95,9 +95,8 @@ class BrainResult:
         if found.displacement is not None:
             deformation = _deformation(found) | {
                 "lambda": card.training["settings"]["smoothness"]}
-        fitted = bool(np.ptp(found.field[volume.mask]))
         return cls(volume, found.labels, found.posteriors, _components(found), found.as_labelled,
-                   found.ventricles, found.field if fitted else None,
+                   found.ventricles, _where_it_varies(found, volume),
                    {} if atlas is None else described(atlas), deformation, found.supervised,
                    list(found.warnings),
                    {"method": found.method, "seconds": dict(found.seconds),
@@ -183,6 +182,12 @@ def scores_of(result: BrainResult, truth: BrainVolume
     rows["trivial: all CSF as grey"] = agreement(trivial(result.labels), labels, region)
     return {name: {t.title: {m: getattr(found[t], m) for m in MEASURES} for t in TISSUES}
             for name, found in rows.items()}
+
+
+def _where_it_varies(found: BrainSegmentation, volume: BrainVolume
+                     ) -> npt.NDArray[np.float32] | None:
+    """The field, None where none was fitted."""
+    return found.field if np.ptp(found.field[volume.mask]) else None
 
 
 def _deformation(found: BrainSegmentation) -> dict[str, Any]:

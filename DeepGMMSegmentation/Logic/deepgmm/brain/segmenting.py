@@ -87,7 +87,7 @@ def _with_atlas(scene: Scene, atlas: Atlas, settings: BrainSettings, progress: P
         ratio = float(np.linalg.norm(grid[:3, 0]) / np.linalg.norm(atlas.affine[:3, 0]))
         index = index + sampled(u[0], index / ratio) * ratio
         fitted = _fitted(scene, _prior(maps, index), atlas, settings)
-    result = _finished(scene, fitted, atlas, index)
+    result = _finished(scene, fitted, atlas, index, settings)
     scene.timed("mixture at full resolution", since)
     progress(1.0, "done")
     how = "deformed" if settings.deform else "affine"
@@ -131,7 +131,7 @@ def segment_deformed(volume: BrainVolume, atlas: Atlas, to_image: Matrix, displa
     maps = torch.from_numpy(np.ascontiguousarray(atlas.laid))
     fitted = _fitted(scene, _prior(maps, index), atlas, settings)
     since = scene.timed("mixture and field", since)
-    result = _finished(scene, fitted, atlas, index)
+    result = _finished(scene, fitted, atlas, index, settings)
     result.to_image = to_image
     result.displacement, result.displacement_affine = displacement[0].numpy(), grid
     determinant = jacobian(displacement)
@@ -232,7 +232,8 @@ def _deformed(scene: Scene, atlas: Atlas, to_image: Matrix, fitted: _Fitted,
     return found, grid, mask
 
 
-def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> BrainSegmentation:
+def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor,
+              settings: BrainSettings) -> BrainSegmentation:
     """The tissues; `index` (N, 3) of the atlas' voxels is where each voxel lies in it."""
     import torch
 
@@ -253,7 +254,7 @@ def _finished(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor) -> Bra
         joint[:, at] = (parts + place[:, mixture.tissues]).T.contiguous().softmax(0)
     b = fitted.b
     if not atlas.labelled:
-        joint, b = _halved(scene, fitted, atlas, index, joint)
+        joint, b = _halved(scene, fitted, atlas, index, joint, bool(settings.degree))
     csf, grey, white = BrainTissue.CSF, BrainTissue.GM, BrainTissue.WM
     kinds = [csf, grey, white, csf] if atlas.sulci_are_grey else [csf, csf, grey, white]
     of_sulci = 3 if atlas.sulci_are_grey else 1
@@ -279,9 +280,12 @@ def _plain(atlas: Atlas) -> tuple[int, int, int]:
     return (0, 1, 2) if atlas.sulci_are_grey else (0, 2, 3)
 
 
-def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: Tensor
-            ) -> tuple[Tensor, Tensor]:
-    """Under a published atlas: posteriors (C, N) of the components and the field, half way."""
+def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: Tensor,
+            bent: bool) -> tuple[Tensor, Tensor]:
+    """Under a published atlas: posteriors (C, N) of the components and the field, half way.
+
+    Not `bent`, by no field at all, the border stays; what is settled by anatomy is so.
+    """
     import torch
 
     csf, grey, white = _plain(atlas)
@@ -290,6 +294,13 @@ def _halved(scene: Scene, fitted: _Fitted, atlas: Atlas, index: Tensor, joint: T
     if atlas.settled is not None:
         maps = torch.from_numpy(np.ascontiguousarray(atlas.settled))
         known = np.ascontiguousarray(sampled(maps, index).T.numpy())
+    if not bent:
+        if known is not None and told_apart(fitted.mixture, csf, grey, white):
+            both, settled = joint[grey] + joint[white], torch.from_numpy(known)
+            free = (1 - settled.sum(0)).clamp_min(0)
+            joint[white] = free * joint[white] + settled[1] * both
+            joint[grey] = both - joint[white]
+        return joint, fitted.b
     other = 1 - joint[grey] - joint[white]
     three = torch.stack([other, joint[grey], joint[white]], 1)
     three, b = divided(scene, three, fitted.b, fitted.mixture, (csf, grey, white), lean, known)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from deepgmm.brain.layouts import BrainCase, brain_cases, read_case
+from deepgmm.brain.layouts import BrainCase, brain_cases, read_case, said_of
 from deepgmm.brain.published import (
     FRACTIONS,
     LOSSES,
@@ -117,6 +117,7 @@ class BrainTable:
     ----------
     layout : "IBSR18" or "MRBrainS18".
     training, scored : names of the cases.
+    warnings : of the images, with how many cases each is of.
     """
 
     layout: str
@@ -124,13 +125,14 @@ class BrainTable:
     training: tuple[str, ...]
     scored: tuple[str, ...]
     rows: list[TableRow]
+    warnings: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
             "layout": self.layout, "settings": asdict(self.settings),
             "training": list(self.training), "scored": list(self.scored),
-            "departures": list(DEPARTURES),
+            "departures": list(DEPARTURES), "warnings": list(self.warnings),
             "rows": [{
                 "network": row.network, "loss": row.loss, "fraction": row.fraction,
                 "labelled": row.labelled, "unlabelled": row.unlabelled, "seconds": row.seconds,
@@ -185,7 +187,7 @@ def table(folder: str | os.PathLike[str], settings: TableSettings | None = None,
         rows.append(_row(fraction, loss, network, [volumes[c.name] for c in learning],
                          [volumes[c.name] for c in scored], settings, part))
     return BrainTable(cases[0].layout, settings, tuple(c.name for c in learning),
-                      tuple(c.name for c in scored), rows)
+                      tuple(c.name for c in scored), rows, said_of(list(volumes.values())))
 
 
 def _row(fraction: float, loss: str, network: str, learning: Sequence[BrainVolume],

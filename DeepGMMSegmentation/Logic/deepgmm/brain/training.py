@@ -9,8 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepgmm.brain.held_atlas import Atlas
-from deepgmm.brain.layouts import brain_cases, read_case
-from deepgmm.brain.network_card import BrainCard, NetworkKind, save_brain_network
+from deepgmm.brain.layouts import brain_cases, read_case, said_of
+from deepgmm.brain.network_card import (
+    BrainCard,
+    NetworkKind,
+    network_that_deforms,
+    save_brain_network,
+)
 from deepgmm.brain.unsupervised import UnsupervisedSettings
 from deepgmm.brain.volumes import BrainVolume
 from deepgmm.errors import InputError
@@ -45,8 +50,8 @@ def train(folder: str | os.PathLike[str], output: str | os.PathLike[str], *,
 
     Raises
     ------
-    InputError : both settings, no atlas, a folder without cases, an output that is not empty, or
-        what cannot be read or written.
+    InputError : both settings, no atlas, no MONAI for the amortised network, a folder without
+        cases, an output that is not empty, or what cannot be read or written.
     """
     if amortised is not None and unsupervised is not None:
         raise InputError("a training is of one network: give the settings of one")
@@ -54,6 +59,8 @@ def train(folder: str | os.PathLike[str], output: str | os.PathLike[str], *,
         raise InputError("a network that deforms an atlas is trained with one: give an atlas"
                          if atlas is None else "an atlas was given, but the unsupervised network "
                          "uses none: leave it out, or train the amortised one")
+    if amortised is not None:
+        network_that_deforms()  # before all cases are read
     target = Path(output)
     _check(target, force)
     contrast = "T1" if unsupervised is None else unsupervised.contrast
@@ -65,7 +72,8 @@ def train(folder: str | os.PathLike[str], output: str | os.PathLike[str], *,
     began = time.perf_counter()
     part = share_of(progress, _READING, 1 - _READING)
     common: dict[str, Any] = {"cases": sorted(volume.hashes["image"][:16] for volume in volumes),
-                              "count": len(volumes), "layout": cases[0].layout}
+                              "count": len(volumes), "layout": cases[0].layout,
+                              "warnings": said_of(volumes)}
     if amortised is None:
         return _unsupervised(volumes, target, unsupervised or UnsupervisedSettings(),
                              name or _named(target), common, began, part)

@@ -24,7 +24,10 @@ _USUAL_SD = 0.07
 
 
 def alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSegmentation:
-    """One mixture of three under a field, its shares held; then `deepgmm.brain.halfway`."""
+    """One mixture of three under a field, its shares held; then `deepgmm.brain.halfway`.
+
+    Of degree 0 there is no field, and so none of `halfway` either.
+    """
     import torch
     from scipy.ndimage import distance_transform_edt
 
@@ -56,7 +59,8 @@ def alone(scene: Scene, settings: BrainSettings, progress: Progress) -> BrainSeg
     joint = mixture.log_likelihood(scene.values, b) + found.weights.float().log()
     posterior = torch.softmax(joint, 1)
     _beyond(posterior, scene.values / b, mixture)
-    posterior, b = divided(scene, posterior, b, mixture, (0, 1, 2))
+    if settings.degree:
+        posterior, b = divided(scene, posterior, b, mixture, (0, 1, 2))
     labels = scene.volume_of(posterior.argmax(1).numpy().astype(np.uint8) + 1)
     missing = scene.volume.mask & (scene.volume.image == 0)
     probabilities = scene.volume_of(posterior.T.numpy())

@@ -186,8 +186,7 @@ def atlas(
 
     from deepgmm.brain.atlas import make_atlas
     from deepgmm.brain.atlas_choice import described
-    from deepgmm.brain.layouts import brain_cases, read_case
-    from deepgmm.brain.layouts import described as layout_of
+    from deepgmm.brain.layouts import brain_cases, read_case, said_of
 
     check_places({"atlas": output}, {})
     older = existing({"atlas": output})
@@ -205,8 +204,7 @@ def atlas(
                 volumes.append(read_case(case))
         made = make_atlas(volumes, progress=share_of(progress, 0.3, 0.65))
         made.save(output)
-    if cases:
-        warn([layout_of(cases)], numbered=True)
+    warn(said_of(volumes), numbered=True)
     if json:
         sys.stdout.write(json_format.dumps(described(made), indent=2) + "\n")
     elif not quiet:

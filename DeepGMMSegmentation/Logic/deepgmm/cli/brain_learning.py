@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from deepgmm.cli import options
-from deepgmm.cli.common import check_places, existing, hushed, progress_bar, written
+from deepgmm.cli.common import check_places, existing, hushed, progress_bar, warn, written
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -101,6 +101,9 @@ def train(
         raise InputError(f"--{option} is for the network " + (
             "of slices, and --atlas asks for the other one" if atlas else
             "that deforms an atlas: name one with --atlas") + "; leave it out")
+    if atlas and contrast is not Contrast.T1:
+        raise InputError(f"--contrast {contrast.value} is for the network of slices: the one that "
+                         "deforms an atlas is trained on T1; leave one of the two out")
     given: dict[str, Any]
     with progress_bar(quiet) as progress, hushed():
         if atlas is None:
@@ -115,6 +118,7 @@ def train(
             given = {"amortised": AmortisedSettings(**_said({**deforming, **common})),
                      "atlas": chosen_atlas(atlas)}
         card = learn(folder, output, force=force, progress=progress, **given)
+    warn(card.training["warnings"], numbered=True)
     if json:
         sys.stdout.write(json_format.dumps(card.as_dict(), indent=2, allow_nan=False) + "\n")
     elif not quiet:
@@ -175,6 +179,7 @@ def table(
         settings = settings.quick()
     with progress_bar(quiet) as progress, hushed():
         found = run_tables(folder, settings, progress=progress)
+    warn(found.warnings, numbered=True)
     content = json_format.dumps(finite(found.as_dict()), indent=2, allow_nan=False) + "\n"
     _write(output, report, found.markdown(), content)
     if json:
