@@ -64,14 +64,14 @@ class Smoothness:
 
 #: Of one sequence, chosen on real LGE of 29 patients; of several, where what is left is more a
 #: matter of the patient than of the slice, on phantom patients of three makes, seeds 100 to 109,
-#: how much intensities and a voxel of a done slice say on 110 to 115: there are no real ones. The
-#: longer way of these would spoil other slices of real hearts, and so would what all their slices
-#: have in common, and what intensities say.
+#: how much intensities say on 110 to 115: there are no real ones. The longer way of these would
+#: spoil other slices of real hearts, and so would what all their slices have in common, and what
+#: intensities say.
 ALONE, SEVERAL = Smoothness(), Smoothness(size=1.5, along=40.0, pool_own=0.4)
-#: The same of several once whole slices are done: only these show intensities of all tissues, and
-#: what is right of what was left alone. And once they are so many: one slice does not tell a habit
-#: from an oddity, and of hearts unlike those of training more got worse.
-ONE = replace(SEVERAL, weight=0.6, bright=0.9)
+#: The same of several once whole slices are done: only these show intensities of all tissues. And
+#: once they are so many: one slice does not tell a habit from an oddity, and of hearts unlike those
+#: of training more got worse.
+ONE = replace(SEVERAL, bright=0.9)
 WHOLE, SLICES_OF_WHOLE = replace(ONE, size=2.0, common=0.25, bright=1.6), 2
 #: A disease of which nothing was found, once it is drawn: its share of the healthy wall to begin
 #: with, and its `bright`, for nothing else yet tells where it is.
