@@ -28,7 +28,7 @@ from deepgmm.jobs.cohort.clusters import connected  # noqa: E402
 from deepgmm.jobs.cohort.engine import POISON  # noqa: E402
 from deepgmm.jobs.cohort.records import record_of  # noqa: E402
 from deepgmm.jobs.cohort.run import cohort  # noqa: E402
-from deepgmm.jobs.cohort.where import Where  # noqa: E402
+from deepgmm.jobs.cohort.where import Where, started  # noqa: E402
 
 pytestmark = [needs_proc, pytest.mark.usefixtures("a_user")]
 HERE = Path(__file__).parent
@@ -267,6 +267,19 @@ _CANCEL = """\
 echo "$1" > "$QUEUE/cancelled.txt"
 kill -9 -"$(cat "$QUEUE/pid")"
 """
+
+
+def test_a_loop_that_a_busy_machine_did_not_start_in_time_is_started_once_more():
+    tries = []
+
+    def cluster(late):
+        tries.append(late)
+        assert len(tries) > late
+        return "up"
+    assert started(lambda: cluster(1)) == "up" and len(tries) == 2
+    tries.clear()
+    with pytest.raises(AssertionError):
+        started(lambda: cluster(2))
 
 
 @pytest.mark.parametrize(("queue", "programs_of_it", "answer", "words", "asked_for"), [

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from deepgmm.jobs.cohort.where import LOOPBACK, Where, security
+from deepgmm.jobs.cohort.where import LOOPBACK, Where, security, started
 from deepgmm.settings import Device
 
 #: Memory that a worker of this machine needs: the libraries, and a batch.
@@ -42,8 +42,9 @@ def local(where: Where, scratch: str) -> Iterator[Any]:
     scheduler = {"cls": Scheduler, "options": common | {
         "port": 0, "dashboard": where.dashboard,
         "dashboard_address": f"{LOOPBACK}:{8787 if where.dashboard else 0}"}}
-    cluster = SpecCluster(scheduler=scheduler, workers={}, security=common["security"],
-                          silence_logs=logging.CRITICAL)
+    cluster = started(lambda: SpecCluster(scheduler=scheduler, workers={},
+                                          security=common["security"],
+                                          silence_logs=logging.CRITICAL))
     cluster.worker_spec.update(workers)
     tended = _Tended(cluster)
     cluster.tend = tended

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepgmm.errors import InputError
-from deepgmm.jobs.cohort.where import LOOPBACK, Where, security_in
+from deepgmm.jobs.cohort.where import LOOPBACK, Where, security_in, started
 
 
 @contextmanager
@@ -31,12 +31,12 @@ def queued(where: Where, out: Path) -> Iterator[Any]:
     if host:
         scheduler["host"] = host
     try:
-        cluster = kind(
+        cluster = started(lambda: kind(
             security=security_in(shared), protocol="tls://", log_directory=str(logs),
             silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
             scheduler_options=scheduler, worker_extra_args=[
                 "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
-                "deepgmm.jobs.cohort.local"], **options)
+                "deepgmm.jobs.cohort.local"], **options))
     except (ValueError, TypeError) as error:
         shutil.rmtree(shared, ignore_errors=True)
         raise InputError(f"{name}: {error}") from error
