@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from test_propose import cone
 
 from deepgmm import InputError, propose_mask
 from deepgmm.jobs.tasks import correct_request, proposed
@@ -145,3 +146,23 @@ def test_what_an_image_shows_is_followed_and_passed_on():
     new = followed(curves, np.full(5, 0.94), 10.0, {2: curves[2]}, told={3: shown_there})
     by = [float(32.0 - new[i][2]) for i in range(5)]
     assert by[2] == 0 and 2.5 < by[3] < 4.0 and 0.3 < by[4] < by[3] and abs(by[0]) < 0.3
+
+
+def test_a_slice_drawn_elsewhere_is_followed_and_makes_unsure():
+    found, geometry, spacing = cone([26, 26, 26])
+    aside, near = (np.roll(found.mask[1], round(mm / spacing[1]), 1) for mm in (30, 6))
+    new, usual = (corrected(found, geometry, fixed={1: one}) for one in (aside, near))
+    assert any("slice 1 hardly lies where" in w for w in new.warnings)
+    assert not any("hardly" in w for w in usual.warnings)
+    assert (new.mask[1] == aside).all() and max(new.confidence[[0, 2]]) <= 0.5
+    assert min(usual.confidence[[0, 2]]) > 0.5
+
+
+def test_what_is_no_mask_is_not_taken_as_one():
+    found, geometry, _ = cone([26, 26, 26])
+    holed = np.where(found.mask[1], 1.0, np.nan)
+    image = np.full(found.mask.shape[1:], 3.0)
+    for fixed, why in (({1: holed}, "no numbers"), ({0: image, 1: image}, "not an image"),
+                       ({"1": found.mask[1]}, "by their index"), (found.mask, "by their index")):
+        with pytest.raises(InputError, match=why):
+            corrected(found, geometry, fixed=fixed)

@@ -206,26 +206,6 @@ def test_a_point_that_moves_a_border_far_is_said_and_makes_unsure():
     assert far.confidence[1] <= 0.5 < 0.9 < near.confidence[1]
 
 
-def test_a_slice_drawn_elsewhere_is_followed_and_makes_unsure():
-    found, geometry, spacing = cone([26, 26, 26])
-    aside, near = (np.roll(found.mask[1], round(mm / spacing[1]), 1) for mm in (30, 6))
-    new, usual = (corrected(found, geometry, fixed={1: one}) for one in (aside, near))
-    assert any("slice 1 hardly lies where" in w for w in new.warnings)
-    assert not any("hardly" in w for w in usual.warnings)
-    assert (new.mask[1] == aside).all() and max(new.confidence[[0, 2]]) <= 0.5
-    assert min(usual.confidence[[0, 2]]) > 0.5
-
-
-def test_what_is_no_mask_is_not_taken_as_one():
-    found, geometry, _ = cone([26, 26, 26])
-    holed = np.where(found.mask[1], 1.0, np.nan)
-    image = np.full(found.mask.shape[1:], 3.0)
-    for fixed, why in (({1: holed}, "no numbers"), ({0: image, 1: image}, "not an image"),
-                       ({"1": found.mask[1]}, "by their index"), (found.mask, "by their index")):
-        with pytest.raises(InputError, match=why):
-            corrected(found, geometry, fixed=fixed)
-
-
 def test_what_is_all_drawn_is_not_said_to_be_proposed():
     found, geometry, _ = cone([26, 26])
     part = corrected(found, geometry, fixed={0: found.mask[0]})
