@@ -6,7 +6,7 @@ the share of the error that goes from the slices that nobody corrected, and what
 heart's error once the corrected slices are right.
 
     python Benchmarks/where_next.py
-    python Benchmarks/where_next.py --patients 5 --makes own,second,third
+    python Benchmarks/where_next.py --patients 1 --makes own --method map
 """
 
 from __future__ import annotations
@@ -85,10 +85,10 @@ def left(hearts: list[Read], policy: str, count: int) -> list[float]:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--patients", type=int, default=1, help="phantoms a set and make")
+    parser.add_argument("--patients", type=int, default=5, help="phantoms a set and make")
     parser.add_argument("--first-seed", type=int, default=REPORTED_SEED)
-    parser.add_argument("--makes", default="own,third", help="comma-separated")
-    parser.add_argument("--sets", default=",".join(SETS[:2]), help="comma-separated")
+    parser.add_argument("--makes", default="own,second,third", help="comma-separated")
+    parser.add_argument("--sets", default=",".join(SETS), help="comma-separated")
     parser.add_argument("--method", default="auto")
     parser.add_argument("--data", type=type(DATA), default=DATA)
     parser.add_argument("--real", type=int, help="real patients, the first so many")

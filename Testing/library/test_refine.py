@@ -14,6 +14,7 @@ from deepgmm import Result, Settings, refine, segment
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.methods import refit
+from deepgmm.progress import silent
 from deepgmm.refine import case_of
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.slices import slice_rows
@@ -125,6 +126,30 @@ def test_next_to_nothing_corrected_changes_next_to_nothing() -> None:
     edit[at] = 1
     new = refine(result, Corrections(edit.astype(np.uint8) * BLOOD, edit, [Edit(Strength.VOXEL)]))
     assert (new.labels != result.labels).sum() < 0.01 * result.study.mask.sum()
+
+
+def test_a_fit_that_had_rounds_left_is_left_so_where_nothing_is_corrected() -> None:
+    """More rounds of it would move a hundred voxels and more: that is no correction's doing."""
+    result, _ = fitted("map")
+    rough = replace(result, labels=result.labels.copy(), posterior=result.posterior**0.3)
+    inside = rough.posterior.sum(1, keepdims=True)
+    rough.posterior /= np.where(inside > 0, inside, 1)
+    blood, muscle = (result.tissues.index(t) for t in (BLOOD, MYOCARDIUM))
+    rough.posterior[:, [blood, muscle]] = (0.6 * rough.posterior[:, [blood, muscle]]
+                                           + 0.4 * rough.posterior[:, [muscle, blood]])
+    slices = [fit.index for fit in result.fits]
+    rough.labels[slices] = np.asarray(result.tissues)[rough.posterior[slices].argmax(1)]
+    rough.labels[~result.study.mask] = 0
+    case = case_of(result)
+    more, _ = refit._gone_on(case, rough.posterior[slices],
+                             refit._known(case, Corrections.none(case.mask.shape)), silent)
+    by_itself = more.posterior.argmax(1) != rough.posterior[slices].argmax(1)
+    assert (by_itself & case.mask).sum() > 100
+    at = tuple(np.argwhere(rough.labels == BLOOD)[50])
+    edit = np.zeros(result.labels.shape, np.uint16)
+    edit[at] = 1
+    new = refine(rough, Corrections(edit.astype(np.uint8) * BLOOD, edit, [Edit(Strength.VOXEL)]))
+    assert (new.labels != rough.labels).sum() < 0.2 * (by_itself & case.mask).sum()
 
 
 def test_a_disease_that_was_absent_is_there_where_one_draws_it() -> None:

@@ -187,7 +187,7 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
            or method_run(case.settings, case.study.roles).value)
     walled = case.tissues[:2] == (Tissue.BLOOD, Tissue.MYOCARDIUM)
     if ran == Method.MAP.value and walled:
-        found = refit_map(case, result.posterior[slices], automatic, mine, progress)
+        found = refit_map(case, automatic, mine, progress)
     else:
         found = refit_network(case, result.fits, automatic, mine)
     if not np.isfinite(found.posterior).all():
@@ -200,16 +200,17 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     labels = labels_of(case, found.posterior, np.stack([f.means for f in fits]))
     outside = [i for i in range(len(labels)) if i not in slices]
     labels[outside], posterior[outside] = result.labels[outside], result.posterior[outside]
-    stale = {*_physics(case, result.fits, result.labels)}
+    stale, said = {*_physics(case, result.fits, result.labels)}, found.warnings
     for tissue in case.tissues:  # that one is absent holds until it is there, or said anew
         starts = (f"no {tissue.title.lower()} was found", f"{tissue.title.lower()} cannot be told")
         there = (every.painted(labels) == tissue).any()
-        if there or any(w.startswith(starts) for w in found.warnings):
+        said = _without(said, starts) if there else said
+        if there or any(w.startswith(starts) for w in said):
             stale |= {w for w in result.warnings if w.startswith(starts)}
     warnings = [w for w in _without(result.warnings, _OF_A_FIT if by_em else _OF_A_REFIT)
                 if w not in stale]
     drawn = np.asarray(case.tissues)[automatic.argmax(1)]
-    more = [*found.warnings, *_physics(case, fits, labels),
+    more = [*said, *_physics(case, fits, labels),
             *_contradictions(case, mine, found.trust, mine.fixed & (mine.tissue != drawn))]
     return replace(result, labels=labels, posterior=posterior, fits=fits,
                    warnings=[*warnings, *(w for w in more if w not in warnings)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -37,7 +38,7 @@ from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import log_density
 from deepgmm.model.pool import log_box
-from deepgmm.progress import Progress
+from deepgmm.progress import Progress, silent
 from deepgmm.result import SliceFit
 from deepgmm.settings import Method, Papillary
 from deepgmm.study.words import Tissue
@@ -48,6 +49,8 @@ BoolArray = npt.NDArray[np.bool_]
 #: Rounds of EM at most, and the mean change of the posterior at which it ends: from where a fit
 #: had ended a few rounds suffice.
 ROUNDS, TOLERANCE = 12, 2e-4
+#: Added to probabilities before two of them are compared: below it they tell no difference.
+LEAST = 1e-4
 #: How many pixels a corrected one weighs. On phantoms ten take away more of the error elsewhere; on
 #: real LGE, whose levels drift from slice to slice, a slice that weighs more than the others pulls
 #: the means to its own and spoils them.
@@ -77,24 +80,57 @@ class Refitted:
     warnings: list[str] = field(default_factory=list)
 
 
-def refit_map(case: Case, posterior: FloatArray, automatic: FloatArray, corrections: Corrections,
+def refit_map(case: Case, automatic: FloatArray, corrections: Corrections,
               progress: Progress) -> Refitted:
     """The anchored fit with corrected voxels as labels of the same objective.
 
+    It goes on from where the fit had ended, once with the corrections and once without; what
+    differs between the two is what follows from them. So what only more rounds would change stays
+    as it is, and the order in which somebody corrects does not matter.
+
     Parameters
     ----------
-    posterior : (slices, tissues, rows, columns) as the last fit left it, of the fitted slices.
-    automatic : the same before anything was corrected.
+    automatic : (slices, tissues, rows, columns) as the fit had left it, of the fitted slices,
+        before anything was corrected.
     corrections : of the fitted slices, all that were ever given.
+    """
+    outcome, trust = _gone_on(case, automatic, _known(case, corrections), progress)
+    without = _without_corrections(case, automatic)
+    moved = (automatic + LEAST) * (outcome.posterior + LEAST) / (without + LEAST)
+    outcome.posterior = np.where(automatic.sum(1, keepdims=True) > 0,
+                                 moved / moved.sum(1, keepdims=True), 0).astype(np.float32)
+    # what the corrections refuse is seen in what was there before them
+    unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
+    believed = _painted(case, trust, corrections.fixed)
+    found = _certain(case, follow(case, unclamped, corrections, believed), corrections)
+    return Refitted(found.astype(np.float32), believed, outcome, outcome.warnings)
+
+
+def _without_corrections(case: Case, automatic: FloatArray) -> FloatArray:
+    """What more rounds make of a fit by themselves, kept with the study made ready."""
+    key = hashlib.sha256(np.ascontiguousarray(automatic).tobytes()).digest()
+    kept = case.__dict__.get("gone_on")
+    if kept is None or kept[0] != key:
+        free = torch.full_like(case.batch.valid, FREE, dtype=torch.long)
+        kept = key, _gone_on(case, automatic, free, silent)[0].posterior
+        case.__dict__["gone_on"] = kept
+    return kept[1]
+
+
+def _gone_on(case: Case, automatic: FloatArray, known: torch.Tensor,
+             progress: Progress) -> tuple[Outcome, torch.Tensor]:
+    """A few rounds more of the fit, and how much each known pixel (S, P) weighed.
+
+    The probabilities of a tissue that is nowhere the likeliest, and that nobody drew, stay.
     """
     problem = Problem((case,))
     tissues = problem.tissues
-    begun = _packed(case, posterior)
-    known = _known(case, corrections)
+    begun = _packed(case, automatic)
     drawn = [t for k, t in enumerate(tissues) if bool((known == k).any())]
     likely = tempered(begun, 1 / TEMPERATURE)
     sought = tuple(t for k, t in enumerate(tissues) if t in drawn or k < 2
                    or bool((begun[..., k] > 0.5).any()))
+    idle = [k for k, t in enumerate(tissues) if t not in sought]
     said: list[str] = []
     while True:
         fit, trust = _fit(problem.for_tissues(sought), _columns(tissues, sought, likely),
@@ -112,11 +148,8 @@ def refit_map(case: Case, posterior: FloatArray, automatic: FloatArray, correcti
         fit.posterior = edema_held_back(problem, fit.posterior, notes)
     fit.of_study = notes
     outcome = next(iter(pack_outcomes(problem, fit, Method.MAP)))
-    # what the corrections refuse is seen in what was there before them
-    unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
-    believed = _painted(case, trust, corrections.fixed)
-    found = _certain(case, follow(case, unclamped, corrections, believed), corrections)
-    return Refitted(found.astype(np.float32), believed, outcome, outcome.warnings)
+    outcome.posterior[:, idle] = automatic[:, idle]
+    return outcome, trust
 
 
 def _fit(problem: Problem, begun: torch.Tensor, known: torch.Tensor,
