@@ -8,6 +8,7 @@ from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import dependencies, inputs
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import when_drawn
+from DeepGMMSegmentationLib.followed import about_followed, what_followed
 from DeepGMMSegmentationLib.job import Outcome
 from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_again, ask_output
@@ -139,7 +140,8 @@ class ApplySection(Section):
         state = self.state
         changed = state is not None and choices_of(state) != outcome.choices
         self._show(state, outcome)
-        said = " ".join([about_done(outcome, outcome.task), *(
+        followed = about_followed(what_followed(outcome)[1], self.panel.numbering)
+        said = " ".join([about_done(outcome, outcome.task), *([followed] if followed else []), *(
             [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
             if outcome.unseen else [])])
         if changed:

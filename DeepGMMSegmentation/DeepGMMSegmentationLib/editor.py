@@ -71,6 +71,11 @@ class EditorSection(Section):
         return self._editor.activeEffect() is not None or bool(shown) and (
             segmentation is None or shown != segmentation.GetID())
 
+    def node(self):
+        """The editor's own node, which says what is edited and with which effect."""
+        self._ready()
+        return self._node
+
     def save_for_undo(self, segmentation) -> None:
         """Remember a segmentation as it is, so that the editor's Undo brings it back; where the
         editor is in use, Undo Apply alone does."""

@@ -32,6 +32,7 @@ class Outcome:
         corrections.
     before : of the run before this one, to which undoing it goes back.
     sent : the study as the scene's nodes gave it, or None.
+    given : of "refine", what it was given to learn from, and what the slices held before it.
     """
 
     written: Any
@@ -46,6 +47,7 @@ class Outcome:
     answer: Any = None
     before: "Outcome | None" = None
     sent: Any = None
+    given: tuple[Any, Any] | None = None
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""

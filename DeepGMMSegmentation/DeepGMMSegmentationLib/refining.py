@@ -15,6 +15,8 @@ from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
 
 _TASK = "refine"
+#: (slice, tissue before, tissue now) to how many voxels.
+Moved = dict[tuple[int, int, int], int]
 
 
 @dataclass
@@ -27,14 +29,14 @@ class Corrected:
     done : slices that are ticked done.
     new : those of them that no refit took as done, where anything is drawn.
     reopened : slices that one did, and that are ticked no longer.
-    moved : (slice, tissue before, tissue now) to how many voxels; of `voxels`.
+    moved : as `moved`; of `voxels`.
     """
 
     voxels: dict[int, int] = field(default_factory=dict)
     done: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
-    moved: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    moved: "Moved" = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.voxels or self.new or self.reopened)
@@ -50,14 +52,24 @@ def corrected_in(result, labels, done: list[int]) -> Corrected:
     """
     differs = labels != result.labels
     differs[_emptied(result, labels)] = False
-    counts, at = differs.sum((1, 2)), np.nonzero(differs)
-    moved = np.stack((at[0], result.labels[at], labels[at]), 1).astype(int)
-    kinds, many = np.unique(moved, axis=0, return_counts=True)
+    counts = differs.sum((1, 2))
     known = set() if result.corrections is None else {*result.corrections.done}
     return Corrected({int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
                      sorted(i for i in {*done} - known if labels[i].any()),
-                     sorted(known - {*done}),
-                     {tuple(kind): count for kind, count in zip(kinds.tolist(), many.tolist())})
+                     sorted(known - {*done}), moved(result.labels, labels, differs))
+
+
+def moved(before, now, where) -> Moved:
+    """What became what, slice by slice.
+
+    Parameters
+    ----------
+    before, now, where : (slices, rows, columns), labels and the voxels that are meant.
+    """
+    at = np.nonzero(where)
+    pairs = np.stack((at[0], before[at], now[at]), 1).astype(int)
+    kinds, many = np.unique(pairs, axis=0, return_counts=True)
+    return {tuple(kind): count for kind, count in zip(kinds.tolist(), many.tolist())}
 
 
 def _emptied(result, labels) -> list[int]:
@@ -122,6 +134,9 @@ class RefineJob(Job):
 
     def as_sent(self):
         return self.fitted.sent
+
+    def write(self, header: dict, arrays: dict) -> Outcome:
+        return replace(super().write(header, arrays), given=(self._corrections, self._labels))
 
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """With the strokes since it began, which are the next corrections, and without slices
@@ -226,13 +241,18 @@ def about_corrected(found: Corrected, fitted: Outcome, numbering: Numbering) -> 
 
 def details_of(found: Corrected, numbering: Numbering) -> str:
     """A line for each slice and pair of tissues, with how strongly it is said."""
-    from deepgmm.study.words import Tissue
-
-    nothing = _("nothing")
-    lines = [_("Slice {number}: {before} to {after}, {count} (voxel)").format(
-        number=numbering.of(index), before=Tissue(before).title if before else nothing,
-        after=Tissue(after).title if after else nothing, count=count)
+    lines = [_("Slice {number}: {what}, {count} (voxel)").format(
+        number=numbering.of(index), what=in_words(before, after), count=count)
         for (index, before, after), count in found.moved.items()]
     lines += [_("Slice {number}: all of it is right (slice done)").format(
         number=numbering.of(index)) for index in found.done]
     return "\n".join(lines)
+
+
+def in_words(before: int, now: int) -> str:
+    """Of two tissues, which became which."""
+    from deepgmm.study.words import Tissue
+
+    nothing = _("nothing")
+    return _("{before} to {after}").format(before=Tissue(before).title if before else nothing,
+                                           after=Tissue(now).title if now else nothing)

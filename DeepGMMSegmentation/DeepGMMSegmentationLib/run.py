@@ -30,6 +30,7 @@ class Run:
     machine : what the worker found, or None before it has looked.
     last : what the last finished run left since the scene was opened, or None.
     fitted : what corrections are told from: the last, or after it was undone the one before.
+    on_begin : called with the job that begins, before anything of it can reach the scene.
     before_writing : called with the output node, before it is changed.
     ask_where : called with an output that was drawn on while the run lasted; says whether to write
         at all, and where, None for a new segmentation.
@@ -41,6 +42,7 @@ class Run:
 
     def __init__(self, worker=None) -> None:
         self.listeners: list[Callable[[], None]] = []
+        self.on_begin: Callable[[Job], None] = _nothing
         self.before_writing: Callable[[Any], None] = _nothing
         self.ask_where: Callable[[Any], tuple[bool, Any]] = _where_it_was
         self.on_done: Callable[[Outcome], None] = _nothing
@@ -111,6 +113,7 @@ class Run:
             raise InputError(_("a segmentation is running: wait for it, or cancel it"))
         if job.message is None:
             job.read()
+        self.on_begin(job)
         self._gave_up = False
         job.began = time.monotonic()
         self._job, self.cancelling = job, False
@@ -187,7 +190,8 @@ class Run:
     def forget(self) -> None:
         """Let go of whoever listens."""
         self.listeners.clear()
-        self.before_writing = self.on_done = self.on_failed = self.on_said = _nothing
+        self.on_begin = self.before_writing = _nothing
+        self.on_done = self.on_failed = self.on_said = _nothing
         self.ask_where = _where_it_was
         self._timer.timeout.disconnect(self.look)
 

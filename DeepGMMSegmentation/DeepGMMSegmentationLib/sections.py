@@ -6,8 +6,11 @@ import xml.etree.ElementTree as ElementTree
 import slicer
 
 from DeepGMMSegmentationLib.apply import ApplySection
+from DeepGMMSegmentationLib.comparing import CompareSection
+from DeepGMMSegmentationLib.edit_logging import EditLogSection
 from DeepGMMSegmentationLib.editor import EditorSection
 from DeepGMMSegmentationLib.examination import ExaminationSection
+from DeepGMMSegmentationLib.followed import FollowedSection
 from DeepGMMSegmentationLib.inputs import InputsSection
 from DeepGMMSegmentationLib.mask import MaskSection
 from DeepGMMSegmentationLib.method import MethodSection
@@ -40,13 +43,14 @@ def widgets_of(widget, path: str) -> types.SimpleNamespace:
 def make_panel(ui) -> Panel:
     """A panel with all its sections on the widgets of the `.ui`."""
     panel = Panel(ui, Run())
-    editor = EditorSection(ui, panel)
+    editor, versions = EditorSection(ui, panel), VersionsSection(ui, panel)
     panel.sections += [
         ExaminationSection(ui, panel), InputsSection(ui, panel),
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        RefineSection(ui, panel), ResultsSection(ui, panel, editor),
-        VersionsSection(ui, panel), RestoringSection(ui, panel), NumbersSection(ui, panel),
+        RefineSection(ui, panel), FollowedSection(ui, panel), ResultsSection(ui, panel, editor),
+        versions, CompareSection(ui, panel, versions), EditLogSection(ui, panel, editor, versions),
+        RestoringSection(ui, panel), NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

@@ -29,7 +29,7 @@ class Kept:
     number : counted from 1.
     what : was done.
     when : in local time.
-    made_by : a weak reference to the run that made it.
+    task : of the run that made it; `made_by`, a weak reference to that run.
     said : its answer (`deepgmm.jobs.tasks.Segmented`) without the result.
     packed : the result, as `deepgmm.review.encoding.encode_result` has it.
     study : of the result; those of refits share their arrays.
@@ -40,6 +40,7 @@ class Kept:
     number: int
     what: str
     when: datetime
+    task: str
     made_by: Any
     said: Any
     packed: tuple[dict, dict]
@@ -54,6 +55,26 @@ class Kept:
         from deepgmm.review.encoding import decode_result
 
         return replace(self.said, result=decode_result(*self.packed, self.study))
+
+    # As `deepgmm.review.versions.Version` has them.
+
+    def labels(self):
+        """(slices, rows, columns)."""
+        return self.packed[1]["labels"]
+
+    def corrections(self):
+        """All that had been corrected by then, or None."""
+        from deepgmm.review.encoding import decode_corrections
+
+        header, arrays = self.packed
+        return header["corrections"] and decode_corrections(header["corrections"], arrays)
+
+    @property
+    def tissues(self) -> tuple:
+        """That were sought."""
+        from deepgmm.study.words import Tissue
+
+        return tuple(Tissue(label) for label in self.packed[0]["tissues"])
 
     @property
     def size(self) -> int:
@@ -74,9 +95,9 @@ def kept(number: int, what: str, fitted: Outcome, volume) -> Kept:
 
     answer = fitted.answer
     study = answer.result.study
-    return Kept(number, what, datetime.now(), weakref.ref(fitted), replace(answer, result=None),
-                encode_result(answer.result, study), study, fitted.choices, fitted.sent, volume,
-                grid_of(volume))
+    return Kept(number, what, datetime.now(), fitted.task, weakref.ref(fitted),
+                replace(answer, result=None), encode_result(answer.result, study), study,
+                fitted.choices, fitted.sent, volume, grid_of(volume))
 
 
 @dataclass
@@ -108,6 +129,7 @@ class VersionsSection(Section):
         self._timer.setInterval(0)
         self._timer.timeout.connect(self._keep)
         cells.prepare(ui.versionsTable, ["", _("When"), _("What"), _("Volumes (ml)")])
+        ui.versionsTable.selectionMode = qt.QAbstractItemView.ExtendedSelection  # two to compare
         ui.versionsTable.connect("currentCellChanged(int,int,int,int)", self._on_moved)
         ui.goBackButton.connect("clicked()", self._on_pressed)
 
@@ -115,7 +137,7 @@ class VersionsSection(Section):
         fitted = fitted_in(self.panel)
         if fitted is not None and all(one.made_by() is not fitted for one in self._kept):
             self._timer.start()
-        rows = [one.row(one.made_by() is fitted) for one in self._here()]
+        rows = [one.row(one.made_by() is fitted) for one in self.here()]
         if rows != self._shown:
             self._shown = rows
             cells.fill(self.ui.versionsTable, rows)
@@ -131,7 +153,18 @@ class VersionsSection(Section):
         self.ui.versionsTable.disconnect("currentCellChanged(int,int,int,int)", self._on_moved)
         self.ui.goBackButton.disconnect("clicked()", self._on_pressed)
 
-    def _here(self) -> list[Kept]:
+    def of(self, fitted: Outcome) -> Kept | None:
+        """The version that a run made, once it is kept."""
+        return next((one for one in self._kept if one.made_by() is fitted), None)
+
+    def automatic_of(self, version: Kept) -> Kept:
+        """The last that was segmented up to a version, else the oldest that is kept."""
+        until = [one for one in self._kept if one.number <= version.number
+                 and one.volume is version.volume]
+        return next((one for one in reversed(until) if one.task == "segment"),
+                    until[0] if until else version)
+
+    def here(self) -> list[Kept]:
         """Those of the images that are chosen, where these lie now."""
         volume = None if self.state is None else reference(self.state)
         grid = grid_of(volume)
@@ -155,7 +188,7 @@ class VersionsSection(Section):
 
     def _chosen(self) -> Kept | None:
         """The version whose row is chosen, unless it is the one that is shown."""
-        here, row = self._here(), self.ui.versionsTable.currentRow()
+        here, row = self.here(), self.ui.versionsTable.currentRow()
         fitted = fitted_in(self.panel)
         if fitted is None or self.panel.run.busy or not 0 <= row < len(here):
             return None

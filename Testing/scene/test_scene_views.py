@@ -9,7 +9,7 @@ from scenes import HERE, TO_RAS, as_array, placed
 from test_seg_nrrd_in_slicer import GRIDS
 
 from deepgmm.errors import InputError
-from deepgmm.scene.views import look_at, point_on, show_slice, turn_to
+from deepgmm.scene.views import look_at, point_on, show_slice, slice_at, turn_to
 from deepgmm.study.study import Geometry
 
 SIZE = (4, 30, 44)
@@ -120,3 +120,20 @@ def test_a_slice_that_is_not_there_is_refused(a_scene) -> None:
 
     with pytest.raises(InputError, match="no slice 4: the volume has 4, 0 to 3"):
         point_on(volume, 4)
+
+
+@pytest.mark.parametrize("geometry", GRIDS.values(), ids=GRIDS.keys())
+def test_a_point_is_found_on_its_slice(a_scene, geometry: Geometry) -> None:
+    volume = a_scene.volume(np.zeros(SIZE, np.float32), geometry)
+    transform, matrix = turning(a_scene)
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    middles = np.c_[centres(geometry), np.ones(SIZE[0])] @ matrix.T
+    assert [slice_at(volume, point[:3]) for point in middles] == [0, 1, 2, 3]
+    beyond = middles[0] - (middles[1] - middles[0])
+    assert slice_at(volume, beyond[:3]) is None
+
+
+def test_a_point_is_found_on_the_slices_of_an_uneven_stack(a_scene) -> None:
+    volume = a_scene.volume(np.zeros(SIZE, np.float32), STRAIGHT)
+    volume.SetAndObserveTransformNodeID(moving_slices(a_scene, UNEVEN).GetID())
+    assert [slice_at(volume, point_on(volume, k)) for k in range(SIZE[0])] == [0, 1, 2, 3]

@@ -191,11 +191,11 @@ class qMRMLSegmentEditorWidget(qMRMLWidget):
             return
         if self._node is None:
             raise AssertionError("setMRMLSegmentEditorNode comes before setSegmentationNode")
+        self.setActiveEffect(None)
         self._logic.SetSegmentationNode(node)
         if node is not None:  # its own image is taken to draw on, if it has one
             self._logic.SetSourceVolumeNode(node.GetNodeReference(
                 node.GetReferenceImageGeometryReferenceRole()))
-        self.setActiveEffect(None)
         self._look_again()
 
     def setSegmentationNodeID(self, node_id: str) -> None:

@@ -32,6 +32,21 @@ class qMRMLSliceView(Watching, QWidget):
         super().__init__(parent)
         self._logic: Any = None
         self.setMinimumSize(120, 100)
+        self.setMouseTracking(True)
+
+    def mouseMoveEvent(self, event: Any) -> None:
+        """As `vtkMRMLSliceViewInteractorStyle`: the crosshair's node is told where the cursor is,
+        with rows counted from below."""
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if crosshair is not None and self._logic is not None:
+            at = event.position()
+            crosshair.SetCursorPositionXYZ([at.x(), self.height - 1 - at.y(), 0.0],
+                                           self._logic.GetSliceNode())
+
+    def leaveEvent(self, event: Any) -> None:
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        if crosshair is not None:
+            crosshair.SetCursorPositionInvalid()
 
     def mrmlSliceNode(self) -> Any:
         return None if self._logic is None else self._logic.GetSliceNode()

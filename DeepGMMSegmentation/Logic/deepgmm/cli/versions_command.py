@@ -107,9 +107,11 @@ def _differences(found: dict[str, Any]) -> str:
 
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
-    tissues = [("tissue", f"{first}, ml", f"{second}, ml", "change", "Dice"), *(
+    tissues = [("tissue", f"{first}, ml", f"{second}, ml", "change", "Dice",
+                "voxels changed", "by hand"), *(
         (row["tissue"], f"{row['first_ml']:.1f}", f"{row['second_ml']:.1f}",
-         f"{row['difference_ml']:+.1f}", number(row["dice"])) for row in found["tissues"])]
+         f"{row['difference_ml']:+.1f}", number(row["dice"]), str(row["changed_voxels"]),
+         str(row["by_hand"])) for row in found["tissues"])]
     titles = [row["tissue"] for row in found["tissues"]]
     slices = [("slice", "pixels changed", "by hand", *(f"Dice {t}" for t in titles)), *(
         (str(row["number"]), str(row["changed_pixels"]), str(row["by_hand"]),

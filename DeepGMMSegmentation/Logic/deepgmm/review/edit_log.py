@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,31 +14,59 @@ from deepgmm.given import Corrections
 from deepgmm.review.metrics import dice
 from deepgmm.review.report import NOTICE, plain
 from deepgmm.review.versions import Versions
-from deepgmm.study.levels import levels, numbering_of
+from deepgmm.study.levels import Numbering, levels, numbering_of
 from deepgmm.study.words import Tissue
 
 Labels = npt.NDArray[np.uint8]
 
 
-def edit_log(versions: Versions, given: Corrections, base: int, refined: int, *,
-             seconds: float | None = None, refit_seconds: float | None = None) -> dict[str, Any]:
+@dataclass
+class EffectTimes:
+    """How long a person had each effect of an editor active.
+
+    Attributes
+    ----------
+    seconds : (effect, slice counted from 0, or None where no slice was pointed at) to seconds.
+    longest : a pause of more than so many seconds, without a sign of the person, is not counted.
+    pauses, paused : how many there were, and their seconds.
+    """
+
+    longest: float
+    seconds: dict[tuple[str, int | None], float] = field(default_factory=dict)
+    pauses: int = 0
+    paused: float = 0.0
+
+    @property
+    def all(self) -> float:
+        """Seconds with any effect."""
+        return sum(self.seconds.values())
+
+
+def edit_log(versions: Versions, given: Corrections, base: int, refined: int | None, *,
+             seconds: float | None = None, refit_seconds: float | None = None,
+             effects: EffectTimes | None = None) -> dict[str, Any]:
     """The log of one correction, as JSON values.
 
     Parameters
     ----------
-    given : what was corrected now; `base`, `refined` : versions before and after.
-    seconds : of the person; `refit_seconds` : of the computer.
+    given : what was corrected now; `base`, `refined` : versions before and after, None for the
+        latter where nothing learned from it.
+    seconds : of the person, as that person gives it, else those of `effects`; `refit_seconds` : of
+        the computer.
+    effects : time with an effect of an editor active, where that was measured.
 
     Returns
     -------
     dict
         `automatic_against_corrected` (version 1 against the base with the corrections),
         `base_against_corrected`, `corrected_against_refined`: Dice per tissue, of the volume and
-        of every slice. `voxels_touched`: per tissue and slice, those that a person changed.
-        `edits` with their times.
+        of every slice; the last None where nothing learned. `voxels_touched`: per tissue and
+        slice, those that a person changed. `effects`: seconds per effect, overall and by slice,
+        and what pauses were left out; None where no editor measured them. `edits` with their times.
     """
     before = versions.numbered(base).labels()
-    corrected, after = given.painted(before), versions.numbered(refined).labels()
+    corrected = given.painted(before)
+    after = corrected if refined is None else versions.numbered(refined).labels()
     automatic = versions.line[0].labels()
     numbering = numbering_of(levels(versions.study), len(before))
     tissues = [t for t in Tissue if t and (t in versions.tissues or (corrected == t).any())]
@@ -52,7 +82,7 @@ def edit_log(versions: Versions, given: Corrections, base: int, refined: int, *,
         "notice": NOTICE, "version": refined, "edited_version": base,
         "automatic_against_corrected": overlap(automatic, corrected),
         "base_against_corrected": overlap(before, corrected),
-        "corrected_against_refined": overlap(corrected, after),
+        "corrected_against_refined": None if refined is None else overlap(corrected, after),
         "voxels_touched": {
             "all": int(touched.sum()),
             "to": {t.title: int((touched & (corrected == t)).sum()) for t in tissues},
@@ -60,13 +90,32 @@ def edit_log(versions: Versions, given: Corrections, base: int, refined: int, *,
             "slices": [{"index": int(i), "number": numbering.of(int(i)),
                         "voxels": int(touched[i].sum())}
                        for i in np.flatnonzero(touched.any((1, 2)))]},
-        "voxels_that_followed": int(((after != corrected) & ~given.fixed).sum()),
+        "voxels_that_followed": None if refined is None else int(
+            ((after != corrected) & ~given.fixed).sum()),
         "done_slices": [{"index": i, "number": numbering.of(i)} for i in given.done],
         "edits": [{"strength": e.strength.title, "when": e.when, "version": e.run,
                    "seconds": e.seconds} for e in given.edits],
-        "seconds_of_person": seconds, "seconds_of_refit": refit_seconds})
+        "effects": None if effects is None else _said_of(effects, numbering),
+        "seconds_of_person": effects.all if seconds is None and effects else seconds,
+        "seconds_of_refit": refit_seconds})
     assert isinstance(found, dict)
     return found
+
+
+def _said_of(times: EffectTimes, numbering: Numbering) -> dict[str, Any]:
+    def by_effect(spent: Mapping[tuple[str, int | None], float]) -> dict[str, float]:
+        names = sorted({effect for effect, _ in spent})
+        return {name: round(sum(s for (effect, _), s in spent.items() if effect == name), 3)
+                for name in names}
+
+    def on(index: int | None) -> dict[str, float]:
+        return by_effect({key: s for key, s in times.seconds.items() if key[1] == index})
+    slices = sorted({index for _, index in times.seconds if index is not None})
+    return {"seconds": by_effect(times.seconds),
+            "slices": [{"index": i, "number": numbering.of(i), "seconds": on(i)} for i in slices],
+            "on_no_slice": on(None),
+            "pauses": {"longest_counted_seconds": times.longest, "not_counted": times.pauses,
+                       "not_counted_seconds": round(times.paused, 3)}}
 
 
 def log_text(said: dict[str, Any]) -> str:

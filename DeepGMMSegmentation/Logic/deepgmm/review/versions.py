@@ -201,7 +201,8 @@ def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        `tissues`: of each its ml in both, the difference and their Dice; `slices`: of each with
+        `tissues`: of each its ml in both, the difference, their Dice, the voxels that are of it in
+        one of the two alone, and how many of these were corrected by hand; `slices`: of each with
         its `index` and `number` (from 1, the base first), the pixels that changed, the share of
         them that was corrected by hand in either, and Dice of each tissue.
     """
@@ -217,7 +218,8 @@ def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:
         tissues.append({"tissue": tissue.title, "first_ml": float(x.sum()) * voxel,
                         "second_ml": float(y.sum()) * voxel,
                         "difference_ml": (float(y.sum()) - float(x.sum())) * voxel,
-                        "dice": dice(x, y)})
+                        "dice": dice(x, y), "changed_voxels": int((x ^ y).sum()),
+                        "by_hand": int(((x ^ y) & hand).sum())})
     for index in np.flatnonzero(((one > 0) | (other > 0)).any((1, 2))):
         changed = one[index] != other[index]
         slices.append({

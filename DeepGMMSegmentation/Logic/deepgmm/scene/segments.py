@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 #: A segment with this tag was made by a fit; its value is the tissue.
 TAG = "DeepGMM.Tissue"
 
-_LABELMAP = "Binary labelmap"
+#: Slicer's name of voxels.
+LABELMAP = "Binary labelmap"
 _REFERENCE = "Reference image geometry"
 
 
@@ -53,7 +54,7 @@ def _segment(labelmap: Any, tissue: Tissue) -> Any:
     for tag, value in (tags_of(tissue) | {TAG: tissue.name.lower()}).items():
         segment.SetTag(tag, value)
     segment.SetLabelValue(int(tissue))
-    segment.AddRepresentation(_LABELMAP, labelmap)
+    segment.AddRepresentation(LABELMAP, labelmap)
     return segment
 
 
@@ -82,7 +83,7 @@ def check_writable(node: slicer.vtkMRMLSegmentationNode) -> None:
     """
     segmentation = node.GetSegmentation()
     if segmentation.GetNumberOfSegments() and \
-            segmentation.GetSourceRepresentationName() != _LABELMAP:
+            segmentation.GetSourceRepresentationName() != LABELMAP:
         raise InputError("the output segmentation is kept as surfaces, and adding voxels would "
                          "change them: choose a new segmentation")
 
@@ -91,7 +92,7 @@ def put_segments(node: slicer.vtkMRMLSegmentationNode, segments: Sequence[Any]) 
     """Replace the segments that a fit made by these; every other one stays as it is."""
     segmentation = node.GetSegmentation()
     if not segmentation.GetNumberOfSegments():
-        segmentation.SetSourceRepresentationName(_LABELMAP)
+        segmentation.SetSourceRepresentationName(LABELMAP)
     for segment_id in our_segments(node).values():
         segmentation.RemoveSegment(segment_id)
     for segment in segments:

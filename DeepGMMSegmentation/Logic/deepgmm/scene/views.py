@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,6 +81,28 @@ def point_on(volume: slicer.vtkMRMLVolumeNode, index: int,
         aside = (corners.min(axis=0) + corners.max(axis=0)) / 2 * _TO_RAS - point
         point = point + aside - (aside @ normal) * normal
     return np.asarray(point * _TO_RAS)
+
+
+def slice_at(volume: slicer.vtkMRMLVolumeNode, point: Sequence[float]) -> int | None:
+    """The slice nearest to a point, counted from 0; None where the point lies beside the stack.
+
+    Parameters
+    ----------
+    point : (3,) RAS.
+
+    Raises
+    ------
+    InputError
+        A volume whose slices are on no grid.
+    """
+    place, size = _place(volume), volume.GetImageData().GetDimensions()
+    column, row, index, _ = np.linalg.inv(place.matrix) @ [*(np.asarray(point) * _TO_RAS), 1.0]
+    if place.along is not None:  # the nearest, no further than a step
+        step = np.linalg.norm(place.matrix[:3, 2])
+        away = np.abs(place.along - index * step)
+        index = away.argmin() if away.min() <= step else -1
+    at = [int(np.rint(one)) for one in (column, row, index)]
+    return at[2] if all(0 <= one < count for one, count in zip(at, size)) else None
 
 
 def show_slice(scene: slicer.vtkMRMLScene, point: Point) -> None:

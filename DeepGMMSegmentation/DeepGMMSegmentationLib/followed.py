@@ -1,0 +1,115 @@
+"""What was corrected, what the last Refine changed elsewhere, and which correction it followed."""
+
+from slicer.i18n import tr as _
+
+from deepgmm.errors import InputError
+from deepgmm.study.levels import Numbering
+from DeepGMMSegmentationLib import cells
+from DeepGMMSegmentationLib.job import Outcome
+from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.refining import (
+    Corrected,
+    Moved,
+    corrected_since,
+    fitted_in,
+    in_words,
+    moved,
+)
+
+
+class FollowedSection(Section):
+    """The table of corrections and their consequences."""
+
+    def __init__(self, ui, panel: Panel) -> None:
+        super().__init__(ui, panel)
+        self._shown: list[list[str]] = []
+        self._slices: list[int] = []
+        self._learned: tuple = (None, {}, {})
+        cells.prepare(ui.correctionsTable, [_("Slice"), _("What"), _("Voxels"), _("Why")])
+        ui.correctionsTable.connect("cellClicked(int,int)", self._on_clicked)
+
+    def refresh(self) -> None:
+        fitted, numbering, rows = fitted_in(self.panel), self.panel.numbering, []
+        if fitted is not None:
+            try:
+                rows += new_rows(corrected_since(fitted, self.state), fitted)
+            except InputError:  # said at Refine
+                pass
+            rows += learned_rows(fitted, *self._of(fitted), numbering)
+        self._slices = [row[0] for row in rows]
+        texts = [[str(numbering.of(index)), *rest] for index, *rest in rows]
+        if texts != self._shown:
+            self._shown = texts
+            cells.fill(self.ui.correctionsTable, texts)
+        self.ui.correctionsGroupBox.visible = bool(texts)
+
+    def close(self) -> None:
+        self._learned = (None, {}, {})
+
+    def cleanup(self) -> None:
+        self.ui.correctionsTable.disconnect("cellClicked(int,int)", self._on_clicked)
+
+    def _of(self, fitted: Outcome) -> tuple[Moved, Moved]:
+        """What the last Refine was told, and what followed; counted once."""
+        if self._learned[0] is not fitted:
+            self._learned = (fitted, *what_followed(fitted))
+        return self._learned[1:]
+
+    def _on_clicked(self, row: int, column: int) -> None:
+        self.panel.go_to(self._slices[row])
+
+
+def what_followed(fitted: Outcome) -> tuple[Moved, Moved]:
+    """What the person had changed before a Refine, and what that changed elsewhere.
+
+    Nothing but the corrections differs between the result before and after, so all that changed
+    followed them.
+    """
+    if fitted.given is None:
+        return {}, {}
+    given, drawn = fitted.given
+    before, after = fitted.before, fitted.answer.result
+    was = drawn if before is None or before.answer is None else before.answer.result.labels
+    by_hand = moved(was, drawn, given.fixed & (was != drawn))
+    return by_hand, moved(drawn, after.labels,
+                          ~after.corrections.fixed & (after.labels != drawn))
+
+
+def new_rows(found: Corrected, fitted: Outcome) -> list[list]:
+    """What nothing has learned from yet: slice, what, voxels, why."""
+    later = _("drawn, for the next Refine")
+    rows = [[index, in_words(before, now), str(count), later]
+            for (index, before, now), count in found.moved.items()]
+    rows += [[index, _("all of it is right"), "", _("slice done, for the next Refine")]
+             for index in found.new]
+    return rows + [[index, _("may follow again"), "", _("no longer done")]
+                   for index in found.reopened]
+
+
+def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
+                 numbering: Numbering) -> list[list]:
+    """What the last Refine learned from, and what followed, the most first."""
+    if fitted.given is None:
+        return []
+    given = fitted.given[0]
+    taught = sorted({index for index, *_rest in by_hand} | {*given.done})
+    where = numbering.listed(taught)
+    why = "" if not taught else (
+        _("follows slice {where}") if len(taught) == 1 else _("follows slices {where}")
+    ).format(where=where)
+    rows = [[index, in_words(before, now), str(count), _("drawn by hand")]
+            for (index, before, now), count in by_hand.items()]
+    rows += [[index, _("all of it is right"), "", _("slice done")] for index in given.done]
+    return rows + [[index, in_words(before, now), str(count), why or _("no longer done")]
+                   for (index, before, now), count in sorted(
+                       followed.items(), key=lambda one: -one[1])]
+
+
+def about_followed(followed: Moved, numbering: Numbering) -> str:
+    """The same in a line; empty where nothing followed."""
+    if not followed:
+        return ""
+    slices = sorted({index for index, *_rest in followed})
+    return (_("{count} voxels followed on slice {where}.") if len(slices) == 1 else
+            _("{count} voxels followed on slices {where}.")).format(
+                count=sum(followed.values()), where=numbering.listed(slices))
