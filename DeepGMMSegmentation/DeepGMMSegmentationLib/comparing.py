@@ -17,8 +17,8 @@ class CompareSection(Section):
         self._versions = versions
         self._compared: tuple[Kept, Kept] | None = None
         self._over = None  # what lies over the images
-        cells.prepare(ui.differencesTable, [_("Tissue"), "", "", _("Change (ml)"),
-                                            _("Voxels changed"), _("By hand")])
+        cells.prepare(ui.differencesTable, [_("Tissue"), "", "", _("Change"), _("Voxels"),
+                                            _("By hand")])
         ui.versionsTable.connect("itemSelectionChanged()", self.refresh)
         ui.compareButton.connect("toggled(bool)", self._on_toggled)
 
@@ -83,12 +83,13 @@ class CompareSection(Section):
             row["tissue"], f"{row['first_ml']:.1f}", f"{row['second_ml']:.1f}",
             f"{row['difference_ml']:+.1f}", str(row["changed_voxels"]), str(row["by_hand"])]
             for row in found["tissues"]])
-        changed = [row for row in found["slices"] if row["changed_pixels"]]
+        said = [(_("slice {number}: {count} ({hand} by hand)") if row["by_hand"] else
+                 _("slice {number}: {count}")).format(
+                     number=self.panel.numbering.of(row["index"]), count=row["changed_pixels"],
+                     hand=row["by_hand"]) for row in found["slices"] if row["changed_pixels"]]
         self.ui.differencesLabel.text = _(
-            "Over the images: amber drawn by hand, blue what followed. {slices}").format(
-                slices="; ".join(_("slice {number}: {count} voxels, {hand} by hand").format(
-                    number=self.panel.numbering.of(row["index"]), count=row["changed_pixels"],
-                    hand=row["by_hand"]) for row in changed) if changed else _("Nothing differs."))
+            "Over the images: white was drawn by hand, magenta followed. Voxels that changed: "
+            "{slices}.").format(slices=", ".join(said) or _("none"))
         self._over = show_changes(first.labels() != second.labels(),
                                   hand_drawn(held, first.number, second.number),
                                   reference(self.state))

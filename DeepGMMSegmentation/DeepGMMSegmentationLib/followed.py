@@ -37,10 +37,12 @@ class FollowedSection(Section):
                 pass
             rows += learned_rows(fitted, *self._of(fitted), numbering)
         self._slices = [row[0] for row in rows]
-        texts = [[str(numbering.of(index)), *rest] for index, *rest in rows]
+        texts = [[str(numbering.of(index)), *rest[:3]] for index, *rest in rows]
         if texts != self._shown:
             self._shown = texts
             cells.fill(self.ui.correctionsTable, texts)
+            for number, row in enumerate(rows):
+                self.ui.correctionsTable.item(number, 1).setToolTip(row[-1] if len(row) > 4 else "")
         self.ui.correctionsGroupBox.visible = bool(texts)
 
     def close(self) -> None:
@@ -71,8 +73,8 @@ def what_followed(fitted: Outcome) -> tuple[Moved, Moved]:
     before, after = fitted.before, fitted.answer.result
     was = drawn if before is None or before.answer is None else before.answer.result.labels
     by_hand = moved(was, drawn, given.fixed & (was != drawn))
-    return by_hand, moved(drawn, after.labels,
-                          ~after.corrections.fixed & (after.labels != drawn))
+    free = ~after.corrections.fixed & drawn.any((1, 2))[:, None, None]  # one emptied stays empty
+    return by_hand, moved(drawn, after.labels, free & (after.labels != drawn))
 
 
 def new_rows(found: Corrected, fitted: Outcome) -> list[list]:
@@ -88,7 +90,8 @@ def new_rows(found: Corrected, fitted: Outcome) -> list[list]:
 
 def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
                  numbering: Numbering) -> list[list]:
-    """What the last Refine learned from, and what followed, the most first."""
+    """What the last Refine learned from, and a row for each slice where something followed, the
+    most first; all of that in a fifth text."""
     if fitted.given is None:
         return []
     given = fitted.given[0]
@@ -100,9 +103,15 @@ def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
     rows = [[index, in_words(before, now), str(count), _("drawn by hand")]
             for (index, before, now), count in by_hand.items()]
     rows += [[index, _("all of it is right"), "", _("slice done")] for index in given.done]
-    return rows + [[index, in_words(before, now), str(count), why or _("no longer done")]
-                   for (index, before, now), count in sorted(
-                       followed.items(), key=lambda one: -one[1])]
+    slices: dict[int, list[tuple[int, str]]] = {}
+    for (index, before, now), count in followed.items():
+        slices.setdefault(index, []).append((count, in_words(before, now)))
+    for index, pairs in sorted(slices.items(), key=lambda one: -sum(n for n, _w in one[1])):
+        most = max(pairs)[1]
+        rows.append([index, _("{most} and other").format(most=most) if len(pairs) > 1 else most,
+                     str(sum(count for count, _words in pairs)), why or _("no longer done"),
+                     "\n".join(f"{what}: {count}" for count, what in sorted(pairs, reverse=True))])
+    return rows
 
 
 def about_followed(followed: Moved, numbering: Numbering) -> str:

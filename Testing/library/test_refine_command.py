@@ -88,6 +88,7 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
     before = fitted()[0].labels
     touched = (before[1] != labels[1]) & fitted()[0].study.mask[1]
     assert log["voxels_touched"]["all"] == touched.sum() and log["seconds_of_person"] == 41
+    assert log["effects"] is None  # no editor was watched
     row = log["automatic_against_corrected"]["slices"]
     assert [r["Scar"] for r in row if r["index"] == 1] == [
         pytest.approx(dice(before[1] == Tissue.SCAR, truth[1] == Tissue.SCAR))]

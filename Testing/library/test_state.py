@@ -235,6 +235,8 @@ def test_differences_are_those_of_the_labels(versions: Versions) -> None:
     assert [row["changed_pixels"] for row in found["slices"]] == [
         moved if row["index"] == 1 else 0 for row in found["slices"]]
     assert sum(row["by_hand"] for row in found["slices"]) == moved
+    assert {row["tissue"]: (row["changed_voxels"], row["by_hand"]) for row in found["tissues"]} == {
+        "Blood": (0, 0), "Myocardium": (moved, moved), "Edema": (moved, moved), "Scar": (0, 0)}
     a, b = one == Tissue.EDEMA, other == Tissue.EDEMA
     assert {r["tissue"]: r["dice"] for r in found["tissues"]}["Edema"] == pytest.approx(
         2 * (a & b).sum() / (a.sum() + b.sum()))

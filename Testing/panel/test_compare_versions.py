@@ -9,7 +9,7 @@ import pytest
 import slicer
 from desk import Desk
 from finished import open_again
-from test_refine_button import DONE, SLICE, correct, drawn, fitted, tick  # noqa: F401
+from test_refine_button import SLICE, correct, drawn, fitted, tick  # noqa: F401
 
 from deepgmm.scene.labels import labels_of
 from deepgmm.study.words import Tissue
@@ -60,7 +60,7 @@ def test_two_versions_are_compared_in_a_table_and_over_the_images(refined) -> No
                         f"{(scar.sum() - before.sum()) * voxel:+.1f}"]
     assert row[4:] == [str((scar ^ before).sum()), str(((scar ^ before) & where).sum())]
     assert not ui.differencesTable.isHidden()
-    assert f"slice 3: {changed[SLICE].sum()} voxels, {where[SLICE].sum()} by hand" \
+    assert f"slice 3: {changed[SLICE].sum()} ({where[SLICE].sum()} by hand)" \
         in ui.differencesLabel.text
     headers = ui.differencesTable.horizontalHeaderItem
     assert (headers(1).text(), headers(2).text()) == ("1, ml", "2, ml")
@@ -148,11 +148,13 @@ def test_the_table_says_what_was_corrected_and_what_followed_it(fitted: Desk) ->
     followed = (before != now)
     assert followed.any() and not followed[SLICE].any()
     assert {row[3] for row in rows[2:]} == {"follows slice 3"}
-    expected = {}
-    for index, was, became in zip(np.nonzero(followed)[0], before[followed], now[followed]):
-        key = (str(5 - index), f"{Tissue(was).title} to {Tissue(became).title}")
-        expected[key] = expected.get(key, 0) + 1
-    assert {(row[0], row[1]): int(row[2]) for row in rows[2:]} == expected
+    assert {int(row[0]): int(row[2]) for row in rows[2:]} == {
+        5 - i: followed[i].sum() for i in np.flatnonzero(followed.any((1, 2)))}
+    index = 5 - int(rows[2][0])
+    pairs = list(zip(before[index][followed[index]], now[index][followed[index]]))
+    lines = {f"{Tissue(was).title} to {Tissue(became).title}: {pairs.count((was, became))}"
+             for was, became in pairs}
+    assert set(table.item(2, 1).toolTip().splitlines()) == lines
     counts = [int(row[2]) for row in rows[2:]]
     assert counts == sorted(counts, reverse=True)
     assert f"{followed.sum()} voxels followed on slice" in desk.said

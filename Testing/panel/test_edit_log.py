@@ -11,7 +11,7 @@ import pytest
 import qt
 import slicer
 from desk import Desk
-from test_refine_button import DONE, SLICE, correct, drawn, fitted, tick  # noqa: F401
+from test_refine_button import SLICE, correct, drawn, fitted, tick  # noqa: F401
 
 from deepgmm.review.metrics import dice
 from deepgmm.scene.views import point_on

@@ -137,7 +137,22 @@ def test_from_the_dicom_folder_to_the_saved_numbers(
     assert ui.statusLabel.text.startswith("Refined in "), ui.statusLabel.text
     assert (labels_of(panel.state.output, lge)[2] == mine).all()
     assert "Look next at slice" in ui.correctedLabel.text
+    assert "followed on slice" in ui.statusLabel.text
     screenshot(window, "refined")
+
+    # what followed, and why
+    ui.slicesCollapsibleButton.collapsed = ui.ahaGroupBox.collapsed = True
+    ui.compareButton.click()
+    panel.settle()
+    window.resize(1440, 1520)
+    ui.sliceTable.setCurrentCell(1, 0)
+    panel.settle()
+    assert not ui.differencesTable.isHidden() and ui.correctionsTable.rowCount > 1
+    assert not clipped(ui)
+    screenshot(window, "compared")
+    ui.compareButton.click()
+    window.resize(1440, 940)
+    panel.settle()
 
     ui.slicesCollapsibleButton.collapsed = ui.resultsCollapsibleButton.collapsed = True
     user.menu("Numbers")

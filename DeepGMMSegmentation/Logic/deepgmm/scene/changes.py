@@ -14,10 +14,10 @@ from deepgmm.scene.undo import remove
 if TYPE_CHECKING:
     import slicer
 
-#: What a person changed, and what followed by itself: no tissue's colours, and those of
-#: `review.versions_picture`.
-BY_HAND, FOLLOWED = ("Drawn by hand", (1.0, 0.69, 0.0)), ("Followed", (0.2, 0.85, 0.95))
-_FILL = 0.75
+#: What a person changed, and what followed by itself: white and magenta, which no tissue is, for
+#: the tissues' segments are seen below.
+BY_HAND, FOLLOWED = ("Drawn by hand", (1.0, 1.0, 1.0)), ("Followed", (0.95, 0.1, 0.85))
+_FILL = 0.9
 
 
 def show_changes(changed: npt.NDArray[np.bool_], hand: npt.NDArray[np.bool_],
