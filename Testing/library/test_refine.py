@@ -196,6 +196,20 @@ def test_a_slice_that_is_opened_again_follows_but_for_what_was_drawn() -> None:
         refine(new, Corrections.none(new.labels.shape), reopened=[2])
 
 
+def test_the_order_of_corrections_does_not_matter(both) -> None:
+    result, truth = both
+
+    def corrected_in(*order: int) -> Result:
+        new = result
+        for index in order:
+            new = refine(new, corrections_of(new, made_right(new, truth, index), done=[index]))
+        return new
+    one, other = corrected_in(0, 2), corrected_in(2, 0)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    np.testing.assert_allclose(one.posterior, other.posterior, atol=1e-5)
+    assert (one.labels != result.labels)[1].any()  # something followed
+
+
 def test_slices_that_were_locked_count_as_done() -> None:
     from deepgmm.review.locked import keep_locked
 
