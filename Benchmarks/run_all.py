@@ -36,6 +36,7 @@ COMMANDS = (
     Command("real_lge", "Accuracy on real LGE", words=("--methods", "auto,pretrained,map"),
             quick=("--patients", "1", "--methods", "auto")),
     Command("real_lge_folds", "What was chosen on real patients, scored on others",
+            words=("--threads", "1"),
             quick=("--patients", "6", "--short")),
     Command("real_lge_training", "What a site's own labels add on real LGE",
             words=("--threads", "1", "--steps", "200"),

@@ -205,7 +205,8 @@ class ExaminationSection(Section):
 
 def _only(kind: str, *but):
     """The node of a class, where there is one only."""
-    found = [node for node in slicer.util.getNodesByClass(kind) if node not in but]
+    found = [node for node in slicer.util.getNodesByClass(kind)
+             if node not in but and not node.GetHideFromEditors()]
     return found[0] if len(found) == 1 else None
 
 

@@ -70,7 +70,6 @@ def point_at(desk: Desk, index: int | None) -> None:
     crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
     if index is None:
         crosshair.SetCursorPositionInvalid()
-        crosshair.InvokeEvent(crosshair.CursorPositionModifiedEvent)
     else:
         crosshair.SetCursorPositionRAS(list(point_on(desk.panel.state.lge, index)))
 

@@ -278,6 +278,24 @@ class TestViews:
         middle = lge_at(lge, node, shown.shape)
         assert np.corrcoef(middle.ravel(), shown[..., 0].ravel())[0, 1] > 0.95
 
+    def test_the_crosshair_knows_where_the_cursor_is(self, a_scene, a_patient_in_the_scene) -> None:
+        from deepgmm.scene.views import point_on, show_slice, slice_at
+
+        lge, told, point = a_patient_in_the_scene.lge, [], [0.0, 0.0, 0.0]
+        slicer.util.setSliceViewerLayers(background=lge, fit=True, rotateToVolumePlane=True)
+        show_slice(slicer.mrmlScene, point_on(lge, 3))
+        view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
+        crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+        crosshair.AddObserver(crosshair.CursorPositionModifiedEvent, lambda *_: told.append(1))
+        at = qt.QPointF(150, 130)
+        view.mouseMoveEvent(qt.QMouseEvent(qt.QEvent.MouseMove, at, at, qt.Qt.NoButton,
+                                           qt.Qt.NoButton, qt.Qt.NoModifier))
+        assert told and crosshair.GetCursorPositionRAS(point)
+        assert crosshair.GetCursorPositionXYZ([0.0, 0.0, 0.0]) is view.mrmlSliceNode()
+        assert slice_at(lge, point) == 3
+        view.leaveEvent(qt.QEvent(qt.QEvent.Leave))
+        assert len(told) == 2 and not crosshair.GetCursorPositionRAS(point)
+
     def test_segments_are_laid_over_it(self, a_scene, a_patient_in_the_scene) -> None:
         from standins.slice_overlay import overlay_of
 

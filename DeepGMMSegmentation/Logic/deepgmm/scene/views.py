@@ -84,7 +84,8 @@ def point_on(volume: slicer.vtkMRMLVolumeNode, index: int,
 
 
 def slice_at(volume: slicer.vtkMRMLVolumeNode, point: Sequence[float]) -> int | None:
-    """The slice nearest to a point, counted from 0; None where the point lies beside the stack.
+    """The slice in whose plane a point lies, counted from 0, also beside its image; None where
+    the point lies above or below the stack.
 
     Parameters
     ----------
@@ -95,14 +96,14 @@ def slice_at(volume: slicer.vtkMRMLVolumeNode, point: Sequence[float]) -> int | 
     InputError
         A volume whose slices are on no grid.
     """
-    place, size = _place(volume), volume.GetImageData().GetDimensions()
-    column, row, index, _ = np.linalg.inv(place.matrix) @ [*(np.asarray(point) * _TO_RAS), 1.0]
+    place = _place(volume)
+    _, _, index, _ = np.linalg.inv(place.matrix) @ [*(np.asarray(point) * _TO_RAS), 1.0]
     if place.along is not None:  # the nearest, no further than a step
         step = np.linalg.norm(place.matrix[:3, 2])
         away = np.abs(place.along - index * step)
         index = away.argmin() if away.min() <= step else -1
-    at = [int(np.rint(one)) for one in (column, row, index)]
-    return at[2] if all(0 <= one < count for one, count in zip(at, size)) else None
+    nearest = int(np.rint(index))
+    return nearest if 0 <= nearest < volume.GetImageData().GetDimensions()[2] else None
 
 
 def show_slice(scene: slicer.vtkMRMLScene, point: Point) -> None:
