@@ -279,12 +279,12 @@ class TestViews:
         assert np.corrcoef(middle.ravel(), shown[..., 0].ravel())[0, 1] > 0.95
 
     def test_the_crosshair_knows_where_the_cursor_is(self, a_scene, a_patient_in_the_scene) -> None:
-        from deepgmm.scene.views import point_on, show_slice, slice_at
+        from deepgmm.scene.views import point_on, show_slice, slice_at, turn_to
 
         lge, told, point = a_patient_in_the_scene.lge, [], [0.0, 0.0, 0.0]
-        slicer.util.setSliceViewerLayers(background=lge, fit=True, rotateToVolumePlane=True)
-        show_slice(slicer.mrmlScene, point_on(lge, 3))
         view = slicer.app.layoutManager().sliceWidget("Red").sliceView()
+        turn_to(view.mrmlSliceNode(), lge)
+        show_slice(slicer.mrmlScene, point_on(lge, 3))
         crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         crosshair.AddObserver(crosshair.CursorPositionModifiedEvent, lambda *_: told.append(1))
         at = qt.QPointF(150, 130)
