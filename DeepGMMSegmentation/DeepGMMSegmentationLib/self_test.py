@@ -48,6 +48,7 @@ class SelfTest:
         self.measure()
         self.undo_apply()
         self.cancel()
+        self.refine_and_compare()
         self.use_from_a_script()
         self.save_and_reload()
         self.test.delayDisplay("DeepGMM: all steps passed")
@@ -155,6 +156,24 @@ class SelfTest:
         state.method, state.preset = method, preset
         self.test.assertEqual(self.segmentations(), 2)
         self.test.assertTrue(np.array_equal(self.labels(state.output), before))
+
+    def refine_and_compare(self) -> None:
+        """A done slice stays, the table says what it taught, and two versions are compared."""
+        self.test.delayDisplay("DeepGMM: Refine, and two versions compared")
+        ui, output = self.ui, self.panel.state.output
+        before = self.labels(output)
+        self.panel.state.slicesOf, self.panel.state.locked = self.lge, [2]
+        self.wait(lambda: ui.refineButton.enabled, "Refine is on once a slice is done", SOON)
+        ui.refineButton.click()
+        self.wait(lambda: not self.panel.run.busy, "Refine comes to its end")
+        self.test.assertTrue(np.array_equal(self.labels(output)[2], before[2]))
+        self.wait(lambda: ui.correctionsTable.rowCount > 0 and ui.compareButton.enabled,
+                  "the table says what was learned, and Compare is on", SOON)
+        ui.compareButton.click()
+        self.test.assertEqual(self.segmentations(), 3)
+        self.picture("compared")
+        ui.compareButton.click()
+        self.test.assertEqual(self.segmentations(), 2)
 
     def use_from_a_script(self) -> None:
         """Into an existing segmentation, whose own segments stay."""
