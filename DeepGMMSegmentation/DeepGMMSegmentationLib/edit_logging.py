@@ -1,6 +1,7 @@
 """The edit log of a reader study: how long each effect is active, and what was corrected in that
 time, a file a Refine. Off until a user ticks it, and in no scene."""
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -202,27 +203,36 @@ class EditLogSection(Section):
 
     def _write(self, before: Outcome, given, times: EffectTimes,
                after: Outcome | None = None) -> None:
+        """A log that cannot be written hinders neither Apply nor Refine."""
         from deepgmm.files import write_whole
-        from deepgmm.review.edit_log import edit_log, log_text
+        from deepgmm.review.edit_log import log_text
+
+        try:
+            text = log_text(self._said(before, given, times, after))
+            name = _free_name(self._folder)
+            write_whole(os.path.join(self._folder, name), text.encode(), "edit log")
+        except DeepGMMError as error:
+            self.panel.tell_of(error)
+        except Exception:
+            logging.exception("DeepGMM: no edit log could be written")
+            self.panel.tell(_("No edit log could be written: the Python console (Ctrl+3) shows "
+                              "why."))
+        else:
+            self.panel.log(_("Edit log: {name} was written.").format(name=name))
+
+    def _said(self, before: Outcome, given, times: EffectTimes, after: Outcome | None) -> dict:
+        from deepgmm.review.edit_log import edit_log
         from deepgmm.review.versions import Versions
 
         base = self._versions.of(before)
-        if base is None:  # it was dropped for room
-            self.panel.log(_("No edit log was written: the version that was corrected is no longer "
-                             "kept."))
-            return
+        if base is None:
+            raise InputError(_("no edit log was written: the version that was corrected is no "
+                               "longer kept"))
         refined = None if after is None else self._versions.of(after)
         line: list[Kept] = [self._versions.automatic_of(base), base]
         held = Versions(base.study, base.tissues, line + ([] if refined is None else [refined]))
-        said = edit_log(held, given, base.number, None if refined is None else refined.number,
+        return edit_log(held, given, base.number, None if refined is None else refined.number,
                         refit_seconds=None if after is None else after.seconds, effects=times)
-        name = _free_name(self._folder)
-        try:
-            write_whole(os.path.join(self._folder, name), log_text(said).encode(), "edit log")
-        except DeepGMMError as error:
-            self.panel.tell_of(error)
-        else:
-            self.panel.log(_("Edit log: {name} was written.").format(name=name))
 
 
 def _free_name(folder: str) -> str:

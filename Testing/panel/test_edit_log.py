@@ -226,3 +226,19 @@ def test_a_folder_that_is_gone_is_said(logging: Desk, clock: Clock, tmp_path: Pa
     logging.ui.writeLogButton.click()
     assert "edit log" in logging.said.lower() or "folder" in logging.said.lower()
     assert logging.ui.editLogCheckBox.checked
+
+
+def test_a_log_that_fails_hinders_no_refine(logging: Desk, clock: Clock, tmp_path: Path,
+                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepgmm.review import edit_log
+
+    def fails(*_: Any, **__: Any) -> dict:
+        raise KeyError("no such thing")
+
+    monkeypatch.setattr(edit_log, "edit_log", fails)
+    where = correct(logging)
+    logging.refine()
+    logging.finish()
+    logging.panel.wait_until(lambda: "No edit log could be written" in logging.said)
+    assert (drawn(logging)[where] == Tissue.MYOCARDIUM).all() and not logs(tmp_path)
+    assert logging.ui.editLogCheckBox.checked
