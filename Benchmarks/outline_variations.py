@@ -217,12 +217,12 @@ def in_slices(count: int) -> Variation:
     return one
 
 
-def thick(case: Case, _: np.random.Generator) -> Case:
-    """Each slice holds a quarter of both beside it; its truth stays."""
+def thick(beside: float) -> Variation:
+    """Each slice holds so much of each beside it; its truth stays."""
     def way(v: Planes) -> Planes:
         wide = np.pad(v.astype(np.float32), ((1, 1), (0, 0), (0, 0)), mode="edge")
-        return 0.25 * wide[:-2] + 0.5 * wide[1:-1] + 0.25 * wide[2:]
-    return case.shown(way)
+        return beside * (wide[:-2] + wide[2:]) + (1 - 2 * beside) * wide[1:-1]
+    return lambda case, _: case.shown(way)
 
 
 def noisy(ratio: float) -> Variation:
@@ -310,7 +310,7 @@ def without_heart(hearts: list[Case], seeds: range) -> Iterator[tuple[str, Study
         yield "a chest without its heart", study(
             look(rng, role.value, plane, grid), role, PIXEL, 9.0)
         liver = np.full_like(plane, Material.LIVER)
-        vessels = np.stack([smooth(rng, plane.shape[1:], 3.0) for _ in plane]) > 2.0
+        vessels = smooth(rng, plane.shape, 3.0) > 2.0
         liver[vessels] = Material.RV_BLOOD
         yield "liver alone", study(look(rng, role.value, liver, grid), role, PIXEL, 9.0)
     for case in hearts:
