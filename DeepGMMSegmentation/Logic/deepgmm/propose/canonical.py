@@ -114,8 +114,8 @@ def noise_of(values: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
     for image in values:
         known = np.nan_to_num(image)
         low, high = np.percentile(known[seen], [2.0, 98.0]) if seen.any() else (0.0, 0.0)
-        left = np.abs(correlate(known, _NOT_PLANE))[within] / max(float(high - low), 1e-6)
-        left = left[left > 1e-4]  # what is blank has none
+        left = np.abs(correlate(known, _NOT_PLANE)) / max(float(high - low), 1e-6)
+        left = left[within & (known > known.min())]  # what is blank has none
         found.append(float(np.median(left)) / 0.6745 if left.size else 0.0)
     return float(np.median(found))
 
