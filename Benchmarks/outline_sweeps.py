@@ -218,7 +218,7 @@ def main() -> None:
     parser.add_argument("--emidec-of", type=int, default=4, help="one of so many patients is taken")
     parser.add_argument("--phantoms", type=int, default=1, help="patients of each make")
     parser.add_argument("--chests", type=int, default=4)
-    parser.add_argument("--empty", type=int, default=8, help="images of each kind without a heart")
+    parser.add_argument("--empty", type=int, default=4, help="images of each kind without a heart")
     parser.add_argument("--first-phantom", type=int, default=FIRST_PHANTOM)
     parser.add_argument("--first-chest", type=int, default=FIRST_CHEST)
     parser.add_argument("--rows", default="", help="groups of rows, comma-separated")
