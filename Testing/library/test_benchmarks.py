@@ -258,3 +258,38 @@ def test_the_way_without_learning_finds_a_ring_in_noise() -> None:
     study = Study({Role.BSSFP: Sequence(Role.BSSFP, values)}, np.zeros(away.shape, bool),
                   Geometry((2.0, 2.0, 10.0)))
     assert dice(outlined(study), away < 30) > 0.9
+
+
+def test_outlines_go_where_a_variation_puts_the_image() -> None:
+    """An image that is its own truth, a ring's disc off the middle, still is after each."""
+    import outline_sweeps as sweeps
+    from outline_variations import Case, contracted, cut, in_slices
+
+    from deepgmm.review.metrics import dice
+    from deepgmm.study.words import Role
+
+    y, x = np.mgrid[:110, :100] * 1.4
+    radii = (18.0, 26.0, 32.0, 33.0)
+    away = np.stack([np.hypot(y - 80 - k, x - 62) for k in range(4)])
+    truth = away < np.array(radii)[:, None, None]
+    case = Case({Role.BSSFP: 100 * truth.astype(np.float32)}, (truth, truth), (1.4, 1.4, 9.0))
+    for row in sweeps.rows():
+        if row.group in ("brightness", "noise", "shading", "slices"):
+            continue
+        other = row.way(case, np.random.default_rng(0))
+        values = other.images[Role.BSSFP]
+        assert other.masks[0].shape == values.shape and other.masks[0].any(), row.name
+        assert dice(values > 0.5 * values.max(), other.masks[0]) > 0.97, row.name
+        assert other.study.geometry.spacing == other.spacing
+        area = other.masks[0].sum((1, 2)).max() * other.spacing[0] * other.spacing[1]
+        if row.group in ("turned", "pixels"):
+            assert area == pytest.approx(np.pi * 33.0 ** 2, rel=0.02), row.name
+    # what leaves the pool leaves the whole: its wall of 9 mm keeps its area
+    half = contracted(0.5)(case, None).masks[0][-1].sum() * 1.4 ** 2
+    assert half == pytest.approx(np.pi * (33.0 ** 2 - 0.5 * 24.0 ** 2), rel=0.03)
+    near = cut(least=4, most=4)(case, np.random.default_rng(0)).masks[0].any(0)
+    assert not near[:4].any() and near[4].any() and not near[:, -4:].any() and near[:, -5].any()
+    more = in_slices(7)(case, None)
+    assert more.spacing[2] == 4.5 and (more.masks[0][::2] == truth).all()
+    between = np.sqrt(more.masks[0].sum((1, 2)) * 1.4 ** 2 / np.pi)
+    assert between[1] == pytest.approx(22.0, abs=0.8)

@@ -15,7 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from deepgmm.propose.canonical import PIXEL, Frame, brightened, channels, normalised
+from deepgmm.propose.canonical import (
+    PIXEL,
+    Frame,
+    brightened,
+    calmed,
+    channels,
+    normalised,
+)
 from deepgmm.propose.network import load
 from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
@@ -49,7 +56,7 @@ class Answer:
 
 def once(images: npt.NDArray[np.float32], seen: BoolArray) -> FloatArray:
     """(slices, 3, rows, columns) probabilities, of images as they are."""
-    return np.exp(_asked(channels(normalised(images, seen), seen), VIEWS[:1]))
+    return np.exp(_asked(channels(normalised(calmed(images, seen), seen), seen), VIEWS[:1]))
 
 
 def answered(study: Study, frame: Frame) -> Answer:
@@ -57,7 +64,7 @@ def answered(study: Study, frame: Frame) -> Answer:
     shown = {}
     for role, sequence in study.sequences.items():
         images, seen = frame.sampled(sequence.values)
-        shown[role] = normalised(images, seen), seen
+        shown[role] = normalised(calmed(images, seen), seen), seen
     first = _together([_asked(channels(*one), VIEWS[:1]) for one in shown.values()])
     wall, pool = (first.argmax(1) == k for k in (1, 2))
     gammas = {role: _gamma(values[wall], values[pool]) for role, (values, _) in shown.items()}
@@ -88,7 +95,7 @@ def finer(study: Study, frame: Frame, answer: Answer, pieces: Mapping[int, BoolA
         logs = []
         for role, sequence in study.sequences.items():
             images, seen = fine.sampled(sequence.values[near])
-            values = brightened(normalised(images, seen), seen, answer.gammas[role])
+            values = brightened(normalised(calmed(images, seen), seen), seen, answer.gammas[role])
             logs.append(_asked(channels(values, seen)[i - near.start][None], VIEWS))
         # the frame is to finer pixels what an image is
         onto = Frame.around((float(middle[0]), float(middle[1])), (PIXEL, PIXEL), pixel)

@@ -11,6 +11,10 @@ FloatArray = npt.NDArray[np.floating]
 
 #: mm of a pixel that the network sees, and of the field around the heart that it sees twice.
 PIXEL, FIELD = 2.0, 160.0
+#: Noise, as a share of an image's range, up to which it is shown as it is, and the widest blur
+#: beyond, in pixels.
+QUIET, WIDEST = 0.04, 1.3
+_NOT_PLANE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,8 @@ class Frame:
 
     def sampled(self, values: FloatArray) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
         """(slices, rows, columns) of an image on this grid, and where it has an image, (rows,
-        columns). Finer pixels are averaged first."""
+        columns); a border of one value, as padding leaves it, is none. Finer pixels are averaged
+        first."""
         from scipy.ndimage import affine_transform, gaussian_filter
 
         blur = [0.42 * np.sqrt(max(s * s - 1, 0.0)) for s in self.step]
@@ -71,8 +76,8 @@ class Frame:
                              mode="nearest")
         rows, columns = (first + step * np.arange(n) for first, step, n in
                          zip(self.first, self.step, self.shape))
-        held = [(axis > -0.6) & (axis < n - 0.4) for axis, n in
-                zip((rows, columns), values.shape[1:])]
+        held = [(axis > low - 0.6) & (axis < high - 0.4) for axis, (low, high) in
+                zip((rows, columns), _shown(values))]
         return found, held[0][:, None] & held[1][None, :]
 
     def back(self, values: FloatArray, shape: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -85,6 +90,46 @@ class Frame:
         for plane, out in zip(values, found):
             affine_transform(np.asarray(plane, np.float32), inverse, offset, shape, out, order=1)
         return found
+
+
+def _shown(values: FloatArray) -> list[tuple[int, int]]:
+    """From where to where rows, and columns, of (slices, rows, columns) hold more than one value in
+    any slice."""
+    known = np.nan_to_num(values)
+    found = []
+    for across in (2, 1):
+        at = np.flatnonzero((known.max(across) > known.min(across)).any(0))
+        found.append((int(at[0]), int(at[-1]) + 1) if at.size else (0, values.shape[3 - across]))
+    return found
+
+
+def noise_of(values: FloatArray, seen: npt.NDArray[np.bool_]) -> float:
+    """Standard deviation of the noise of (slices, rows, columns), as a share of the range from
+    each slice's 2nd to 98th percentile: what is left of a pixel where everything that is plane over
+    3 x 3 is taken away (Immerkaer, 1996), by its median, median over slices."""
+    from scipy.ndimage import binary_erosion, correlate
+
+    within = binary_erosion(seen, np.ones((3, 3)))
+    found = []
+    for image in values:
+        known = np.nan_to_num(image)
+        low, high = np.percentile(known[seen], [2.0, 98.0]) if seen.any() else (0.0, 0.0)
+        left = np.abs(correlate(known, _NOT_PLANE)) / max(float(high - low), 1e-6)
+        left = left[within & (known > known.min())]  # what is blank has none
+        found.append(float(np.median(left)) / 0.6745 if left.size else 0.0)
+    return float(np.median(found))
+
+
+def calmed(values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]
+           ) -> npt.NDArray[np.float32]:
+    """Images noisier than the network saw while it learned, blurred until they are as quiet."""
+    from scipy.ndimage import gaussian_filter
+
+    # white noise falls so much by a Gaussian
+    width = min(noise_of(values, seen) / QUIET / (2 * np.sqrt(np.pi)), WIDEST)
+    if width < 0.5 or not np.isfinite(values).all():  # narrower it does not
+        return values
+    return np.stack([gaussian_filter(image, width, mode="nearest") for image in values])
 
 
 def normalised(values: FloatArray, seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32]:

@@ -33,7 +33,8 @@ FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
-#: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
+#: of real hearts the surest slice has .94 and more, of what lies beside them .54 at most. The
+#: lowest slices of a brain may be as sure as a heart.
 LEAST_SURE, DOUBTED = 0.05, 0.75
 EMPTY = "the images are blank there"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
