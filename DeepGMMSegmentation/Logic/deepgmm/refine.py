@@ -189,7 +189,8 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     if ran == Method.MAP.value and walled:
         found = refit_map(case, automatic, mine, progress)
     else:
-        found = refit_network(case, result.fits, automatic, mine)
+        network = result.provenance.get("network", {}).get("sha256", "")
+        found = refit_network(case, result.fits, automatic, mine, network)
     if not np.isfinite(found.posterior).all():
         raise ComputationError("the refit came to no finite result: nothing was changed; report "
                                "this with the log")

@@ -47,12 +47,13 @@ _STRANGE_IN = {"nll": "intensities fit its mixture worse",
                "contrast": "contrasts lie farther from the prior"}
 
 
-def fit_pretrained(problem: Problem, progress: Progress, *,
-                   thresholds: Thresholds = THRESHOLDS) -> Fit:
+def fit_pretrained(problem: Problem, progress: Progress, *, thresholds: Thresholds = THRESHOLDS,
+                   known: tuple[Tissue, ...] = ()) -> Fit:
     """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
 
-    A disease of which the network finds too little in a study is taken out. Of a network that sees
-    what lies around the mask, scar is judged by its islands instead, see `identify/islands.py`.
+    A disease of which the network finds too little in a study is taken out, but for those that are
+    `known` to be there. Of a network that sees what lies around the mask, scar is judged by its
+    islands instead, see `identify/islands.py`.
     """
     network, card, shipped = _loaded(problem)
     with few_threads(problem.batch.valid.numel()):
@@ -65,7 +66,7 @@ def fit_pretrained(problem: Problem, progress: Progress, *,
         said = alarms(problem, images, reading, card)
         by_islands = card.architecture.sees_around and _has_wall(problem)
         absent = _absent(problem, _packed(problem, reading.log_posterior.exp()),
-                         spared=(Tissue.SCAR,) if by_islands else ())
+                         spared=(*known, Tissue.SCAR) if by_islands else known)
         for case, found in absent.items():
             rows = problem.slices_of([case])
             for tissue, why in found.items():
@@ -80,7 +81,8 @@ def fit_pretrained(problem: Problem, progress: Progress, *,
             mixed, rounds = adapted(problem, posterior, absent, wanted, progress)
         posterior = (_by_islands(problem, posterior, mixed, said, thresholds) if by_islands
                      else mixed)
-        posterior = edema_held_back(problem, posterior, said)
+        if Tissue.EDEMA not in known:
+            posterior = edema_held_back(problem, posterior, said)
         return replace(_fit(problem, reading, posterior, rounds, said),
                        network=_told(card, shipped))
 

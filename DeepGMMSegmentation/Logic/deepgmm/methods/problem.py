@@ -47,6 +47,11 @@ class Case:
     settings: Settings
 
     @cached_property
+    def found_where_known(self) -> dict[tuple[Tissue, ...], npt.NDArray[np.float32]]:
+        """Posteriors of `presence.found_where_known`, for later refits of the same study."""
+        return {}
+
+    @cached_property
     def device(self) -> torch.device:
         return choose_device(self.settings.device.value)
 

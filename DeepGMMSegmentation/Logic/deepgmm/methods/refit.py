@@ -22,6 +22,7 @@ from deepgmm.methods.anchored import (
     widened,
 )
 from deepgmm.methods.follow import followed
+from deepgmm.methods.presence import found_where_known, without_refused
 from deepgmm.methods.problem import (
     ANCHORED_SPREAD,
     Case,
@@ -186,7 +187,7 @@ def follow(case: Case, probabilities: FloatArray, corrections: Corrections,
 
 
 def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
-                  corrections: Corrections) -> Refitted:
+                  corrections: Corrections, network: str = "") -> Refitted:
     """A network's posterior, or that of a mixture that knows no ventricle, that follows.
 
     Parameters
@@ -194,10 +195,17 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     fits : of the fitted slices.
     automatic, corrections : as `follow` takes them: always from the start, so that the order in
         which somebody corrects does not matter.
+    network : SHA-256 of the shared network that made `automatic`, or empty.
     """
     trust = trust_of(case, fits, corrections)
-    found = follow(case, automatic, corrections, trust)
-    return Refitted(_certain(case, found, corrections).astype(np.float32), trust)
+    said: list[str] = []
+    if network:
+        before = found_where_known(case, automatic, corrections, network)
+        found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
+                                      corrections)
+    else:
+        found = follow(case, automatic, corrections, trust)
+    return Refitted(_certain(case, found, corrections).astype(np.float32), trust, warnings=said)
 
 
 def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> FloatArray:
