@@ -10,6 +10,7 @@ import typer
 
 from deepgmm.cli import options
 from deepgmm.cli.common import check_places, existing, hushed, progress_bar, table, warn, written
+from deepgmm.cli.redrawn import redrawn, slices_drawn
 from deepgmm.errors import InputError
 from deepgmm.study.words import Align
 
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepgmm.files import Outputs
-    from deepgmm.progress import Progress
     from deepgmm.propose.correcting import BorderPoint
     from deepgmm.propose.proposed import MaskProposal
-    from deepgmm.study.study import BoolArray, Geometry, Study
+    from deepgmm.study.study import Geometry, Study
 
 #: Said to --mask of `deepgmm segment` instead of a file.
 PROPOSE = "propose"
@@ -81,10 +81,10 @@ def propose(
     with progress_bar(quiet) as progress:
         with hushed():
             images = _images(study, {"bssfp": bssfp, "lge": lge, "t2": t2}, phase, resample)
-            drawn = {} if fixed is None else _slices_drawn(fixed, images, mask_labels)
+            drawn = None if fixed is None else slices_drawn(fixed, images, mask_labels)
         places_given = _points(point or [], points, images.geometry)
-        found = (_redrawn(images, drawn, places_given, align, progress) if drawn else
-                 propose_mask(images, points=places_given, align=align, progress=progress))
+        found = (propose_mask(images, points=places_given, align=align, progress=progress)
+                 if drawn is None else redrawn(images, drawn, places_given, align, progress))
         from deepgmm.files import together
 
         with hushed(), together() as places:
@@ -128,52 +128,6 @@ def _images(folder: Path | None, single: Mapping[str, Path | None], phase: str |
     from deepgmm.reading.studies.study_folder import read_folder_images
 
     return read_folder_images(folder, phase=phase)
-
-
-def _slices_drawn(path: Path, study: Study, labels: str | None) -> dict[int, BoolArray]:
-    """The slices of a file in which something is drawn."""
-    from deepgmm.reading.images.grids import image_of
-    from deepgmm.reading.masks.lv_mask import read_mask
-
-    grid = image_of(study.mask.astype("uint8"), study.geometry)
-    read = read_mask(path, grid, convention=labels, name="fixed mask")
-    study.warnings += read.warnings
-    found = {i: one for i, one in enumerate(read.mask) if one.any()}
-    if not found:
-        raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
-                         "of the slices that you drew")
-    return found
-
-
-def _redrawn(study: Study, given: Mapping[int, BoolArray], points: list[BorderPoint],
-             align: Align, progress: Progress) -> MaskProposal:
-    """A proposal corrected by the slices that differ from it.
-
-    A file may be the whole proposal with one slice redrawn: what was left as proposed was drawn by
-    nobody.
-    """
-    import numpy as np
-
-    from deepgmm.propose.correcting import corrected
-    from deepgmm.propose.proposal import propose_mask
-    from deepgmm.study.levels import counted
-    from deepgmm.study.words import named_slices
-
-    try:
-        first = propose_mask(study, align=align, progress=progress)
-    except InputError:  # refused as no heart: a slice drawn may say where it is
-        return propose_mask(study, fixed=given, points=points, align=align, progress=progress)
-    same = [i for i, one in given.items() if np.array_equal(one, first.mask[i])]
-    with counted(first.mask):
-        found = corrected(first, study.geometry, points=points,
-                          fixed={i: one for i, one in given.items() if i not in same})
-    if len(same) == len(given):
-        found.warnings.append("what --fixed holds is what is proposed, to the pixel: by it nothing "
-                              "was corrected")
-    elif same:
-        found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
-                              "counts as not drawn, and follows the slices that differ")
-    return found
 
 
 def _points(given: list[str], path: Path | None, geometry: Geometry) -> list[BorderPoint]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -62,9 +63,15 @@ class MaskProposal:
     @property
     def note(self) -> dict[str, Any]:
         """What is noted in a segment of a proposal: nobody looked at it yet, unless every slice was
-        drawn."""
+        drawn; and what every slice held, so that those redrawn since are known."""
         return {"note": "LV mask proposed", "looked_at": all_drawn(self, self.provenance),
-                "warnings": self.warnings, "provenance": self.provenance}
+                "warnings": self.warnings, "provenance": self.provenance,
+                "slices": {str(i): digest_of(one) for i, one in enumerate(self.mask) if one.any()}}
+
+
+def digest_of(mask: BoolArray) -> str:
+    """What tells the mask of one slice, (rows, columns), from another."""
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
 
 
 def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
