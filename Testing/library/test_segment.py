@@ -15,8 +15,8 @@ from deepgmm.identify.contrast import contrast_prior
 from deepgmm.methods.anchored import Terms, fit_map
 from deepgmm.methods.problem import Case, Problem
 from deepgmm.phantom import PhantomPatient, make_patient
-from deepgmm.review.metrics import dice
 from deepgmm.result import OUTLINE_MM, Result
+from deepgmm.review.metrics import dice
 from deepgmm.settings import Covariance, Papillary, Preset
 from deepgmm.study.study import Geometry, Sequence
 

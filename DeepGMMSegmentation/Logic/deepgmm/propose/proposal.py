@@ -73,7 +73,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     middle = _found(study, spacing)
     frame = Frame.around(middle, spacing)
     if len(study.sequences) > 1:
-        progress(0.2, "aligning")
+        progress(0.2, "checking alignment")
     study, moves = placed(study, frame, how)
     progress(0.5, "outlining")
     answer = answered(study, frame)

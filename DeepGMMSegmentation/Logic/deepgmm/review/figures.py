@@ -137,7 +137,7 @@ def contours(numbers: Numbers) -> Figure | None:
         axes.set_title(f"slice {numbers.numbering.of(index)}{sure}", fontsize=8, pad=2)
     figure.text(0.5, 0.012, "solid: pool and epicardium; dashed: infarct"
                 + ("; dotted: area at risk" if len(regions) == 4 else "")
-                + ("; the epicardium was proposed" if numbers.outlines else "")
+                + ("; the epicardium was proposed: how sure, 0 to 1" if numbers.outlines else "")
                 + _left_out(wall, shown), ha="center", fontsize=8)
     return figure
 
