@@ -193,7 +193,8 @@ def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | N
     align : as that takes it; only off looks at sequences where they lie.
     """
     described, arrays = encode_study(study)
-    return {"study": described, "align": Align(align).value} | _corrections(fixed, points, arrays), arrays
+    asked = {"study": described, "align": Align(align).value}
+    return asked | _corrections(fixed, points, arrays), arrays
 
 
 def correct_request(found: MaskProposal, geometry: Geometry,
