@@ -79,7 +79,7 @@ def measured(task: tuple[str, int]) -> list[tuple[float, float]]:
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--patients", type=int, default=20, help="of each make; 20 by default")
+    parser.add_argument("--patients", type=int, default=12, help="of each make; 12 by default")
     parser.add_argument("--first-seed", type=int, default=REPORTED_SEED)
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.patients)

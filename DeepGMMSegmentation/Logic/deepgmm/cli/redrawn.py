@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from deepgmm.errors import InputError
 
 if TYPE_CHECKING:
@@ -88,6 +86,8 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     nobody. Of a proposal that was corrected already its note says what had been drawn then, and
     which slices had followed.
     """
+    import numpy as np
+
     from deepgmm.propose.correcting import corrected
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.study.levels import counted
