@@ -76,7 +76,7 @@ COMMANDS = (
             words=("--threads", "1", "--phantoms", "8", "--chests", "24", "--places", "50"),
             quick=("--phantoms", "1", "--chests", "1", "--emidec", "none")),
     Command("proposal_across", "The LV mask proposed across breath-holds",
-            quick=("--patients", "1")),
+            words=("--threads", "1"), quick=("--patients", "1")),
     Command("outline_worth", "What an outline is worth", quick=("--rows", "0,proposed")),
     Command("pretrained_speed", "The shipped network: times", quick=("--runs", "1")),
     Command("worker_speed", "The background process: times", quick=("--runs", "1")),
