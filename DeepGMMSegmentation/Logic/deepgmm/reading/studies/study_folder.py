@@ -72,6 +72,8 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         said = read_json(Path(folder) / NAME)
         right = said["format"] == FORMAT
+    except NotADirectoryError:
+        raise InputError("--study is a file: give the folder made by deepgmm import") from None
     except FileNotFoundError:
         raise InputError(f"the study folder has no {NAME}: give a folder made by "
                          "deepgmm import") from None
