@@ -10,9 +10,10 @@ import pytest
 from deepgmm import InputError, propose_mask, with_proposal
 from deepgmm.phantom import make_patient
 from deepgmm.propose.placing import looked_at
-from deepgmm.propose.proposed import MOVES, mark
+from deepgmm.propose.proposed import MOVES, mark, moves_said
 from deepgmm.review.metrics import dice
 from deepgmm.study.alignment import with_alignment
+from deepgmm.study.alignment.slice_moves import BETTER, FAR, WITH_OTHERS
 from deepgmm.study.words import Role
 
 #: Pixels by which each slice lies elsewhere, (rows, columns): 5 to 8 mm.
@@ -84,8 +85,21 @@ def test_what_was_moved_is_said_once_and_shown_so(study, apart, found):
     assert (shown.sequences[Role.LGE].values == apart.sequences[Role.LGE].values).all()
 
 
-def test_the_sequence_that_shows_it_leads_where_the_reference_does_not(apart, study):
-    """LGE of one slice is noise: there is nothing to move onto, and the others stay in place."""
+def test_what_finds_no_place_is_said_and_little_is_not():
+    def one(i, dx, accepted, reason):
+        return {"sequence": "t2", "slice": i, "dx": dx, "dy": 0.0, "accepted": accepted,
+                "reason": reason}
+    told = {"reference": "lge", "moves": [
+        one(0, 2.5, True, BETTER), one(1, 9.9, False, FAR), one(2, 5.0, False, WITH_OTHERS)]}
+    said, = moves_said(told)
+    assert "T2 finds no best place" in said and "slices 1-2" in said
+    told["moves"] = [one(0, -6.1, True, BETTER), one(1, 9.0, False, "several places fit")]
+    said, = moves_said(told)
+    assert "T2 lies up to 6.1 mm off it (slice 0)" in said
+    assert not moves_said({})
+
+
+def test_nothing_is_moved_onto_a_blank_slice(apart):
     lge = apart.sequences[Role.LGE]
     values = lge.values.copy()
     values[1] = np.nan

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from deepgmm.propose.beside import Looks
 from deepgmm.propose.rings import Ring
 from deepgmm.study.alignment.alignment import WARNS
+from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
@@ -141,6 +142,13 @@ def moves_said(found: Mapping[str, Any]) -> list[str]:
                 f"the proposed LV mask lies on {Role(found['reference']).title}: {Role(name).title}"
                 f" lies up to {max(own.values()):.1f} mm off it ({named_slices(own)}) and was moved"
                 " to be looked at; align: shift does so for the fit")
+    for name in dict.fromkeys(one["sequence"] for one in found.get("moves", ())):
+        lost = [one["slice"] for one in found["moves"]
+                if one["sequence"] == name and one["reason"] in (FAR, WITH_OTHERS)]
+        if lost:
+            texts.append(f"{Role(name).title} finds {FAR} of {Role(found['reference']).title} on "
+                         f"{named_slices(lost)} and was looked at where it lies: see whether both "
+                         "show the same heart, or propose without it")
     return texts
 
 
