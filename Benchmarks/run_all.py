@@ -87,6 +87,8 @@ COMMANDS = (
     Command("outline_sweeps", "The LV mask proposed: cut, noisy, at other phases, and no heart",
             words=("--threads", "1", "--rows", "noise,cut,phase,nothing", "--empty", "4"),
             quick=("--emidec", "none", "--chests", "0", "--rows", "nothing", "--empty", "1")),
+    Command("proposal_across", "The LV mask proposed across breath-holds",
+            words=("--threads", "1"), quick=("--patients", "1")),
     Command("outline_worth", "What an outline is worth", quick=("--rows", "0,proposed")),
     Command("pretrained_speed", "The shipped network: times", quick=("--runs", "1")),
     Command("worker_speed", "The background process: times", quick=("--runs", "1")),

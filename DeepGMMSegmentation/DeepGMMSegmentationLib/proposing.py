@@ -52,7 +52,7 @@ class ProposalJob(Job):
         self.study = images_from_nodes(**self.inputs)
         self.slices = len(self.study.mask)
         self.grid = grid_of(self.reference)
-        self.message = propose_request(self.study)
+        self.message = propose_request(self.study, align=self.align)
 
     def write(self, header: dict, arrays: dict) -> str:
         from deepgmm.jobs.tasks import proposed
@@ -145,7 +145,7 @@ class ProposeSection(Section):
             return
         volume = reference(state)
         job = ProposalJob(None, {role.value: node for role, node in volumes(state).items()},
-                          volume, None, on_done=self._on_done)
+                          volume, None, align=state.align, on_done=self._on_done)
         drawn = self._drawn_now()
         job.put = lambda found, warnings: self._put(found, warnings, volume, drawn,
                                                     job.study.geometry)

@@ -14,7 +14,7 @@ from deepgmm import Geometry, InputError, Kind, Role, Study, read_study
 from deepgmm.cli.main import main
 from deepgmm.phantom import PhantomPatient
 from deepgmm.reading.images.grids import image_of
-from deepgmm.reading.studies.study_folder import read_study_folder
+from deepgmm.reading.studies.study_folder import read_folder_images, read_study_folder
 
 pytestmark = pytest.mark.usefixtures("a_log_of_our_own")
 
@@ -299,3 +299,47 @@ def change(folder: Path, **values: object) -> None:
 def cut(path: Path) -> None:
     """Half of the slices, as if another image had taken this one's name."""
     sitk.WriteImage(sitk.ReadImage(str(path))[:, :, :2], str(path))
+
+
+def test_a_mask_is_proposed_for_a_study_folder(exam, patient, tmp_path, capsys) -> None:
+    """By each door the same mask, on the grid and the frame that is segmented."""
+    add_all(exam, patient)
+    folder = imported(exam, patient, mask=False)
+    capsys.readouterr()
+    lv, out = tmp_path / "lv.seg.nrrd", tmp_path / "out.seg.nrrd"
+    assert main(["propose-mask", "--study", str(folder), "-o", str(lv), "-q"]) == 0
+    by_itself = capsys.readouterr().err
+    assert main(["segment", "--study", str(folder), "--mask", "propose", "--method", "gmm",
+                 "-o", str(out), "-q"]) == 0
+    within = capsys.readouterr().err
+    for said in (by_itself, within):
+        assert "proposed from the images and not drawn" in said and str(folder) not in said
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out-proposed-mask.nii.gz")))
+    study = read_study_folder(folder, mask=lv)
+    assert (study.mask == (written > 0)).all()
+    assert study.provenance["mask_proposal"]["proposed"]
+    one, other = study.mask, patient.study.mask
+    assert 2 * (one & other).sum() > 0.85 * (one.sum() + other.sum())
+    images = read_folder_images(folder)
+    assert images.provenance["bssfp_phase"]["frame"] == 8 and not images.mask.any()
+    assert {r: s.kind for r, s in images.sequences.items()} == {
+        r: s.kind for r, s in study.sequences.items()}
+    assert read_folder_images(folder, phase=2).provenance["bssfp_phase"]["frame"] == 2
+
+
+@pytest.mark.parametrize("door", [["propose-mask"], ["segment", "--mask", "propose"]])
+@pytest.mark.parametrize("given, why", [
+    (["--study", "nothing"], "study.json"), (["--study", "{}", "--lge", "{}"], "one or the other"),
+    (["--study", "{}/study.json"], "is a file"),
+    (["--study", "{}", "--phase", "ed"], "--phase ed goes by contours"),
+    (["--study", "{}", "--phase", "99"], "there is no frame 99")])
+def test_a_study_folder_that_no_mask_is_proposed_for_is_refused_in_a_line(
+        exam, patient, tmp_path, capsys, door, given, why) -> None:
+    add_all(exam, patient)
+    folder = imported(exam, patient, mask=False)
+    capsys.readouterr()
+    out = tmp_path / "out.seg.nrrd"
+    assert main([*door, *(w.format(folder) for w in given), "-o", str(out)]) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert why in said and len(said) < 300 and str(folder) not in said
+    assert not out.exists() and not list(tmp_path.glob("*proposed*"))

@@ -184,3 +184,23 @@ def test_many_slices_of_one_sequence_stand_in_two_columns() -> None:
         drawn = half.any(axis=1)
         starts = np.flatnonzero(drawn & ~np.r_[False, drawn[:-1]])
         assert sum(drawn[s:s + 40].all() for s in starts) == 5
+
+
+def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
+    amber = (255, 176, 0)
+
+    def picture(said: dict) -> np.ndarray:
+        result = a_result_of(slices=3)
+        result.provenance["mask_proposal"] = said
+        return picture_of(result)
+    drawn = picture_of(a_result_of(slices=3))
+    sure, unsure = (picture({"proposed": True, "confidence": [0.95, c, 0.95]}) for c in (0.95, 0.4))
+    outline = [int(pixels_coloured(one, colour).sum()) for one, colour in (
+        (drawn, (255, 255, 255)), (sure, (255, 255, 255)), (unsure, amber))]
+    # on two panels of each of three slices; on all five; of one slice alone
+    assert outline[1] > 2 * outline[0] and outline[2] > outline[1] / 4
+    assert pixels_coloured(sure, amber).sum() < 100
+    for said in ({"proposed": False, "confidence": [1, 1, 1]}, {"proposed": True},
+                 {"proposed": True, "confidence": [0.5]},
+                 {"proposed": True, "confidence": [0.5, "x", 0.5]}):
+        assert (picture(said) == drawn).all()

@@ -18,6 +18,7 @@ from study_files import SPACING, TRUTH, arrays, save
 from deepgmm.cli.main import main
 from deepgmm.errors import InputError
 from deepgmm.phantom import make_patient
+from deepgmm.review.figures import contours
 from deepgmm.review.measured import Sources, measure
 from deepgmm.review.numbers import (
     NO_POSTERIOR,
@@ -325,6 +326,24 @@ def test_a_page_says_that_automatic_ran_and_what_it_became(tmp_path: Path) -> No
     found = measure(Sources(truth, report=tmp_path / "r.json")).numbers
     assert found.provenance["made by"]["method"] == "auto: pretrained, up to 12 rounds of map"
     assert found.provenance["made by"]["deepgmm"] == "0.0.7"
+
+
+def test_the_figure_of_outlines_says_how_sure_a_proposed_one_is(tmp_path: Path) -> None:
+    truth = save(TRUTH, tmp_path / "truth.nii.gz")
+    lge = save(arrays()["lge"], tmp_path / "lge.nii.gz")
+
+    def titles(**proposal: object) -> list[str]:
+        (tmp_path / "r.json").write_text(json.dumps({
+            "grid": {"size": list(TRUTH.shape[::-1])}, "mask_proposal": proposal}))
+        figure = contours(measure(Sources(truth, lge=lge, report=tmp_path / "r.json")).numbers)
+        said = [axes.get_title() for axes in figure.axes if axes.get_title()]
+        assert ("proposed" in figure.texts[-1].get_text()) == (": " in said[0])
+        return sorted(said)
+    assert titles(proposed=True, confidence=[0.95, 0.4, 0]) == [
+        "slice 1: 0.95 sure", "slice 2: 0.40 sure", "slice 3: 0.00 sure"]
+    for other in ({"proposed": False, "confidence": [1, 1, 1]}, {"proposed": True},
+                  {"proposed": True, "confidence": [1, 1]}):
+        assert titles(**other) == ["slice 1", "slice 2", "slice 3"]
 
 
 @pytest.mark.parametrize(("spoil", "words"), [

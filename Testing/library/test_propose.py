@@ -206,6 +206,20 @@ def test_a_point_that_moves_a_border_far_is_said_and_makes_unsure():
     assert far.confidence[1] <= 0.5 < 0.9 < near.confidence[1]
 
 
+@pytest.mark.parametrize("border, off, said", [
+    ("endo", 28.0, "outside the epicardium"), ("endo", 25.0, "outside the epicardium"),
+    ("endo", 20.0, ""), ("epi", 16.0, "inside the endocardium"), ("epi", 22.0, "")])
+def test_a_point_that_lets_borders_cross_is_said(border, off, said):
+    """Borders of 26 and 18 mm."""
+    found, geometry, spacing = cone([26, 26, 26])
+    new = corrected(found, geometry, points=[
+        BorderPoint(1, ((60 + off) / spacing[0], 61 / spacing[1]), border)])
+    told = [w for w in new.warnings if "thelium" in w or "cardium on slice" in w]
+    assert len(told) == bool(said) and all(said in w and "slice 1" in w for w in told)
+    ring = new.rings[1]
+    assert (ring.inner < ring.outer).all()
+
+
 def test_what_is_all_drawn_is_not_said_to_be_proposed():
     found, geometry, _ = cone([26, 26])
     part = corrected(found, geometry, fixed={0: found.mask[0]})

@@ -87,6 +87,50 @@ def test_of_a_whole_proposal_only_the_slices_that_were_redrawn_count(patient, re
         assert (read.mask[[0, 2]] != proposed.mask[[0, 2]]).any()
 
 
+def test_a_corrected_proposal_is_gone_on_with(patient, tmp_path, capsys):
+    """The file's note says what was drawn before: what followed then follows again."""
+    folder, study = patient
+    lge = ["--lge", str(folder / "lge.nii.gz")]
+    x, y, z = study.geometry.index_to_world()[:3] @ (
+        *(np.argwhere(study.mask[0]).mean(0)[::-1] + (0, np.ptp(np.argwhere(study.mask[0])[:, 0])
+                                                      / 2 + 2)), 0, 1)
+    once, edited, plain, out = (tmp_path / name for name in (
+        "once.seg.nrrd", "edited.seg.nrrd", "edited.nii.gz", "out.seg.nrrd"))
+    assert main(["propose-mask", *lge, "--fixed", str(folder / "drawn.nrrd"), "--point",
+                 f"{x},{y},{z},epi", "-o", str(once), "--json"]) == 0
+    before = json.loads(capsys.readouterr().out)
+    image = sitk.ReadImage(str(once))
+    mask = sitk.GetArrayFromImage(image)
+    # given back as it is, it stays as it is
+    assert main(["propose-mask", *lge, "--fixed", str(once), "-o", str(out), "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert again == before and again["fixed"] == [1] and len(again["places"]) == 1
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(out))) == mask).all()
+    # one slice more is drawn: the other goes on to follow, as if all were given at once
+    mask[2] = np.roll(mask[2], 2, axis=1)
+    for path in (edited, plain):
+        new = sitk.GetImageFromArray(mask)
+        new.CopyInformation(image)
+        if path is edited:
+            for key in image.GetMetaDataKeys():
+                new.SetMetaData(key, image.GetMetaData(key))
+        sitk.WriteImage(new, str(path))
+    said = {}
+    for path in (edited, plain):
+        assert main(["propose-mask", *lge, "--fixed", str(path), "-o", str(out), "--json"]) == 0
+        text, warned = (str(one) for one in capsys.readouterr())
+        said[path] = json.loads(text)["fixed"], "give the .seg.nrrd" in warned
+    assert said == {edited: ([1, 2], False), plain: ([0, 1, 2], True)}
+    two = np.zeros_like(mask)
+    two[[1, 2]] = mask[[1, 2]]
+    sitk.WriteImage(image_of(two, study.geometry), str(plain))
+    at_once = tmp_path / "at-once.seg.nrrd"
+    for path, to, more in ((edited, out, []), (plain, at_once, ["--point", f"{x},{y},{z},epi"])):
+        assert main(["propose-mask", *lge, "--fixed", str(path), "-o", str(to), "-q", *more]) == 0
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(out)))
+            == sitk.GetArrayFromImage(sitk.ReadImage(str(at_once)))).all()
+
+
 def test_the_files_are_named(patient, capsys, tmp_path):
     out = tmp_path / "lv.nii.gz"
     for more in ("", " (replaced)"):

@@ -10,22 +10,27 @@ import typer
 
 from deepgmm.cli import options
 from deepgmm.cli.common import check_places, existing, hushed, progress_bar, table, warn, written
+from deepgmm.cli.redrawn import redrawn, slices_drawn
 from deepgmm.errors import InputError
+from deepgmm.study.words import Align
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from deepgmm.files import Outputs
-    from deepgmm.progress import Progress
     from deepgmm.propose.correcting import BorderPoint
     from deepgmm.propose.proposed import MaskProposal
-    from deepgmm.study.study import BoolArray, Geometry, Study
+    from deepgmm.study.study import Geometry, Study
 
 #: Said to --mask of `deepgmm segment` instead of a file.
 PROPOSE = "propose"
+BOTH_GIVEN = "--study and single images were both given: give one or the other"
 
 
 def propose(
+    study: Annotated[Path | None, typer.Option(
+        metavar="FOLDER",
+        help="Study folder made by deepgmm import, instead of single images.")] = None,
     bssfp: Annotated[Path | None, typer.Option(metavar="FILE", help="bSSFP image or cine.")] = None,
     lge: Annotated[Path | None, typer.Option(metavar="FILE", help="LGE image.")] = None,
     t2: Annotated[Path | None, typer.Option(metavar="FILE", help="T2 image.")] = None,
@@ -50,6 +55,9 @@ def propose(
         "on the endocardium, others on the epicardium.")] = None,
     resample: Annotated[bool, typer.Option(
         "--resample", help="Bring images on different grids onto the LGE grid.")] = False,
+    align: Annotated[Align, typer.Option(
+        help="Several images are looked at moved onto LGE, where the mask will lie: by shift (as "
+        "with check) or rigid, with rotation; off: where they lie.")] = Align.SHIFT,
     quiet: options.Quiet = False,
     json: options.AsJson = False,
     log: options.Log = None,
@@ -66,31 +74,30 @@ def propose(
     if not json and not any(outputs.values()):
         raise InputError("no output asked for: give -o OUT.nii.gz, --montage or --json")
     check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2, "slices that were drawn": fixed,
-                           "points": points})
+                           "points": points, **files_of(study)})
     older = existing(outputs)
     from deepgmm.propose.proposal import propose_mask
-    from deepgmm.reading.studies.from_files import read_images
 
     with progress_bar(quiet) as progress:
         with hushed():
-            study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=resample, phase=phase)
-            drawn = {} if fixed is None else _slices_drawn(fixed, study, mask_labels)
-        places_given = _points(point or [], points, study.geometry)
-        found = (_redrawn(study, drawn, places_given, progress) if drawn else
-                 propose_mask(study, points=places_given, progress=progress))
+            images = _images(study, {"bssfp": bssfp, "lge": lge, "t2": t2}, phase, resample)
+            drawn = None if fixed is None else slices_drawn(fixed, images, mask_labels)
+        places_given = _points(point or [], points, images.geometry)
+        found = (propose_mask(images, points=places_given, align=align, progress=progress)
+                 if drawn is None else redrawn(images, drawn, places_given, align, progress))
         from deepgmm.files import together
 
         with hushed(), together() as places:
             if output is not None:
-                write_mask(found, study.geometry, places.path(output, "LV mask"))
+                write_mask(found, images.geometry, places.path(output, "LV mask"))
             if montage is not None:
                 from deepgmm.review.proposal_picture import proposal_png
 
-                places.path(montage, "picture").write_bytes(proposal_png(study, found))
+                places.path(montage, "picture").write_bytes(proposal_png(images, found))
     from deepgmm.study.levels import numbering_in
 
     numbering = numbering_in(found.mask)
-    warn([*study.warnings, *found.warnings], numbering)
+    warn([*images.warnings, *found.warnings], numbering)
     if json:
         from json import dumps
 
@@ -102,50 +109,25 @@ def propose(
         print(written(outputs, older))
 
 
-def _slices_drawn(path: Path, study: Study, labels: str | None) -> dict[int, BoolArray]:
-    """The slices of a file in which something is drawn."""
-    from deepgmm.reading.images.grids import image_of
-    from deepgmm.reading.masks.lv_mask import read_mask
-
-    grid = image_of(study.mask.astype("uint8"), study.geometry)
-    read = read_mask(path, grid, convention=labels, name="fixed mask")
-    study.warnings += read.warnings
-    found = {i: one for i, one in enumerate(read.mask) if one.any()}
-    if not found:
-        raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
-                         "of the slices that you drew")
-    return found
+def files_of(folder: Path | None) -> dict[str, Path]:
+    """The files of a study folder, by what they are."""
+    if folder is None or not folder.is_dir():
+        return {}
+    return {f"study's {file.name}": file for file in folder.iterdir()}
 
 
-def _redrawn(study: Study, given: Mapping[int, BoolArray], points: list[BorderPoint],
-             progress: Progress) -> MaskProposal:
-    """A proposal corrected by the slices that differ from it.
+def _images(folder: Path | None, single: Mapping[str, Path | None], phase: str | None,
+            resample: bool) -> Study:
+    """What a mask is proposed for: a study folder's images, or single ones."""
+    if folder is None:
+        from deepgmm.reading.studies.from_files import read_images
 
-    A file may be the whole proposal with one slice redrawn: what was left as proposed was drawn by
-    nobody.
-    """
-    import numpy as np
+        return read_images(**single, resample=resample, phase=phase)
+    if any(single.values()):
+        raise InputError(BOTH_GIVEN)
+    from deepgmm.reading.studies.study_folder import read_folder_images
 
-    from deepgmm.propose.correcting import corrected
-    from deepgmm.propose.proposal import propose_mask
-    from deepgmm.study.levels import counted
-    from deepgmm.study.words import named_slices
-
-    try:
-        first = propose_mask(study, progress=progress)
-    except InputError:  # refused as no heart: a slice drawn may say where it is
-        return propose_mask(study, fixed=given, points=points, progress=progress)
-    same = [i for i, one in given.items() if np.array_equal(one, first.mask[i])]
-    with counted(first.mask):
-        found = corrected(first, study.geometry, points=points,
-                          fixed={i: one for i, one in given.items() if i not in same})
-    if len(same) == len(given):
-        found.warnings.append("what --fixed holds is what is proposed, to the pixel: by it nothing "
-                              "was corrected")
-    elif same:
-        found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
-                              "counts as not drawn, and follows the slices that differ")
-    return found
+    return read_folder_images(folder, phase=phase)
 
 
 def _points(given: list[str], path: Path | None, geometry: Geometry) -> list[BorderPoint]:
@@ -219,17 +201,16 @@ def propose_for(job: Any, places: Outputs) -> MaskProposal:
     InputError : as `propose_mask`; another mask has that name, which may have been corrected.
     """
     from deepgmm.propose.proposal import propose_mask
-    from deepgmm.reading.studies.from_files import read_images
 
     place = beside(job.outputs)
-    if job.study is not None or place is None:
-        raise InputError("--mask propose needs single images and an output file, beside which the "
-                         "proposed mask is written; or run deepgmm propose-mask first")
+    if place is None:
+        raise InputError("--mask propose needs an output file, beside which the proposed mask is "
+                         "written; or run deepgmm propose-mask first")
     given = {name: path for name, path in job.inputs.items() if str(path) != PROPOSE}
-    images = read_images(bssfp=given["bssfp"], lge=given["lge"], t2=given["t2"],
-                         resample=job.resample, phase=job.phase)
-    check_places({"LV mask": place}, given)
-    found = propose_mask(images)
+    images = _images(job.study, {name: given[name] for name in ("bssfp", "lge", "t2")}, job.phase,
+                     job.resample)
+    check_places({"LV mask": place}, given | files_of(job.study))
+    found = propose_mask(images, align=job.align)
     job.inputs["mask"] = new = places.path(place, "LV mask")
     write_mask(found, images.geometry, new)
     if place.exists() and not _same_mask(place, new):

@@ -23,7 +23,7 @@ from deepgmm.cli.common import (
     written,
 )
 from deepgmm.cli.idle import idle_options
-from deepgmm.cli.propose_command import PROPOSE, beside, propose_for
+from deepgmm.cli.propose_command import BOTH_GIVEN, PROPOSE, beside, files_of, propose_for
 from deepgmm.errors import InputError
 from deepgmm.files import together
 from deepgmm.progress import share_of
@@ -190,8 +190,7 @@ def run(job: Job, *, quiet: bool) -> Result:
     check_priors(job.settings.priors)
     if job.settings.priors:
         sources["contrast priors"] = Path(job.settings.priors)
-    if job.study is not None and job.study.is_dir():
-        sources |= {f"study's {file.name}": file for file in job.study.iterdir()}
+    sources |= files_of(job.study)
     check_places(job.files, sources)
     with progress_bar(quiet) as progress, together() as beside_them:
         began = time.perf_counter()
@@ -286,7 +285,7 @@ def _read(job: Job) -> Study:
 
         return read_study(**given, resample=job.resample)
     if any(given.pop(name) for name in ("bssfp", "lge", "t2")):
-        raise InputError("--study and single images were both given: give one or the other")
+        raise InputError(BOTH_GIVEN)
     from deepgmm.reading.studies.study_folder import read_study_folder
 
     return read_study_folder(job.study, **given)

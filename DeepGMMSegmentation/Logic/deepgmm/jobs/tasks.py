@@ -182,16 +182,19 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
 
 
 def propose_request(study: Study, fixed: Mapping[int, npt.NDArray[np.bool_]] | None = None,
-                    points: Iterable[BorderPoint] = ()) -> tuple[Header, Arrays]:
+                    points: Iterable[BorderPoint] = (), align: Align | str = Align.CHECK
+                    ) -> tuple[Header, Arrays]:
     """Header and arrays that ask for "propose".
 
     Parameters
     ----------
     study : its mask may be empty.
     fixed, points : what a person corrected, as `deepgmm.propose_mask` takes it.
+    align : as that takes it; only off looks at sequences where they lie.
     """
     described, arrays = encode_study(study)
-    return {"study": described} | _corrections(fixed, points, arrays), arrays
+    asked = {"study": described, "align": Align(align).value}
+    return asked | _corrections(fixed, points, arrays), arrays
 
 
 def correct_request(found: MaskProposal, geometry: Geometry,
@@ -230,8 +233,9 @@ def propose_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
     from deepgmm.propose.proposal import propose_mask
 
     fixed, points = _corrections_in(header, arrays)
-    return _encoded(propose_mask(decode_study(header["study"], arrays), fixed=fixed, points=points,
-                                 progress=progress))
+    return _encoded(propose_mask(
+        decode_study(header["study"], arrays), fixed=fixed, points=points,
+        align=header.get("align", Align.CHECK.value), progress=progress))
 
 
 def correct_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Header, Arrays]:

@@ -12,7 +12,7 @@ from deepgmm.propose.beside import told
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
 from deepgmm.propose.network import BESIDE, load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
-from deepgmm.propose.rings import LEAST, REACH, Ring, ring_of_mask
+from deepgmm.propose.rings import LEAST, REACH, THETA, Ring, ring_of_mask
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import named_slices
 
@@ -28,6 +28,8 @@ MOST_POINTS, FARTHEST = 50, 25.0
 #: mm from which a point is said to lie far off; Dice with what was proposed under which a drawn
 #: slice is; under which a slice that followed either is unsure, and how sure it then is at most.
 FAR, ELSEWHERE, UNLIKE, HALF_SURE = 10.0, 0.5, 0.85, 0.5
+#: mm by which a border may miss its point.
+TOUCHES = 0.5
 
 
 @dataclass(frozen=True)
@@ -113,10 +115,12 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
     asked = {"beside_sha256": load(BESIDE)[1]["sha256"]} if found.looks and masks else {}
-    say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used)})
+    say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used),
+                                      "places": [[p.slice, *p.place, p.border] for p in used]})
     new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
-                       for i, away in sorted(far.items())), *_about(masks, odd, points)]
+                       for i, away in sorted(far.items())),
+                     *_crossing(found.rings, rings, used, spacing), *_about(masks, odd, points)]
     if elsewhere:
         new.warnings.append(f"what is drawn on {named_slices(elsewhere)} hardly lies where the "
                             "ventricle was proposed: see whether it is on the right slice; the "
@@ -187,6 +191,30 @@ def _about(masks: Mapping[int, BoolArray], odd: Mapping[int, str],
     passed = sorted({p.slice for p in points} & set(masks))
     if passed:
         said.append(f"points on {named_slices(passed)} were passed over: what is drawn there stays")
+    return said
+
+
+def _crossing(before: Mapping[int, Ring], after: Mapping[int, Ring], points: Sequence[BorderPoint],
+              spacing: tuple[float, float]) -> list[str]:
+    """Points that say that one border crosses the other."""
+    def beyond(p: BorderPoint, ring: Ring, inner: bool) -> float:
+        off = np.array(p.place) * spacing - ring.centre
+        return float(np.hypot(*off) - np.interp(
+            np.arctan2(*off), THETA, ring.inner if inner else ring.outer, period=2 * np.pi))
+
+    out = sorted({p.slice for p in points if p.border == ENDO and p.slice in after
+                  and beyond(p, after[p.slice], inner=False) > -LEAST + TOUCHES})
+    within = sorted({p.slice for p in points if p.border == EPI and p.slice in before
+                     and beyond(p, before[p.slice], inner=True) < 0})
+    said = []
+    if out:
+        said.append(f"a point of the endocardium on {named_slices(out)} lies outside the "
+                    f"epicardium or on it: the endocardium stays {LEAST:g} mm within and does not "
+                    "pass through it; say with another point where the epicardium passes")
+    if within:
+        said.append(f"a point of the epicardium on {named_slices(within)} lies inside the "
+                    "endocardium that was proposed, and both borders shrink: see whether it was "
+                    "meant for the endocardium")
     return said
 
 

@@ -14,9 +14,11 @@ from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.network import load
+from deepgmm.propose.placing import placed
 from deepgmm.propose.proposed import (
     FILLED,
     FRAME,
+    MOVES,
     MaskProposal,
     confidence_of,
     drawn,
@@ -26,7 +28,7 @@ from deepgmm.propose.proposed import (
 from deepgmm.propose.rings import Ring, along, between, rings_of
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import Align, Role, align_named
 
 #: Found first on the sequence that shows the pool best.
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
@@ -42,7 +44,8 @@ NOTHING = ("no left ventricle was found in the images: see whether they are shor
 
 
 def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
-                 points: Sequence[BorderPoint] = (), progress: Progress = silent) -> MaskProposal:
+                 points: Sequence[BorderPoint] = (), align: Align | str = Align.SHIFT,
+                 progress: Progress = silent) -> MaskProposal:
     """Propose the LV mask of a study from its images alone; its own mask is not looked at.
 
     Parameters
@@ -50,6 +53,9 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     study : sequences on one grid; the mask may be empty.
     fixed, points : what a person corrected, as `corrected` takes it. To correct a proposal that is
         there already, `corrected` is thirty times quicker.
+    align : of several sequences, which are looked at moved onto the one on whose grid they lie
+        (LGE, else bSSFP), as `deepgmm.study.alignment` finds it: shift (check is the same here) or
+        rigid; off: where they lie. The study itself is never moved.
 
     Raises
     ------
@@ -58,6 +64,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     """
     if not isinstance(study, Study):
         raise InputError("this is no study: deepgmm.read_images(lge=FILE) makes one of images")
+    how = align_named(align)
     _check_contrast(study)
     shape = study.mask.shape
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
@@ -66,6 +73,9 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     progress(0.05, "finding the ventricle")
     middle = _found(study, spacing)
     frame = Frame.around(middle, spacing)
+    if len(study.sequences) > 1:
+        progress(0.2, "checking alignment")
+    study, moves = placed(study, frame, how)
     progress(0.5, "outlining")
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
@@ -92,6 +102,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
                          looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
                 "sequences": [role.value for role in study.sequences],
+                **({MOVES: moves} if moves else {}),
                 **{key: study.provenance[key] for key in (FRAME,) if key in study.provenance}})
     progress(1.0, "done")
     with counted(found.mask):

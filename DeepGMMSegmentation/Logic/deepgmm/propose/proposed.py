@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,10 +12,12 @@ import numpy.typing as npt
 
 from deepgmm.propose.beside import Looks
 from deepgmm.propose.rings import Ring
+from deepgmm.study.alignment.alignment import WARNS
+from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
-from deepgmm.study.words import Kind, named_slices
+from deepgmm.study.words import Kind, Role, named_slices
 
 #: A slice is said to be sure above this.
 SURE = 0.9
@@ -23,6 +26,8 @@ SURE = 0.9
 MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
 #: Under which a study's provenance says the frame of a cine that was taken.
 FRAME = "bssfp_phase"
+#: Under which a proposal says how its sequences were moved to be looked at.
+MOVES = "alignment"
 
 
 @dataclass
@@ -59,9 +64,15 @@ class MaskProposal:
     @property
     def note(self) -> dict[str, Any]:
         """What is noted in a segment of a proposal: nobody looked at it yet, unless every slice was
-        drawn."""
+        drawn; and what every slice held, so that those redrawn since are known."""
         return {"note": "LV mask proposed", "looked_at": all_drawn(self, self.provenance),
-                "warnings": self.warnings, "provenance": self.provenance}
+                "warnings": self.warnings, "provenance": self.provenance,
+                "slices": {str(i): digest_of(one) for i, one in enumerate(self.mask) if one.any()}}
+
+
+def digest_of(mask: BoolArray) -> str:
+    """What tells the mask of one slice, (rows, columns), from another."""
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
 
 
 def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
@@ -107,21 +118,51 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     for why in dict.fromkeys(found.left_out.values()):
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")
+    found.warnings += moves_said(known.get(MOVES, {}))
     found.provenance = {
         **known, "proposed": not all_drawn(found, known),
         "confidence": [round(float(c), 3) for c in found.confidence],
         "left_out": {str(i): why for i, why in found.left_out.items()}}
 
 
+def moved_by(found: Mapping[str, Any]) -> dict[tuple[str, int], float]:
+    """Sequence and slice to mm by which it was moved."""
+    return {(one["sequence"], one["slice"]): float(np.hypot(one["dx"], one["dy"]))
+            for one in found.get("moves", ()) if one["accepted"]}
+
+
+def moves_said(found: Mapping[str, Any]) -> list[str]:
+    """What a user must see of them."""
+    moved = moved_by(found)
+    texts = []
+    for name in dict.fromkeys(sequence for sequence, _ in moved):
+        own = {i: mm for (sequence, i), mm in moved.items() if sequence == name and mm > WARNS}
+        if own:
+            texts.append(
+                f"the proposed LV mask lies on {Role(found['reference']).title}: {Role(name).title}"
+                f" lies up to {max(own.values()):.1f} mm off it ({named_slices(own)}) and was moved"
+                " to be looked at; align: shift does so for the fit")
+    for name in dict.fromkeys(one["sequence"] for one in found.get("moves", ())):
+        lost = [one["slice"] for one in found["moves"]
+                if one["sequence"] == name and one["reason"] in (FAR, WITH_OTHERS)]
+        if lost:
+            texts.append(f"{Role(name).title} finds {FAR} of {Role(found['reference']).title} on "
+                         f"{named_slices(lost)} and was looked at where it lies: see whether both "
+                         "show the same heart, or propose without it")
+    return texts
+
+
 def mark(study: Study, found: MaskProposal) -> None:
-    """Say of a study, in place, that its mask was proposed, and so what of it a user must see."""
+    """Say of a study, in place, that its mask was proposed, and so what of it a user must see; how
+    its sequences lie is said by whoever aligns it."""
     study.provenance["mask_proposal"] = found.provenance
     seen, fitted = (said.get(FRAME, {}).get("frame") for said in (found.provenance,
                                                                   study.provenance))
     differ = [] if None in (seen, fitted) or seen == fitted else [
         f"the LV mask was proposed on frame {seen} of the bSSFP cine and frame {fitted} is "
         "segmented (counted from 0): see whether it fits, or say the frame with --phase"]
-    study.warnings[:0] = [*found.warnings, *differ]
+    moves = moves_said(found.provenance.get(MOVES, {}))
+    study.warnings[:0] = [*(w for w in found.warnings if w not in moves), *differ]
 
 
 def with_proposal(study: Study, found: MaskProposal) -> Study:

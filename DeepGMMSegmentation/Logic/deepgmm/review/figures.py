@@ -133,9 +133,11 @@ def contours(numbers: Numbers) -> Figure | None:
     draw = _drawer(numbers, image)
     for axes, index in zip(panels, shown):
         draw(axes, index, [(region[index], dash, width) for region, dash, width in regions])
-        axes.set_title(f"slice {numbers.numbering.of(index)}", fontsize=8, pad=2)
+        sure = f": {numbers.outlines[index]:.2f} sure" if numbers.outlines else ""
+        axes.set_title(f"slice {numbers.numbering.of(index)}{sure}", fontsize=8, pad=2)
     figure.text(0.5, 0.012, "solid: pool and epicardium; dashed: infarct"
                 + ("; dotted: area at risk" if len(regions) == 4 else "")
+                + ("; the epicardium was proposed: how sure, 0 to 1" if numbers.outlines else "")
                 + _left_out(wall, shown), ha="center", fontsize=8)
     return figure
 

@@ -19,6 +19,7 @@ from deepgmm.reading.masks.labelmap import Labels, read_labels
 from deepgmm.reading.masks.lv_mask import read_mask
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.numbers import NO_POSTERIOR, intervals_of, quantify
+from deepgmm.review.panels import outlines_of
 from deepgmm.review.quantities import Numbers
 from deepgmm.study.insertion_points import given_points
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
@@ -120,6 +121,7 @@ def measure(sources: Sources) -> Measured:
         points=points, tissues=sources.tissues, intervals=intervals, no_intervals=why,
         model=sources.model, remote=drawn(sources.remote, "remote region"), t2_ms=sources.t2_ms)
     numbers.warnings[:0] = [w for w in dict.fromkeys(warnings) if w not in numbers.warnings]
+    numbers.outlines = outlines_of(run, len(values))
     given = {name: getattr(sources, name) for name in (
         "segmentation", "mask", "bssfp", "lge", "t2", "points", "remote", "report")}
     numbers.provenance = {

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.acting import method_in_words
+from deepgmm.propose.proposed import SURE
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
 from deepgmm.review.panels import (
@@ -26,6 +27,7 @@ from deepgmm.review.panels import (
     grey,
     grey_window,
     inner_edge,
+    outlines_of,
     view_of,
 )
 from deepgmm.review.report import NOTICE, percent_of_wall
@@ -35,7 +37,7 @@ from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
 _DPI = 100
 _LEFT = 78
-_ALERT = "#ffb000"
+_ALERT, _UNSURE = "#ffb000", (1.0, 0.69, 0.0)
 #: Sizes of the type, pixels.
 _HEAD, _NAME, _PLAIN, _SMALL = 18, 15, 14, 12.5
 #: Height of a line of the legend, and of the foot.
@@ -60,7 +62,8 @@ def montage_png(result: Result) -> bytes:
 
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
-    shown dimmed, with the reason. Slices are numbered from 1, the base first, and
+    shown dimmed, with the reason. An outline that was proposed is drawn on the images too, amber
+    where it is unsure, with its confidence. Slices are numbered from 1, the base first, and
     turned as radiologists read them; letters say where right and below lie in the patient. Many
     slices of one sequence stand in two columns, down the left one first.
     """
@@ -128,6 +131,7 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
                   Words(lefts[-1] + width, top - 10, "unsure", _SMALL, QUIET, anchor="r")]
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
+    outlines = outlines_of(result.provenance, len(study.mask))
     fitted = set(study.slices)
     level = levels(study)
     numbering = numbering_of(level, len(study.mask))
@@ -135,8 +139,12 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
     for place, index in enumerate(sorted(range(len(study.mask)), key=numbering.of)):
         start, y = starts[place // rows], top + place % rows * (height + GAP)
         lefts, used = lefts_of[start], index in fitted
-        for left, panel in zip(lefts, _panels(result, view, index, windows, entropy, base),
-                               strict=True):
+        panels = [np.array(one) for one in _panels(result, view, index, windows, entropy, base)]
+        if outlines:
+            edge = inner_edge(view.blocks(study.mask[index]))
+            for panel in panels:
+                panel[edge] = 1.0 if outlines[index] > SURE else _UNSURE
+        for left, panel in zip(lefts, panels, strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
         words += [Words(start, y + 14, f"Slice {numbering.of(index)}", _NAME,
                         TEXT if used else QUIET, bold=True),
@@ -145,6 +153,10 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
                         anchor="r", outlined=True),
                   Words(lefts[0] + width / 2, y + height - 12, below, _NAME, TEXT, bold=True,
                         anchor="m", outlined=True)]
+        if outlines and used:
+            words += [Words(start, y + 94, "outline", _SMALL, QUIET),
+                      Words(start, y + 110, f"{outlines[index]:.2f} sure", _SMALL,
+                            QUIET if outlines[index] > SURE else _ALERT)]
         if not used:
             reason = textwrap.fill(study.excluded.get(index, "no LV mask"), max(width // 8, 12))
             words += [Words(start, y + 50, "left out", _SMALL, QUIET),
@@ -290,6 +302,10 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
         lines += textwrap.wrap(said, max(int(columns / 7.9), 30), subsequent_indent="   ")
     if len(warnings) > most:
         lines.append(f"{len(warnings) - most} more warnings are in the report")
+    if outlines_of(result.provenance, len(result.labels)):
+        lines += textwrap.wrap("The outline was proposed, not drawn: white where it is likely "
+                               "right, amber where to look first; how sure it is, 0 to 1, is "
+                               "beside each slice.", max(int(columns / 7.9), 30))
     first = "the base" if numbering.towards_apex else "the first of the file"
     return [*lines, f"{NOTICE} Slices are counted from 1, {first}."]
 

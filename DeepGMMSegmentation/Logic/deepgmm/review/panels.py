@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +62,24 @@ class View:
             at = ((np.arange(wanted) + 0.5) / wanted * part.shape[axis]).astype(int)
             part = part.take(at, axis)
         return part
+
+
+def outlines_of(said: Mapping[str, Any], count: int) -> tuple[float, ...]:
+    """Slice by slice how sure a proposed outline is, 0 to 1; empty where it was drawn, or nothing
+    says it.
+
+    Parameters
+    ----------
+    said : a result's provenance, or its report.
+    count : of slices.
+    """
+    proposal = said.get("mask_proposal")
+    known = proposal if isinstance(proposal, dict) and proposal.get("proposed") is True else {}
+    found = known.get("confidence")
+    if not isinstance(found, list) or len(found) != count or not all(
+            type(c) in (int, float) and 0 <= c <= 1 for c in found):
+        return ()
+    return tuple(float(c) for c in found)
 
 
 def view_of(mask: npt.NDArray[np.bool_], geometry: Geometry, rows: int = 0) -> View:

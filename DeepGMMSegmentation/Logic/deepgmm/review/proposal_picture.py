@@ -7,7 +7,8 @@ import textwrap
 
 import numpy as np
 
-from deepgmm.propose.proposed import SURE, MaskProposal
+from deepgmm.propose.placing import looked_at
+from deepgmm.propose.proposed import MOVES, SURE, MaskProposal, moved_by
 from deepgmm.review.lettering import Words, lettered
 from deepgmm.review.panels import (
     BACKGROUND,
@@ -28,10 +29,14 @@ from deepgmm.study.study import Study
 _COLUMNS, _ALERT = 5, "#ffb000"
 _LEGEND = ("Proposed, not drawn: look at every slice. Green: an outline that is likely right; "
            "amber: look here first. Blue: the blood pool. Numbers: confidence, 0 to 1. " + NOTICE)
+_MOVED = (" What is said to be moved by so many mm is shown moved onto the sequence on which the "
+          "mask lies.")
 
 
 def proposal_png(study: Study, found: MaskProposal) -> bytes:
-    """PNG of all slices, the base first, every sequence below the other."""
+    """PNG of all slices, the base first, every sequence below the other, where it was looked at."""
+    moves = found.provenance.get(MOVES, {})
+    study, moved = looked_at(study, found.mask, moves), moved_by(moves)
     view = view_of(found.mask, study.geometry)
     height, width = view.size
     count = len(found.mask)
@@ -39,8 +44,8 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
     rows = -(-count // columns) * len(study.sequences)
     numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), count)
     across = 2 * EDGE + columns * (width + GAP)
-    foot = textwrap.wrap(_LEGEND + (" Slices are counted from 1, the base." if
-                                    numbering.towards_apex else " Slices are counted from 1."),
+    foot = textwrap.wrap(_LEGEND + (_MOVED if moved else "") + " Slices are counted from 1"
+                         + (", the base." if numbering.towards_apex else "."),
                          max(across // 7, 30))
     top = 2 * EDGE + rows * (height + GAP + 20)
     canvas = np.full((top + 18 * len(foot), across, 3), BACKGROUND, np.uint8)
@@ -58,8 +63,10 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
             panel[inner_edge(view.blocks(found.pool[i]))] = (0.3, 0.6, 1.0)
             canvas[y + 20:y + 20 + height, x:x + width] = as_bytes(panel)
             said = "left out" if not found.mask[i].any() else f"{found.confidence[i]:.2f}"
+            by = moved.get((role.value, i), 0.0)
+            said += f", moved {by:.0f} mm" if by else ""
             words.append(Words(x, y + 10, f"{role.title}, slice {numbering.of(i)}: {said}", 12.5,
-                               QUIET if said == "left out" else TEXT if sure else _ALERT))
+                               QUIET if said.startswith("left out") else TEXT if sure else _ALERT))
         place = -(-place // columns) * columns
     buffer = io.BytesIO()
     lettered(canvas, words).save(buffer, "png")

@@ -81,6 +81,8 @@ class Numbers:
     insertions : how RV insertion points came: "given", "estimated" or why there are none.
     model : 16 or 17 segments.
     numbering : how the slices are counted for a person.
+    outlines : slice by slice how sure the outline of the ventricle is, 0 to 1; empty where it was
+        drawn.
     """
 
     rows: list[Number]
@@ -95,6 +97,7 @@ class Numbers:
     sequences: dict[Role, Images] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     numbering: Numbering = field(default_factory=Numbering)
+    outlines: tuple[float, ...] = ()
 
     def get(self, key: str, scope: str = "study", where: str | int = "") -> Number:
         """One number by its key; raises `KeyError` for one that was not asked for."""

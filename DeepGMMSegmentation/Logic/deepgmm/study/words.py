@@ -55,6 +55,20 @@ class Align(str, Enum):
     RIGID = "rigid"
 
 
+def align_named(align: Align | str) -> Align:
+    """The choice of that name.
+
+    Raises
+    ------
+    InputError : there is none.
+    """
+    try:
+        return Align(align)
+    except ValueError:
+        raise InputError(f"--align: '{align}' is unknown: give one of "
+                         + ", ".join(a.value for a in Align)) from None
+
+
 class Tissue(IntEnum):
     """Tissues; the value is the label in every labelmap of the house."""
 

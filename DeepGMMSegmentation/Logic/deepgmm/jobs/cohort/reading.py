@@ -114,22 +114,17 @@ def _proposed(case: Case, plan: Plan, folder: Path | None, place: Path) -> Any:
     from deepgmm.reading.images.grids import image_of
     from deepgmm.reading.masks.labelmap import write_image
     from deepgmm.reading.studies.from_files import read_images
-    from deepgmm.reading.studies.study_folder import read_description
+    from deepgmm.reading.studies.study_folder import read_description, read_folder_images
 
     cine = Role.BSSFP.value
     if folder is None:
-        images = _images(case)
-        phase = plan.phase if cine in images else None
+        study = read_images(**_images(case), resample=True,
+                            phase=plan.phase if cine in case.files else None)
     else:
         said = read_description(folder)["sequences"]
-        images = {role.value: folder / str(said[role.value].get("file") or said[role.value]["cine"])
-                  for role in Role if role.value in said}
-        # as `read_study_folder`: the frame chosen at import, unless another is asked for
-        phase = plan.phase if said.get(cine, {}).get("cine") else None
-        if phase is not None:
-            images[cine] = folder / str(said[cine]["cine"])
-    study = read_images(**images, resample=True, phase=phase)
-    found = propose_mask(study)
+        study = read_folder_images(folder, phase=plan.phase if said.get(cine, {}).get("cine")
+                                   else None)
+    found = propose_mask(study, align=plan.align)
     write_image(image_of(found.mask.astype(np.uint8), study.geometry), place, "LV mask")
     return found
 

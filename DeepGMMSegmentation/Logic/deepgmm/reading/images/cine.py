@@ -168,7 +168,7 @@ def median_trigger(stack: Any) -> float | None:
     return float(np.median(times)) if times and stack.phases == 1 else None
 
 
-def still_of(cine: Cine, phase: int | str | None, draw: Draw, lge_time: float | None = None,
+def still_of(cine: Cine, phase: int | str | None, draw: Draw | None, lge_time: float | None = None,
              drawn: Mapping[int, float] | None = None) -> tuple[ImageInMemory, Phase]:
     """The frame that was asked for; else that contours were drawn on; else nearest to LGE in
     time; else that fits the mask.
@@ -177,7 +177,8 @@ def still_of(cine: Cine, phase: int | str | None, draw: Draw, lge_time: float | 
     ----------
     phase : its number, counted from 0; "ed" or "es" among the frames with contours; "match" fits
         the mask even if times are known.
-    draw : gives the mask, asked only if it is needed.
+    draw : gives the mask, asked only if it is needed; None where there is none yet, and then the
+        first frame stands in for the one that would fit it.
     drawn : frame to what contours drawn on it enclose, mm2.
 
     Raises
@@ -200,12 +201,17 @@ def still_of(cine: Cine, phase: int | str | None, draw: Draw, lge_time: float | 
     elif drawn:
         chosen, said = drawn_on(drawn, len(cine.values), number, cine.times, lge_time,
                                 cine.interval)
+    elif number is not None and draw is None:
+        raise InputError(f"--phase {number} goes by contours, of which there are none yet: "
+                         "give the frame's number, counted from 0")
     elif number is not None:
         raise InputError(f"--phase {number}: nothing says which frame that is, as the LV mask "
                          "names no image that it was drawn on: give the frame's number, counted "
                          "from 0, or match")
     elif phase is None and lge_time is not None and tells(cine.times):
         chosen = nearest_in_time(cine.times, lge_time, cine.interval)
+    elif draw is None:
+        chosen = Phase(0, len(cine.values), "the first, as there is no mask yet")
     else:
         still = cine.frame(0)
         mask, wall = draw(still)

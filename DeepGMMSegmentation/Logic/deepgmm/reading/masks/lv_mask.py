@@ -47,24 +47,28 @@ class MaskAndWall:
     mask : (slices, rows, columns) the left ventricle, blood and wall together.
     wall : likewise, or None where blood and wall are not known apart.
     warnings : what a user must know about how they came to be.
+    note : what its file notes of a proposal, as `proposal_note` reads it; empty where it was drawn.
     """
 
     mask: BoolArray
     wall: BoolArray | None
     warnings: list[str]
+    note: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
 class Drawn:
     """An LV mask, and the wall where it is apart, as images of 0 and 1 on one grid.
 
-    `provenance` is for a report: "mask_proposal" where the mask was proposed.
+    `provenance` is for a report: "mask_proposal" where the mask was proposed; `note` what the file
+    says of that.
     """
 
     mask: SimpleITK.Image
     wall: SimpleITK.Image | None = None
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    note: dict[str, Any] = field(default_factory=dict)
 
 
 def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
@@ -95,7 +99,7 @@ def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
     warnings = list(drawn.warnings)
     mask = _onto(drawn.mask, grid, name, warnings)
     wall = None if drawn.wall is None else _onto(drawn.wall, grid, "wall", [])
-    return MaskAndWall(mask, wall, warnings)
+    return MaskAndWall(mask, wall, warnings, drawn.note)
 
 
 def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
@@ -194,15 +198,16 @@ def _from_segments(segmentation: Segmentation, convention: str | None, name: str
                          "segments are: say --mask-labels deepgmm to take them by their names")
     parts = parts_of_segments(segmentation, convention, name)
     like = segmentation.image
-    said, provenance = _of_proposals(segmentation, name)
+    notes = [proposal_note(one.proposal) for one, _ in segmentation.filled if one.proposal]
+    said, provenance = _of_proposals(notes, name)
     return Drawn(_like(parts.mask, like), None if parts.wall is None else _like(parts.wall, like),
-                 said + segmentation.warnings + parts.warnings, provenance)
+                 said + segmentation.warnings + parts.warnings, provenance,
+                 notes[0] if len(notes) == 1 else {})
 
 
-def _of_proposals(segmentation: Segmentation, name: str) -> tuple[list[str], dict[str, Any]]:
+def _of_proposals(notes: list[dict[str, Any]], name: str) -> tuple[list[str], dict[str, Any]]:
     """What is to be said of segments that were proposed, and kept for a report. Of what a file
     notes only what is no text goes on."""
-    notes = [proposal_note(one.proposal) for one, _ in segmentation.filled if one.proposal]
     if not notes:
         return [], {}
     looked_at = all(note["looked_at"] for note in notes)

@@ -131,17 +131,21 @@ def mask_seg_nrrd_image(mask: npt.NDArray[np.bool_], geometry: Geometry, note: M
 
 def proposal_note(text: str) -> dict[str, Any]:
     """What is noted of a proposed segment: "looked_at" (a person looked at every slice),
-    "warnings" and "provenance"; of another version, or edited, at least that it was proposed."""
+    "warnings" and "provenance", and "slices", a digest of each that held something by its index; of
+    another version, or edited, at least that it was proposed."""
     try:
         note = json.loads(text)
     except ValueError:
         note = None
     known = note if isinstance(note, dict) else {}
     warnings, provenance = known.get("warnings"), known.get("provenance")
+    slices = known.get("slices")
     return {"note": "LV mask proposed", "looked_at": known.get("looked_at") is True,
             "warnings": [str(w) for w in warnings] if isinstance(warnings, list) else [],
             "provenance": provenance if isinstance(provenance, dict) and provenance
-            else {"proposed": True}}
+            else {"proposed": True},
+            "slices": {i: str(one) for i, one in slices.items()} if isinstance(slices, dict)
+            else {}}
 
 
 #: Name, title, colour, label and tags of a segment.

@@ -28,13 +28,7 @@ from deepgmm.reading.images.grids import (
     place,
 )
 from deepgmm.reading.images.image import read_image
-from deepgmm.reading.images.phases import (
-    Phase,
-    asked_for,
-    nearest_in_time,
-    parse_phase,
-    tells,
-)
+from deepgmm.reading.images.phases import parse_phase, tells
 from deepgmm.reading.images.places import axes_of_file
 from deepgmm.reading.masks.frames import labelled_frames
 from deepgmm.reading.masks.lv_mask import draw_mask
@@ -57,7 +51,7 @@ _IMAGES = (*IMAGE_SUFFIXES, ".seg.nrrd", ".mhd", ".nhdr", ".hdr")
 #: Below this share of the wall inside the mask, the mask is taken for the blood pool alone.
 _POOL_SHARE = 0.1
 
-_ONE_FRAME = "--phase: bSSFP has one frame; leave --phase out, or give the cine"
+ONE_FRAME = "--phase: bSSFP has one frame; leave --phase out, or give the cine"
 
 
 @dataclass
@@ -170,7 +164,7 @@ def read_study(
         frame = chosen.frame
         provenance["bssfp_phase"] = chosen.as_dict()
     elif parse_phase(phase) is not None:
-        raise InputError(_ONE_FRAME)
+        raise InputError(ONE_FRAME)
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     for one, other in itertools.combinations(images, 2):
         if images[one].hash == images[other].hash:
@@ -242,21 +236,11 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     provenance = {}
     cine = read_cine(bssfp) if isinstance(bssfp, (str, os.PathLike)) else None
     if cine is not None:
-        number = parse_phase(phase)
-        if isinstance(number, str):
-            raise InputError(f"--phase {number} goes by contours, of which there are none yet: "
-                             "give the frame's number, counted from 0")
-        if number is not None and not 0 <= number < len(cine.values):
-            raise InputError(f"--phase: there is no frame {number}: the cine has "
-                             f"{len(cine.values)}, counted from 0")
         time = trigger_time(lge) if phase is None and tells(cine.times) else None
-        chosen = (nearest_in_time(cine.times, time, cine.interval) if time is not None else
-                  Phase(0, len(cine.values), "the first, as there is no mask yet")
-                  if number is None else asked_for(number, len(cine.values)))
+        paths[Role.BSSFP], chosen = still_of(cine, phase, None, time)
         provenance["bssfp_phase"] = chosen.as_dict()
-        paths[Role.BSSFP] = ImageInMemory(cine.frame(chosen.frame), cine.hash, list(cine.warnings))
     elif parse_phase(phase) is not None:
-        raise InputError(_ONE_FRAME)
+        raise InputError(ONE_FRAME)
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     grid = images[grid_role(images)]
     warnings = [w for i in images.values() for w in i.warnings]

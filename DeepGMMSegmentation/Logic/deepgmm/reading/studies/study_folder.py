@@ -17,17 +17,20 @@ from deepgmm.reading.contours.drawn_on import DrawnFrames, drawn_frames, names_i
 from deepgmm.reading.images.cine import ImageInMemory, images_in, read_cine, still_of
 from deepgmm.reading.images.grids import difference, geometry_of, image_of
 from deepgmm.reading.images.image import read_image
+from deepgmm.reading.images.phases import parse_phase
 from deepgmm.reading.masks.frames import labelled_frames
 from deepgmm.reading.masks.lv_mask import draw_mask
-from deepgmm.reading.studies.from_files import read_study
+from deepgmm.reading.studies.from_files import ONE_FRAME, read_images, read_study
 from deepgmm.reading.studies.study_json import is_sound
-from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, short_name
+from deepgmm.study.kinds import LEAST_CONFIDENCE, Guess, agreed, guess_kind, parse_kind, short_name
 from deepgmm.study.slice_positions import at_positions, distance_warning, same_places
 from deepgmm.study.study import Study
 from deepgmm.study.words import GRID_ORDER, Kind, Role, grid_role
 
 if TYPE_CHECKING:
     import SimpleITK
+
+    from deepgmm.reading.images.cine import Draw
 
     PathLike = str | os.PathLike[str]
 
@@ -69,6 +72,8 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         said = read_json(Path(folder) / NAME)
         right = said["format"] == FORMAT
+    except NotADirectoryError:
+        raise InputError("--study is a file: give the folder made by deepgmm import") from None
     except FileNotFoundError:
         raise InputError(f"the study folder has no {NAME}: give a folder made by "
                          "deepgmm import") from None
@@ -124,31 +129,19 @@ def read_study_folder(
 
     folders = [] if mask_dicom is None else [mask_dicom]
     frames = _drawn(said["sequences"].get(Role.BSSFP.value) or {}, mask, folders)
+    leave: frozenset[str] = frozenset()
+    frame: int | None = None
 
     def draw(image: SimpleITK.Image) -> tuple[SimpleITK.Image, SimpleITK.Image | None]:
         drawn = draw_mask(mask, image, convention=mask_labels, dicom=folders)
         return drawn.mask, drawn.wall
 
-    stacks = []
-    leave: frozenset[str] = frozenset()
-    frame: int | None = None
-    for role in Role:
-        own = said["sequences"].get(role.value)
-        if own:
-            lge_time = said["sequences"].get("lge", {}).get("trigger_ms")
-            image, digest, chosen, more = _image(source, role, own, phase, draw, lge_time,
-                                                 frames.areas)
-            told += more
-            stacks.append(_stack(role, own, image, digest))
-            if chosen:
-                provenance["bssfp_phase"] = chosen
-                frame = int(chosen["frame"])
-                leave = frames.left_out(frame,
-                                        grid_role([Role(r) for r in said["sequences"]])
-                                        is Role.BSSFP)
-    grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
-    warnings: list[str] = []
-    images = {s.role.value: _matched(s, grid, warnings) for s in stacks}
+    images, chosen, warnings = _images(source, said["sequences"], phase, draw, frames.areas)
+    if chosen:
+        provenance["bssfp_phase"] = chosen
+        frame = int(chosen["frame"])
+        leave = frames.left_out(frame, grid_role([Role(r) for r in said["sequences"]])
+                                is Role.BSSFP)
     kinds = {r: _kind(r, said["sequences"][r], others.pop(f"{r}_kind", None)) for r in images}
     study = read_study(
         **images, **{f"{role}_kind": kind for role, kind in kinds.items()},  # type: ignore[arg-type]
@@ -158,6 +151,51 @@ def read_study_folder(
                                       *_second_thoughts(study, said)])]
     study.provenance |= provenance
     return study
+
+
+def read_folder_images(folder: PathLike, *, phase: int | str | None = None) -> Study:
+    """A study folder's images with an LV mask that is still empty, to propose one for; on the grid
+    of `read_study_folder`.
+
+    Of a cine the frame chosen at import is taken, unless `phase` is a number; where none was
+    chosen, as `deepgmm.reading.studies.from_files.read_images`.
+
+    Raises
+    ------
+    InputError : as `read_images`, and a folder that is none or is damaged.
+    """
+    source, said = Path(folder), read_description(folder)
+    cine = (said["sequences"].get(Role.BSSFP.value) or {}).get("cine")
+    if parse_phase(phase) is not None and not cine:
+        raise InputError(ONE_FRAME)
+    images, chosen, warnings = _images(source, said["sequences"], phase, None, {})
+    study = read_images(**images, resample=True)  # type: ignore[arg-type]  # no phase
+    told = [str(w) for w in said.get("warnings", []) if not str(w).startswith(_OF_OWN_MASK)]
+    study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings])]
+    study.provenance |= {"import": _provenance(said)} | ({"bssfp_phase": chosen} if chosen else {})
+    for role, sequence in study.sequences.items():
+        kind = _kind(role.value, said["sequences"][role.value], None)
+        sequence.kind = parse_kind(role, kind) or sequence.kind
+    return study
+
+
+def _images(source: Path, sequences: dict[str, Any], phase: int | str | None, draw: Draw | None,
+            drawn: dict[int, float]
+            ) -> tuple[dict[str, ImageInMemory], dict[str, Any] | None, list[str]]:
+    """A folder's images on one grid's slices, of its cine the frame that was taken, and warnings;
+    as `still_of`."""
+    stacks, frame = [], None
+    warnings: list[str] = []
+    for role in Role:
+        own = sequences.get(role.value)
+        if own:
+            lge_time = sequences.get("lge", {}).get("trigger_ms")
+            image, digest, chosen, more = _image(source, role, own, phase, draw, lge_time, drawn)
+            warnings += more
+            stacks.append(_stack(role, own, image, digest))
+            frame = chosen or frame
+    grid = min(stacks, key=lambda s: GRID_ORDER.index(s.role))
+    return {s.role.value: _matched(s, grid, warnings) for s in stacks}, frame, warnings
 
 
 def _drawn(own: dict[str, Any], mask: PathLike, folders: list[PathLike]) -> DrawnFrames:
@@ -185,8 +223,8 @@ def _provenance(said: dict[str, Any]) -> dict[str, Any]:
             for role, own in said["sequences"].items()}
 
 
-def _image(source: Path, role: Role, own: dict[str, Any], phase: int | str | None, draw: Any,
-           lge_time: float | None, drawn: dict[int, float]
+def _image(source: Path, role: Role, own: dict[str, Any], phase: int | str | None,
+           draw: Draw | None, lge_time: float | None, drawn: dict[int, float]
            ) -> tuple[SimpleITK.Image, str, dict[str, Any] | None, list[str]]:
     """A sequence's image, its file's hash, of a cine the frame that was taken, and warnings."""
     if own.get("cine") and (phase is not None or drawn or not own.get("file")):

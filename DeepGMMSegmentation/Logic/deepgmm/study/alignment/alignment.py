@@ -19,7 +19,7 @@ from deepgmm.study.alignment.slice_matching import Matcher, Window
 from deepgmm.study.alignment.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
 from deepgmm.study.levels import Numbering
 from deepgmm.study.study import FloatArray, Study
-from deepgmm.study.words import Align, Kind, Role, grid_role, named_slices
+from deepgmm.study.words import Align, Kind, Role, align_named, grid_role, named_slices
 
 #: A shift of more than this is warned of, asked for or not, mm.
 WARNS = 3.0
@@ -135,11 +135,7 @@ def with_alignment(study: Study, align: Align | str, reference: Role | None = No
     InputError
         An unknown word, or a reference that the study does not have.
     """
-    try:
-        align = Align(align)
-    except ValueError:
-        raise InputError(f"--align: '{align}' is unknown: give one of "
-                         + ", ".join(a.value for a in Align)) from None
+    align = align_named(align)
     if align is Align.OFF:
         return study
     found = find_alignment(study, reference, turn=align is Align.RIGID)

@@ -1,0 +1,117 @@
+"""What a person drew in a file that may be a whole proposal: which of its slices count as drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepgmm.errors import InputError
+
+if TYPE_CHECKING:
+    from deepgmm.progress import Progress
+    from deepgmm.propose.correcting import BorderPoint
+    from deepgmm.propose.proposed import MaskProposal
+    from deepgmm.study.study import BoolArray, Study
+    from deepgmm.study.words import Align
+
+
+@dataclass
+class GivenSlices:
+    """The slices of a file in which something is drawn.
+
+    Attributes
+    ----------
+    masks : slice to its mask.
+    same : those that are as the proposal was that the file says it holds.
+    before : of that proposal, slices to what was drawn, or said to be empty, earlier.
+    points : and places that its borders were led through.
+    noted : whether the file says of what proposal it is.
+    """
+
+    masks: dict[int, BoolArray]
+    same: set[int] = field(default_factory=set)
+    before: dict[int, BoolArray] = field(default_factory=dict)
+    points: list[BorderPoint] = field(default_factory=list)
+    noted: bool = False
+
+
+def slices_drawn(path: Path, study: Study, labels: str | None) -> GivenSlices:
+    """Read the file of `--fixed` on a study's grid.
+
+    Raises
+    ------
+    InputError : it cannot be used, or nothing is drawn in it.
+    """
+    from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.masks.lv_mask import read_mask
+
+    grid = image_of(study.mask.astype("uint8"), study.geometry)
+    read = read_mask(path, grid, convention=labels, name="fixed mask")
+    study.warnings += [w for w in read.warnings if not read.note or "was proposed" not in w]
+    masks = {i: one for i, one in enumerate(read.mask) if one.any()}
+    if not masks:
+        raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
+                         "of the slices that you drew")
+    return _with_note(masks, read.note, read.mask)
+
+
+def _with_note(masks: dict[int, BoolArray], note: Mapping[str, Any], whole: BoolArray
+               ) -> GivenSlices:
+    """What a proposal's note says of slices that were not touched since."""
+    from deepgmm.propose.correcting import ENDO, EPI, BorderPoint
+    from deepgmm.propose.proposed import digest_of
+
+    was = note.get("slices", {})
+    if not was:
+        return GivenSlices(masks)
+    same = {i for i, one in masks.items() if was.get(str(i)) == digest_of(one)}
+    said = note.get("provenance", {})
+    empty = {i for i in range(len(whole)) if i not in masks and str(i) not in was}
+    before = {i: whole[i] for i in said.get("fixed", ())
+              if type(i) is int and (i in same or i in empty)}
+    points = [BorderPoint(int(p[0]), (float(p[1]), float(p[2])), p[3])
+              for p in said.get("places", ()) if isinstance(p, list) and len(p) == 4
+              and all(type(n) in (int, float) for n in p[:3]) and p[3] in (EPI, ENDO)
+              and (p[0] in same or p[0] not in masks)]
+    return GivenSlices(masks, same, before, points, True)
+
+
+def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: Align,
+            progress: Progress) -> MaskProposal:
+    """A proposal corrected by the slices that a person drew.
+
+    A file may be the whole proposal with one slice redrawn: what was left as proposed was drawn by
+    nobody. Of a proposal that was corrected already its note says what had been drawn then, and
+    which slices had followed.
+    """
+    import numpy as np
+
+    from deepgmm.propose.correcting import corrected
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.study.levels import counted
+    from deepgmm.study.words import named_slices
+
+    masks, points = given.masks, [*given.points, *points]
+    try:
+        first = propose_mask(study, align=align, progress=progress)
+    except InputError:  # refused as no heart: a slice drawn may say where it is
+        return propose_mask(study, fixed=masks, points=points, align=align, progress=progress)
+    same = [i for i, one in masks.items() if i not in given.before
+            and (i in given.same or np.array_equal(one, first.mask[i]))]
+    fixed = given.before | {i: one for i, one in masks.items() if i not in same}
+    with counted(first.mask):
+        found = corrected(first, study.geometry, points=points, fixed=fixed)
+    if not fixed:
+        found.warnings.append("what --fixed holds is what is proposed, to the pixel: by it nothing "
+                              "was corrected")
+    elif same:
+        found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
+                              "counts as not drawn, and follows the slices that differ")
+    if len(fixed) > 1 and not given.noted:
+        found.warnings.append(
+            f"{named_slices(sorted(fixed))} of --fixed differ from what is proposed and were all "
+            "taken as drawn: of a proposal that was corrected already give the .seg.nrrd, which "
+            "notes the slices that only followed")
+    return found
