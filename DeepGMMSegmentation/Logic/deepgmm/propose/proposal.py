@@ -13,6 +13,7 @@ from deepgmm.propose.asking import answered, finer, once
 from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
+from deepgmm.propose.ends import lengthened, opened
 from deepgmm.propose.network import load
 from deepgmm.propose.proposed import (
     FILLED,
@@ -35,7 +36,7 @@ LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
 #: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
 LEAST_SURE, DOUBTED = 0.05, 0.75
-EMPTY = "the images are blank there"
+EMPTY, OPEN_WALL = "the images are blank there", "the wall is open there, beyond the base"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -68,10 +69,13 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     progress(0.5, "outlining")
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
+    parts = lengthened(study, frame, answer, parts, _pieces(parts), spacing)
     blank = _blank(study)  # what the network says there it has from the slices beside
     rings = {i: ring for i, ring in _rings(study, parts, frame, spacing).items() if i not in blank}
     if not rings:
         raise InputError(NOTHING)
+    open_ = opened(study, rings, spacing)
+    rings = {i: ring for i, ring in rings.items() if i not in open_}
     own = set(rings)
     rings = _filled(rings)
     mask, pool = drawn(rings, shape, spacing)
@@ -86,7 +90,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
         raise InputError(NOTHING)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: EMPTY if i in blank else _beyond(i, rings)
+                         {i: EMPTY if i in blank else OPEN_WALL if i in open_
+                          else _beyond(i, rings)
                           for i in range(shape[0]) if i not in rings}, rings,
                          looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
