@@ -93,14 +93,15 @@ def _shown(study: Study, ring: Ring, index: int, spacing: tuple[float, float]) -
 
     centre = ring.centre / np.array(spacing)
     depth = (RADII - ring.inner[:, None]) / (ring.outer - ring.inner)[:, None]
-    wall = np.where((depth > 0.2) & (depth < 0.8), 1.0, np.nan)
-    deep = RADII < 0.7 * ring.inner[:, None]
+    wall = (depth > 0.2) & (depth < 0.8)
+    deep = RADII <= np.maximum(0.7 * ring.inner[:, None], STEP)
     rows = []
     for sequence in study.sequences.values():
         values = along(sequence.values[index][None], centre[None], spacing)[0]
         values = gaussian_filter1d(values, EVEN[0], axis=0, mode="wrap")
         values = gaussian_filter1d(values, EVEN[1] / STEP, axis=1, mode="nearest")
-        rows.append([np.median(values[deep]), *np.nanmedian(values * wall, axis=1)])
+        rows.append([np.median(values[deep]),
+                     *((values * wall).sum(1) / np.maximum(wall.sum(1), 1))])
     return np.array(rows)
 
 
