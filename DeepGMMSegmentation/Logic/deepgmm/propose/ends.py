@@ -17,9 +17,11 @@ from deepgmm.study.study import BoolArray, FloatArray, Study
 #: the least radius, mm, that is looked for.
 FARTHER, BELIEVED, NARROW = 2, 0.82, 10.0
 #: A wall is open where, from the pool's brightness to the wall's farther in, it goes less than so
-#: much of the way, and the wall farther in more; the share of a wall that is open at least, and
-#: that at a stretch.
-WAY, OPEN, STRETCH = 0.4, 0.25, 1 / 6
+#: much of the way, and the wall farther in more; that at a stretch at least.
+WAY, STRETCH = 0.4, 1 / 6
+#: The share of a wall that is open at least: of the outermost slice against the next one, and where
+#: the next but one, or the slice before it, is looked at.
+OPEN, WIDE_OPEN = 0.25, 0.4
 #: Brightness is smoothed along borders over so many angles, and across them over so many mm.
 EVEN = (1.5, 1.0)
 #: An end is no base where its radius times this is not more than the other's.
@@ -70,21 +72,26 @@ def _piece(found: FloatArray) -> BoolArray:
 
 
 def opened(study: Study, rings: Mapping[int, Ring], spacing: tuple[float, float]) -> set[int]:
-    """The outermost slice where its wall is open and that of the slice farther in is not.
+    """The outer one or two slices at the base whose wall is open where that farther in is not.
 
     Parameters
     ----------
     rings : slice to its borders, in mm of the image.
     """
-    if len(rings) < 3:
-        return set()
     order = sorted(rings)
     first, last = (float(rings[i].outer.mean()) for i in (order[0], order[-1]))
+    out: set[int] = set()
     # where it is not clear which end is the base, both are looked at
-    ends = [(order[0], order[1])] * (first * WIDER > last) + [
-        (order[-1], order[-2])] * (last * WIDER > first)
-    return {one for one, other in ends
-            if _opens(*(_shown(study, rings[i], i, spacing) for i in (one, other)))}
+    for inward, base in ((order, first * WIDER > last), (order[::-1], last * WIDER > first)):
+        if not base or len(order) < 3:
+            continue
+        shown = [_shown(study, rings[i], i, spacing) for i in inward[:4]]
+        # the other end is never what a slice is held against, but for its neighbour
+        for k, j in ((0, 1), (0, 2), (1, 2), (1, 3)):
+            least = OPEN if j == 1 else WIDE_OPEN
+            if j < len(inward) - (j > k + 1) and _open_share(shown[k], shown[j]) >= least:
+                out.update(inward[:k + 1])
+    return out
 
 
 def _shown(study: Study, ring: Ring, index: int, spacing: tuple[float, float]) -> FloatArray:
@@ -101,21 +108,22 @@ def _shown(study: Study, ring: Ring, index: int, spacing: tuple[float, float]) -
         values = gaussian_filter1d(values, EVEN[0], axis=0, mode="wrap")
         values = gaussian_filter1d(values, EVEN[1] / STEP, axis=1, mode="nearest")
         rows.append([np.median(values[deep]),
-                     *((values * wall).sum(1) / np.maximum(wall.sum(1), 1))])
+                     *(np.median(v[w]) if w.any() else v[0] for v, w in zip(values, wall))])
     return np.array(rows)
 
 
-def _opens(one: FloatArray, other: FloatArray) -> bool:
-    """Whether the wall of a slice is open where that of another, as `_shown`, is not."""
+def _open_share(one: FloatArray, other: FloatArray) -> float:
+    """Of a wall, as `_shown`, that is open where that of another slice is not; of several sequences
+    the one in the middle counts."""
     contrast = np.median(other[:, 1:], axis=1) - other[:, 0]
     known = contrast != 0
-    here, there = (np.clip((v[known, 1:] - v[known, :1]) / contrast[known, None], -0.5, 1.5)
-                   for v in (one, other))
     if not known.any():
-        return False
-    gap = here.mean(0) < WAY
-    new = gap & (there.mean(0) >= WAY)
-    return bool(new.mean() >= OPEN and _longest(gap) >= STRETCH * ANGLES)
+        return 0.0
+    gaps = [np.median(np.clip((v[known, 1:] - v[known, :1]) / contrast[known, None], -0.5, 1.5),
+                      axis=0) < WAY for v in (one, other)]
+    if _longest(gaps[0]) < STRETCH * ANGLES:
+        return 0.0
+    return float((gaps[0] & ~gaps[1]).mean())
 
 
 def _longest(held: BoolArray) -> int:
