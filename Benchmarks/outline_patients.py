@@ -117,11 +117,11 @@ def _library_beyond(seed: int, beyond: Beyond) -> tuple[Study, np.ndarray]:
     return Study(sequences, np.zeros(truth.shape, bool), Geometry((pixel, pixel, gap))), truth
 
 
-def chests(count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+def chests(count: int, first: int = FIRST_CHEST) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
     """One look each of chests that the network did not see; stacks that go beyond both ends."""
     from whole_chest import PIXEL, chest
 
-    for seed in range(FIRST_CHEST, FIRST_CHEST + count):
+    for seed in range(first, first + count):
         one = chest(seed, looks=1)
         values = one.images[0].astype(np.float32)
         truth = (one.pool.astype(int) + one.wall) > 127

@@ -36,6 +36,9 @@ LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
 #: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
 LEAST_SURE, DOUBTED = 0.05, 0.75
+#: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
+#: of phantoms' slices beyond an apex a quarter.
+FAINT = 0.45
 EMPTY, OPEN_WALL = "the images are blank there", "the wall is open there, beyond the base"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
@@ -75,16 +78,19 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     if not rings:
         raise InputError(NOTHING)
     open_ = opened(study, rings, spacing)
-    rings = {i: ring for i, ring in rings.items() if i not in open_}
-    own = set(rings)
-    rings = _filled(rings)
-    mask, pool = drawn(rings, shape, spacing)
-    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
+    mask, _ = drawn(rings, shape, spacing)
     overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
-                        if i in own else 0.0 for i in range(shape[0])])
+                        if i in rings and i not in open_ else 0.0 for i in range(shape[0])])
+    overlap[_faint(overlap)] = 0.0
+    own = set(np.flatnonzero(overlap).tolist())
+    if not own:
+        raise InputError(NOTHING)
+    rings = _filled({i: ring for i, ring in rings.items() if i in own})
+    mask, pool = drawn(rings, shape, spacing)
+    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     if confidence.max() < LEAST_SURE and not masks:
         raise InputError(NOTHING)
@@ -186,6 +192,15 @@ def _rings(study: Study, parts: FloatArray, frame: Frame, spacing: tuple[float, 
     found = rings_of(parts[chosen, 1:].sum(1), parts[chosen, 2], middles, PIXEL, shown)
     return {i: replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
             for i, ring in zip(chosen, found)}
+
+
+def _faint(overlap: FloatArray) -> list[int]:
+    """The first and the last slices with so little that it is none."""
+    found = np.flatnonzero(overlap)
+    strong = np.flatnonzero(overlap >= FAINT)
+    if not len(strong):
+        return []
+    return [int(i) for i in found if not strong[0] <= i <= strong[-1]]
 
 
 def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:
