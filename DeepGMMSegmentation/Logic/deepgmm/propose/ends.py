@@ -20,8 +20,9 @@ FARTHER, BELIEVED, NARROW = 2, 0.82, 10.0
 #: much of the way, and the wall farther in more; that at a stretch at least.
 WAY, STRETCH = 0.4, 1 / 6
 #: The share of a wall that is open at least: of the outermost slice against the next one, and where
-#: the next but one, or the slice before it, is looked at.
-OPEN, WIDE_OPEN = 0.25, 0.4
+#: the next but one, or the slice before it, is looked at; and that from which one that stays is in
+#: doubt.
+OPEN, WIDE_OPEN, DOUBTFUL = 0.25, 0.4, 0.1
 #: Brightness is smoothed along borders over so many angles, and across them over so many mm.
 EVEN = (1.5, 1.0)
 #: An end is no base where its radius times this is not more than the other's.
@@ -71,8 +72,10 @@ def _piece(found: FloatArray) -> BoolArray:
                       if count else labels > 0)
 
 
-def opened(study: Study, rings: Mapping[int, Ring], spacing: tuple[float, float]) -> set[int]:
-    """The outer one or two slices at the base whose wall is open where that farther in is not.
+def opened(study: Study, rings: Mapping[int, Ring], spacing: tuple[float, float]
+           ) -> tuple[set[int], set[int]]:
+    """The outer one or two slices at the base whose wall is open where that farther in is not; and
+    the outermost that stays, where its wall may be.
 
     Parameters
     ----------
@@ -81,17 +84,23 @@ def opened(study: Study, rings: Mapping[int, Ring], spacing: tuple[float, float]
     order = sorted(rings)
     first, last = (float(rings[i].outer.mean()) for i in (order[0], order[-1]))
     out: set[int] = set()
+    doubted: set[int] = set()
     # where it is not clear which end is the base, both are looked at
     for inward, base in ((order, first * WIDER > last), (order[::-1], last * WIDER > first)):
         if not base or len(order) < 3:
             continue
+        left = 0
         shown = [_shown(study, rings[i], i, spacing) for i in inward[:4]]
         # the other end is never what a slice is held against, but for its neighbour
-        for k, j in ((0, 1), (0, 2), (1, 2), (1, 3)):
-            least = OPEN if j == 1 else WIDE_OPEN
-            if j < len(inward) - (j > k + 1) and _open_share(shown[k], shown[j]) >= least:
-                out.update(inward[:k + 1])
-    return out
+        shares = {(k, j): _open_share(shown[k], shown[j])
+                  for k, j in ((0, 1), (0, 2), (1, 2), (1, 3)) if j < len(inward) - (j > k + 1)}
+        for (k, j), share in shares.items():
+            if share >= (OPEN if j == 1 else WIDE_OPEN):
+                left = k + 1
+        out.update(inward[:left])
+        if any(share >= DOUBTFUL for (k, _), share in shares.items() if k == left):
+            doubted.add(inward[left])
+    return out, doubted
 
 
 def _shown(study: Study, ring: Ring, index: int, spacing: tuple[float, float]) -> FloatArray:

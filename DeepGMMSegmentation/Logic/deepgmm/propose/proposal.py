@@ -36,6 +36,8 @@ LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
 #: of real hearts the surest slice has .94 and more, of images of something else .54 at most.
 LEAST_SURE, DOUBTED = 0.05, 0.75
+#: The most that a base is sure of whose wall may be open.
+HALF_OPEN = 0.5
 #: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
 #: of phantoms' slices beyond an apex a quarter.
 FAINT = 0.45
@@ -77,7 +79,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     rings = {i: ring for i, ring in _rings(study, parts, frame, spacing).items() if i not in blank}
     if not rings:
         raise InputError(NOTHING)
-    open_ = opened(study, rings, spacing)
+    open_, doubted = opened(study, rings, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
@@ -94,6 +96,8 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     if confidence.max() < LEAST_SURE and not masks:
         raise InputError(NOTHING)
+    for i in doubted & own:
+        confidence[i] = min(confidence[i], HALF_OPEN)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
                          {i: EMPTY if i in blank else OPEN_WALL if i in open_
