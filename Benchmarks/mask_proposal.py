@@ -73,17 +73,24 @@ def placed(mask: BoolArray, truth: BoolArray) -> tuple[bool, bool]:
             abs(int(mine[0] - there[0])) <= 1 and abs(int(mine[-1] - there[-1])) <= 1)
 
 
-def many_placed(make: str, count: int) -> tuple[float, float]:
-    """Of so many phantoms of a make the % whose centre lies inside, and whose ends are found."""
-    found = []
-    for study, truth, _ in phantoms(make, count):
+def many_placed(make: str, count: int, beyond: bool = False) -> tuple[float, float, float, float]:
+    """Of so many phantoms of a make the % whose centre lies inside, and whose ends are found; mean
+    mask Dice; and the % of sure slices that are not good. `beyond` : of stacks that go on."""
+    found, dices, sure = [], [], []
+    for study, truth, _ in phantoms(make, count, beyond=beyond):
         try:
-            mask = propose_mask(study).mask
+            proposal = propose_mask(study)
         except InputError:
-            mask = np.zeros(truth.shape, bool)
-        found.append(placed(mask, truth > 0))
+            found.append((False, False))
+            dices.append(0.0)
+            continue
+        found.append(placed(proposal.mask, truth > 0))
+        dices.append(dice(proposal.mask, truth > 0) or 0.0)
+        sure += [(dice(proposal.mask[i], truth[i] > 0) or 0.0) < GOOD
+                 for i in np.flatnonzero(proposal.confidence > SURE)]
     centres, ends = np.mean(found, axis=0) * 100
-    return float(centres), float(ends)
+    return (float(centres), float(ends), float(np.mean(dices)),
+            100 * float(np.mean(sure)) if sure else 0.0)
 
 
 @dataclass
@@ -252,9 +259,9 @@ def cost(threads: int) -> dict[str, float]:
 
 
 def checks(sets: dict[str, Rows], spent: dict[str, float],
-           many: dict[str, tuple[float, float]], count: int
+           many: dict[str, tuple[float, float, float, float]]
            ) -> list[tuple[str, str, str, bool | None]]:
-    """The bars; one that was not measured is missed. `many` : of `many_placed`, `count` each."""
+    """The bars; one that was not measured is missed. `many` : of `many_placed`."""
     lines: list[tuple[str, str, str, bool | None]] = []
 
     def bar(what: str, limit: float, value: float | None, digits: int = 3,
@@ -286,9 +293,9 @@ def checks(sets: dict[str, Rows], spent: dict[str, float],
             old, new = np.mean(one.slice_fixed, axis=0)
             bar(f"{name}: one slice drawn, its neighbours' error falls, %", 50,
                 float(100 * (1 - new / old)), 0)
-    for name, (centre, end) in many.items():
-        bar(f"{count} of the {name}: centre inside, %", 100, centre, 0)
-        bar(f"{count} of the {name}: ends within one slice, %", 90, end, 0)
+    for name, (centre, end, *_) in many.items():
+        bar(f"{name}: centre inside, %", 100, centre, 0)
+        bar(f"{name}: ends within one slice, %", 90, end, 0)
     bar("12 slices, s", 3, spent["seconds"], 1, most=True)
     bar("memory, GB", 0.6, spent["peak"], 2, most=True)
     slowest = [max(one.correcting) for one in sets.values() if one.correcting]
@@ -305,6 +312,8 @@ def main() -> None:
     parser.add_argument("--chests", type=int, default=20, help="synthetic chests")
     parser.add_argument("--places", type=int, default=0,
                         help="patients of each make of whom only centre and ends are looked at")
+    parser.add_argument("--beyond", type=int, default=0,
+                        help="such patients whose stacks go on beyond apex and valve")
     parser.add_argument("--no-rival", action="store_true", help="without the way that learns not")
     parser.add_argument("--cost", action="store_true", help="measure time and memory alone")
     options = parser.parse_args()
@@ -332,7 +341,10 @@ def main() -> None:
         if rows.dices:
             sets[name] = rows
             print(name, *rows.row()[1:], file=sys.stderr)
-    many = {make: many_placed(make, options.places) for make in MAKES} if options.places else {}
+    many = {f"{count} of the {make}{', stacks that go on' if beyond else ''}":
+            many_placed(make, count, beyond)
+            for beyond, count in ((False, options.places), (True, options.beyond)) if count
+            for make in MAKES}
     print(machine(options.threads) + "\n")
     print(table(("", "patients", "Dice", "worst", "worst tenth", "moved as a whole by truth",
                  "without learning",
@@ -340,6 +352,11 @@ def main() -> None:
                  "endocardium off, mm",
                  "centre inside, %", "ends within one, %", "sure, %", f"sure under {GOOD}, %",
                  "seconds"), [r.row() for r in sets.values()]))
+    if many:
+        print(table(("", "centre inside, %", "ends within one, %", "mask Dice, mean",
+                     f"sure under {GOOD}, %"),
+                    [(name, f"{c:.0f}", f"{e:.0f}", f"{d:.3f}", f"{b:.1f}")
+                     for name, (c, e, d, b) in many.items()]))
     print(table(("", "confidence", "slices", f"Dice at least {GOOD}, %"),
                 [row for r in sets.values() for row in r.reliability()]))
     print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
@@ -353,7 +370,7 @@ def main() -> None:
                  "were centre and mean radius right, mm", "were all numbers right, mm"),
                 [r.pairs.row(r.name) for r in sets.values() if r.pairs.patients > 1]))
     print(*said(sets, GOOD, CHESTS), sep="\n")
-    print(bars(checks(sets, spent, many, options.places)))
+    print(bars(checks(sets, spent, many)))
 
 
 if __name__ == "__main__":

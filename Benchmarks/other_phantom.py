@@ -13,7 +13,7 @@ breath-holds, each slice from its own. Pixels measure 0.9 to 1.9 mm; slices of 6
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,7 @@ from other_phantom_scanner import (
     protocol_of,
     smooth,
 )
+from whole_stacks import Beyond, kept
 
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role, Tissue
@@ -160,7 +161,8 @@ class Stack:
 
 def make_other_patient(seed: int, *, patient_set: str = "typical",
                        kinds: dict[Role, Kind] | None = None,
-                       slices: int | None = None) -> OtherPatient:
+                       slices: int | None = None, beyond: Beyond | None = None
+                       ) -> OtherPatient:
     """Draw one patient; the same arguments give the same bytes.
 
     Heart, disease, stack and truth depend on seed, set and slices alone, and a sequence on its
@@ -172,6 +174,7 @@ def make_other_patient(seed: int, *, patient_set: str = "typical",
     kinds : per role; only the roles named are made. bSSFP, LGE magnitude and T2 dark-blood by
         default.
     slices : 1 to 10; by default as many as the ventricle has room for, 3 to 10.
+    beyond : goes on beyond apex and valve.
 
     Raises
     ------
@@ -192,9 +195,23 @@ def make_other_patient(seed: int, *, patient_set: str = "typical",
     pattern, disease = disease_of(patient_set, seed)
     heart = draw_heart(body, lesion, disease)
     stack = Stack.draw(place, heart, slices)
+    if beyond is not None:
+        stack = replace(stack, depths=beyond.depths(*heart.ends(), stack.gap).astype(np.float32))
     around = surroundings(place, stack)
+
+    def codes_in(pose: Pose) -> Codes:
+        codes = stack.codes(heart, around, pose)
+        if beyond is None:
+            return codes
+        depths = stack.depths[:, None] + _PLANES[:, 2] * stack.thickness
+        return beyond.with_atrium(
+            codes.reshape(-1, *codes.shape[2:]), depths.ravel(), *stack.axes(stack.factor),
+            valve=heart.ends()[1], ventricle=[m for ms in _TRUTH.values() for m in ms],
+            wall=Matter.RV_WALL, blood=Matter.RV_BLOOD).reshape(codes.shape)
     still = Pose(np.zeros((len(stack.depths), 3), np.float32))
-    truth = _truth(stack.codes(heart, around, still), stack)
+    truth = _truth(codes_in(still), stack)
+    if beyond is not None:
+        truth = kept(truth, _truth(stack.codes(heart, around, still), stack), Tissue.BLOOD)
     tissues, plasma = Tissues.draw(tissue), float(tissue.uniform(*PLASMA))
     uneven = smooth(tissue, (len(truth), *stack.shape), tissue.uniform(2.0, 4.0) / stack.pixel)
 
@@ -203,7 +220,7 @@ def make_other_patient(seed: int, *, patient_set: str = "typical",
         rng = scans[list(Role).index(role)]
         protocol = protocol_of(rng, kind, tissues, plasma)
         pose = Pose.draw(rng, len(truth), 0.4 if role is Role.LGE else 1.0)
-        codes = stack.codes(heart, around, pose)
+        codes = codes_in(pose)
         sequences[role] = Sequence(
             role, _acquire(rng, protocol, codes, stack, tissues, uneven), kind)
     points = np.array([[stack.pixel_of(p) for p in heart.insertions(float(z))]

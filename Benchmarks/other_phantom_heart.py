@@ -140,10 +140,15 @@ class Heart:
         radius = float(self.focus * np.sinh(self.outer.max()))
         return radius + float(self.rv.max()) + 16, radius + 12, radius + 15, radius + 15
 
+    def ends(self) -> tuple[float, float]:
+        """z of the apex and of the valve's plane."""
+        length = float(self.focus * np.cosh(float(self.outer.mean())))
+        return length, -0.40 * length
+
     def span(self) -> tuple[float, float]:
         """z from 8 mm below the valve's plane to where the pool is 6 mm in radius."""
-        outer, inner = float(self.outer.mean()), float(self.inner.mean())
-        low = -0.40 * self.focus * np.cosh(outer) + 8.0
+        inner = float(self.inner.mean())
+        low = self.ends()[1] + 8.0
         narrow = 6.0 / (self.focus * np.sinh(inner))
         return float(low), float(self.focus * np.cosh(inner) * np.sqrt(1 - narrow ** 2))
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from third_phantom_scanner import Array, Matter, Scanner
+from whole_stacks import Beyond, kept
 
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Kind, Role, Tissue
@@ -27,6 +28,7 @@ KINDS = {Role.BSSFP: Kind.BSSFP, Role.LGE: Kind.LGE_MAGNITUDE, Role.T2: Kind.T2_
 SLICES, FIELD = 5, 104.0
 #: Samples a pixel along rows and columns, and through a slice.
 FINE, PLANES = 2, 3
+_THROUGH = ((np.arange(PLANES) + 0.5) / PLANES - 0.5) * 7.0
 #: End arteries that share the wall among them.
 ARTERIES = 18
 
@@ -194,8 +196,9 @@ class Heart:
 
 
 def make_third_patient(seed: int, *, patient_set: str = "typical",
-                       slices: int = SLICES) -> ThirdPatient:
-    """Draw one patient; the same arguments give the same bytes.
+                       slices: int = SLICES, beyond: Beyond | None = None) -> ThirdPatient:
+    """Draw one patient; the same arguments give the same bytes. `beyond` lets the stack go on
+    beyond apex and valve.
 
     Raises
     ------
@@ -215,14 +218,30 @@ def make_third_patient(seed: int, *, patient_set: str = "typical",
     middle = bottom - place.uniform(0, bottom - top - gap * slices) - gap * (slices - 1) / 2 - 3
     depths = middle + ((slices - 1) / 2 - np.arange(slices)) * gap
     turn = place.normal(0, 0.3)
-    codes = _codes(heart, count, pixel, depths, turn, np.zeros((slices, 3)))
-    truth = _truth(codes)
+    valve = top - 8.0
+    if beyond is not None:
+        depths = beyond.depths(heart.length, valve, gap)
+        slices = len(depths)
+
+    def codes_off(off: Array) -> npt.NDArray[np.uint8]:
+        codes = _codes(heart, count, pixel, depths, turn, off)
+        if beyond is None:
+            return codes
+        line = ((np.arange(codes.shape[-1]) + 0.5) / FINE - count / 2) * pixel
+        return beyond.with_atrium(
+            codes.reshape(-1, *codes.shape[2:]), (depths[:, None] + _THROUGH).ravel(), line, line,
+            valve=valve, ventricle=[m for ms in _TRUTH.values() for m in ms],
+            wall=Matter.RV_WALL, blood=Matter.RV_BLOOD).reshape(codes.shape)
+    still = np.zeros((slices, 3))
+    truth = _truth(codes_off(still))
+    if beyond is not None:
+        truth = kept(truth, _truth(_codes(heart, count, pixel, depths, turn, still)), Tissue.BLOOD)
     scanner = Scanner(place, count, pixel)
     sequences = {}
     for (role, kind), rng in zip(KINDS.items(), scans, strict=True):
         # breath-holds: all slices together, and each by itself
         off = rng.normal(0, (0.35, 0.35, 0.8), 3) + rng.normal(0, 0.35, (slices, 3))
-        seen = _codes(heart, count, pixel, depths, turn, off * (0.3 if role is Role.LGE else 1))
+        seen = codes_off(off * (0.3 if role is Role.LGE else 1))
         sequences[role] = Sequence(role, scanner.image(rng, kind, seen), kind)
     study = Study(sequences, truth > 0, Geometry((pixel, pixel, gap)))
     return ThirdPatient(study, truth, seed, patient_set, pattern)
@@ -232,11 +251,10 @@ def _codes(heart: Heart, count: int, pixel: float, depths: Array, turn: float,
            off: Array) -> npt.NDArray[np.uint8]:
     """(slices, planes, fine rows, fine columns); each slice lies `off` by (x, y, z) mm."""
     line = (((np.arange(count * FINE) + 0.5) / FINE - count / 2) * pixel).astype(np.float32)
-    through = ((np.arange(PLANES) + 0.5) / PLANES - 0.5) * 7.0
     v, u = line[:, None], line[None, :]
     x, y = np.cos(turn) * u + np.sin(turn) * v, np.cos(turn) * v - np.sin(turn) * u
     return np.stack([[heart.matter(*np.broadcast_arrays(x - dx, y - dy, z + t - dz))
-                      for t in through] for z, (dx, dy, dz) in zip(depths, off, strict=True)])
+                      for t in _THROUGH] for z, (dx, dy, dz) in zip(depths, off, strict=True)])
 
 
 def _truth(codes: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -87,26 +87,34 @@ def finer(study: Study, frame: Frame, answer: Answer, pieces: Mapping[int, BoolA
         radius = PIXEL * float(np.sqrt(held.sum() / np.pi))
         if radius >= SMALL:
             continue
-        middle = np.argwhere(held).mean(0)
-        pixel = PIXEL * max(radius / USUAL_RADIUS, FINEST)
-        row, column = frame.to_image(middle)
-        fine = Frame.around((float(row), float(column)), spacing, pixel)
-        near = slice(max(i - 1, 0), i + 2)
-        logs = []
-        for role, sequence in study.sequences.items():
-            images, seen = fine.sampled(sequence.values[near])
-            values = brightened(normalised(calmed(images, seen), seen), seen, answer.gammas[role])
-            logs.append(_asked(channels(values, seen)[i - near.start][None], VIEWS))
-        # the frame is to finer pixels what an image is
-        onto = Frame.around((float(middle[0]), float(middle[1])), (PIXEL, PIXEL), pixel)
-        found = onto.back(_together(logs)[0], (held.shape[0], held.shape[1]))
-        found[0] = 1 - found[1] - found[2]
+        found = closer(study, frame, answer, i, np.argwhere(held).mean(0), radius, spacing)
         if (found[0][held] < 0.5).sum() < LEAST_HELD * held.sum():
             continue  # what was found is not to be lost
         share = min((SMALL - radius) / (SMALL - TINY), 1.0)
         parts[i] = _normal(np.exp((1 - share) * np.log(parts[i] + 1e-4)
                                   + share * np.log(np.clip(found, 0, 1) + 1e-4)), 0)
     return parts
+
+
+def closer(study: Study, frame: Frame, answer: Answer, index: int, middle: FloatArray,
+           radius: float, spacing: tuple[float, float]) -> FloatArray:
+    """(3, rows, columns) probabilities on the frame of one slice that is asked in pixels so fine
+    that a ventricle of a mean radius, mm, about a (row, column) of the frame looks as large as
+    usual."""
+    pixel = PIXEL * float(np.clip(radius / USUAL_RADIUS, FINEST, 1.0))
+    row, column = frame.to_image(middle)
+    fine = Frame.around((float(row), float(column)), spacing, pixel)
+    near = slice(max(index - 1, 0), index + 2)
+    logs = []
+    for role, sequence in study.sequences.items():
+        images, seen = fine.sampled(sequence.values[near])
+        values = brightened(normalised(calmed(images, seen), seen), seen, answer.gammas[role])
+        logs.append(_asked(channels(values, seen)[index - near.start][None], VIEWS))
+    # the frame is to finer pixels what an image is
+    onto = Frame.around((float(middle[0]), float(middle[1])), (PIXEL, PIXEL), pixel)
+    found = onto.back(_together(logs)[0], frame.shape)
+    found[0] = 1 - found[1] - found[2]
+    return found
 
 
 def _gamma(wall: npt.NDArray[np.float32], pool: npt.NDArray[np.float32]) -> float:

@@ -13,6 +13,7 @@ from deepgmm.propose.asking import answered, finer, once
 from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
+from deepgmm.propose.ends import lengthened, opened
 from deepgmm.propose.network import load
 from deepgmm.propose.placing import placed
 from deepgmm.propose.proposed import (
@@ -38,7 +39,12 @@ LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: of real hearts the surest slice has .94 and more, of what lies beside them .54 at most. The
 #: lowest slices of a brain may be as sure as a heart.
 LEAST_SURE, DOUBTED = 0.05, 0.75
-EMPTY = "the images are blank there"
+#: The most that a base is sure of whose wall may be open.
+HALF_OPEN = 0.5
+#: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
+#: of phantoms' slices beyond an apex a quarter.
+FAINT = 0.45
+EMPTY, OPEN_WALL = "the images are blank there", "the wall is open there, beyond the base"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -79,25 +85,34 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     progress(0.5, "outlining")
     answer = answered(study, frame)
     parts = finer(study, frame, answer, _pieces(answer.parts), spacing)
+    parts = lengthened(study, frame, answer, parts, _pieces(parts), spacing)
     blank = _blank(study)  # what the network says there it has from the slices beside
     rings = {i: ring for i, ring in _rings(study, parts, frame, spacing).items() if i not in blank}
     if not rings:
         raise InputError(NOTHING)
-    own = set(rings)
-    rings = _filled(rings)
-    mask, pool = drawn(rings, shape, spacing)
-    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
+    open_, doubted = opened(study, rings, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
+    mask, _ = drawn(rings, shape, spacing)
     overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
-                        if i in own else 0.0 for i in range(shape[0])])
+                        if i in rings and i not in open_ else 0.0 for i in range(shape[0])])
+    overlap[_faint(overlap)] = 0.0
+    own = set(np.flatnonzero(overlap).tolist())
+    if not own:
+        raise InputError(NOTHING)
+    rings = _filled({i: ring for i, ring in rings.items() if i in own})
+    mask, pool = drawn(rings, shape, spacing)
+    _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
     if confidence.max() < LEAST_SURE and not masks:
         raise InputError(NOTHING)
+    for i in doubted & own:
+        confidence[i] = min(confidence[i], HALF_OPEN)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: EMPTY if i in blank else _beyond(i, rings)
+                         {i: EMPTY if i in blank else OPEN_WALL if i in open_
+                          else _beyond(i, rings)
                           for i in range(shape[0]) if i not in rings}, rings,
                          looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
@@ -193,6 +208,15 @@ def _rings(study: Study, parts: FloatArray, frame: Frame, spacing: tuple[float, 
     found = rings_of(parts[chosen, 1:].sum(1), parts[chosen, 2], middles, PIXEL, shown)
     return {i: replace(ring, centre=frame.to_image(ring.centre) * np.array(spacing))
             for i, ring in zip(chosen, found)}
+
+
+def _faint(overlap: FloatArray) -> list[int]:
+    """The first and the last slices with so little that it is none."""
+    found = np.flatnonzero(overlap)
+    strong = np.flatnonzero(overlap >= FAINT)
+    if not len(strong):
+        return []
+    return [int(i) for i in found if not strong[0] <= i <= strong[-1]]
 
 
 def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:

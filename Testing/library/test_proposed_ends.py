@@ -1,0 +1,123 @@
+"""Where a proposed ventricle ends: open walls are left out, and small slices are looked for."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepgmm.propose import ends
+from deepgmm.propose.asking import Answer
+from deepgmm.propose.canonical import Frame
+from deepgmm.propose.proposal import FAINT, _faint
+from deepgmm.propose.rings import ANGLES, Ring
+from deepgmm.study.study import Geometry, Sequence, Study
+from deepgmm.study.words import Role
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Benchmarks"))
+
+from whole_stacks import Beyond, kept  # noqa: E402
+
+MIDDLE, SPACING = (45.0, 46.0), (1.5, 1.5)
+
+
+def walls(radii, gaps, *, pool=100.0, wall=20.0, roles=(Role.BSSFP,)):
+    """Round dark walls of 8 mm about bright pools, open by so many radians, and their rings."""
+    y, x = np.indices((90, 92)) * 1.5
+    y, x = y - MIDDLE[0] * 1.5, x - MIDDLE[1] * 1.5
+    images, rings = [], {}
+    for i, (radius, gap) in enumerate(zip(radii, gaps)):
+        away = np.hypot(y, x)
+        image = np.where(away < radius - 8, pool, np.where(away < radius, wall, 60.0))
+        image[(away < radius) & (np.abs(np.arctan2(y, x)) < gap / 2)] = pool
+        images.append(image)
+        rings[i] = Ring(np.array(MIDDLE) * 1.5, np.full(ANGLES, float(radius)),
+                        np.full(ANGLES, radius - 8.0))
+    values = np.stack(images).astype(np.float32)
+    return Study({role: Sequence(role, values) for role in roles},
+                 np.zeros(values.shape, bool), Geometry((1.5, 1.5, 8.0))), rings
+
+
+@pytest.mark.parametrize("gaps, out", [
+    ((0, 0, 0, 0, 0), set()),
+    ((0, 0, 0, 0, 0.8), set()),  # an eighth of the wall
+    ((0, 0, 0, 0, 2.2), {4}),
+    ((0, 0, 0, 2.9, 4.0), {3, 4}),
+    ((0, 2.2, 2.2, 2.2, 2.2), set()),  # open alike all along: a scar, not a valve
+    ((4.0, 0, 0, 0, 0), set()),  # at the apex
+])
+def test_an_open_wall_is_left_out_at_the_base_alone(gaps, out):
+    study, rings = walls((20, 26, 30, 32, 33), gaps)
+    assert ends.opened(study, rings, SPACING)[0] == out
+    # the same from base to apex, with the brightness the other way round
+    other, back = walls((33, 32, 30, 26, 20), gaps[::-1], pool=10.0, wall=90.0)
+    assert ends.opened(other, back, SPACING)[0] == {4 - i for i in out}
+
+
+def test_a_base_that_may_be_open_stays_and_is_doubted():
+    study, rings = walls((20, 26, 30, 32, 33), (0, 0, 0, 0, 1.3))  # a fifth of the wall
+    assert ends.opened(study, rings, SPACING) == (set(), {4})
+    study, rings = walls((20, 26, 30, 32, 33), (0, 0, 0, 1.3, 2.9))
+    assert ends.opened(study, rings, SPACING) == ({4}, {3})
+
+
+def test_one_of_three_sequences_does_not_open_a_wall():
+    study, rings = walls((20, 26, 30, 32, 33), (0,) * 5, roles=(Role.BSSFP, Role.LGE, Role.T2))
+    opened, _ = walls((20, 26, 30, 32, 33), (0, 0, 0, 0, 3.0))
+    study.sequences[Role.LGE] = opened.sequences[Role.BSSFP]
+    assert ends.opened(study, rings, SPACING) == (set(), set())
+    study.sequences[Role.T2] = opened.sequences[Role.BSSFP]
+    assert ends.opened(study, rings, SPACING)[0] == {4}
+
+
+def test_a_small_slice_is_looked_for_where_the_stack_leads(monkeypatch):
+    shape = (4, 3, 80, 80)
+    frame = Frame.around((45.0, 46.0), SPACING)
+    y, x = np.indices(shape[2:])
+
+    def disc(row, radius):
+        return np.hypot(y - row, x - 40) * 2.0 < radius
+    pieces = {2: disc(42, 22), 3: disc(40, 28)}
+    parts = np.zeros(shape)
+    asked = []
+
+    def closer(study, frame, answer, index, middle, radius, spacing):
+        asked.append((index, *np.round(middle), round(radius)))
+        found = np.zeros(shape[1:])
+        sure = 1.0 if index == 1 else 0.55
+        found[2][disc(43, 15)] = sure
+        found[0] = 1 - found[2]
+        if index == 0:  # everywhere a little: nothing that stands out
+            found[1] += 0.4 * (1 - found[2] / sure)
+        return found
+    monkeypatch.setattr(ends, "closer", closer)
+    study, _ = walls((10, 14, 22, 28), (0,) * 4)
+    new = ends.lengthened(study, frame, Answer(parts, {}), parts, pieces, SPACING)
+    assert asked[0] == (1, 43, 40, 16) and asked[1][0] == 0 and len(asked) == 2
+    assert new[1, 2].sum() == disc(43, 15).sum() and not new[0].any() and not parts.any()
+
+
+def test_faint_ends_are_none_and_faint_middles_stay():
+    overlap = np.array([0.0, FAINT - 0.1, 0.9, FAINT - 0.1, 0.9, FAINT - 0.2])
+    assert _faint(overlap) == [1, 5]
+    assert _faint(np.array([0.0, 0.2])) == []
+
+
+def test_a_stack_goes_on_beyond_both_ends_and_the_valve_cuts_what_lies_above():
+    beyond = Beyond((2, 3), 0.25, (0.0, 0.0), (0.0, 0.0, 10.0))
+    depths = beyond.depths(90.0, 0.0, 8.0)
+    assert (depths > 90).sum() == 2 and (depths < 0).sum() == 3
+    assert np.allclose(np.diff(depths), -8.0)
+    line = np.arange(-30, 30) + 0.5
+    heart = (np.hypot(line[:, None], line) < 25).astype(np.uint8)
+    tilted = Beyond((1, 1), 0.0, (0.2, 0.0), (0.0, 0.0, 10.0))
+    codes = np.stack([heart] * 3)
+    cut = tilted.with_atrium(codes, np.array([20.0, 1.0, -20.0]), line, line, valve=0.0,
+                             ventricle=[1], wall=7, blood=8)
+    assert (cut[0] == heart).all() and not (cut[2] == 1).any() and {7, 8} <= set(cut[2].ravel())
+    # the plane rises by .2 mm a row: above it lie the rows from 5 mm below the middle on
+    assert (cut[1] == 1).sum() == heart[line < 5].sum()
+    truth, uncut = (np.where(c == 1, 1, 0).astype(np.uint8) for c in (cut, codes))
+    assert [bool(one.any()) for one in kept(truth, uncut, 1)] == [True, True, False]
