@@ -51,22 +51,23 @@ def acdc(folder: Path) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
         yield study, truth, truth == 1
 
 
-def phantoms(make: str, count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+def phantoms(make: str, count: int, first: int = 200
+             ) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
     from other_phantom import make_other_patient
     from third_phantom import make_third_patient
 
     from deepgmm.phantom import make_patient
     maker = dict(zip(MAKES, (make_patient, make_other_patient, make_third_patient)))[make]
-    for seed in range(200, 200 + count):
+    for seed in range(first, first + count):
         patient = maker(seed)
         yield patient.study, patient.truth, patient.truth == Tissue.BLOOD
 
 
-def chests(count: int) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
+def chests(count: int, first: int = FIRST_CHEST) -> Iterator[tuple[Study, np.ndarray, BoolArray]]:
     """One look each of chests that the network did not see; stacks that go beyond both ends."""
     from whole_chest import PIXEL, chest
 
-    for seed in range(FIRST_CHEST, FIRST_CHEST + count):
+    for seed in range(first, first + count):
         one = chest(seed, looks=1)
         values = one.images[0].astype(np.float32)
         truth = (one.pool.astype(int) + one.wall) > 127

@@ -7,7 +7,7 @@ is expected there (`following`); the answer is by how much that has to move.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from deepgmm.propose.asking import _gamma
 from deepgmm.propose.canonical import PIXEL, Frame, brightened, normalised
-from deepgmm.propose.following import curve_of, points_of, radii_about
+from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
 from deepgmm.propose.network import BESIDE, load
 from deepgmm.propose.rings import ANGLES, HARMONICS, THETA, Ring
 from deepgmm.study.study import FloatArray, Study
@@ -108,18 +108,39 @@ def shown(looks: Looks, curves: Mapping[int, FloatArray], overlap: FloatArray,
     return found
 
 
-def told(looks: Looks, curves: Mapping[int, FloatArray], overlap: FloatArray,
-         drawn: Mapping[int, FloatArray], expected: Mapping[int, FloatArray]
-         ) -> dict[int, FloatArray]:
+def seen_outward(looks: Looks | None, curves: Mapping[int, FloatArray], overlap: FloatArray,
+                 gap: float, fixed: Mapping[int, FloatArray], seen: Sequence[Seen] = ()
+                 ) -> dict[int, FloatArray]:
+    """As `followed`, the images looked at: first beside what was drawn, then from each of these
+    slices to the one beyond it, as if that had been drawn where it came to lie.
+
+    Parameters
+    ----------
+    looks : without them slices follow by the borders alone.
+    """
+    found, told = followed(curves, overlap, gap, fixed, seen), dict[int, FloatArray]()
+    front: Mapping[int, FloatArray] = fixed
+    while looks is not None and (new := shown_beside(looks, curves, overlap, front, found,
+                                                     {*fixed, *told})):
+        told |= new
+        found = followed(curves, overlap, gap, fixed, seen, told)
+        front = {j: found[j] for j in new}
+    return found
+
+
+def shown_beside(looks: Looks, curves: Mapping[int, FloatArray], overlap: FloatArray,
+                 drawn: Mapping[int, FloatArray], expected: Mapping[int, FloatArray],
+                 known: Container[int] = ()) -> dict[int, FloatArray]:
     """The borders of slices beside those drawn, as their images show them.
 
     Parameters
     ----------
     curves, drawn, expected : slice to a border's numbers: proposed, drawn, and expected on the
         others.
+    known : slices that are not asked about.
     """
     pairs = [(i, j) for i in drawn for j in (i - 1, i + 1)
-             if j in curves and j in expected and j not in drawn and i in curves]
+             if j in curves and j in expected and j not in drawn and i in curves and j not in known]
     if not pairs:
         return {}
     given = [shown(looks, curves, overlap, (i, drawn[i]), (j, expected[j])) for i, j in pairs]
