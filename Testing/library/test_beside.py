@@ -13,7 +13,7 @@ from deepgmm import InputError, propose_mask
 from deepgmm.jobs.tasks import correct_request, proposed
 from deepgmm.model.beside import INPUTS, PLACES, BesideNet, folded
 from deepgmm.phantom import make_patient
-from deepgmm.propose.beside import OFFSETS, looks_of, shown, shown_beside
+from deepgmm.propose.beside import MOST, OFFSETS, looks_of, shown, shown_beside
 from deepgmm.propose.correcting import corrected
 from deepgmm.propose.following import ERROR, curve_of, followed
 from deepgmm.propose.network import BESIDE, CARD, SHIPPED, WEIGHTS, load, save
@@ -129,6 +129,16 @@ def test_a_slice_two_away_is_looked_at_too(patient, found):
                         patient.study.geometry, fixed=drawn)
         columns.append(new.rings[3].points().mean(0)[1])
     assert columns[0] < columns[1] - 0.3 < columns[2] - 0.6
+
+
+def test_no_image_moves_a_border_farther_than_was_learned(found, monkeypatch):
+    curves = {i: curve_of(ring.points()) for i, ring in found.rings.items()}
+    for mm, wanted in ((2.0, 2.0), (-9.0, -MOST)):
+        monkeypatch.setattr("deepgmm.propose.beside._asked",
+                            lambda given, mm=mm: np.full((len(given), ANGLES), mm))
+        told = shown_beside(found.looks, curves, found.overlap, {1: curves[1]}, curves)
+        assert sorted(told) == [0, 2]
+        assert all(told[j][2] - curves[j][2] == pytest.approx(wanted, abs=0.02) for j in told)
 
 
 def test_nothing_is_asked_where_nothing_was_proposed_or_all_is_drawn(found):
