@@ -148,7 +148,7 @@ def shown_beside(looks: Looks, curves: Mapping[int, FloatArray], overlap: FloatA
         return {}
     given = [shown(looks, curves, overlap, (i, drawn[i]), (j, expected[j])) for i, j in pairs]
     moves = _asked(np.concatenate(given)).reshape(len(pairs), -1, ANGLES).mean(1)
-    found = {}
+    found: dict[int, FloatArray] = {}
     for j in {j for _, j in pairs}:
         by = np.mean([move for (_, other), move in zip(pairs, moves) if other == j], axis=0)
         centre = expected[j][:2]
