@@ -116,6 +116,7 @@ class Rows:
     course: Course = field(default_factory=Course)
     #: Error of slices beside one that was corrected, mm: before and after, by a slice, by a point.
     slice_fixed: list[tuple[float, float]] = field(default_factory=list)
+    two_away: list[tuple[float, float]] = field(default_factory=list)
     worst_fixed: list[tuple[float, float]] = field(default_factory=list)
     point_given: list[tuple[float, float]] = field(default_factory=list)
     correcting: list[float] = field(default_factory=list)
@@ -156,6 +157,13 @@ class Rows:
         self.steepest += steepest(first.values, truth, pool, study.geometry)
         return found
 
+    def correct(self, study: Study, truth: BoolArray) -> None:
+        """Nothing but what corrections bring."""
+        try:
+            self._corrected(propose_mask(study), truth, study.geometry)
+        except InputError:
+            pass
+
     def _corrected(self, found: MaskProposal, truth: BoolArray, geometry: Geometry) -> None:
         """Each slice in turn is drawn as it is, or clicked on where it is farthest off."""
         scale = np.array([geometry.spacing[1], geometry.spacing[0]])
@@ -187,6 +195,7 @@ class Rows:
                 self.point_given.append((before[j], error(clicked, j)))
                 if before[i] == max(before.values()):
                     self.worst_fixed.append(self.slice_fixed[-1])
+            self.two_away += [(before[j], error(drawn, j)) for j in {i - 2, i + 2} & set(borders)]
         self.pairs.patients += 1
 
     def sure(self) -> tuple[float, float]:
@@ -218,7 +227,7 @@ class Rows:
 
     def follow(self) -> tuple[str, ...]:
         cells = []
-        for pairs in (self.slice_fixed, self.worst_fixed, self.point_given):
+        for pairs in (self.slice_fixed, self.worst_fixed, self.point_given, self.two_away):
             old, new = np.mean(pairs, axis=0) if pairs else (np.nan, np.nan)
             cells.append(f"{old:.2f} to {new:.2f} ({100 * (new / old - 1):+.0f} %)")
         return (self.name, str(len(self.correcting)), *cells, f"{max(self.correcting):.3f}")
@@ -303,6 +312,20 @@ def checks(sets: dict[str, Rows], spent: dict[str, float],
     return lines
 
 
+def print_corrections(sets: dict[str, Rows]) -> None:
+    print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
+                 "the worst slice drawn", "a point where it is farthest off",
+                 "a slice drawn, those two away", "slowest, s"),
+                [r.follow() for r in sets.values() if r.correcting]))
+    print(table(("errors of two slices beside each other: correlation (left of one where the other "
+                 "is known)", "pairs", "mean radius", "centre", "harmonics"),
+                [r.alike() for r in sets.values() if r.beside]))
+    print(table(("one slice drawn, the error beside at best, by linear rules learned from the "
+                 "set's other patients", "pairs", "from the borders", "from today's answer too",
+                 "were centre and mean radius right, mm", "were all numbers right, mm"),
+                [r.pairs.row(r.name) for r in sets.values() if r.pairs.patients > 1]))
+
+
 def main() -> None:
     parser = parser_of(__doc__)
     parser.add_argument("--sunnybrook", type=Path, default=DATA / "sunnybrook")
@@ -315,12 +338,14 @@ def main() -> None:
     parser.add_argument("--beyond", type=int, default=0,
                         help="such patients whose stacks go on beyond apex and valve")
     parser.add_argument("--no-rival", action="store_true", help="without the way that learns not")
+    parser.add_argument("--corrections", action="store_true",
+                        help="measure what corrections bring alone")
     parser.add_argument("--cost", action="store_true", help="measure time and memory alone")
     options = parser.parse_args()
     if options.cost:
         print(json.dumps(cost(options.threads)))
         return
-    spent = json.loads(subprocess.run(
+    spent = {} if options.corrections else json.loads(subprocess.run(
         [sys.executable, __file__, "--cost", "--threads", str(options.threads)], check=True,
         env=child_environment(options.threads), stdout=subprocess.PIPE, text=True).stdout)
     use_threads(options.threads)
@@ -334,13 +359,21 @@ def main() -> None:
     for name, patients in sources:
         rows = Rows(name)
         for study, truth, pool in patients:
+            if options.corrections:
+                rows.correct(study, truth > 0)
+                continue
             found = rows.add(study, truth > 0, pool, not options.no_rival)
             if "bSSFP" in name:
                 for what, dices in instead(study, truth, found).items():
                     rows.inside.setdefault(what, []).append(dices)
-        if rows.dices:
+        if rows.dices or rows.correcting:
             sets[name] = rows
+        if rows.dices:
             print(name, *rows.row()[1:], file=sys.stderr)
+    if options.corrections:
+        print(machine(options.threads) + "\n")
+        print_corrections(sets)
+        return
     many = {f"{count} of the {make}{', stacks that go on' if beyond else ''}":
             many_placed(make, count, beyond)
             for beyond, count in ((False, options.places), (True, options.beyond)) if count
@@ -359,16 +392,7 @@ def main() -> None:
                      for name, (c, e, d, b) in many.items()]))
     print(table(("", "confidence", "slices", f"Dice at least {GOOD}, %"),
                 [row for r in sets.values() for row in r.reliability()]))
-    print(table(("error of the slices beside, mm", "corrections", "a slice drawn",
-                 "the worst slice drawn", "a point where it is farthest off", "slowest, s"),
-                [r.follow() for r in sets.values() if r.correcting]))
-    print(table(("errors of two slices beside each other: correlation (left of one where the other "
-                 "is known)", "pairs", "mean radius", "centre", "harmonics"),
-                [r.alike() for r in sets.values() if r.beside]))
-    print(table(("one slice drawn, the error beside at best, by linear rules learned from the "
-                 "set's other patients", "pairs", "from the borders", "from today's answer too",
-                 "were centre and mean radius right, mm", "were all numbers right, mm"),
-                [r.pairs.row(r.name) for r in sets.values() if r.pairs.patients > 1]))
+    print_corrections(sets)
     print(*said(sets, GOOD, CHESTS), sep="\n")
     print(bars(checks(sets, spent, many)))
 

@@ -13,7 +13,7 @@ from deepgmm import InputError, propose_mask
 from deepgmm.jobs.tasks import correct_request, proposed
 from deepgmm.model.beside import INPUTS, PLACES, BesideNet, folded
 from deepgmm.phantom import make_patient
-from deepgmm.propose.beside import OFFSETS, looks_of, shown, told
+from deepgmm.propose.beside import MOST, OFFSETS, looks_of, shown, shown_beside
 from deepgmm.propose.correcting import corrected
 from deepgmm.propose.following import ERROR, curve_of, followed
 from deepgmm.propose.network import BESIDE, CARD, SHIPPED, WEIGHTS, load, save
@@ -121,10 +121,32 @@ def test_what_is_looked_at_travels_with_a_proposal(patient, found):
         assert (getattr(again.looks, name) == getattr(found.looks, name)).all()
 
 
+def test_a_slice_two_away_is_looked_at_too(patient, found):
+    drawn = {1: patient.truth[1] > 0}
+    columns = []
+    for by in (-2, 0, 2):  # pixels of 2 mm
+        images = found.looks.images.copy()
+        images[:, 3] = np.roll(images[:, 3], by, -1)
+        new = corrected(replace(found, looks=replace(found.looks, images=images)),
+                        patient.study.geometry, fixed=drawn)
+        columns.append(new.rings[3].points().mean(0)[1])
+    assert columns[0] < columns[1] - 0.3 < columns[2] - 0.6
+
+
+def test_no_image_moves_a_border_farther_than_was_learned(found, monkeypatch):
+    curves = {i: curve_of(ring.points()) for i, ring in found.rings.items()}
+    for mm, wanted in ((2.0, 2.0), (-9.0, -MOST)):
+        monkeypatch.setattr("deepgmm.propose.beside._asked",
+                            lambda given, mm=mm: np.full((len(given), ANGLES), mm))
+        told = shown_beside(found.looks, curves, found.overlap, {1: curves[1]}, curves)
+        assert sorted(told) == [0, 2]
+        assert all(told[j][2] - curves[j][2] == pytest.approx(wanted, abs=0.02) for j in told)
+
+
 def test_nothing_is_asked_where_nothing_was_proposed_or_all_is_drawn(found):
     curves = {i: curve_of(ring.points()) for i, ring in found.rings.items()}
-    assert told(found.looks, curves, found.overlap, curves, curves) == {}
-    assert told(found.looks, {}, found.overlap, {1: curves[1]}, curves) == {}
+    assert shown_beside(found.looks, curves, found.overlap, curves, curves) == {}
+    assert shown_beside(found.looks, {}, found.overlap, {1: curves[1]}, curves) == {}
 
 
 def test_an_end_that_was_drawn_far_off_is_followed_less_than_in_proportion():

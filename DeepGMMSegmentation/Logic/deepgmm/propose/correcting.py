@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from deepgmm.errors import InputError
-from deepgmm.propose.beside import told
+from deepgmm.propose.beside import seen_outward
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
 from deepgmm.propose.network import BESIDE, load
 from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
@@ -278,10 +278,7 @@ def _followed(found: MaskProposal, fixed: Mapping[int, BoolArray], odd: set[int]
                          "slice instead")
     curves, true = ({i: curve_of(r.points()) for i, r in some.items()}
                     for some in (before, by_hand))
-    outer = followed(curves, found.overlap, gap, true, seen[EPI])
-    if found.looks is not None and true:
-        shown = told(found.looks, curves, found.overlap, true, outer)
-        outer = followed(curves, found.overlap, gap, true, seen[EPI], shown)
+    outer = seen_outward(found.looks, curves, found.overlap, gap, true, seen[EPI])
     rings = {i: _scaled(points_of(curve), before.get(i), by_hand.get(i))
              for i, curve in outer.items() if i not in removed}
     if not seen[ENDO]:

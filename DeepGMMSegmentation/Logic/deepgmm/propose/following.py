@@ -104,8 +104,9 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
     gap : mm from slice to slice.
     fixed : slice to numbers that are true.
     seen : points that are true.
-    told : slice to numbers that its image shows, once it is known what was drawn beside; they
-        count as `TRUST` of what is then still open, less beside an end that is followed less.
+    told : slice to numbers that its image shows, once it is known what was drawn nearest to it, in
+        the order in which they were asked; they count as `TRUST` of what is then still open, less
+        where that is an end that is followed less.
 
     Returns
     -------
@@ -130,8 +131,9 @@ def followed(curves: Mapping[int, FloatArray], overlap: FloatArray, gap: float,
         lean = held.get(i, 1.0) * spread[:, :, at] / known[:, None]
         mean = mean + lean * (true - mean[:, at])[:, None]
         spread = spread - lean[:, :, None] * spread[:, at, None, :]
-    for i, shown in sorted((told or {}).items()):
-        trust = TRUST * min(held.get(j, 1.0) for j in (i - 1, i + 1))
+    for i, shown in (told or {}).items():
+        least = min(abs(j - i) for j in fixed)
+        trust = TRUST * min(held.get(j, 1.0) for j in fixed if abs(j - i) == least)
         lean = trust * spread[:, :, i - first] / (spread[:, i - first, i - first, None] + 1e-6)
         mean = mean + lean * (shown - mean[:, i - first])[:, None]
         spread = spread - lean[:, :, None] * spread[:, i - first, None, :]
