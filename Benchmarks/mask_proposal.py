@@ -380,9 +380,8 @@ def main() -> None:
             for make in MAKES}
     print(machine(options.threads) + "\n")
     print(table(("", "patients", "Dice", "worst", "worst tenth", "moved as a whole by truth",
-                 "without learning",
-                 "ellipse in the box", "ellipse, worst tenth", "epicardium off, mm",
-                 "endocardium off, mm",
+                 "without learning", "ellipse in the box", "ellipse, worst tenth",
+                 "epicardium off, mm", "endocardium off, mm",
                  "centre inside, %", "ends within one, %", "sure, %", f"sure under {GOOD}, %",
                  "seconds"), [r.row() for r in sets.values()]))
     if many:
