@@ -69,11 +69,13 @@ def test_a_loaded_scene_goes_on_where_it_was(refined: Desk) -> None:
     np.testing.assert_array_equal(drawn(desk)[fixed], labels[fixed])
 
 
-def test_priors_of_ones_own_are_kept_by_their_hash(fitted: Desk, tmp_path: Path) -> None:  # noqa: F811
+def test_priors_of_ones_own_are_kept_by_their_hash(
+        fitted: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     desk, run = fitted, fitted.panel.widget.panel.run
     file = tmp_path / "Mustermann.json"
     file.write_text("{}")
-    run.fitted.answer.result.provenance["settings"]["priors"] = str(file)
+    settings = run.fitted.answer.result.provenance["settings"]
+    monkeypatch.setitem(settings, "priors", str(file))  # the answer is kept for other tests
     desk.panel.state.priors = str(file)
     run.fitted = replace(run.fitted)  # as a run of its own
     desk.panel.settle()
