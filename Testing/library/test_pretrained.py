@@ -68,7 +68,7 @@ class Knowing(nn.Module):
 
 def know(monkeypatch: pytest.MonkeyPatch, patient: PhantomPatient, sure: float = 2.5,
          **card: object) -> None:
-    monkeypatch.setattr(pretrained, "_loaded",
+    monkeypatch.setattr(pretrained, "loaded",
                         lambda problem: (Knowing(patient, sure), a_card(**card), False))
 
 

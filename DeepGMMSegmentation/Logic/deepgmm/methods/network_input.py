@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
@@ -121,6 +122,22 @@ def seen_from_all_sides(network: nn.Module, images: Images, pixel: float,
         total = answer if total is None else total + answer
     assert total is not None
     return (total / len(mirrors)).clamp_min(1e-12).log()
+
+
+def features_of(network: nn.Module, inputs: int, case: Case) -> list[Tensor]:
+    """(S, F, H, W) what the last layer of a network is given, of each look as `answer_of` has
+    them, on the canvas of the case's batch."""
+    bare = copy(network)
+    bare._modules = {**network._modules, "head": nn.Identity()}
+    pixel = pixel_of(case)
+    margin = margin_of(inputs, pixel)
+    images = images_of(case, margin=margin)
+    if not margin:
+        return [logits_of(bare, images, pixel)]
+    mirrors = MIRRORS if len(case.study.sequences) == 1 else FEWER
+    rows, columns = case.batch.shape
+    return [logits_of(bare, _mirrored(images, axes), pixel).flip(axes)[
+        ..., margin : margin + rows, margin : margin + columns] for axes in mirrors]
 
 
 def _mirrored(images: Images, axes: tuple[int, ...]) -> Images:

@@ -48,18 +48,19 @@ _STRANGE_IN = {"nll": "intensities fit its mixture worse",
 
 
 def fit_pretrained(problem: Problem, progress: Progress, *, thresholds: Thresholds = THRESHOLDS,
-                   known: tuple[Tissue, ...] = ()) -> Fit:
+                   known: tuple[Tissue, ...] = (), logits: Tensor | None = None) -> Fit:
     """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
 
     A disease of which the network finds too little in a study is taken out, but for those that are
     `known` to be there. Of a network that sees what lies around the mask, scar is judged by its
-    islands instead, see `identify/islands.py`.
+    islands instead, see `identify/islands.py`. `logits` (S, K, H, W) stand for its answer.
     """
-    network, card, shipped = _loaded(problem)
+    network, card, shipped = loaded(problem)
     with few_threads(problem.batch.valid.numel()):
         images = Images.joined([images_of(case) for case in problem.cases])
-        logits = _with_wall(problem, answers(
-            network, problem, images, inputs=card.architecture.inputs))
+        if logits is None:
+            logits = answers(network, problem, images, inputs=card.architecture.inputs)
+        logits = _with_wall(problem, logits)
         progress(0.5, "network")
         temperature = card.temperature_of(sequences_key(problem.roles))
         reading = read(images, logits, temperature=temperature)
@@ -107,7 +108,7 @@ def _fit(problem: Problem, reading: Reading, posterior: Tensor, rounds: Tensor,
                torch.ones_like(rounds, dtype=torch.bool), responsibilities=weights, of_study=said)
 
 
-def _loaded(problem: Problem) -> tuple[nn.Module, Card, bool]:
+def loaded(problem: Problem) -> tuple[nn.Module, Card, bool]:
     """The network that the settings name, its card, and whether it came with the library."""
     from deepgmm.weights.shelf import SHIPPED, find
 

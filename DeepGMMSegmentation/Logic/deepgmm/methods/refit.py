@@ -22,6 +22,7 @@ from deepgmm.methods.anchored import (
     widened,
 )
 from deepgmm.methods.follow import followed
+from deepgmm.methods.last_layer import taught
 from deepgmm.methods.presence import found_where_known, without_refused
 from deepgmm.methods.problem import (
     ANCHORED_SPREAD,
@@ -200,7 +201,8 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     trust = trust_of(case, fits, corrections)
     said: list[str] = []
     if network:
-        before = found_where_known(case, automatic, corrections, network)
+        before = taught(case, found_where_known(case, automatic, corrections, network),
+                        corrections, trust, network)
         found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
                                       corrections)
     else:
