@@ -13,7 +13,7 @@ FloatArray = npt.NDArray[np.floating]
 PIXEL, FIELD = 2.0, 160.0
 #: Noise, as a share of an image's range, that much noise is brought to; by blurs from the narrowest
 #: to the widest, in pixels: what asks for less is shown as it is.
-QUIET, NARROWEST, WIDEST = 0.04, 0.7, 1.3
+QUIET, NARROWEST, WIDEST = 0.04, 0.6, 1.3
 _NOT_PLANE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
