@@ -9,7 +9,7 @@ import pytest
 
 from deepgmm import propose_mask, read_images
 from deepgmm.phantom import make_patient
-from deepgmm.propose.canonical import QUIET, WIDEST, Frame, calmed, noise_of
+from deepgmm.propose.canonical import NARROWEST, QUIET, WIDEST, Frame, calmed, noise_of
 from deepgmm.reading.images.grids import image_of
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import Geometry, Sequence, Study
@@ -87,8 +87,8 @@ def test_noise_is_measured_and_calmed_by_what_a_gaussian_takes(sigma):
         return
     left = (found - clean)[:, 96:116, 10:100].std()  # far from the edge
     width = min(sigma / span / QUIET / (2 * np.sqrt(np.pi)), WIDEST)
-    assert left == pytest.approx(sigma / (2 * np.sqrt(np.pi) * width) if width >= 0.5 else sigma,
-                                 rel=0.15)
+    less = 2 * np.sqrt(np.pi) * width if width >= NARROWEST else 1.0
+    assert left == pytest.approx(sigma / less, rel=0.15)
     images[0, 3, 3] = np.nan
     assert calmed(images, seen) is images
 

@@ -11,9 +11,9 @@ FloatArray = npt.NDArray[np.floating]
 
 #: mm of a pixel that the network sees, and of the field around the heart that it sees twice.
 PIXEL, FIELD = 2.0, 160.0
-#: Noise, as a share of an image's range, up to which it is shown as it is, and the widest blur
-#: beyond, in pixels.
-QUIET, WIDEST = 0.04, 1.3
+#: Noise, as a share of an image's range, that much noise is brought to; by blurs from the narrowest
+#: to the widest, in pixels: what asks for less is shown as it is.
+QUIET, NARROWEST, WIDEST = 0.04, 0.6, 1.3
 _NOT_PLANE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
@@ -127,7 +127,7 @@ def calmed(values: npt.NDArray[np.float32], seen: npt.NDArray[np.bool_]
 
     # white noise falls so much by a Gaussian
     width = min(noise_of(values, seen) / QUIET / (2 * np.sqrt(np.pi)), WIDEST)
-    if width < 0.5 or not np.isfinite(values).all():  # narrower it does not
+    if width < NARROWEST or not np.isfinite(values).all():
         return values
     return np.stack([gaussian_filter(image, width, mode="nearest") for image in values])
 
