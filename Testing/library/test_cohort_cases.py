@@ -269,7 +269,7 @@ def test_an_examination_is_imported_and_its_mask_proposed(tmp_path, out, here):
     (done,) = [row for row in rows(out / "table.csv") if row["status"] == "done"]
     assert done["mask"] == "proposed" and float(done["blood_volume_ml"]) > 0
     made = {path.name for path in (out / "cases" / done["case"]).iterdir()}
-    assert {"study", "proposed-mask.nii.gz", "segmentation.seg.nrrd"} < made
+    assert {"study", "proposed-mask.seg.nrrd", "segmentation.seg.nrrd"} < made
     texts = everything_said(out)
     for word in ("Mustermann", "MRN4711", "kiel-2026", "bonn-2026", "Roe"):
         assert word not in texts, word

@@ -314,7 +314,7 @@ def test_a_mask_is_proposed_for_a_study_folder(exam, patient, tmp_path, capsys) 
     within = capsys.readouterr().err
     for said in (by_itself, within):
         assert "proposed from the images and not drawn" in said and str(folder) not in said
-    written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out-proposed-mask.nii.gz")))
+    written = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out-proposed-mask.seg.nrrd")))
     study = read_study_folder(folder, mask=lv)
     assert (study.mask == (written > 0)).all()
     assert study.provenance["mask_proposal"]["proposed"]

@@ -206,6 +206,26 @@ def test_a_point_that_moves_a_border_far_is_said_and_makes_unsure():
     assert far.confidence[1] <= 0.5 < 0.9 < near.confidence[1]
 
 
+def test_what_was_said_to_be_less_sure_stays_so_when_something_else_is_corrected(
+        study, plain, monkeypatch):
+    """As a base is whose wall may be open, of an overlap as high as others'."""
+    found, geometry, spacing = cone([26, 26, 26, 26])
+    found.confidence[:] = 0.95
+    found.confidence[3] = 0.5
+    for given in ({"fixed": {1: found.mask[1]}},
+                  {"points": [BorderPoint(1, ((60 + 28) / spacing[0], 61 / spacing[1]))]}):
+        new = corrected(found, geometry, **given)
+        assert new.confidence[3] == 0.5 and new.confidence[0] == 0.95
+        assert any("unsure on slice 3" in w for w in new.warnings)
+    assert corrected(found, geometry, fixed={3: found.mask[3]}).confidence[3] == 1.0
+    base = len(study.mask) - 1
+    assert plain.confidence[base] > 0.5
+    monkeypatch.setattr("deepgmm.propose.proposal.opened", lambda *_: (set(), {base}))
+    new = propose_mask(without_mask(study), fixed={0: study.mask[0]})
+    assert new.confidence[base] == 0.5 and new.confidence[0] == 1.0
+    assert any("unsure on" in w for w in new.warnings)
+
+
 @pytest.mark.parametrize("border, off, said", [
     ("endo", 28.0, "outside the epicardium"), ("endo", 25.0, "outside the epicardium"),
     ("endo", 20.0, ""), ("epi", 16.0, "inside the endocardium"), ("epi", 22.0, "")])
@@ -396,7 +416,14 @@ def test_what_is_no_ventricle_in_size_and_looks_is_not_proposed(study, pixel):
 def test_where_no_slice_is_sure_that_is_said(study, plain, monkeypatch):
     assert not any("surely" in w for w in plain.warnings)
     monkeypatch.setattr("deepgmm.propose.proposal.confidence_of", lambda overlap: 0.5 * overlap)
-    assert any("surely" in w for w in propose_mask(without_mask(study)).warnings)
+    found = propose_mask(without_mask(study))
+    assert any("surely" in w for w in found.warnings)
+    # a point says nothing of it, a slice that was drawn where the heart is
+    row, column = np.argwhere(found.mask[1])[0]
+    for given, said in (({"points": [BorderPoint(1, (row - 1.0, float(column)))]}, True),
+                        ({"fixed": {1: found.mask[1]}}, False)):
+        assert any("surely" in w for w in corrected(found, study.geometry, **given).warnings
+                   ) == said
 
 
 @pytest.mark.parametrize("values", [np.nan, 0.0])

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from deepgmm import InputError, read_study
+from deepgmm import InputError, Settings, read_study, segment
 from deepgmm.cli.main import main
 from deepgmm.phantom import make_patient
 from deepgmm.reading.contours.markups import read_named_points
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.lv_mask import read_mask
 from deepgmm.reading.masks.seg_nrrd import PROPOSAL, mask_seg_nrrd_image
-from deepgmm.study.words import Role
+from deepgmm.review.panels import outlines_of
+from deepgmm.study.words import Role, Tissue
 
 
 @pytest.fixture(scope="module")
@@ -179,6 +180,27 @@ def test_a_note_is_believed_in_what_it_says_of_looking_alone(note, warned, tmp_p
     assert "Jane" not in str(found.warnings)
 
 
+@pytest.mark.parametrize("fixed, kept", [([0, 1, 2], [0, 1, 2]), ([1], [1]), (
+    [1, -1, 3, 0.0, True, "Jane Doe"], [1]), ("Jane Doe", None)])
+def test_which_slices_were_drawn_goes_on_from_file_to_result(patient, fixed, kept, tmp_path):
+    """No border that was drawn is held to be a proposed one."""
+    folder, study = patient
+    whole, file = fixed == [0, 1, 2], tmp_path / "lv.seg.nrrd"
+    sitk.WriteImage(mask_seg_nrrd_image(study.mask, study.geometry, {
+        "looked_at": whole, "provenance": {"proposed": not whole, "fixed": fixed,
+                                           "confidence": [0.9, 1.0, 0.9]}}), str(file))
+    read = read_study(lge=folder / "lge.nii.gz", mask=file)
+    said = read.provenance["mask_proposal"]
+    assert said["proposed"] == (not whole) and said.get("fixed") == kept
+    assert any("was proposed" in w for w in read.warnings) != whole
+    assert bool(outlines_of(read.provenance, 3)) != whole
+    result = segment(read, Settings(method="gmm"))
+    open_ = result.proposed_border(Tissue.MYOCARDIUM)
+    result.provenance["mask_proposal"] = {"proposed": True}
+    every = result.proposed_border(Tissue.MYOCARDIUM)
+    assert open_ == 0 if whole else 0 < open_ < every if kept else open_ == every > 0
+
+
 @pytest.mark.parametrize("wrong", [
     ["--point", "1,2,epi"], ["--point", "1,2,x,epi"], ["--point", "1,2,3,rv"],
     ["--point", "1,2,nan,endo"], ["--point", "1_0,2,3,epi"], ["--point", "5000,0,0,epi"],
@@ -202,13 +224,31 @@ def test_a_proposal_appears_with_the_result_or_not_at_all(patient, tmp_path, cap
     assert main(["propose-mask", *lge, "--phase", "2", *out]) == 2
     assert "--phase" in capsys.readouterr().err
     # one that was corrected under its own name is no file to be written over
-    corrected = tmp_path / "out-proposed-mask.nii.gz"
+    corrected = tmp_path / "out-proposed-mask.seg.nrrd"
     sitk.WriteImage(image_of(study.mask.astype(np.uint8), study.geometry), str(corrected))
     before = corrected.read_bytes()
     assert main(["segment", *lge, "--mask", "propose", *out]) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert "--mask" in said and len(said) < 300 and str(tmp_path) not in said
     assert corrected.read_bytes() == before and [*tmp_path.iterdir()] == [corrected]
+
+
+def test_the_mask_beside_a_result_says_itself_that_it_was_proposed(patient, tmp_path, capsys):
+    lge, out = ["--lge", str(patient[0] / "lge.nii.gz")], ["-o", str(tmp_path / "out.seg.nrrd")]
+    beside, report = tmp_path / "out-proposed-mask.seg.nrrd", tmp_path / "out.json"
+    fit = ["segment", *lge, *out, "--report", str(report), "--method", "gmm", "-q"]
+    # what labels of drawn masks mean does not matter here; once more the same is proposed
+    for more in (["--mask-labels", "acdc"], []):
+        assert main([*fit, "--mask", "propose", *more]) == 0
+        assert capsys.readouterr().err.count("was proposed from the images") == 1
+        said = json.loads(report.read_text())
+        assert said["mask_proposal"]["proposed"] and "sequences" in said["mask_proposal"]
+    assert main([*fit, "--mask", str(beside)]) == 0
+    assert capsys.readouterr().err.count("was proposed from the images") == 1
+    later = json.loads(report.read_text())
+    assert later["mask_proposal"] == {"proposed": True, "looked_at": False,
+                                      "confidence": said["mask_proposal"]["confidence"]}
+    assert later["volumes_ml"] == said["volumes_ml"]
 
 
 def test_a_refused_point_names_the_slice_as_the_table_does(tmp_path, capsys):

@@ -308,5 +308,5 @@ def test_every_file_that_is_written_is_named(place: Path, capsys) -> None:
     images = options(save_all(place / "in"))
     images = images[:images.index("--mask")] + images[images.index("--mask") + 2:]
     assert run("segment", *images, "--mask", "propose", "-o", place / "p.seg.nrrd") == 0
-    mask = place / "p-proposed-mask.nii.gz"
+    mask = place / "p-proposed-mask.seg.nrrd"
     assert mask.is_file() and f"proposed LV mask: {mask}\n" in capsys.readouterr().out

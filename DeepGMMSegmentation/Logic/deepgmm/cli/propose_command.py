@@ -189,7 +189,7 @@ def beside(outputs: Mapping[str, Path | None]) -> Path | None:
 
     first = next((path for path in outputs.values() if path is not None), None)
     return first and first.with_name(
-        first.name.removesuffix(suffix_of(first)) + "-proposed-mask.nii.gz")
+        first.name.removesuffix(suffix_of(first)) + "-proposed-mask.seg.nrrd")
 
 
 def propose_for(job: Any, places: Outputs) -> MaskProposal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -196,7 +196,8 @@ def run(job: Job, *, quiet: bool) -> Result:
         began = time.perf_counter()
         with hushed():
             marked = propose_for(job, beside_them) if str(job.inputs["mask"]) == PROPOSE else None
-            came = _read(job)
+            # what --mask-labels says is of masks that were drawn
+            came = _read(job if marked is None else replace(job, mask_labels=None))
         if marked is not None:
             from deepgmm.propose.proposed import mark
 

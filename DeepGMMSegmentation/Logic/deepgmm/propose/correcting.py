@@ -11,7 +11,7 @@ from deepgmm.errors import InputError
 from deepgmm.propose.beside import seen_outward
 from deepgmm.propose.following import Seen, curve_of, followed, points_of, radii_about
 from deepgmm.propose.network import BESIDE, load
-from deepgmm.propose.proposed import FILLED, MaskProposal, confidence_of, drawn, say
+from deepgmm.propose.proposed import FILLED, MaskProposal, doubts, drawn, say
 from deepgmm.propose.rings import LEAST, REACH, THETA, Ring, ring_of_mask
 from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import named_slices
@@ -99,8 +99,9 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
                  and i not in odd and _dice(m, found.mask[i]) < ELSEWHERE]
     rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
-    confidence = np.array([0.0 if i not in rings else float(confidence_of(found.overlap[i]))
-                           if found.overlap[i] > 0 else FILLED for i in range(len(mask))])
+    # as first said, with what made that less than the overlap lets expect
+    confidence = np.array([0.0 if i not in rings else float(found.confidence[i])
+                           if i in found.rings else FILLED for i in range(len(mask))])
     if far or elsewhere:
         for i in rings:
             if i in found.rings and _dice(mask[i], found.mask[i]) < UNLIKE:
@@ -112,12 +113,14 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
         left_out.pop(i, None)
         if not by_hand.any():
             left_out[i] = REMOVED
+    held_by_hand = any(m.any() for m in masks.values())
     new = replace(found, mask=mask, wall=mask & ~pool, pool=pool, confidence=confidence,
                   left_out=left_out, rings=rings)
     asked = {"beside_sha256": load(BESIDE)[1]["sha256"]} if found.looks and masks else {}
     say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used),
                                       "places": [[p.slice, *p.place, p.border] for p in used]})
-    new.warnings += [*(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
+    new.warnings += [*([] if held_by_hand else doubts(found)),
+                     *(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
                        for i, away in sorted(far.items())),
                      *_crossing(found.rings, rings, used, spacing), *_about(masks, odd, points)]

@@ -22,6 +22,7 @@ from deepgmm.propose.proposed import (
     MOVES,
     MaskProposal,
     confidence_of,
+    doubts,
     drawn,
     overlap_of,
     say,
@@ -35,10 +36,8 @@ from deepgmm.study.words import Align, Role, align_named
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
-#: A ventricle of which not one slice is as sure as the first is none, as the second is doubted:
-#: of real hearts the surest slice has .94 and more, of what lies beside them .54 at most. The
-#: lowest slices of a brain may be as sure as a heart.
-LEAST_SURE, DOUBTED = 0.05, 0.75
+#: A ventricle of which not one slice is so sure is none.
+LEAST_SURE = 0.05
 #: The most that a base is sure of whose wall may be open.
 HALF_OPEN = 0.5
 #: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
@@ -119,13 +118,10 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
                 "sequences": [role.value for role in study.sequences],
                 **({MOVES: moves} if moves else {}),
                 **{key: study.provenance[key] for key in (FRAME,) if key in study.provenance}})
+    found.warnings += doubts(found)
     progress(1.0, "done")
     with counted(found.mask):
-        new = corrected(found, study.geometry, fixed=masks, points=points)
-    if confidence.max() < DOUBTED and not masks:
-        new.warnings.append("no slice looks surely like a left ventricle: see whether the images "
-                            "are short-axis ones of a heart, whole and in order")
-    return new
+        return corrected(found, study.geometry, fixed=masks, points=points)
 
 
 def _check_contrast(study: Study) -> None:

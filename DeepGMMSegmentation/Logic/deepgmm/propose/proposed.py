@@ -24,6 +24,12 @@ SURE = 0.9
 #: Expected overlap at which a slice is as likely good as not, and how fast that changes; and the
 #: confidence of a slice that was filled in between others.
 MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
+#: A ventricle of which no slice is so sure is doubted: of real hearts the surest slice has .94 and
+#: more, of what lies beside them .54 at most. The lowest slices of a brain may be as sure as a
+#: heart.
+DOUBTED = 0.75
+#: How it is said of a mask that it was proposed.
+NOT_DRAWN = "the LV mask was proposed from the images and not drawn"
 #: Under which a study's provenance says the frame of a cine that was taken.
 FRAME = "bssfp_phase"
 #: Under which a proposal says how its sequences were moved to be looked at.
@@ -101,6 +107,13 @@ def all_drawn(found: MaskProposal, known: Mapping[str, Any]) -> bool:
     return bool(fixed) and not np.delete(found.mask, fixed, axis=0).any()
 
 
+def doubts(found: MaskProposal) -> list[str]:
+    """What is said of a proposal, as it came first, of which no slice is as sure as a heart's."""
+    return [] if found.confidence.max() >= DOUBTED else [
+        "no slice looks surely like a left ventricle: see whether the images are short-axis ones "
+        "of a heart, whole and in order"]
+
+
 def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     """Put into a proposal what a user must see, and what a report says of it.
 
@@ -108,8 +121,7 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     ----------
     known : further values for its report.
     """
-    found.warnings = ["the LV mask was proposed from the images and not drawn: look at its "
-                      "outline on every slice"]
+    found.warnings = [f"{NOT_DRAWN}: look at its outline on every slice"]
     if all_drawn(found, known):
         found.warnings.clear()
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
@@ -154,7 +166,7 @@ def moves_said(found: Mapping[str, Any]) -> list[str]:
 
 def mark(study: Study, found: MaskProposal) -> None:
     """Say of a study, in place, that its mask was proposed, and so what of it a user must see; how
-    its sequences lie is said by whoever aligns it."""
+    its sequences lie is said by whoever aligns it. What reading its file said of that gives way."""
     study.provenance["mask_proposal"] = found.provenance
     seen, fitted = (said.get(FRAME, {}).get("frame") for said in (found.provenance,
                                                                   study.provenance))
@@ -162,7 +174,8 @@ def mark(study: Study, found: MaskProposal) -> None:
         f"the LV mask was proposed on frame {seen} of the bSSFP cine and frame {fitted} is "
         "segmented (counted from 0): see whether it fits, or say the frame with --phase"]
     moves = moves_said(found.provenance.get(MOVES, {}))
-    study.warnings[:0] = [*(w for w in found.warnings if w not in moves), *differ]
+    study.warnings[:] = [*(w for w in found.warnings if w not in moves), *differ,
+                         *(w for w in study.warnings if not w.startswith(NOT_DRAWN))]
 
 
 def with_proposal(study: Study, found: MaskProposal) -> Study:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from deepgmm.study.study import Study
 
 #: Where an imported examination goes, and the mask that was proposed.
-STUDY, PROPOSED = "study", "proposed-mask.nii.gz"
+STUDY, PROPOSED = "study", "proposed-mask.seg.nrrd"
 
 
 @dataclass
@@ -111,8 +111,8 @@ def _imported(case: Case, plan: Plan, place: Path) -> Path:
 
 def _proposed(case: Case, plan: Plan, folder: Path | None, place: Path) -> Any:
     from deepgmm.propose.proposal import propose_mask
-    from deepgmm.reading.images.grids import image_of
     from deepgmm.reading.masks.labelmap import write_image
+    from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
     from deepgmm.reading.studies.from_files import read_images
     from deepgmm.reading.studies.study_folder import read_description, read_folder_images
 
@@ -125,7 +125,7 @@ def _proposed(case: Case, plan: Plan, folder: Path | None, place: Path) -> Any:
         study = read_folder_images(folder, phase=plan.phase if said.get(cine, {}).get("cine")
                                    else None)
     found = propose_mask(study, align=plan.align)
-    write_image(image_of(found.mask.astype(np.uint8), study.geometry), place, "LV mask")
+    write_image(mask_seg_nrrd_image(found.mask, study.geometry, found.note), place, "LV mask")
     return found
 
 

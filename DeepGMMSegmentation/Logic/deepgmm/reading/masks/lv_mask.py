@@ -199,26 +199,37 @@ def _from_segments(segmentation: Segmentation, convention: str | None, name: str
     parts = parts_of_segments(segmentation, convention, name)
     like = segmentation.image
     notes = [proposal_note(one.proposal) for one, _ in segmentation.filled if one.proposal]
-    said, provenance = _of_proposals(notes, name)
+    said, provenance = _of_proposals(notes, name, like.GetSize()[2])
     return Drawn(_like(parts.mask, like), None if parts.wall is None else _like(parts.wall, like),
                  said + segmentation.warnings + parts.warnings, provenance,
                  notes[0] if len(notes) == 1 else {})
 
 
-def _of_proposals(notes: list[dict[str, Any]], name: str) -> tuple[list[str], dict[str, Any]]:
+def _of_proposals(notes: list[dict[str, Any]], name: str, slices: int
+                  ) -> tuple[list[str], dict[str, Any]]:
     """What is to be said of segments that were proposed, and kept for a report. Of what a file
-    notes only what is no text goes on."""
+    notes only what is no text goes on.
+
+    Parameters
+    ----------
+    slices : of the file, which may hold a piece of what was proposed on more.
+    """
     if not notes:
         return [], {}
     looked_at = all(note["looked_at"] for note in notes)
     said = [] if looked_at else [
         f"the {name} was proposed from the images and not drawn, and its file does not say that "
         "anybody looked at it: look at its outline on every slice"]
-    numbers = notes[0]["provenance"].get("confidence")
-    known = (isinstance(numbers, list)
-             and all(isinstance(n, (int, float)) and 0 <= n <= 1 for n in numbers))
-    return said, {"mask_proposal": {"proposed": True, "looked_at": looked_at}
-                  | ({"confidence": numbers} if known else {})}
+    first = notes[0]["provenance"]
+    proposed = any(note["provenance"].get("proposed") is not False for note in notes)
+    found: dict[str, Any] = {"proposed": proposed, "looked_at": looked_at}
+    numbers, fixed = first.get("confidence"), first.get("fixed")
+    if isinstance(numbers, list) and all(type(n) in (int, float) and 0 <= n <= 1 for n in numbers):
+        found["confidence"], slices = numbers, len(numbers)
+    if len(notes) == 1 and isinstance(fixed, list):
+        held = [i for i in fixed if type(i) is int and 0 <= i < slices]
+        found |= {"fixed": held} if held else {}
+    return said, {"mask_proposal": found}
 
 
 def _from_seg(path: Path, grid: SimpleITK.Image, name: str) -> Drawn:
