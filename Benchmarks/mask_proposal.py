@@ -45,6 +45,7 @@ from deepgmm.study.words import Role
 DATA = ROOT.parent / "shared" / "data"
 #: A slice is good from this Dice; of sure ones, %, so many at least and so many of them bad.
 GOOD, LEAST_SURE, MOST_BAD = 0.85, 60.0, 3.0
+GO_ON = ", stacks that go on"
 CHESTS = "held-out chests"
 
 
@@ -302,9 +303,12 @@ def checks(sets: dict[str, Rows], spent: dict[str, float],
             old, new = np.mean(one.slice_fixed, axis=0)
             bar(f"{name}: one slice drawn, its neighbours' error falls, %", 50,
                 float(100 * (1 - new / old)), 0)
-    for name, (centre, end, *_) in many.items():
+    for name, (centre, end, overlap, bad) in many.items():
         bar(f"{name}: centre inside, %", 100, centre, 0)
         bar(f"{name}: ends within one slice, %", 90, end, 0)
+        if GO_ON in name:  # of plain stacks the sets above have them
+            bar(f"{name}: mask Dice, mean", 0.94, overlap)
+            bar(f"{name}: of sure slices under {GOOD}, %", MOST_BAD, bad, 1, most=True)
     bar("12 slices, s", 3, spent["seconds"], 1, most=True)
     bar("memory, GB", 0.6, spent["peak"], 2, most=True)
     slowest = [max(one.correcting) for one in sets.values() if one.correcting]
@@ -374,7 +378,7 @@ def main() -> None:
         print(machine(options.threads) + "\n")
         print_corrections(sets)
         return
-    many = {f"{count} of the {make}{', stacks that go on' if beyond else ''}":
+    many = {f"{count} of the {make}{GO_ON if beyond else ''}":
             many_placed(make, count, beyond)
             for beyond, count in ((False, options.places), (True, options.beyond)) if count
             for make in MAKES}

@@ -135,7 +135,8 @@ def line(row: Row, scores: dict[str, Score]) -> tuple[str, ...]:
     """A row of the table."""
     every = list(scores.values())
     share, bad = sure(every)
-    cells = [f"{np.mean(s.dices):.3f} ({s.change:+.3f})" for s in every]
+    cells = [f"{np.mean(s.dices):.3f} ({s.change:+.3f}, "
+             f"{np.abs(np.subtract(s.dices, s.before)).max():.3f})" for s in every]
     moved = np.abs(np.concatenate([np.subtract(s.dices, s.before) for s in every]))
     return (row.group, row.name, *cells, f"{min(min(s.dices) for s in every):.2f}",
             f"{moved.mean():.3f}, {moved.max():.3f}",
@@ -262,8 +263,9 @@ def main() -> None:
     if not options.rows or "nothing" in options.rows:
         empty, more = nothing_there(cases.get(REAL[0], []), range(options.empty))
         found_bars += more
-    print(f"Mask Dice a case, mean of a set (change against the plain proposal on the same "
-          f"pixels); {', '.join(f'{len(held)} of {name}' for name, held in cases.items())}. "
+    print(f"Mask Dice a case, mean of a set (its change against the plain proposal on the same "
+          f"pixels, and the largest of a case, either way); "
+          f"{', '.join(f'{len(held)} of {name}' for name, held in cases.items())}. "
           f"{time.perf_counter() - began:.0f} s in all.")
     print(machine(options.threads) + "\n")
     print(table(("", "", *cases, "worst", "a case's change: mean, most", "Dice of both proposals",

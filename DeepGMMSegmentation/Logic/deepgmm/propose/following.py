@@ -28,7 +28,8 @@ FloatArray = npt.NDArray[np.floating]
 _ORDERS = np.arange(2, HARMONICS + 1)
 #: Of (row, column, mean radius, then two numbers of each harmonic from the second), mm: the
 #: standard deviation of second differences between slices `GAP` mm apart, as experts' contours of
-#: real hearts have it, and of a proposal's error where its overlap is expected to be `USUAL`.
+#: real hearts have it, and of a proposal's error where its overlap is expected to be `USUAL`: both
+#: on EMIDEC, on an earlier proposal, rounded.
 ROUGH = np.concatenate([[1.75, 1.75, 2.0], np.repeat(2.4 / _ORDERS, 2)])
 ERROR = np.concatenate([[1.15, 1.15, 1.4], np.repeat(1.4 / _ORDERS, 2)])
 GAP, USUAL = 10.0, 0.94
