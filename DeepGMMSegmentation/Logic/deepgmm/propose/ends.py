@@ -27,12 +27,12 @@ OPEN, WIDE_OPEN, DOUBTFUL = 0.25, 0.45, 0.1
 #: A wall is thin that is so much thinner than one farther in, and whose brightness falls by so much
 #: of the way from there to the pool; one that is thinner at all is in doubt from the other fall on.
 THINNER, FALLEN, FALLING = 0.9, 0.3, 0.15
-#: Slices at the base that are looked at, and how many farther in each is held against.
+#: Slices at an end that are looked at, and how many farther in each at the base is held against.
 OUTER, INWARD = 3, 3
-#: No pool is seen where it stands out from its wall by less than so much of what it does nearer to
-#: the base, `NEARER` slices on, in a slice of which less than `FAIR` is expected to be right; such
-#: slices do not say either which end is the base.
-POOR, NEARER, FAIR = 0.25, 2, 0.8
+#: No pool is seen where it stands out from its wall by less than so much of what it does in the
+#: middle of the stack, in a slice of which less than `FAIR` is expected to be right; such slices do
+#: not say either which end is the base.
+POOR, FAIR = 0.25, 0.8
 #: Brightness is smoothed along borders over so many angles, and across them over so many mm.
 EVEN = (1.5, 1.0)
 #: An end is no base where its radius times this is not more than the other's.
@@ -116,7 +116,7 @@ def opened(study: Study, rings: Mapping[int, Ring], likely: Mapping[int, float],
 
 def capped(study: Study, rings: Mapping[int, Ring], likely: Mapping[int, float],
            spacing: tuple[float, float]) -> set[int]:
-    """The outer slices at the apex that show no pool, nor does the one before them.
+    """The outer slices at the apex that show no pool, but for the innermost of them.
 
     Parameters
     ----------
@@ -125,10 +125,12 @@ def capped(study: Study, rings: Mapping[int, Ring], likely: Mapping[int, float],
     out: set[int] = set()
     for inward in _inward(rings, likely):
         held = inward[::-1]
+        half = len(held) // 2
+        middle = _shown(study, rings[held[half]], held[half], spacing)
         before: list[int] = []
-        for i, nearer in zip(held[:OUTER], held[NEARER:]):
-            if likely[i] >= FAIR or _contrast(*(_shown(study, rings[j], j, spacing)
-                                                for j in (i, nearer))) >= POOR:
+        for i in held[:min(OUTER, half)]:
+            if (likely[i] >= FAIR
+                    or _contrast(_shown(study, rings[i], i, spacing), middle) >= POOR):
                 break
             before.append(i)
         out.update(before[:-1])
