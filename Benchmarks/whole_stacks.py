@@ -4,15 +4,19 @@ Each make draws its own heart, surroundings and images; only where its slices li
 above a valve whose plane is tilted against them, is said here: an atrium with a thin wall, of the
 make's own matters, and the root of the aorta beside its middle. So near the valve the wall is open
 on one side. A slice whose wall the valve cuts, or that shows no pool, has no ventricle to outline.
+The library's phantom, whose slices end with the ventricle, is painted for such a stack here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from deepgmm.study.study import Geometry, Sequence, Study
+from deepgmm.study.words import Role, Tissue
 
 Codes = npt.NDArray[np.uint8]
 
@@ -53,7 +57,7 @@ class Beyond:
         return np.asarray(top - gap * np.arange(count))
 
     def with_atrium(self, codes: Codes, depths: npt.NDArray[np.floating], rows: npt.NDArray,
-                    columns: npt.NDArray, *, valve: float, ventricle: Sequence[int], wall: int,
+                    columns: npt.NDArray, *, valve: float, ventricle: Collection[int], wall: int,
                     blood: int) -> Codes:
         """The codes with an atrium where the ventricle would go on above the valve.
 
@@ -71,7 +75,7 @@ class Beyond:
         plane = valve + self.tilt[0] * rows[:, None] + self.tilt[1] * columns
         step = float(rows[1] - rows[0])
         for one, depth in zip(out, depths):
-            held = np.isin(one, ventricle)
+            held = np.isin(one, list(ventricle))
             above = held & (np.broadcast_to(depth, rows.shape)[:, None] < plane)
             if not above.any():
                 continue
@@ -97,3 +101,48 @@ def kept(truth: Codes, uncut: Codes, pool: int) -> Codes:
     areas = [(labels > 0).sum((1, 2)) for labels in (truth, uncut)]
     closed = (areas[0] >= CLOSED * areas[1]) & (truth == pool).any((1, 2))
     return np.asarray(truth * closed[:, None, None].astype(np.uint8))
+
+
+def library_patient(seed: int, beyond: Beyond) -> tuple[Study, np.ndarray]:
+    """A typical patient of the library's phantom, whose stack goes on beyond apex and valve."""
+    from deepgmm.phantom import patient as made
+    from deepgmm.phantom.anatomy import Grid, Heart, Material, Pose, paint_heart, surroundings
+    from deepgmm.phantom.contrast import DEFAULT_KINDS, image
+    from deepgmm.phantom.infarct import draw_typical
+
+    body, lesion, motion, *scans = (np.random.default_rng([seed, 0, part])
+                                    for part in range(3 + len(Role)))
+    heart, pixel = Heart.draw(body), float(np.round(body.uniform(1.2, 1.45), 4))
+    rows, columns = (int(n) for n in 2 * body.integers(64, 81, 2))
+    grid = Grid(rows, columns, pixel, made.FACTOR)
+    gap = float(np.round(body.uniform(8.0, 14.0), 3))
+    # the apex is the tip of the epicardium, the valve where its levels begin
+    depths = beyond.depths(heart.length, 0.0, gap)
+    within = ((np.arange(made.FACTOR) + 0.5) / made.FACTOR - 0.5) * 8.0
+    deep = depths[:, None] - within
+    levels = np.clip(deep / heart.length, 0.0, 0.97)
+    infarct = draw_typical(lesion, mvo_fraction=0.25)
+    around = surroundings(heart, levels, grid)
+    below = depths > heart.length
+    ventricle = [m for m in Material if Material.BLOOD <= m <= Material.PAPILLARY]
+
+    def painted(pose: Pose, valve: bool = True) -> np.ndarray:
+        codes = paint_heart(around, heart, levels, grid, infarct.bounds(levels.ravel()),
+                            infarct.thinned(levels.ravel()), pose)
+        codes[below] = around[below]
+        if not valve:
+            return codes
+        # sample rows of a pixel lie at different levels
+        rows_at = np.tile(deep, (1, grid.rows))
+        return beyond.with_atrium(codes, rows_at, *grid.axes(), valve=0.0, ventricle=ventricle,
+                                  wall=Material.RV_WALL, blood=Material.RV_BLOOD)
+    truth, uncut = (made._truth(painted(Pose(), valve), grid)[0] for valve in (True, False))
+    sequences = {}
+    for i, role in enumerate(Role):
+        pose = Pose.draw(motion, 1.0, pixel)
+        if role in DEFAULT_KINDS:
+            values, _ = image(scans[i], painted(pose), grid, DEFAULT_KINDS[role], 1.0,
+                              infarct.chronic)
+            sequences[role] = Sequence(role, values, DEFAULT_KINDS[role])
+    truth = kept(truth, uncut, Tissue.BLOOD)
+    return Study(sequences, np.zeros(truth.shape, bool), Geometry((pixel, pixel, gap))), truth

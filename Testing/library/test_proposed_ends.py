@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from deepgmm.propose import ends
 from deepgmm.propose.asking import Answer
@@ -21,20 +23,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Benchmarks"))
 from whole_stacks import Beyond, kept  # noqa: E402
 
 MIDDLE, SPACING = (45.0, 46.0), (1.5, 1.5)
+SURE = dict.fromkeys(range(6), 0.95)
 
 
-def walls(radii, gaps, *, pool=100.0, wall=20.0, roles=(Role.BSSFP,)):
-    """Round dark walls of 8 mm about bright pools, open by so many radians, and their rings."""
+def walls(radii, gaps, *, pool=100.0, wall=20.0, roles=(Role.BSSFP,), thick=8.0):
+    """Round dark walls of so many mm, or so many each, about bright pools, open by so many radians,
+    and their rings."""
     y, x = np.indices((90, 92)) * 1.5
     y, x = y - MIDDLE[0] * 1.5, x - MIDDLE[1] * 1.5
     images, rings = [], {}
-    for i, (radius, gap) in enumerate(zip(radii, gaps)):
+    each = np.broadcast_to(thick, len(radii))
+    for i, (radius, gap, mm) in enumerate(zip(radii, gaps, each)):
         away = np.hypot(y, x)
-        image = np.where(away < radius - 8, pool, np.where(away < radius, wall, 60.0))
+        image = np.where(away < radius - mm, pool, np.where(away < radius, wall, 60.0))
         image[(away < radius) & (np.abs(np.arctan2(y, x)) < gap / 2)] = pool
         images.append(image)
         rings[i] = Ring(np.array(MIDDLE) * 1.5, np.full(ANGLES, float(radius)),
-                        np.full(ANGLES, radius - 8.0))
+                        np.full(ANGLES, radius - mm))
     values = np.stack(images).astype(np.float32)
     return Study({role: Sequence(role, values) for role in roles},
                  np.zeros(values.shape, bool), Geometry((1.5, 1.5, 8.0))), rings
@@ -45,31 +50,80 @@ def walls(radii, gaps, *, pool=100.0, wall=20.0, roles=(Role.BSSFP,)):
     ((0, 0, 0, 0, 0.8), set()),  # an eighth of the wall
     ((0, 0, 0, 0, 2.2), {4}),
     ((0, 0, 0, 2.9, 4.0), {3, 4}),
+    ((0, 0, 3.5, 4.0, 4.5), {2, 3, 4}),
+    ((0, 0, 3.5, 0, 4.5), {4}),  # what is closed stays, and what lies farther in
     ((0, 2.2, 2.2, 2.2, 2.2), set()),  # open alike all along: a scar, not a valve
     ((4.0, 0, 0, 0, 0), set()),  # at the apex
 ])
 def test_an_open_wall_is_left_out_at_the_base_alone(gaps, out):
     study, rings = walls((20, 26, 30, 32, 33), gaps)
-    assert ends.opened(study, rings, SPACING)[0] == out
+    assert ends.opened(study, rings, SURE, SPACING)[0] == out
     # the same from base to apex, with the brightness the other way round
     other, back = walls((33, 32, 30, 26, 20), gaps[::-1], pool=10.0, wall=90.0)
-    assert ends.opened(other, back, SPACING)[0] == {4 - i for i in out}
+    assert ends.opened(other, back, SURE, SPACING)[0] == {4 - i for i in out}
 
 
 def test_a_base_that_may_be_open_stays_and_is_doubted():
     study, rings = walls((20, 26, 30, 32, 33), (0, 0, 0, 0, 1.3))  # a fifth of the wall
-    assert ends.opened(study, rings, SPACING) == (set(), {4})
+    assert ends.opened(study, rings, SURE, SPACING) == (set(), {4})
     study, rings = walls((20, 26, 30, 32, 33), (0, 0, 0, 1.3, 2.9))
-    assert ends.opened(study, rings, SPACING) == ({4}, {3})
+    assert ends.opened(study, rings, SURE, SPACING) == ({4}, {3})
 
 
 def test_one_of_three_sequences_does_not_open_a_wall():
     study, rings = walls((20, 26, 30, 32, 33), (0,) * 5, roles=(Role.BSSFP, Role.LGE, Role.T2))
     opened, _ = walls((20, 26, 30, 32, 33), (0, 0, 0, 0, 3.0))
     study.sequences[Role.LGE] = opened.sequences[Role.BSSFP]
-    assert ends.opened(study, rings, SPACING) == (set(), set())
+    assert ends.opened(study, rings, SURE, SPACING) == (set(), set())
     study.sequences[Role.T2] = opened.sequences[Role.BSSFP]
-    assert ends.opened(study, rings, SPACING)[0] == {4}
+    assert ends.opened(study, rings, SURE, SPACING)[0] == {4}
+
+
+def test_a_thin_wall_whose_brightness_falls_is_left_out_at_the_base():
+    radii, closed = (20, 26, 30, 32, 33), (0,) * 5
+    study, rings = walls(radii, closed, thick=(8, 8, 8, 8, 2.0))
+    # 2 mm of wall are blurred, and so found wider and fainter than they are
+    image = study.sequences[Role.BSSFP].values
+    image[4] = gaussian_filter(image[4], 1.3)
+    rings[4] = replace(rings[4], inner=np.full(ANGLES, 28.0))
+    assert ends.opened(study, rings, SURE, SPACING) == ({4}, set())
+    # so from base to apex; but no apex, no thin wall as dark as any, and no fainter one as thick
+    back, turned = walls(radii[::-1], closed)
+    back.sequences[Role.BSSFP].values[0] = image[4]
+    turned[0] = rings[4]
+    small = walls((33, 36, 38, 40, 42), closed)
+    small[0].sequences[Role.BSSFP].values[0], small[1][0] = image[4], rings[4]
+    assert ends.opened(back, turned, SURE, SPACING)[0] == {0}
+    assert not ends.opened(*small, SURE, SPACING)[0]
+    assert not ends.opened(*walls(radii, closed, thick=(8, 8, 8, 8, 5)), SURE, SPACING)[0]
+    fainter, as_thick = walls(radii, closed)
+    values = fainter.sequences[Role.BSSFP].values
+    values[4][values[4] == 20.0] = 50.0
+    assert ends.opened(fainter, as_thick, SURE, SPACING)[0] == set()
+
+
+def test_slices_that_are_not_fair_do_not_say_which_end_is_the_base():
+    study, rings = walls((24, 27, 30, 32, 16), (0, 0, 0, 4.0, 0))
+    assert ends.opened(study, rings, SURE, SPACING)[0] == set()
+    faint = SURE | {4: ends.FAIR - 0.1}
+    # a closed slice keeps what lies farther in, so the open one is the outermost here
+    del rings[4]
+    study.sequences[Role.BSSFP].values[4] = 60.0
+    assert ends.opened(study, rings, faint, SPACING)[0] == {3}
+
+
+def test_of_slices_without_a_pool_at_the_apex_the_innermost_stays():
+    radii = (14, 16, 18, 26, 30, 32)
+    study, rings = walls(radii, (0,) * 6)
+    values = study.sequences[Role.BSSFP].values
+    y, x = np.indices(values.shape[1:])
+    low = SURE | dict.fromkeys(range(3), 0.6)
+    assert ends.capped(study, rings, low, SPACING) == set()  # a pool is seen in each
+    for count, out in ((1, set()), (2, {0}), (3, {0, 1})):
+        values[count - 1][np.hypot(y - MIDDLE[0], x - MIDDLE[1]) * 1.5 < radii[count - 1]] = 20.0
+        assert ends.capped(study, rings, low, SPACING) == out
+    assert ends.capped(study, rings, SURE, SPACING) == set()  # surely a ventricle, all the same
+    assert ends.capped(study, rings, SURE | {0: 0.6}, SPACING) == set()
 
 
 def test_a_small_slice_is_looked_for_where_the_stack_leads(monkeypatch):

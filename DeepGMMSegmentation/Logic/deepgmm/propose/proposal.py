@@ -13,7 +13,7 @@ from deepgmm.propose.asking import answered, finer, once
 from deepgmm.propose.beside import looks_of
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
-from deepgmm.propose.ends import lengthened, opened
+from deepgmm.propose.ends import capped, lengthened, opened
 from deepgmm.propose.network import load
 from deepgmm.propose.placing import placed
 from deepgmm.propose.proposed import (
@@ -43,7 +43,9 @@ HALF_OPEN = 0.5
 #: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
 #: of phantoms' slices beyond an apex a quarter.
 FAINT = 0.45
-EMPTY, OPEN_WALL = "the images are blank there", "the wall is open there, beyond the base"
+EMPTY = "the images are blank there"
+OPEN_WALL = "the wall is open or thin there, beyond the base"
+NO_POOL = "no pool is seen there, beyond the apex"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -89,13 +91,16 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     rings = {i: ring for i, ring in _rings(study, parts, frame, spacing).items() if i not in blank}
     if not rings:
         raise InputError(NOTHING)
-    open_, doubted = opened(study, rings, spacing)
     inside = frame.back(parts[:, 1:].sum(1), (shape[1], shape[2]))
     # where a finer look says otherwise than the first one, less is sure
     before = frame.back(answer.parts[:, 1:].sum(1), (shape[1], shape[2]))
     mask, _ = drawn(rings, shape, spacing)
-    overlap = np.array([(overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
-                        if i in rings and i not in open_ else 0.0 for i in range(shape[0])])
+    likely = {i: (overlap_of(inside[i], mask[i]) + overlap_of(before[i], mask[i])) / 2
+              for i in rings}
+    open_, doubted = opened(study, rings, likely, spacing)
+    gone = dict.fromkeys(open_, OPEN_WALL) | dict.fromkeys(
+        capped(study, rings, likely, spacing) - open_, NO_POOL)
+    overlap = np.array([0.0 if i in gone else likely.get(i, 0.0) for i in range(shape[0])])
     overlap[_faint(overlap)] = 0.0
     own = set(np.flatnonzero(overlap).tolist())
     if not own:
@@ -110,8 +115,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
         confidence[i] = min(confidence[i], HALF_OPEN)
     confidence[[i for i in rings if i not in own]] = FILLED
     found = MaskProposal(mask, mask & ~pool, pool, inside, confidence, overlap,
-                         {i: EMPTY if i in blank else OPEN_WALL if i in open_
-                          else _beyond(i, rings)
+                         {i: EMPTY if i in blank else gone.get(i) or _beyond(i, rings)
                           for i in range(shape[0]) if i not in rings}, rings,
                          looks=looks_of(study, inside, rings))
     say(found, {"network_sha256": load()[1]["sha256"],
