@@ -14,6 +14,7 @@ from deepgmm.propose.proposed import MOVES, mark, moves_said
 from deepgmm.review.metrics import dice
 from deepgmm.study.alignment import with_alignment
 from deepgmm.study.alignment.slice_moves import BETTER, FAR, WITH_OTHERS
+from deepgmm.study.study import Geometry
 from deepgmm.study.words import Role
 
 #: Pixels by which each slice lies elsewhere, (rows, columns): 5 to 8 mm.
@@ -113,3 +114,34 @@ def test_one_sequence_and_none_to_align(apart):
     assert MOVES not in propose_mask(alone).provenance
     with pytest.raises(InputError, match="--align: 'sideways' is unknown"):
         propose_mask(apart, align="sideways")
+
+
+def test_a_sequence_of_another_place_is_set_aside(study):
+    far = replace(study, sequences={
+        role: replace(s, values=np.roll(s.values, (24, -24), (1, 2)) if role is Role.BSSFP
+                      else s.values)
+        for role, s in study.sequences.items() if role is not Role.T2})
+    alone = propose_mask(replace(far, sequences={Role.LGE: far.sequences[Role.LGE]}))
+    found = propose_mask(far, align="off")
+    assert found.provenance["set_aside"] == ["bssfp"] and found.provenance["sequences"] == ["lge"]
+    assert any("proposed without bSSFP" in said for said in found.warnings)
+    assert (found.mask == alone.mask).all() and not alone.provenance.get("set_aside")
+
+
+def test_a_blank_slice_does_not_spoil_those_beside_it():
+    study = make_patient(101, slices=5).study
+    lge = study.sequences[Role.LGE]
+    values = lge.values.copy()
+    values[2] = 0
+    whole, blank = (propose_mask(replace(study, sequences={Role.LGE: replace(lge, values=v)}))
+                    for v in (lge.values, values))
+    assert blank.confidence[2] == 0.2 and blank.mask[2].any()  # between its neighbours, unsure
+    for i in (0, 1, 3, 4):
+        assert dice(blank.mask[i], whole.mask[i]) > 0.93
+        assert blank.confidence[i] > whole.confidence[i] - 0.5
+
+
+def test_pixels_in_another_unit_are_refused(study):
+    apart = Geometry((140.0, 140.0, 1000.0))
+    with pytest.raises(InputError, match="140 mm are too large .* is in mm"):
+        propose_mask(replace(study, geometry=apart))

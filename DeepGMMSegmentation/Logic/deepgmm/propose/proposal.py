@@ -20,6 +20,7 @@ from deepgmm.propose.proposed import (
     FILLED,
     FRAME,
     MOVES,
+    SET_ASIDE,
     MaskProposal,
     confidence_of,
     doubts,
@@ -30,7 +31,7 @@ from deepgmm.propose.proposed import (
 from deepgmm.propose.rings import Ring, along, between, rings_of
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
-from deepgmm.study.words import Align, Role, align_named
+from deepgmm.study.words import Align, Role, align_named, grid_role
 
 #: Found first on the sequence that shows the pool best.
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
@@ -38,6 +39,8 @@ FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: A ventricle of which not one slice is so sure is none.
 LEAST_SURE = 0.05
+#: mm: a ventricle has few pixels that are larger.
+COARSEST = 8.0
 #: The most that a base is sure of whose wall may be open.
 HALF_OPEN = 0.5
 #: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
@@ -76,6 +79,44 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     shape = study.mask.shape
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, shape)
+    _check_pixel((float(study.geometry.spacing[1]), float(study.geometry.spacing[0])))
+    found = _with_all(_blanks_unknown(study), how, bool(masks), progress)
+    progress(1.0, "done")
+    with counted(found.mask):
+        return corrected(found, study.geometry, fixed=masks, points=points)
+
+
+def _with_all(study: Study, how: Align, drawn_on: bool, progress: Progress) -> MaskProposal:
+    """A proposal from all sequences; from the one on whose grid they lie alone, where that is sure
+    of a ventricle and all together are not, as where another shows some other place."""
+    try:
+        found, why = _proposed(study, how, drawn_on, progress), None
+    except InputError as error:
+        found, why = None, error
+    reference = grid_role(study.sequences)
+    if len(study.sequences) > 1 and (found is None or doubts(found)):
+        try:
+            alone = _proposed(replace(study, sequences={reference: study.sequences[reference]}),
+                              how, drawn_on, progress)
+        except InputError:
+            alone = None
+        if alone is not None and not doubts(alone):
+            say(alone, alone.provenance | {SET_ASIDE: [
+                r.value for r in study.sequences if r is not reference]})
+            return alone
+    if found is None:
+        raise why or InputError(NOTHING)
+    return found
+
+
+def _proposed(study: Study, how: Align, drawn_on: bool, progress: Progress) -> MaskProposal:
+    """What the sequences show together, before anything is corrected.
+
+    Parameters
+    ----------
+    drawn_on : whether a person drew on slices, so that a ventricle is there.
+    """
+    shape = study.mask.shape
     spacing = (float(study.geometry.spacing[1]), float(study.geometry.spacing[0]))
     progress(0.05, "finding the ventricle")
     middle = _found(study, spacing)
@@ -109,7 +150,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     mask, pool = drawn(rings, shape, spacing)
     _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
-    if confidence.max() < LEAST_SURE and not masks:
+    if confidence.max() < LEAST_SURE and not drawn_on:
         raise InputError(NOTHING)
     for i in doubted & own:
         confidence[i] = min(confidence[i], HALF_OPEN)
@@ -123,9 +164,23 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
                 **({MOVES: moves} if moves else {}),
                 **{key: study.provenance[key] for key in (FRAME,) if key in study.provenance}})
     found.warnings += doubts(found)
-    progress(1.0, "done")
-    with counted(found.mask):
-        return corrected(found, study.geometry, fixed=masks, points=points)
+    return found
+
+
+def _check_pixel(spacing: tuple[float, float]) -> None:
+    """Refuse pixels in which no ventricle can be seen."""
+    if max(spacing) > COARSEST:
+        raise InputError(f"pixels of {max(spacing):g} mm are too large to see a left ventricle in: "
+                         "see whether the image's spacing is in mm")
+
+
+def _blanks_unknown(study: Study) -> Study:
+    """Slices of one value hold no number, so that those beside them are not judged by them."""
+    def shown(values: FloatArray) -> FloatArray:
+        flat = np.array([np.ptp(v) == 0 for v in np.nan_to_num(values.astype(float))])
+        return np.where(flat[:, None, None], np.nan, values).astype(values.dtype)
+    return replace(study, sequences={
+        role: replace(s, values=shown(s.values)) for role, s in study.sequences.items()})
 
 
 def _check_contrast(study: Study) -> None:

@@ -34,6 +34,8 @@ NOT_DRAWN = "the LV mask was proposed from the images and not drawn"
 FRAME = "bssfp_phase"
 #: Under which a proposal says how its sequences were moved to be looked at.
 MOVES = "alignment"
+#: Under which it names the sequences that were not looked at, since with them nothing was sure.
+SET_ASIDE = "set_aside"
 
 
 @dataclass
@@ -131,6 +133,11 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")
     found.warnings += moves_said(known.get(MOVES, {}))
+    if known.get(SET_ASIDE):
+        aside = " and ".join(Role(name).title for name in known[SET_ASIDE])
+        found.warnings.append(f"the LV mask was proposed without {aside}: together no slice looked "
+                              "surely like a left ventricle; see whether they lie on the same "
+                              "heart")
     found.provenance = {
         **known, "proposed": not all_drawn(found, known),
         "confidence": [round(float(c), 3) for c in found.confidence],
