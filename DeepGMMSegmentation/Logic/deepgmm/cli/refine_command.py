@@ -192,6 +192,7 @@ def _run(job: _Job, progress: Any) -> _Job:
         raise InputError("--reopen: these slices are not done, "
                          f"{job.numbering.listed(reopened - set(known))}: leave them out")
     said: list[str] = []
+    empty: list[int] = []
     base = job.versions.last
     labels = job.before.labels
     if job.edited is not None:
@@ -220,6 +221,11 @@ def _run(job: _Job, progress: Any) -> _Job:
             said.append(f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
                         f"{named_slices(where)}: the curve holds")
         given = given.joined(curve)
+    if empty and not given and not reopened:
+        raise InputError(f"nothing was corrected: the edited segmentation has nothing on "
+                         f"{named_slices(empty)}, which is taken for left alone, and is the result "
+                         "itself elsewhere; draw what is right there, or name slices that are "
+                         "right with --done")
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections
