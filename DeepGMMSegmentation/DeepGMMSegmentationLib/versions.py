@@ -16,7 +16,7 @@ from DeepGMMSegmentationLib.job import Job, Outcome, grid_of
 from DeepGMMSegmentationLib.panel import Panel, Section
 from DeepGMMSegmentationLib.refining import corrected_since, fitted_in
 
-#: Versions at once; beyond, and beyond the bytes of `deepgmm.review.versions`, the oldest go.
+#: Versions at once; beyond, the oldest but the first go, and what was drawn in them alone.
 _MOST = 20
 
 
@@ -80,6 +80,17 @@ class Kept:
     def size(self) -> int:
         """Bytes."""
         return sum(array.nbytes for array in self.packed[1].values())
+
+    @property
+    def has_posterior(self) -> bool:
+        """Whether one can go back to it."""
+        return "posterior" in self.packed[1]
+
+    def give_up(self) -> None:
+        """Lose the probabilities; labels and corrections stay."""
+        from deepgmm.review.versions import without_posterior
+
+        without_posterior(self.packed[1])
 
     def row(self, shown: bool) -> list[str]:
         """What the table says of it; what is shown is said."""
@@ -171,7 +182,7 @@ class VersionsSection(Section):
         return [one for one in self._kept if one.volume is volume and one.grid == grid]
 
     def _keep(self) -> None:
-        from deepgmm.review.versions import MOST_BYTES
+        from deepgmm.review.versions import make_room
 
         fitted = fitted_in(self.panel)
         if fitted is None or any(one.made_by() is fitted for one in self._kept):
@@ -181,18 +192,19 @@ class VersionsSection(Section):
             _("Refined") if fitted.task == "refine" else _("Segmented"))
         self._count += 1
         self._kept.append(kept(self._count, what, fitted, reference(self.state)))
-        while len(self._kept) > _MOST or len(self._kept) > 1 and sum(
-                one.size for one in self._kept) > MOST_BYTES:
-            self._kept.pop(0)
+        if len(self._kept) > _MOST:
+            self._kept.pop(1)
+        make_room(self._kept)
         self.panel.refresh()
 
     def _chosen(self) -> Kept | None:
-        """The version whose row is chosen, unless it is the one that is shown."""
+        """The version whose row is chosen, unless it is shown or one cannot go back to it."""
         here, row = self.here(), self.ui.versionsTable.currentRow()
         fitted = fitted_in(self.panel)
         if fitted is None or self.panel.run.busy or not 0 <= row < len(here):
             return None
-        return here[row] if here[row].made_by() is not fitted else None
+        chosen = here[row]
+        return chosen if chosen.made_by() is not fitted and chosen.has_posterior else None
 
     def _on_moved(self, row: int, column: int, before: int, before_column: int) -> None:
         self._show_button()
@@ -202,7 +214,8 @@ class VersionsSection(Section):
         button.enabled = chosen is not None
         button.toolTip = _("Put version {number} into the output again; the others stay in the "
                            "list.").format(number=chosen.number) if chosen else _(
-                               "Choose a version that is not shown.")
+                               "Choose a version that is not shown. (One that gave up its "
+                               "probabilities for room can only be compared.)")
 
     def _on_pressed(self) -> None:
         chosen, state = self._chosen(), self.state

@@ -151,7 +151,8 @@ def test_segment_writes_a_state_that_refits_as_the_result_in_memory(place: Path,
 @pytest.mark.parametrize("wrong, words", [
     ("no state", "state cannot be read"), ("other file", "no state of a study"),
     ("damaged", "damaged"), ("nothing", "nothing was corrected"),
-    ("the result itself", "nothing was corrected"), ("another grid", "another grid"),
+    ("the result itself", "is the result itself"),
+    ("an emptied slice", "has nothing on slice 2, which"), ("another grid", "another grid"),
     ("another heart", "of this patient"), ("no such slice", "no slice 9"),
     ("no list", "no slice or range"), ("over the edited", "would overwrite the edited"),
     ("no output", "no output asked for"), ("no such version", "no version 7"),
@@ -178,6 +179,11 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
         given = []
     elif wrong == "the result itself":
         given = ["--edited", place / "auto.seg.nrrd"]
+    elif wrong == "an emptied slice":
+        emptied = result.labels.copy()
+        emptied[1] = 0
+        write_image(seg_nrrd_image(emptied, result.study.geometry, result.present_tissues), edited,
+                    "segmentation")
     elif wrong == "another grid":
         image = sitk.ReadImage(str(edited))
         image.SetSpacing((9.0, 9.0, 9.0))

@@ -11,7 +11,8 @@ from test_refine_command import edit, fitted, place, run  # noqa: F401
 
 from deepgmm.given import Strength
 from deepgmm.reading.contours.markups import read_closed_curves
-from deepgmm.reading.masks.labelmap import read_labels
+from deepgmm.reading.masks.labelmap import read_labels, write_image
+from deepgmm.reading.masks.seg_nrrd import seg_nrrd_image
 from deepgmm.review.state import read_state
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
@@ -94,6 +95,39 @@ def test_curves_and_an_edited_file_together(place: Path) -> None:  # noqa: F811
     changed = truth[2][given.fixed[2]]
     np.testing.assert_array_equal(given.tissue[2][given.fixed[2]], changed)
     assert given.fixed[SLICE].any()
+
+
+@pytest.mark.parametrize("done", [False, True], ids=["strokes", "done"])
+def test_strokes_beside_a_curve_stay_and_those_it_overrules_are_counted(
+        place: Path, capsys, done: bool) -> None:  # noqa: F811
+    """Scar and a hole drawn outside the curve stay; scar drawn inside it becomes blood, said."""
+    result, _ = fitted()
+    geometry, middle = result.study.geometry, middle_of(SLICE)
+    mask, was = result.study.mask[SLICE], result.labels[SLICE]
+    rows, columns = np.indices(mask.shape)
+    y, x = ((rows - middle[0]) * geometry.spacing[1], (columns - middle[1]) * geometry.spacing[0])
+    away = np.hypot(y, x)
+    wall = mask & (away > RADIUS + 1) & (away < RADIUS + 4)
+    scar, hole = wall & (x > 0), wall & (x < 0) & (abs(y) < 3)
+    inner = mask & (away < RADIUS - 1) & (away > RADIUS - 3) & (x > 0)
+    assert (was[scar] != Tissue.SCAR).sum() > 20 and hole.any() and inner.any()
+    labels = result.labels.copy()
+    labels[SLICE][scar | inner], labels[SLICE][hole] = Tissue.SCAR, 0
+    drawn = place / "e.seg.nrrd"
+    write_image(seg_nrrd_image(labels, geometry, result.present_tissues), drawn, "segmentation")
+    file = saved(place / "endo.mrk.json", curve(circle(geometry, middle, SLICE)))
+    assert run("refine", place / "s.dgmm", "--edited", drawn, "--contours", file,
+               *(("--done", 3 - SLICE) if done else ()), "-o", place / "n.seg.nrrd") == 0
+    new = read_labels(place / "n.seg.nrrd", "segmentation").on(geometry, result.labels.shape)[SLICE]
+    assert (new[scar] == Tissue.SCAR).all() and not new[hole].any()
+    assert (new[inner] == Tissue.BLOOD).all()
+    touched = labels[SLICE] != was
+    moved = int((touched & (labels[SLICE] == Tissue.SCAR) & (new == Tissue.BLOOD)).sum())
+    assert moved >= inner.sum() - (was[inner] == Tissue.SCAR).sum()
+    assert f"{moved} voxels were drawn on the other side of the curve on slice {3 - SLICE}" in \
+        capsys.readouterr().err
+    given = read_state(place / "s.dgmm")[0].result().corrections
+    assert (given.strength[SLICE][scar & touched] == Strength.VOXEL).all()
 
 
 @pytest.mark.parametrize("wrong, said", [

@@ -268,10 +268,13 @@ def test_the_oldest_give_up_their_probabilities_where_room_is_short(
     monkeypatch.setattr(versions_module, "MOST_BYTES", int(3.2 * each))
     for _ in range(4):
         versions.add(last, "refined")
-    assert not versions.numbered(1).has_posterior and versions.last.has_posterior
+    assert [v.has_posterior for v in versions.line] == [True, False, False, True, True]
     assert sum(v.size for v in versions.line) <= 3.2 * each
     assert versions.numbered(2).corrections() is not None  # what a person drew stays
-    assert (versions.numbered(1).labels() > 0).any()
+    assert (versions.numbered(2).labels() > 0).any()
     with pytest.raises(InputError, match="given up for room"):
-        versions.result(1)
-    assert of_bytes(state_bytes(versions)).numbered(1).labels().any()
+        versions.result(2)
+    assert of_bytes(state_bytes(versions)).numbered(2).labels().any()
+    monkeypatch.setattr(versions_module, "MOST_BYTES", int(1.5 * each))
+    versions.add(last, "refined")  # with no room beside the last, the first gives up too
+    assert [v.has_posterior for v in versions.line] == [False] * 5 + [True]

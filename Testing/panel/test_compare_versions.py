@@ -167,3 +167,29 @@ def test_the_table_says_what_was_corrected_and_what_followed_it(fitted: Desk) ->
     desk.panel.settle()
     assert texts(table)[0][3] == "drawn, for the next Refine"
     np.testing.assert_array_equal(labels_of(desk.panel.state.output, desk.panel.state.lge), before)
+
+
+def test_a_version_without_room_is_compared_but_not_gone_back_to(
+        refined, monkeypatch) -> None:
+    """The first keeps its probabilities; of those between, labels and drawings stay."""
+    from deepgmm.review import versions as versions_module
+
+    desk, _, where = refined
+    ui, table = desk.ui, desk.ui.versionsTable
+    make_room = versions_module.make_room
+
+    def short_of_a_byte(line) -> None:
+        monkeypatch.setattr(versions_module, "MOST_BYTES", sum(one.size for one in line) - 1)
+        make_room(line)
+    monkeypatch.setattr(versions_module, "make_room", short_of_a_byte)
+    correct(desk, 1)
+    desk.refine()
+    desk.finish()
+    desk.panel.wait_until(lambda: table.rowCount == 3)
+    for row, may in ((0, True), (1, False)):
+        table.setCurrentCell(row, 0)
+        assert ui.goBackButton.enabled == may and ui.compareButton.enabled
+    ui.compareButton.click()
+    desk.panel.settle()
+    by_hand = laid_over(desk, "Drawn by hand")
+    assert by_hand.any() and not by_hand[where].any()

@@ -161,6 +161,7 @@ def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
     from deepgmm.review.corrections import (
+        Strength,
         contour_corrections,
         corrections_of,
         doubts,
@@ -191,6 +192,7 @@ def _run(job: _Job, progress: Any) -> _Job:
         raise InputError("--reopen: these slices are not done, "
                          f"{job.numbering.listed(reopened - set(known))}: leave them out")
     said: list[str] = []
+    empty: list[int] = []
     base = job.versions.last
     labels = job.before.labels
     if job.edited is not None:
@@ -211,8 +213,19 @@ def _run(job: _Job, progress: Any) -> _Job:
     if job.contours is not None:
         with counted(job.versions.study.mask):
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
-            given = given.joined(contour_corrections(job.before, lines, run=base.number,
-                                                     seconds=job.seconds))
+            curve = contour_corrections(job.before, lines, drawn=given, run=base.number,
+                                        seconds=job.seconds)
+        lost = (given.strength == Strength.VOXEL) & curve.fixed & (given.tissue != curve.tissue)
+        if lost.any():
+            where = [int(i) for i in lost.any((1, 2)).nonzero()[0]]
+            said.append(f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
+                        f"{named_slices(where)}: the curve holds")
+        given = given.joined(curve)
+    if empty and not given and not reopened:
+        raise InputError(f"nothing was corrected: the edited segmentation has nothing on "
+                         f"{named_slices(empty)}, which is taken for left alone, and is the result "
+                         "itself elsewhere; draw what is right there, or name slices that are "
+                         "right with --done")
     said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections

@@ -111,12 +111,11 @@ def refit_map(case: Case, automatic: FloatArray, corrections: Corrections,
 def _without_corrections(case: Case, automatic: FloatArray) -> FloatArray:
     """What more rounds make of a fit by themselves, kept with the study made ready."""
     key = hashlib.sha256(np.ascontiguousarray(automatic).tobytes()).digest()
-    kept = case.__dict__.get("gone_on")
-    if kept is None or kept[0] != key:
+    if key not in case.gone_on:
         free = torch.full_like(case.batch.valid, FREE, dtype=torch.long)
-        kept = key, _gone_on(case, automatic, free, silent)[0].posterior
-        case.__dict__["gone_on"] = kept
-    return kept[1]
+        case.gone_on.clear()  # of another fit of the same study
+        case.gone_on[key] = _gone_on(case, automatic, free, silent)[0].posterior
+    return case.gone_on[key]
 
 
 def _gone_on(case: Case, automatic: FloatArray, known: torch.Tensor,

@@ -201,17 +201,19 @@ def left_empty(edited: npt.NDArray[np.uint8], result: Result) -> list[int]:
 
 
 def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.floating]], *,
-                        run: int = 0, when: str | None = None,
+                        drawn: Corrections | None = None, run: int = 0, when: str | None = None,
                         seconds: float | None = None) -> Corrections:
     """A border of pool and wall that a person drew, as labels on both sides of it.
 
     What lies inside is blood and what lies outside, within the LV mask, wall: of the tissue of the
-    nearest wall pixel where it was blood before.
+    nearest wall pixel where it was blood before. What was drawn beside the line holds but where
+    the line moves blood against wall.
 
     Parameters
     ----------
     contours : slice, counted from 0, to (points, 2) row and column of a closed line; whole numbers
         are the centres of pixels.
+    drawn : what was corrected otherwise in the same act, if anything; these are to be joined to it.
 
     Raises
     ------
@@ -222,10 +224,12 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
 
     from deepgmm.reading.contours.polygons import filled
 
-    edited = result.labels.copy()
+    given = Corrections.none(result.labels.shape) if drawn is None else drawn
+    base = given.painted(result.labels)
+    edited = base.copy()
     slices = _checked(edited, result, contours)
     for index in slices:
-        mask, old = result.study.mask[index], result.labels[index]
+        mask, old = result.study.mask[index], base[index]
         line = np.asarray(contours[index], float)
         if line.ndim != 2 or line.shape[1] != 2 or len(line) < 3 or not np.isfinite(line).all():
             raise InputError(f"the contour on {named_slices([index])} is no line of 3 points and "
@@ -241,9 +245,14 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
                                                            return_indices=True)
             nearest = old[rows, columns]
         edited[index] = np.where(pool, Tissue.BLOOD, np.where(mask, nearest, old))
-    found = corrections_of(result, edited, borders=slices, run=run, when=when, seconds=seconds)
-    found.edits = [replace(edit, strength=Strength.CONTOUR) for edit in found.edits]
-    return found
+    found = corrections_of(result, edited, borders=slices, run=run, base=base, when=when,
+                           seconds=seconds)
+    erased = given.fixed & (base == Tissue.BACKGROUND)
+    by_hand = np.isin(given.strength, (Strength.VOXEL, Strength.CONTOUR))
+    silent = erased | (by_hand & (edited == base))
+    return replace(found, tissue=np.where(silent, 0, found.tissue),
+                   edit=np.where(silent, 0, found.edit),
+                   edits=[replace(edit, strength=Strength.CONTOUR) for edit in found.edits])
 
 
 def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:

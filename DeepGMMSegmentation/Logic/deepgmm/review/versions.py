@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,8 @@ from deepgmm.study.levels import levels, numbering_of
 from deepgmm.study.study import Study
 from deepgmm.study.words import Tissue
 
-#: Bytes that the versions of a study may take; beyond, the oldest lose their probabilities.
+#: Bytes that the versions of a study may take; beyond, the oldest lose their probabilities, the
+#: first of all last.
 MOST_BYTES = 150_000_000
 Packed = tuple[bytes, str, tuple[int, ...]]
 Table = list[dict[str, Any]]
@@ -64,6 +65,10 @@ class Version:
     def has_posterior(self) -> bool:
         """Whether it still has its probabilities, without which nothing can follow from it."""
         return "posterior" in self.arrays
+
+    def give_up(self) -> None:
+        """Lose the probabilities; labels and corrections stay."""
+        without_posterior(self.arrays)
 
     def labels(self) -> npt.NDArray[np.uint8]:
         """(slices, rows, columns), a copy."""
@@ -131,7 +136,7 @@ class Versions:
                           what, scrubbed_settings(result.provenance.get("settings")) or {},
                           numbers, arrays, words)
         self.line.append(version)
-        self._make_room()
+        make_room(self.line)
         return version
 
     def result(self, number: int | None = None) -> Result:
@@ -187,12 +192,31 @@ class Versions:
         return [{"version": v.number, "when": v.when, "what": v.what, **v.numbers,
                  "settings": v.settings} for v in self.line]
 
-    def _make_room(self) -> None:
-        for version in self.line[:-1]:
-            if sum(v.size for v in self.line) <= MOST_BYTES:
-                return
-            for name in ("posterior", "automatic.posterior"):
-                version.arrays.pop(name, None)
+
+class Roomy(Protocol):
+    """What `make_room` asks of a version."""
+
+    @property
+    def size(self) -> int: ...
+
+    def give_up(self) -> None: ...
+
+
+def make_room(line: Sequence[Roomy]) -> None:
+    """Have the oldest versions of a line lose their probabilities until all keep to `MOST_BYTES`.
+
+    The first, which nobody corrected, loses them after all others; the last never does.
+    """
+    for version in [*line[1:-1], *line[: len(line) > 1]]:
+        if sum(v.size for v in line) <= MOST_BYTES:
+            return
+        version.give_up()
+
+
+def without_posterior(arrays: dict[str, Any]) -> None:
+    """Take the probabilities from the arrays of `encoding.encode_result`."""
+    for name in ("posterior", "automatic.posterior"):
+        arrays.pop(name, None)
 
 
 def differences(versions: Versions, first: int, second: int) -> dict[str, Any]:
