@@ -132,6 +132,32 @@ def test_a_corrected_proposal_is_gone_on_with(patient, tmp_path, capsys):
             == sitk.GetArrayFromImage(sitk.ReadImage(str(at_once)))).all()
 
 
+def test_an_emptied_slice_says_that_there_is_none(patient, tmp_path, capsys):
+    """With the file's note, and without one where most of the proposal is left as it was."""
+    folder, _ = patient
+    lge = ["--lge", str(folder / "lge.nii.gz")]
+    first, edited, plain, out = (tmp_path / name for name in (
+        "first.seg.nrrd", "edited.seg.nrrd", "plain.nii.gz", "out.seg.nrrd"))
+    assert main(["propose-mask", *lge, "-o", str(first), "-q"]) == 0
+    image = sitk.ReadImage(str(first))
+    mask = sitk.GetArrayFromImage(image)
+    mask[0] = 0
+    new = sitk.GetImageFromArray(mask)
+    new.CopyInformation(image)
+    sitk.WriteImage(new, str(plain))
+    for key in image.GetMetaDataKeys():
+        new.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(new, str(edited))
+    capsys.readouterr()
+    for path in (edited, plain):
+        assert main(["propose-mask", *lge, "--fixed", str(path), "-o", str(out), "--json"]) == 0
+        text, warned = (str(one) for one in capsys.readouterr())
+        assert json.loads(text)["fixed"] == [0] and "no ventricle" in json.loads(text)[
+            "left_out"]["0"]
+        assert "word that there is none" in warned
+        assert not sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[0].any()
+
+
 def test_the_files_are_named(patient, capsys, tmp_path):
     out = tmp_path / "lv.nii.gz"
     for more in ("", " (replaced)"):

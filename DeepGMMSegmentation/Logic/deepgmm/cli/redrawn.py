@@ -71,6 +71,8 @@ def _with_note(masks: dict[int, BoolArray], note: Mapping[str, Any], whole: Bool
     empty = {i for i in range(len(whole)) if i not in masks and str(i) not in was}
     before = {i: whole[i] for i in said.get("fixed", ())
               if type(i) is int and (i in same or i in empty)}
+    # emptied since: a person says that there is no ventricle
+    before |= {i: one for i, one in enumerate(whole) if i not in masks and str(i) in was}
     points = [BorderPoint(int(p[0]), (float(p[1]), float(p[2])), p[3])
               for p in said.get("places", ()) if isinstance(p, list) and len(p) == 4
               and all(type(n) in (int, float) for n in p[:3]) and p[3] in (EPI, ENDO)
@@ -101,6 +103,10 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     same = [i for i, one in masks.items() if i not in given.before
             and (i in given.same or np.array_equal(one, first.mask[i]))]
     fixed = given.before | {i: one for i, one in masks.items() if i not in same}
+    proposed = {i for i, one in enumerate(first.mask) if one.any()}
+    if not given.noted and 2 * len(same) >= len(proposed):  # a whole proposal, gone over
+        fixed |= {i: np.zeros_like(first.mask[i]) for i in proposed - set(masks)}
+    emptied = sorted(i for i, one in fixed.items() if not one.any() and i in proposed)
     with counted(first.mask):
         found = corrected(first, study.geometry, points=points, fixed=fixed)
     if not fixed:
@@ -109,6 +115,9 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     elif same:
         found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
                               "counts as not drawn, and follows the slices that differ")
+    if emptied:
+        found.warnings.append(f"--fixed holds nothing on {named_slices(emptied)}, where a "
+                              "ventricle is proposed: taken as word that there is none")
     if len(fixed) > 1 and not given.noted:
         found.warnings.append(
             f"{named_slices(sorted(fixed))} of --fixed differ from what is proposed and were all "
