@@ -16,7 +16,6 @@ from deepgmm.model.anchored import AnchoredOptions, _AnchoredFit, _Evidence
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import Mixture
-from deepgmm.model.pool import log_box
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -57,6 +56,27 @@ def refit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrio
         if bool(settled.all()):
             break
     return running.fit(settled), running.trust
+
+
+def believed(density: Tensor, known: Tensor) -> Tensor:
+    """How much each known pixel is believed: how likely its tissue drew it, beside the likeliest.
+
+    Of Gaussians alone: under the density of outliers, which every tissue has, hardly a pixel of a
+    single sequence would be too unlike its tissue to be believed.
+
+    Parameters
+    ----------
+    density : (S, P, K) log N of each pixel under each tissue.
+    known : (S, P) long, its tissue, or `FREE` or `NONE`.
+
+    Returns
+    -------
+    (S, P) from 0 to 1; 0 where no tissue is known.
+    """
+    pool = density[..., :2].amax(2, keepdim=True)  # which holds muscle too
+    density = torch.cat([pool, density[..., 1:]], dim=2)
+    own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
+    return torch.sigmoid(BELIEVED + own - density.amax(2)) * (known >= 0)
 
 
 class _Clamped(_AnchoredFit):
@@ -104,13 +124,7 @@ class _Clamped(_AnchoredFit):
 
     def _trusted(self) -> Tensor:
         """(S, P) `trust` under the mixture of now."""
-        found = super()._evidence(self.mixture)
-        density = self._density(self.mixture)
-        density = torch.logaddexp(density, torch.full_like(
-            density, log_box(self.batch, self.options.outlier)))
-        density = torch.cat([found.pool[..., None], density[..., 1:]], dim=2)
-        own = density.gather(2, self.known.clamp_min(0)[..., None])[..., 0]
-        return torch.sigmoid(BELIEVED + own - density.amax(2)) * (self.known >= 0)
+        return believed(self._density(self.mixture), self.known)
 
     @property
     def in_wall(self) -> Tensor:
