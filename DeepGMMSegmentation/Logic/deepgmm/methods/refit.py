@@ -23,7 +23,7 @@ from deepgmm.methods.anchored import (
 )
 from deepgmm.methods.follow import followed
 from deepgmm.methods.last_layer import taught
-from deepgmm.methods.presence import found_where_known, without_refused
+from deepgmm.methods.presence import drawn_anew, found_where_known, without_refused
 from deepgmm.methods.problem import (
     ANCHORED_SPREAD,
     Case,
@@ -200,7 +200,8 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     said: list[str] = []
     if network:
         before = taught(case, found_where_known(case, automatic, corrections, network),
-                        corrections, trust, network)
+                        corrections, trust, network,
+                        drawn_anew(case, automatic, corrections))
         found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
                                       corrections)
     else:
