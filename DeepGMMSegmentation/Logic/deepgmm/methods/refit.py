@@ -1,4 +1,5 @@
-"""A fit taken up again with what a person corrected: from where it ended, not from the start."""
+"""What follows from corrections: `map` goes on from where its fit ended; a network's probabilities,
+and those of mixtures that know no ventricle, are moved from what they were before any."""
 
 from __future__ import annotations
 
