@@ -34,6 +34,7 @@ from deepgmm.methods.problem import (
     pack_outcomes,
 )
 from deepgmm.methods.untold import edema_held_back
+from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.clamped import FREE, NONE, believed, refit_anchored
 from deepgmm.model.devices import few_threads
@@ -221,7 +222,7 @@ def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> 
     means = (np.stack([f.means for f in fits]) - scale.centre) / scale.width
     variances = np.stack([f.covariances.diagonal(axis1=1, axis2=2) for f in fits]) / scale.width**2
     density = log_density(case.batch, values.new_tensor(means), values.new_tensor(variances))
-    trust = believed(density, _known(case, corrections))
+    trust = believed(case.batch, density, _known(case, corrections), AnchoredOptions().outlier)
     return _painted(case, trust, corrections.fixed)
 
 

@@ -16,6 +16,7 @@ from deepgmm.model.anchored import AnchoredOptions, _AnchoredFit, _Evidence
 from deepgmm.model.batch import PixelBatch
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import Mixture
+from deepgmm.model.pool import log_box
 from deepgmm.model.priors import ConjugatePrior
 from deepgmm.model.ventricle import Ventricle
 from deepgmm.progress import Progress, silent
@@ -58,23 +59,30 @@ def refit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrio
     return running.fit(settled), running.trust
 
 
-def believed(density: Tensor, known: Tensor) -> Tensor:
+def believed(batch: PixelBatch, density: Tensor, known: Tensor, outlier: float,
+             pool: Tensor | None = None) -> Tensor:
     """How much each known pixel is believed: how likely its tissue drew it, beside the likeliest.
 
-    Of Gaussians alone: under the density of outliers, which every tissue has, hardly a pixel of a
-    single sequence would be too unlike its tissue to be believed.
+    With several sequences outliers count, which are as likely under every tissue. On one alone
+    that would leave hardly a pixel too unlike its tissue to be believed: there Gaussians speak.
 
     Parameters
     ----------
     density : (S, P, K) log N of each pixel under each tissue.
     known : (S, P) long, its tissue, or `FREE` or `NONE`.
+    outlier : share of outliers.
+    pool : (S, P) with several sequences, log-likelihood of the pool; by default the likelier of
+        blood and muscle, for it holds both.
 
     Returns
     -------
     (S, P) from 0 to 1; 0 where no tissue is known.
     """
-    pool = density[..., :2].amax(2, keepdim=True)  # which holds muscle too
-    density = torch.cat([pool, density[..., 1:]], dim=2)
+    if batch.sequences > 1:
+        density = torch.logaddexp(density, torch.full_like(density, log_box(batch, outlier)))
+    if pool is None or batch.sequences == 1:
+        pool = density[..., :2].amax(2)
+    density = torch.cat([pool[..., None], density[..., 1:]], dim=2)
     own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
     return torch.sigmoid(BELIEVED + own - density.amax(2)) * (known >= 0)
 
@@ -124,7 +132,8 @@ class _Clamped(_AnchoredFit):
 
     def _trusted(self) -> Tensor:
         """(S, P) `trust` under the mixture of now."""
-        return believed(self._density(self.mixture), self.known)
+        return believed(self.batch, self._density(self.mixture), self.known, self.options.outlier,
+                        super()._evidence(self.mixture).pool)
 
     @property
     def in_wall(self) -> Tensor:
