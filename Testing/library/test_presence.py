@@ -14,9 +14,9 @@ from deepgmm.methods.presence import found_where_known, without_refused
 from deepgmm.refine import case_of
 from deepgmm.review.corrections import corrections_of
 from deepgmm.review.metrics import dice
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import Role, Tissue
 
-MYOCARDIUM, EDEMA = Tissue.MYOCARDIUM, Tissue.EDEMA
+MYOCARDIUM, EDEMA, SCAR = Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
 
 
 @cache
@@ -51,6 +51,24 @@ def test_a_disease_called_absent_and_drawn_is_where_the_network_had_seen_it() ->
     asked, unasked = (refine(one, given).labels for one in (absent, other))
     scores = [dice(labels[[0, 2]] == EDEMA, truth[[0, 2]] == EDEMA) for labels in (asked, unasked)]
     assert scores[0] > 0.7 and scores[0] > (scores[1] or 0.0) + 0.05
+
+
+def test_a_scar_that_was_too_faint_to_be_drawn_is_found_once_somebody_draws_it() -> None:
+    patient = a_patient(111, patient_set="atypical", slices=5)
+    truth = np.where(patient.truth == EDEMA, MYOCARDIUM, patient.truth)
+    lge = patient.study.sequences[Role.LGE]
+    values = lge.values.copy()
+    for image, drawn in zip(values, truth, strict=True):
+        healthy = np.median(image[drawn == MYOCARDIUM])
+        image[drawn == SCAR] = healthy + 0.45 * (image[drawn == SCAR] - healthy)
+    faint = segment(replace(patient.study, sequences={Role.LGE: replace(lge, values=values)}),
+                    Settings())
+    assert not (faint.labels == SCAR).any()  # though its probability is nowhere 0
+    assert (faint.posterior[:, faint.tissues.index(SCAR)] > 0).any()
+    worst = int((truth == SCAR).sum((1, 2)).argmax())
+    others = np.delete(np.arange(len(truth)), worst)
+    new = refine(faint, finished(faint, truth, worst)).labels
+    assert (dice(new[others] == SCAR, truth[others] == SCAR) or 0.0) > 0.5
 
 
 def test_the_network_is_not_asked_where_nothing_absent_was_drawn() -> None:

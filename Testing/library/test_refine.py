@@ -27,9 +27,12 @@ BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, 
 
 
 @cache
-def fitted(method: str) -> tuple[Result, np.ndarray]:
+def fitted(method: str, lge_alone: bool = False) -> tuple[Result, np.ndarray]:
     patient = a_patient(101)
-    return segment(patient.study, Settings(method=method)), patient.truth
+    study = patient.study
+    if lge_alone:
+        study = replace(study, sequences={Role.LGE: study.sequences[Role.LGE]})
+    return segment(study, Settings(method=method)), patient.truth
 
 
 def made_right(result: Result, truth: np.ndarray, *slices: int) -> np.ndarray:
@@ -97,8 +100,11 @@ def test_all_corrected_is_as_it_was_drawn_with_no_interval_left() -> None:
     assert low == pytest.approx(high) == pytest.approx(new.volume(BLOOD))
 
 
-def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing(both) -> None:
-    result, _ = both
+@pytest.mark.parametrize("method", ["map", "auto"])
+@pytest.mark.parametrize("lge_alone", [False, True])
+def test_a_scar_in_dark_remote_wall_is_kept_said_and_spoils_nothing(method: str,
+                                                                    lge_alone: bool) -> None:
+    result, _ = fitted(method, lge_alone)
     lge = result.study.sequences[Role.LGE].values
     wall = result.labels[1] == MYOCARDIUM
     dark = wall & (lge[1] < np.quantile(lge[1][wall], 0.3))

@@ -37,7 +37,9 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     """A result that follows what a person corrected, from where its fit had ended.
 
     Corrected voxels are as the person has them, whatever the fit says; those of earlier refits
-    too. The other voxels follow: of `map` by its objective, of a network by what it is sure of.
+    too. The other voxels follow by place, with several sequences by intensity too: of `map` from
+    where its objective comes to with them, of a network from its probabilities before anything was
+    corrected, or, on LGE alone with two slices done, from what its last layer learns of them.
 
     Parameters
     ----------

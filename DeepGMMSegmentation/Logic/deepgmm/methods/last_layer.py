@@ -31,7 +31,7 @@ HELD, STEPS, SLICES_TAUGHT = 1.0, 20, 2
 
 
 def taught(case: Case, automatic: FloatArray, corrections: Corrections, trust: FloatArray,
-           sha256: str) -> FloatArray:
+           sha256: str, known: tuple[Tissue, ...] = ()) -> FloatArray:
     """Probabilities of a network whose last layer has learned from the corrected voxels.
 
     Parameters
@@ -40,6 +40,7 @@ def taught(case: Case, automatic: FloatArray, corrections: Corrections, trust: F
     corrections : of the fitted slices, all that were ever given.
     trust : (slices, rows, columns) how much each corrected voxel is believed, NaN elsewhere.
     sha256 : of the network that made `automatic`; another is not asked.
+    known : diseases that are there whatever the network says.
 
     Returns
     -------
@@ -61,7 +62,7 @@ def taught(case: Case, automatic: FloatArray, corrections: Corrections, trust: F
         weights = torch.cat([head.weight[:, :, 0, 0], _bias(head)[:, None]], 1).double()
     weights = weights + _moved(case, looks, weights, corrections, trust)
     total = torch.stack([torch.softmax(_through(weights, one), 1) for one in looks]).mean(0)
-    fit = fit_pretrained(problem, silent, logits=total.clamp_min(1e-12).log().float())
+    fit = fit_pretrained(problem, silent, known=known, logits=total.clamp_min(1e-12).log().float())
     learned = next(iter(pack_outcomes(problem, fit, Method.PRETRAINED))).posterior
     return (automatic + learned) / 2
 

@@ -1,9 +1,10 @@
 """Whether a disease is there at all, judged anew by what a person drew or refused.
 
-A fit takes a disease out of a heart that shows too little of it, and the network's own share of it
-is lost. Once somebody draws that disease, the question is only where it is: the network is asked
-again with the disease taken for granted. And where somebody finished a slice and left nothing of a
-disease that was drawn there, what is left of it in the others must pass the same test again.
+A fit draws no edema in a heart that shows too little of it, and no scar where the network is
+nowhere sure of one. Once somebody draws that disease, the question is only where it is: the network
+is asked again with the disease taken for granted. And where somebody finished a slice and left
+nothing of a disease that was drawn there, what is left of it in the others must pass the same test
+again.
 """
 
 from __future__ import annotations
@@ -28,6 +29,14 @@ FloatArray = npt.NDArray[np.floating]
 LEAST_SHARE = 0.05
 
 
+def drawn_anew(case: Case, automatic: FloatArray, corrections: Corrections) -> tuple[Tissue, ...]:
+    """The diseases that a person drew, and the fit nowhere: of no voxel they are the likeliest."""
+    likeliest = automatic.argmax(1)
+    return tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM
+                 and not (case.mask & (likeliest == k)).any()
+                 and (case.mask & (corrections.tissue == t)).any())
+
+
 def found_where_known(case: Case, automatic: FloatArray, corrections: Corrections,
                       sha256: str) -> FloatArray:
     """Probabilities before corrections, of a network that knows which diseases are there.
@@ -40,12 +49,10 @@ def found_where_known(case: Case, automatic: FloatArray, corrections: Correction
 
     Returns
     -------
-    Of the same shape: `automatic` itself where every disease that was drawn has some probability,
-    or the network is no longer there.
+    Of the same shape: `automatic` itself where every disease that a person drew is the likeliest
+    of some voxel, or the network is no longer there.
     """
-    drawn = tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM
-                  and not (automatic[:, k] > 0).any()
-                  and (case.mask & (corrections.tissue == t)).any())
+    drawn = drawn_anew(case, automatic, corrections)
     if not drawn or Tissue.MYOCARDIUM not in case.tissues:
         return automatic
     if drawn not in case.found_where_known:
@@ -59,7 +66,8 @@ def found_where_known(case: Case, automatic: FloatArray, corrections: Correction
         found = next(iter(pack_outcomes(problem, fit, Method.PRETRAINED))).posterior
         wall = found[:, case.tissues.index(Tissue.MYOCARDIUM)].copy()
         for column in (case.tissues.index(t) for t in drawn):
-            found[:, column] = np.maximum(found[:, column], LEAST_SHARE * wall)
+            least = np.maximum(LEAST_SHARE * wall, automatic[:, column])
+            found[:, column] = np.maximum(found[:, column], least)
         case.found_where_known[drawn] = found / np.maximum(found.sum(1, keepdims=True), 1e-9)
     return case.found_where_known[drawn]
 

@@ -52,8 +52,9 @@ def fit_pretrained(problem: Problem, progress: Progress, *, thresholds: Threshol
     """Pi from the network, one M-step, and the posterior; then `adapt` rounds of anchored EM.
 
     A disease of which the network finds too little in a study is taken out, but for those that are
-    `known` to be there. Of a network that sees what lies around the mask, scar is judged by its
-    islands instead, see `identify/islands.py`. `logits` (S, K, H, W) stand for its answer.
+    `known` to be there. Of a network that sees what lies around the mask, scar that is not known
+    is judged by its islands instead, see `identify/islands.py`. `logits` (S, K, H, W) stand for
+    its answer.
     """
     network, card, shipped = loaded(problem)
     with few_threads(problem.batch.valid.numel()):
@@ -80,8 +81,8 @@ def fit_pretrained(problem: Problem, progress: Progress, *, thresholds: Threshol
         wanted = rounds_asked(problem.settings)
         if wanted:
             mixed, rounds = adapted(problem, posterior, absent, wanted, progress)
-        posterior = (_by_islands(problem, posterior, mixed, said, thresholds) if by_islands
-                     else mixed)
+        judge = by_islands and Tissue.SCAR not in known
+        posterior = _by_islands(problem, posterior, mixed, said, thresholds) if judge else mixed
         if Tissue.EDEMA not in known:
             posterior = edema_held_back(problem, posterior, said)
         return replace(_fit(problem, reading, posterior, rounds, said),

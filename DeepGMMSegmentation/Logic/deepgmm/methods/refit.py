@@ -1,4 +1,5 @@
-"""A fit taken up again with what a person corrected: from where it ended, not from the start."""
+"""What follows from corrections: `map` goes on from where its fit ended; a network's probabilities,
+and those of mixtures that know no ventricle, are moved from what they were before any."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from deepgmm.methods.anchored import (
 )
 from deepgmm.methods.follow import followed
 from deepgmm.methods.last_layer import taught
-from deepgmm.methods.presence import found_where_known, without_refused
+from deepgmm.methods.presence import drawn_anew, found_where_known, without_refused
 from deepgmm.methods.problem import (
     ANCHORED_SPREAD,
     Case,
@@ -35,11 +36,10 @@ from deepgmm.methods.problem import (
 from deepgmm.methods.untold import edema_held_back
 from deepgmm.model.anchored import AnchoredOptions
 from deepgmm.model.batch import PixelBatch
-from deepgmm.model.clamped import BELIEVED, FREE, NONE, refit_anchored
+from deepgmm.model.clamped import FREE, NONE, believed, refit_anchored
 from deepgmm.model.devices import few_threads
 from deepgmm.model.fit import Fit
 from deepgmm.model.mixture import log_density
-from deepgmm.model.pool import log_box
 from deepgmm.progress import Progress, silent
 from deepgmm.result import SliceFit
 from deepgmm.settings import Method, Papillary
@@ -103,9 +103,9 @@ def refit_map(case: Case, automatic: FloatArray, corrections: Corrections,
                                  moved / moved.sum(1, keepdims=True), 0).astype(np.float32)
     # what the corrections refuse is seen in what was there before them
     unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
-    believed = _painted(case, trust, corrections.fixed)
-    found = _certain(case, follow(case, unclamped, corrections, believed), corrections)
-    return Refitted(found.astype(np.float32), believed, outcome, outcome.warnings)
+    trusted = _painted(case, trust, corrections.fixed)
+    found = _certain(case, follow(case, unclamped, corrections, trusted), corrections)
+    return Refitted(found.astype(np.float32), trusted, outcome, outcome.warnings)
 
 
 def _without_corrections(case: Case, automatic: FloatArray) -> FloatArray:
@@ -201,7 +201,8 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     said: list[str] = []
     if network:
         before = taught(case, found_where_known(case, automatic, corrections, network),
-                        corrections, trust, network)
+                        corrections, trust, network,
+                        drawn_anew(case, automatic, corrections))
         found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
                                       corrections)
     else:
@@ -210,8 +211,7 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
 
 
 def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> FloatArray:
-    """How much the images speak for each corrected voxel, as `refit_anchored` has it, by the
-    Gaussians of a fit.
+    """How much the images speak for each corrected voxel, by the Gaussians of a fit.
 
     Returns
     -------
@@ -221,12 +221,7 @@ def trust_of(case: Case, fits: Sequence[SliceFit], corrections: Corrections) -> 
     means = (np.stack([f.means for f in fits]) - scale.centre) / scale.width
     variances = np.stack([f.covariances.diagonal(axis1=1, axis2=2) for f in fits]) / scale.width**2
     density = log_density(case.batch, values.new_tensor(means), values.new_tensor(variances))
-    density = torch.logaddexp(density, torch.full_like(
-        density, log_box(case.batch, AnchoredOptions().outlier)))
-    density[..., 0] = density[..., :2].amax(2)  # the pool holds muscle too
-    known = _known(case, corrections)
-    own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
-    trust = torch.sigmoid(BELIEVED + own - density.amax(2))
+    trust = believed(case.batch, density, _known(case, corrections), AnchoredOptions().outlier)
     return _painted(case, trust, corrections.fixed)
 
 

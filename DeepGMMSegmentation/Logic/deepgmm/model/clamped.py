@@ -59,6 +59,34 @@ def refit_anchored(batch: PixelBatch, ventricle: Ventricle, prior: ConjugatePrio
     return running.fit(settled), running.trust
 
 
+def believed(batch: PixelBatch, density: Tensor, known: Tensor, outlier: float,
+             pool: Tensor | None = None) -> Tensor:
+    """How much each known pixel is believed: how likely its tissue drew it, beside the likeliest.
+
+    With several sequences outliers count, which are as likely under every tissue. On one alone
+    that would leave hardly a pixel too unlike its tissue to be believed: there Gaussians speak.
+
+    Parameters
+    ----------
+    density : (S, P, K) log N of each pixel under each tissue.
+    known : (S, P) long, its tissue, or `FREE` or `NONE`.
+    outlier : share of outliers.
+    pool : (S, P) with several sequences, log-likelihood of the pool; by default the likelier of
+        blood and muscle, for it holds both.
+
+    Returns
+    -------
+    (S, P) from 0 to 1; 0 where no tissue is known.
+    """
+    if batch.sequences > 1:
+        density = torch.logaddexp(density, torch.full_like(density, log_box(batch, outlier)))
+    if pool is None or batch.sequences == 1:
+        pool = density[..., :2].amax(2)
+    density = torch.cat([pool[..., None], density[..., 1:]], dim=2)
+    own = density.gather(2, known.clamp_min(0)[..., None])[..., 0]
+    return torch.sigmoid(BELIEVED + own - density.amax(2)) * (known >= 0)
+
+
 class _Clamped(_AnchoredFit):
     """A fit under way in which some pixels are known.
 
@@ -104,13 +132,8 @@ class _Clamped(_AnchoredFit):
 
     def _trusted(self) -> Tensor:
         """(S, P) `trust` under the mixture of now."""
-        found = super()._evidence(self.mixture)
-        density = self._density(self.mixture)
-        density = torch.logaddexp(density, torch.full_like(
-            density, log_box(self.batch, self.options.outlier)))
-        density = torch.cat([found.pool[..., None], density[..., 1:]], dim=2)
-        own = density.gather(2, self.known.clamp_min(0)[..., None])[..., 0]
-        return torch.sigmoid(BELIEVED + own - density.amax(2)) * (self.known >= 0)
+        return believed(self.batch, self._density(self.mixture), self.known, self.options.outlier,
+                        super()._evidence(self.mixture).pool)
 
     @property
     def in_wall(self) -> Tensor:
