@@ -146,8 +146,9 @@ def test_the_affine_map_finds_where_a_brain_was_put(atlas):
 
 def test_the_deformed_atlas_tells_white_matter_and_ventricles(found, plain, brain):
     affine, deformed = (f1(result.as_labelled, brain) for result in plain)
-    assert deformed[BrainTissue.WM] > 0.86
-    assert deformed[BrainTissue.CSF] > max(0.7, affine[BrainTissue.CSF])
+    assert deformed[BrainTissue.WM] > max(0.86, affine[BrainTissue.WM])
+    # of the few pixels of this CSF the last thousandths differ between processors
+    assert deformed[BrainTissue.CSF] > max(0.7, affine[BrainTissue.CSF] - 0.005)
     assert f1(found.as_labelled, brain)[BrainTissue.CSF] > deformed[BrainTissue.CSF]
     assert found.folded == 0 and found.least_jacobian > 0
     assert found.objective[-1] < found.objective[0]
