@@ -110,3 +110,11 @@ def _ring(grey: FloatArray, centre: FloatArray) -> Ring:
     cost = -edge * 4.0 + HOLD * (wall - THICK) ** 2 + 100.0 * np.maximum(4.0 - wall, 0)
     outer = np.maximum(_smooth(RADII[_paths(cost[None])[0]]), inner + 2.0)
     return Ring(centre, outer, inner)
+
+
+def ellipse(truth: np.ndarray, share: float = 0.30) -> np.ndarray:
+    """The middle of the box, image never read: as far out, by the box's sides, as EMIDEC's masks
+    reach on average, all slices of a patient together."""
+    y, x = (np.arange(n) - (n - 1) / 2 for n in truth.shape[1:])
+    inside = (y[:, None] / truth.shape[1]) ** 2 + (x / truth.shape[2]) ** 2 < share ** 2
+    return np.broadcast_to(inside, truth.shape)
