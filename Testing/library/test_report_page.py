@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from study_files import MASK, arrays, options, save
 
 from deepgmm import Settings, refine, segment
 from deepgmm.cli.main import main
+from deepgmm.phantom import make_patient
 from deepgmm.propose.proposal import propose_mask
 from deepgmm.propose.proposed import with_proposal
 from deepgmm.review.corrections import corrections_of
@@ -100,6 +102,13 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     looked = segmented("--lge", lge, "--mask", outline, "--method", "gmm")
     fixed = with_proposal(seen, propose_mask(seen, fixed={1: seen.mask[1]}))
     proposed = report(segment(fixed, Settings(method="gmm")))
+    other = make_patient(101, slices=3).study
+    cine = other.sequences[Role.BSSFP]
+    far = replace(other, provenance={"bssfp_phase": {"frame": 0}}, sequences={
+        Role.BSSFP: replace(cine, values=np.roll(cine.values, (24, -24), (1, 2))),
+        Role.LGE: other.sequences[Role.LGE]})
+    alone = report(segment(with_proposal(far, propose_mask(far, align="off")),
+                           Settings(method="gmm")))
     state.undo()
 
     drawn = a_result_of()
@@ -111,7 +120,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     corrected, _ = recounted(report(drawn), slice_rows(drawn), drawn.labels, points)
     whole = a_result_of()
     refined = refine(whole, corrections_of(whole, whole.labels, done=[0, 1, 2]))
-    return [hard, learned, imported, looked, proposed, corrected, report(refined)]
+    return [hard, learned, imported, looked, proposed, alone, corrected, report(refined)]
 
 
 def test_every_key_of_a_report_is_explained(reports: list[dict[str, Any]]) -> None:
