@@ -18,10 +18,11 @@ from deepgmm.propose.canonical import Frame, brightened
 from deepgmm.propose.correcting import BorderPoint, corrected
 from deepgmm.propose.proposed import MaskProposal, drawn
 from deepgmm.propose.rings import ANGLES, Ring
+from deepgmm.result import OUTLINE_MM, Result
 from deepgmm.review.metrics import dice
 from deepgmm.review.proposal_picture import proposal_png
 from deepgmm.study.study import Geometry, Sequence, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import Role, Tissue
 
 
 @pytest.fixture(scope="module")
@@ -357,3 +358,25 @@ def test_nothing_is_proposed_on_blank_slices_at_an_end(study, plain, values):
         role: blanked(s) for role, s in study.sequences.items()}))
     assert not found.mask[0].any() and "blank" in found.left_out[0]
     assert found.confidence[0] == 0 and plain.mask[0].any() and found.mask[1:].any()
+
+
+def test_a_proposed_outline_widens_the_intervals_of_blood_and_myocardium() -> None:
+    """Circles: by hand, their length times the slices' distance times the mm of `OUTLINE_MM`."""
+    y, x = np.mgrid[:120, :120] * 0.8 - 48.0
+    away = np.broadcast_to(np.hypot(y, x), (3, 120, 120))
+    radii = {Tissue.BLOOD: 20.0, Tissue.MYOCARDIUM: 32.0}
+    labels = np.where(away < 20, 1, np.where(away < 32, 2, 0)).astype(np.uint8)
+    study = Study({Role.BSSFP: Sequence(Role.BSSFP, labels.astype(np.float32))}, labels > 0,
+                  Geometry((0.8, 0.8, 9.0)))
+    crisp = np.stack([labels == t for t in radii], 1).astype(np.float32)
+
+    def halves(**said: object) -> np.ndarray:
+        result = Result(study, tuple(radii), labels, crisp, provenance={
+            "calibrated": True, "method": "map", "mask_proposal": said})
+        return np.array([np.ptp(result.volume_interval(t)) / 2 for t in radii])
+    drawn, whole, part = halves(), halves(proposed=True), halves(proposed=True, fixed=[1])
+    for slices, wide in ((3, whole), (2, part)):
+        by_hand = [1.645 * OUTLINE_MM[t] * 2 * np.pi * r * slices * 9 / 1000
+                   for t, r in radii.items()]
+        assert np.allclose(np.sqrt(wide**2 - drawn**2), by_hand, rtol=0.04)
+    assert (halves(proposed=False, fixed=[0, 1, 2]) == drawn).all()

@@ -10,6 +10,7 @@ import pytest
 import qt
 import slicer
 import widget_facts
+from desk import voxels_at
 from standins import dialogs, loader, packages, pythonqt
 from standins.session import raised, settle
 from standins.slice_views import blended_image
@@ -275,7 +276,7 @@ class TestViews:
         widget.grab()
         settle()
         node, shown = widget.mrmlSliceNode(), blended_image(widget.sliceLogic())
-        middle = lge_at(lge, node, shown.shape)
+        middle = voxels_at(lge, node, shown.shape)
         assert np.corrcoef(middle.ravel(), shown[..., 0].ravel())[0, 1] > 0.95
 
     def test_the_crosshair_knows_where_the_cursor_is(self, a_scene, a_patient_in_the_scene) -> None:
@@ -389,23 +390,3 @@ class TestPackages:
             slicer.packaging.pip_ensure(["scikit-learn"])
         assert caught.type.__name__ == error
         assert not slicer.packaging.pip_check("scikit-learn")
-
-
-def lge_at(volume, slice_node, size) -> np.ndarray:
-    """A volume's voxels where a slice's pixels lie, by numpy alone; 0 outside."""
-    import vtk
-
-    inverse = vtk.vtkMatrix4x4()
-    volume.GetRASToIJKMatrix(inverse)
-    both = vtk.vtkMatrix4x4()
-    vtk.vtkMatrix4x4.Multiply4x4(inverse, slice_node.GetXYToRAS(), both)
-    matrix = slicer.util.arrayFromVTKMatrix(both)
-    rows, columns = np.mgrid[:size[0], :size[1]]
-    pixels = np.stack([columns, rows, 0 * rows, 0 * rows + 1], -1)
-    i, j, k = np.moveaxis(np.rint(pixels @ matrix.T).astype(int)[..., :3], -1, 0)
-    voxels = slicer.util.arrayFromVolume(volume)
-    deep, high, wide = voxels.shape
-    inside = (i >= 0) & (i < wide) & (j >= 0) & (j < high) & (k >= 0) & (k < deep)
-    found = np.zeros(size[:2])
-    found[inside] = voxels[k[inside], j[inside], i[inside]]
-    return found

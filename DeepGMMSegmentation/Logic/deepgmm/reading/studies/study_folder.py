@@ -169,7 +169,8 @@ def read_folder_images(folder: PathLike, *, phase: int | str | None = None) -> S
     if parse_phase(phase) is not None and not cine:
         raise InputError(ONE_FRAME)
     images, chosen, warnings = _images(source, said["sequences"], phase, None, {})
-    study = read_images(**images, resample=True)  # type: ignore[arg-type]  # no phase
+    bssfp, lge, t2 = (images.get(role.value) for role in (Role.BSSFP, Role.LGE, Role.T2))
+    study = read_images(bssfp=bssfp, lge=lge, t2=t2, resample=True)
     told = [str(w) for w in said.get("warnings", []) if not str(w).startswith(_OF_OWN_MASK)]
     study.warnings = [*dict.fromkeys([*told, *warnings, *study.warnings])]
     study.provenance |= {"import": _provenance(said)} | ({"bssfp_phase": chosen} if chosen else {})
