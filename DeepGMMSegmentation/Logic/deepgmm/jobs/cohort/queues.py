@@ -31,15 +31,18 @@ def queued(where: Where, out: Path) -> Iterator[Any]:
     if host:
         scheduler["host"] = host
     try:
+        security = security_in(shared)
         cluster = started(lambda: kind(
-            security=security_in(shared), protocol="tls://", log_directory=str(logs),
+            security=security, protocol="tls://", log_directory=str(logs),
             silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
             scheduler_options=scheduler, worker_extra_args=[
                 "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
                 "deepgmm.jobs.cohort.local"], **options))
-    except (ValueError, TypeError) as error:
+    except BaseException as error:
         shutil.rmtree(shared, ignore_errors=True)
-        raise InputError(f"{name}: {error}") from error
+        if isinstance(error, (ValueError, TypeError)):
+            raise InputError(f"{name}: {error}") from error
+        raise
     try:
         try:
             cluster.scale(jobs=jobs)

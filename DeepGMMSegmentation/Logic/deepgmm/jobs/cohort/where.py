@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,8 @@ def security_in(folder: Path) -> Any:
 
 def started(cluster: Callable[[], Any]) -> Any:
     """What it makes. Its loop has ten seconds to start, which `distributed` only asserts: a machine
-    too busy for that is given them once more."""
-    try:
-        return cluster()
-    except AssertionError:
-        return cluster()
+    too busy for that is given them twice more, so what it does must bear to be done again."""
+    for _ in range(2):
+        with suppress(AssertionError):
+            return cluster()
+    return cluster()
