@@ -170,7 +170,7 @@ sys.exit(main())
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     assert running.stdout and running.stdout.readline() == "fitting\n"
     running.send_signal(how)
-    _, errors = running.communicate(timeout=30)
+    _, errors = running.communicate(timeout=120)
     assert running.returncode == 130
     assert errors == "deepgmm: error: interrupted: no unfinished file was left\n"
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {"o.seg.nrrd": BEFORE}

@@ -15,7 +15,7 @@ ODD, LAUNCHER = str(STANDINS / "odd_worker.py"), str(STANDINS / "launcher.py")
 #: What is started: the worker, or a launcher that starts it.
 STARTED = {"direct": [sys.executable, ODD], "by a launcher": [sys.executable, LAUNCHER, ODD]}
 #: Nothing here takes so long, in seconds, unless it hangs.
-LIMIT = 60.0
+LIMIT = 180.0
 
 Kind = TypeVar("Kind")
 
