@@ -200,9 +200,9 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     trust = trust_of(case, fits, corrections)
     said: list[str] = []
     if network:
-        before = taught(case, found_where_known(case, automatic, corrections, network),
+        before = taught(case, found_where_known(case, automatic, corrections, trust, network),
                         corrections, trust, network,
-                        drawn_anew(case, automatic, corrections))
+                        drawn_anew(case, automatic, corrections, trust))
         found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
                                       corrections)
     else:
