@@ -177,7 +177,7 @@ def test_from_the_dicom_folder_to_the_saved_numbers(
     ui.applyButton.click()
     finished(panel)
     screenshot(window, "left-out")
-    assert ui.sliceTable.item(4, 5).text() == "the apex is blurred"
+    assert ui.sliceTable.item(4, 6).text() == "the apex is blurred"
 
 
 @pytest.mark.slow
@@ -266,7 +266,7 @@ def leave_out(panel: Panel, index: int, why: str) -> None:
     row = panel.ui.sliceTable.rowCount - 1 - index  # the base comes first
     panel.ui.sliceTable.item(row, 1).setCheckState(qt.Qt.Unchecked)
     panel.settle()
-    panel.ui.sliceTable.item(row, 5).setText(why)
+    panel.ui.sliceTable.item(row, 6).setText(why)
     panel.settle()
     assert dict(panel.state.excluded) == {index: why}
 
