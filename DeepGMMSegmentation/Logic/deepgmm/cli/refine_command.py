@@ -226,12 +226,12 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{named_slices(empty)}, which is taken for left alone, and is the result "
                          "itself elsewhere; draw what is right there, or name slices that are "
                          "right with --done")
-    said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections
     if corrected is not None and given and not set(known) & reopened and corrected.holds(given):
         job.anew, job.result, version = False, job.before, job.versions.last
     else:
+        said += doubts(given, job.before, set(known) - reopened)
         job.result = fit(job.before, given, reopened=reopened, progress=progress)
         version = job.versions.add(job.result, "refined")
     job.result.warnings += said
