@@ -12,7 +12,7 @@ from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import curves_drawn, drawn_labels
 from DeepGMMSegmentationLib.job import Job, Outcome, counted, grid_of
-from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.panel import Panel, Section, sentence
 from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen
 
 _TASK = "refine"
@@ -238,7 +238,7 @@ class RefineSection(Section):
             try:
                 found = corrected_since(fitted, self.state)
             except InputError as error:
-                said = self.panel.numbering.in_words(str(error))
+                said = sentence(self.panel.numbering.in_words(str(error)))
         ui.refineButton.enabled = bool(found) and not self.panel.run.busy
         ui.refineButton.toolTip = said or (
             _("Press Apply first: a result of this session can learn from your corrections.")

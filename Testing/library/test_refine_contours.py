@@ -170,3 +170,16 @@ def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> Non
         refine(free, corrections_of(free, free.labels), unbordered=[1])
     with pytest.raises(InputError, match="no slice 9"):
         refine(free, nothing, unbordered=[9])
+
+
+def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
+    number = 3 - SLICE
+    assert run("refine", place / "s.dgmm", "--border", number, "-o", place / "n.seg.nrrd") == 0
+    given = read_state(place / "s.dgmm")[0].result().corrections
+    assert given is not None and given.bordered == [SLICE]
+    assert run("refine", place / "s.dgmm", "--border", number, "--reopen", number, "-o",
+               place / "n.seg.nrrd") == 2
+    assert "--border: --reopen names the same slices" in capsys.readouterr().err
+    assert run("refine", place / "s.dgmm", "--reopen", number, "-o", place / "n.seg.nrrd") == 0
+    held = read_state(place / "s.dgmm")[0]
+    assert not held.result().corrections and len(held.line) == 3

@@ -55,7 +55,8 @@ def refine(
         metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
         "and wall runs there.")] = None,
     reopen: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices that are no longer done; what was drawn there stays.")] = None,
+        metavar="LIST", help="Slices that are no longer done, or whose border is no longer right; "
+        "what was drawn there stays.")] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.")] = None,
@@ -187,10 +188,16 @@ def _run(job: _Job, progress: Any) -> _Job:
     if finished & reopened:
         raise InputError("--done: --reopen names the same slices, "
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
+    if borders & reopened:
+        raise InputError("--border: --reopen names the same slices, "
+                         f"{job.numbering.listed(borders & reopened)}: give each to one of them")
     known = () if job.before.corrections is None else job.before.corrections.done
-    if reopened - set(known):
+    free = reopened & set(() if job.before.corrections is None
+                          else job.before.corrections.bordered)
+    if reopened - set(known) - free:
         raise InputError("--reopen: these slices are not done, "
-                         f"{job.numbering.listed(reopened - set(known))}: leave them out")
+                         f"{job.numbering.listed(reopened - set(known) - free)}, nor said to have "
+                         "the right border: leave them out")
     said: list[str] = []
     empty: list[int] = []
     base = job.versions.last
@@ -228,11 +235,12 @@ def _run(job: _Job, progress: Any) -> _Job:
                          "right with --done")
     began = time.perf_counter()
     corrected = job.before.corrections
-    if corrected is not None and given and not set(known) & reopened and corrected.holds(given):
+    if corrected is not None and given and not reopened and corrected.holds(given):
         job.anew, job.result, version = False, job.before, job.versions.last
     else:
         said += doubts(given, job.before, set(known) - reopened)
-        job.result = fit(job.before, given, reopened=reopened, progress=progress)
+        job.result = fit(job.before, given, reopened=reopened, unbordered=free,
+                         progress=progress)
         version = job.versions.add(job.result, "refined")
     job.result.warnings += said
     job.log = edit_log(job.versions, given, base.number, version.number,
