@@ -188,8 +188,8 @@ class EditLogSection(Section):
     def _write_unlearned(self, fitted: Outcome, times: EffectTimes) -> bool:
         try:
             found = corrected_since(fitted, self.state)
-            given = given_by(found, fitted.answer.result,
-                             drawn_labels.of(self.state.output, reference(self.state)))
+            given, _told = given_by(found, fitted.answer.result,
+                                    drawn_labels.of(self.state.output, reference(self.state)))
             if not given:
                 return False
         except InputError as error:

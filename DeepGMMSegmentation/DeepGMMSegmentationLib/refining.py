@@ -93,18 +93,20 @@ def _has_border(labels) -> bool:
 
 
 def given_by(corrected: Corrected, result, labels):
-    """The same as `deepgmm.given.Corrections`, to be learned from.
+    """The same as `deepgmm.given.Corrections`, to be learned from, and what is to be said of it.
 
     Raises
     ------
     deepgmm.errors.InputError
         Labels that cannot be this result's, or a curve outside the LV mask.
     """
-    from deepgmm.review.corrections import contour_corrections, corrections_of
+    from deepgmm.review.corrections import contour_corrections, corrections_of, lost_to_curves
 
     given = corrections_of(result, labels, done=corrected.new, borders=corrected.borders)
-    return given.joined(contour_corrections(result, corrected.curves, drawn=given)) \
-        if corrected.curves else given
+    if not corrected.curves:
+        return given, []
+    curves = contour_corrections(result, corrected.curves, drawn=given)
+    return given.joined(curves), lost_to_curves(given, curves)
 
 
 def moved(before, now, where) -> Moved:
@@ -142,6 +144,7 @@ class RefineJob(Job):
     corrected: Corrected = field(default_factory=Corrected)
     _labels: Any = None
     _corrections: Any = None
+    _told: list[str] = field(default_factory=list)
     _whole: bool = False
 
     def read(self) -> None:
@@ -149,7 +152,7 @@ class RefineJob(Job):
         self.study, self.slices = result.study, len(result.study.slices)
         self.grid = grid_of(self.reference)
         self._labels = drawn_labels.of(self.output, self.reference)
-        self._corrections = given_by(self.corrected, result, self._labels)
+        self._corrections, self._told = given_by(self.corrected, result, self._labels)
         self._whole = not self.fitted.answer.kept  # of an earlier session: no worker has it
         self._ask()
 
@@ -184,7 +187,7 @@ class RefineJob(Job):
 
     def write(self, header: dict, arrays: dict) -> Outcome:
         return replace(super().write(header, arrays), given=(self._corrections, self._labels),
-                       curves=self.corrected.learned | self.corrected.curves)
+                       curves=self.corrected.learned | self.corrected.curves, told=self._told)
 
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """With the strokes since it began, which are the next corrections, and without slices

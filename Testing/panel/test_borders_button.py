@@ -146,6 +146,24 @@ def test_a_border_drawn_as_a_curve_holds_until_somebody_paints_over_it(
     assert drawn(desk)[SLICE][tuple(edge)] == Tissue.MYOCARDIUM
 
 
+def test_what_is_drawn_beside_a_curve_holds_and_what_it_takes_is_said(
+        fitted: Desk) -> None:  # noqa: F811
+    desk, labels = fitted, drawn(fitted)
+    draw(desk, SLICE, 4.0)
+    pool = labels[SLICE] == Tissue.BLOOD
+    middle = tuple(np.argwhere(pool).mean(0).round().astype(int))
+    outer = tuple(np.argwhere(labels[SLICE] > 0)[0])
+    labels[SLICE][middle] = Tissue.MYOCARDIUM  # in the pool that the curve draws
+    labels[SLICE][outer] = Tissue.SCAR if labels[SLICE][outer] != Tissue.SCAR else Tissue.EDEMA
+    paint(desk, labels)
+    desk.refine()
+    desk.finish()
+    assert f"1 voxels were drawn on the other side of the curve on slice {NUMBER}" in desk.said
+    assert drawn(desk)[SLICE][middle] == Tissue.BLOOD
+    assert drawn(desk)[SLICE][outer] == labels[SLICE][outer]
+    assert result(desk).corrections.strength[SLICE][outer] == Strength.VOXEL
+
+
 def test_a_curve_that_is_moved_is_new_and_a_deleted_one_is_taken_back(
         fitted: Desk) -> None:  # noqa: F811
     desk, ui = fitted, fitted.ui

@@ -162,12 +162,12 @@ def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
     from deepgmm.review.corrections import (
-        Strength,
         contour_corrections,
         corrections_of,
         doubts,
         edited_labels,
         left_empty,
+        lost_to_curves,
     )
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
@@ -222,11 +222,7 @@ def _run(job: _Job, progress: Any) -> _Job:
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
             curve = contour_corrections(job.before, lines, drawn=given, run=base.number,
                                         seconds=job.seconds)
-        lost = (given.strength == Strength.VOXEL) & curve.fixed & (given.tissue != curve.tissue)
-        if lost.any():
-            where = [int(i) for i in lost.any((1, 2)).nonzero()[0]]
-            said.append(f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
-                        f"{named_slices(where)}: the curve holds")
+        said += lost_to_curves(given, curve)
         given = given.joined(curve)
     if empty and not given and not reopened:
         raise InputError(f"nothing was corrected: the edited segmentation has nothing on "

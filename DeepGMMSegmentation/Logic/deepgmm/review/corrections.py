@@ -280,6 +280,19 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
                    edits=[replace(edit, strength=Strength.CONTOUR) for edit in found.edits])
 
 
+def lost_to_curves(drawn: Corrections, curves: Corrections) -> list[str]:
+    """What is to be said of voxels that were drawn on the other side of a curve of the same act.
+
+    Parameters
+    ----------
+    curves : of `contour_corrections`, given `drawn`.
+    """
+    lost = (drawn.strength == Strength.VOXEL) & curves.fixed & (drawn.tissue != curves.tissue)
+    where = [int(i) for i in np.flatnonzero(lost.any((1, 2)))]
+    return [f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
+            f"{named_slices(where)}: the curve holds"] if where else []
+
+
 def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:
     """Slices in their order, all of them there and drawn."""
     asked = list(slices)
