@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scene_nodes import MOVED, STRAIGHT, UNEVEN, moving_slices
+from scene_results import saved_and_opened
 from scenes import HERE, OBLIQUE, TO_RAS, Scene, slicer
 
 from deepgmm.errors import InputError
@@ -103,3 +106,20 @@ def test_bad_curves_are_said(a_scene: Scene) -> None:
         circle(bad, HERE, **how)
         with pytest.raises(InputError, match=said):
             lines_on([bad], volume)
+
+
+def test_a_saved_scene_brings_curves_back(a_scene: Scene, tmp_path: Path) -> None:
+    volume, segmentation, curve = drawn(a_scene)
+    line = lines_on([curve], volume)[2]
+    for node, name in ((volume, "image"), (segmentation, "ours"), (curve, "its border")):
+        node.SetName(name)
+    new_curve(a_scene.segmentation(HERE, LV=np.ones(SHAPE, bool)))
+    opened = saved_and_opened(a_scene, tmp_path, "mrb").mrml
+    image, ours = (opened.GetFirstNodeByName(name) for name in ("image", "ours"))
+    again = curves_of(ours)
+    assert [one.GetName() for one in again] == ["its border"]
+    np.testing.assert_allclose(lines_on(again, image)[2], line, atol=0.01)
+    assert new_curve(ours) in curves_of(ours)
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(opened)
+    parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(one)) for one in curves_of(ours)}
+    assert len(parents) == 1  # the folder that was there
