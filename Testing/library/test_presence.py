@@ -84,13 +84,14 @@ def test_the_network_is_not_asked_where_nothing_absent_was_drawn() -> None:
                              sha) is absent.posterior
 
 
+@pytest.mark.parametrize("method", ["auto", "map"])
 @pytest.mark.parametrize("lge_alone", [False, True])
 def test_a_scar_that_the_images_contradict_does_not_begin_in_a_healthy_heart(
-        lge_alone: bool) -> None:
+        lge_alone: bool, method: str) -> None:
     patient = a_patient(102, patient_set="healthy", slices=5)
     lge = patient.study.sequences[Role.LGE]
     study = replace(patient.study, sequences={Role.LGE: lge}) if lge_alone else patient.study
-    found = segment(study, Settings())
+    found = segment(study, Settings(method=method))
     scar = found.tissues.index(SCAR)
     assert not (found.labels == SCAR).any()
     wall = found.labels[1] == MYOCARDIUM

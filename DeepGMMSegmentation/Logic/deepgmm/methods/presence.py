@@ -16,6 +16,7 @@ from deepgmm.errors import InputError
 from deepgmm.given import Corrections
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.methods.anchored import absence_note, judged_diseases
+from deepgmm.methods.follow import is_believed
 from deepgmm.methods.pretrained import fit_pretrained
 from deepgmm.methods.problem import Case, Problem, pack_outcomes
 from deepgmm.model.batch import PixelBatch
@@ -27,23 +28,23 @@ FloatArray = npt.NDArray[np.floating]
 
 #: Of the healthy wall, what a disease that is known to be there has at least.
 LEAST_SHARE = 0.05
-#: What is drawn of a disease must be believed so much, in the mean over its voxels, to say that it
-#: is there: more than not. On phantoms of three makes (seeds 100 to 111) missed disease has .59 and
-#: more, scar painted into dark wall mostly .5 at most.
-BELIEVED_LEAST = 0.5
 
 
-def drawn_anew(case: Case, automatic: FloatArray, corrections: Corrections,
-               trust: FloatArray) -> tuple[Tissue, ...]:
+def drawn_anew(case: Case, automatic: FloatArray, corrections: Corrections, trust: FloatArray,
+               *, believed: bool = True) -> tuple[Tissue, ...]:
     """The diseases that a person drew, and the fit nowhere: of no voxel they are the likeliest.
-    What the images contradict is kept as it is drawn, and says nothing of the others."""
-    likeliest = automatic.argmax(1)
 
-    def believed(tissue: Tissue) -> bool:
-        drawn = case.mask & (corrections.tissue == tissue)
-        return bool(drawn.any()) and np.nan_to_num(trust[drawn]).mean() >= BELIEVED_LEAST
-    return tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM
-                 and not (case.mask & (likeliest == k)).any() and believed(t))
+    Parameters
+    ----------
+    trust : (slices, rows, columns) how much each corrected voxel is believed, NaN elsewhere.
+    believed : False for those instead that the images contradict: what is drawn of them is kept,
+        and says nothing of other voxels.
+    """
+    likeliest = automatic.argmax(1)
+    drawn = {t: case.mask & (corrections.tissue == t) for t in case.tissues}
+    return tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM and drawn[t].any()
+                 and not (case.mask & (likeliest == k)).any()
+                 and is_believed(trust, drawn[t]) is believed)
 
 
 def found_where_known(case: Case, automatic: FloatArray, corrections: Corrections,
