@@ -143,7 +143,8 @@ class ApplySection(Section):
         followed = about_followed(what_followed(outcome)[1], self.panel.numbering)
         said = " ".join([about_done(outcome, outcome.task), *([followed] if followed else []), *(
             [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
-            if outcome.unseen else [])])
+            if outcome.unseen else []), *(
+            sentence(self.panel.numbering.in_words(one)) for one in outcome.told)])
         if changed:
             said += " " + _("It is the result of the inputs and choices when you pressed Apply, "
                             "some of which you have changed since.")

@@ -71,3 +71,21 @@ drawn_labels = DrawnLabels()
 
 #: One for the whole panel: the mask is the same in all its sections.
 masked = MaskedSlices()
+
+
+def curves_drawn(state, volume) -> dict:
+    """The border curves of the output on the slices of a volume, but the one that is being placed:
+    slice to its line, as `deepgmm.scene.borders.lines_on`, and its errors."""
+    from deepgmm.scene.borders import curves_of, lines_on
+
+    being_placed = _being_placed(state.output.GetScene())
+    return lines_on([one for one in curves_of(state.output) if one is not being_placed], volume)
+
+
+def _being_placed(scene):
+    """The markup that the next click in a view adds a point to, or None."""
+    interaction = scene.GetFirstNodeByClass("vtkMRMLInteractionNode")
+    if interaction is None or interaction.GetCurrentInteractionMode() != interaction.Place:
+        return None
+    selection = scene.GetFirstNodeByClass("vtkMRMLSelectionNode")
+    return scene.GetNodeByID(selection.GetActivePlaceNodeID() or "")

@@ -17,7 +17,7 @@ from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.drawn import drawn_labels
 from DeepGMMSegmentationLib.job import Job, Outcome
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
-from DeepGMMSegmentationLib.refining import corrected_since, fitted_in
+from DeepGMMSegmentationLib.refining import corrected_since, fitted_in, given_by
 from DeepGMMSegmentationLib.versions import Kept, VersionsSection
 
 #: A pause of more seconds without a sign of the user is not counted: nobody was drawing.
@@ -186,15 +186,12 @@ class EditLogSection(Section):
                               "write."))
 
     def _write_unlearned(self, fitted: Outcome, times: EffectTimes) -> bool:
-        from deepgmm.review.corrections import corrections_of
-
         try:
             found = corrected_since(fitted, self.state)
-            if not found.voxels and not found.new:
+            given, _told = given_by(found, fitted.answer.result,
+                                    drawn_labels.of(self.state.output, reference(self.state)))
+            if not given:
                 return False
-            given = corrections_of(fitted.answer.result,
-                                   drawn_labels.of(self.state.output, reference(self.state)),
-                                   done=found.new)
         except InputError as error:
             self.panel.tell_of(error)
             return True

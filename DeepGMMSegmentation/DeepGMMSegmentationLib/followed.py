@@ -3,6 +3,7 @@
 from slicer.i18n import tr as _
 
 from deepgmm.errors import InputError
+from deepgmm.given import Strength
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.job import Outcome
@@ -72,7 +73,9 @@ def what_followed(fitted: Outcome) -> tuple[Moved, Moved]:
     given, drawn = fitted.given
     before, after = fitted.before, fitted.answer.result
     was = drawn if before is None or before.answer is None else before.answer.result.labels
-    by_hand = moved(was, drawn, given.fixed & (was != drawn))
+    strength = given.strength
+    by_hand = moved(was, drawn, given.fixed & (strength != Strength.CONTOUR) & (was != drawn))
+    drawn = given.painted(drawn)  # what a curve moved was not drawn, and did not follow
     free = ~after.corrections.fixed & drawn.any((1, 2))[:, None, None]  # one emptied stays empty
     return by_hand, moved(drawn, after.labels, free & (after.labels != drawn))
 
@@ -82,10 +85,15 @@ def new_rows(found: Corrected, fitted: Outcome) -> list[list]:
     later = _("drawn, for the next Refine")
     rows = [[index, in_words(before, now), str(count), later]
             for (index, before, now), count in found.moved.items()]
+    rows += [[index, _border(), "", _("border right, for the next Refine")]
+             for index in found.borders]
+    rows += [[index, _border(), "", _("drawn as a curve, for the next Refine")]
+             for index in found.curves]
     rows += [[index, _("all of it is right"), "", _("slice done, for the next Refine")]
              for index in found.new]
-    return rows + [[index, _("may follow again"), "", _("no longer done")]
-                   for index in found.reopened]
+    rows += [[index, _("may follow again"), "", _("no longer done")] for index in found.reopened]
+    return rows + [[index, _border(), "", _("no longer said to be right")]
+                   for index in found.unbordered]
 
 
 def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
@@ -95,13 +103,15 @@ def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
     if fitted.given is None:
         return []
     given = fitted.given[0]
-    taught = sorted({index for index, *_rest in by_hand} | {*given.done})
+    taught = sorted({index for index, *_rest in by_hand} | {*given.done, *given.bordered})
     where = numbering.listed(taught)
     why = "" if not taught else (
         _("follows slice {where}") if len(taught) == 1 else _("follows slices {where}")
     ).format(where=where)
     rows = [[index, in_words(before, now), str(count), _("drawn by hand")]
             for (index, before, now), count in by_hand.items()]
+    rows += [[index, _border(), str(_bordered(given, index)), _("contour")]
+             for index in given.bordered]
     rows += [[index, _("all of it is right"), "", _("slice done")] for index in given.done]
     slices: dict[int, list[tuple[int, str]]] = {}
     for (index, before, now), count in followed.items():
@@ -112,6 +122,15 @@ def learned_rows(fitted: Outcome, by_hand: Moved, followed: Moved,
                      str(sum(count for count, _words in pairs)), why or _("no longer done"),
                      "\n".join(f"{what}: {count}" for count, what in sorted(pairs, reverse=True))])
     return rows
+
+
+def _border() -> str:
+    return _("border of pool and wall")
+
+
+def _bordered(given, index: int) -> int:
+    """How many voxels beside a border that is right are known by it."""
+    return int((given.strength[index] == Strength.CONTOUR).sum())
 
 
 def about_followed(followed: Moved, numbering: Numbering) -> str:

@@ -33,6 +33,8 @@ class Outcome:
     before : of the run before this one, to which undoing it goes back.
     sent : the study as the scene's nodes gave it, or None.
     given : of "refine", what it was given to learn from, and what the slices held before it.
+    told : what must be said of the run besides its warnings.
+    curves : border curves that were learned from, as `deepgmm.scene.borders.lines_on` has them.
     """
 
     written: Any
@@ -48,6 +50,8 @@ class Outcome:
     before: "Outcome | None" = None
     sent: Any = None
     given: tuple[Any, Any] | None = None
+    curves: dict[int, Any] = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""

@@ -56,6 +56,8 @@ class PanelState:
     #: name that older scenes have.
     excluded: dict[int, str]
     locked: list[int]
+    #: Slices on which the border of pool and wall is right.
+    borders: list[int]
     #: The volume that these slices are of; on another grid they mean nothing (`slices_chosen`).
     slicesOf: slicer.vtkMRMLScalarVolumeNode
     opacity: Annotated[float, WithinRange(0, 1), Default(0.5)]
@@ -86,6 +88,13 @@ def slices_chosen(state: PanelState, reference) -> tuple[dict[int, str], list[in
     count = reference.GetImageData().GetDimensions()[2]
     return ({index: why for index, why in state.excluded.items() if index < count},
             [index for index in state.locked if index < count])
+
+
+def borders_ticked(state: PanelState, reference) -> list[int]:
+    """The slices of a volume's grid on which the border of pool and wall is ticked as right."""
+    if reference is None or reference.GetImageData() is None or state.slicesOf is not reference:
+        return []
+    return [i for i in state.borders if i < reference.GetImageData().GetDimensions()[2]]
 
 
 def settings_of(state: PanelState) -> Settings:

@@ -1,5 +1,6 @@
 """Refine: the other slices follow what the user corrected in some."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -9,12 +10,14 @@ from slicer.i18n import tr as _
 from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib.chosen import is_there, reference
-from DeepGMMSegmentationLib.drawn import drawn_labels
+from DeepGMMSegmentationLib.drawn import curves_drawn, drawn_labels
 from DeepGMMSegmentationLib.job import Job, Outcome, counted, grid_of
-from DeepGMMSegmentationLib.panel import Panel, Section
-from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
+from DeepGMMSegmentationLib.panel import Panel, Section, sentence
+from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen
 
 _TASK = "refine"
+#: A curve that moved less, in pixels, lies where it lay.
+_STILL = 0.05
 #: (slice, tissue before, tissue now) to how many voxels.
 Moved = dict[tuple[int, int, int], int]
 
@@ -29,6 +32,10 @@ class Corrected:
     done : slices that are ticked done.
     new : those of them that no refit took as done, where anything is drawn.
     reopened : slices that one did, and that are ticked no longer.
+    borders : slices whose border is ticked as right, and that no refit took so as it is drawn now.
+    curves : slice to a border curve that no refit has learned from as it lies now.
+    unbordered : slices whose border one took as right, and of which nothing says so any longer.
+    learned : slice to a border curve that one has learned from, and that lies as it lay.
     moved : as `moved`; of `voxels`.
     """
 
@@ -36,27 +43,70 @@ class Corrected:
     done: list[int] = field(default_factory=list)
     new: list[int] = field(default_factory=list)
     reopened: list[int] = field(default_factory=list)
+    borders: list[int] = field(default_factory=list)
+    curves: dict[int, Any] = field(default_factory=dict)
+    unbordered: list[int] = field(default_factory=list)
+    learned: dict[int, Any] = field(default_factory=dict)
     moved: "Moved" = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.voxels or self.new or self.reopened)
+        return bool(self.voxels or self.new or self.reopened or self.borders or self.curves
+                    or self.unbordered)
 
 
-def corrected_in(result, labels, done: list[int]) -> Corrected:
+def corrected_in(result, labels, done: list[int], ticked: Iterable[int] = (),
+                 curves: Mapping[int, Any] | None = None,
+                 learned: Mapping[int, Any] | None = None) -> Corrected:
     """What is drawn otherwise than a result has it, and the slices that are done.
 
     Parameters
     ----------
     result : `deepgmm.result.Result`, as the worker has it.
     labels : (slices, rows, columns), as they are drawn.
+    ticked : slices whose border is right.
+    curves, learned : border curves as they lie now, and those that the result has learned from.
     """
     differs = labels != result.labels
     differs[_emptied(result, labels)] = False
     counts = differs.sum((1, 2))
-    known = set() if result.corrections is None else {*result.corrections.done}
-    return Corrected({int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
-                     sorted(i for i in {*done} - known if labels[i].any()),
-                     sorted(known - {*done}), moved(result.labels, labels, differs))
+    known, bordered = (set(), set()) if result.corrections is None else (
+        {*result.corrections.done}, {*result.corrections.bordered})
+    whole, curves = {*done}, curves or {}  # of a slice that is done all is said
+    same = {i for i, line in (learned or {}).items() if i in bordered and i in curves
+            and line.shape == curves[i].shape and np.abs(line - curves[i]).max() < _STILL}
+    return Corrected(
+        {int(i): int(counts[i]) for i in np.flatnonzero(counts)}, done,
+        sorted(i for i in {*done} - known if labels[i].any()), sorted(known - {*done}),
+        [i for i in ticked if i not in whole and i not in curves and _has_border(labels[i])
+         and (i not in bordered or counts[i])],
+        {i: line for i, line in curves.items()
+         if i not in whole and i not in same and labels[i].any()},
+        sorted(bordered - {*ticked} - {*curves} - whole), {i: curves[i] for i in same},
+        moved(result.labels, labels, differs))
+
+
+def _has_border(labels) -> bool:
+    """Whether there are pool and wall on a slice."""
+    from deepgmm.study.words import WALL_TISSUES, Tissue
+
+    return bool((labels == Tissue.BLOOD).any() and np.isin(labels, WALL_TISSUES).any())
+
+
+def given_by(corrected: Corrected, result, labels):
+    """The same as `deepgmm.given.Corrections`, to be learned from, and what is to be said of it.
+
+    Raises
+    ------
+    deepgmm.errors.InputError
+        Labels that cannot be this result's, or a curve outside the LV mask.
+    """
+    from deepgmm.review.corrections import contour_corrections, corrections_of, lost_to_curves
+
+    given = corrections_of(result, labels, done=corrected.new, borders=corrected.borders)
+    if not corrected.curves:
+        return given, []
+    curves = contour_corrections(result, corrected.curves, drawn=given)
+    return given.joined(curves), lost_to_curves(given, curves)
 
 
 def moved(before, now, where) -> Moved:
@@ -94,16 +144,15 @@ class RefineJob(Job):
     corrected: Corrected = field(default_factory=Corrected)
     _labels: Any = None
     _corrections: Any = None
+    _told: list[str] = field(default_factory=list)
     _whole: bool = False
 
     def read(self) -> None:
-        from deepgmm.review.corrections import corrections_of
-
         result = self.fitted.answer.result
         self.study, self.slices = result.study, len(result.study.slices)
         self.grid = grid_of(self.reference)
         self._labels = drawn_labels.of(self.output, self.reference)
-        self._corrections = corrections_of(result, self._labels, done=self.corrected.new)
+        self._corrections, self._told = given_by(self.corrected, result, self._labels)
         self._whole = not self.fitted.answer.kept  # of an earlier session: no worker has it
         self._ask()
 
@@ -113,7 +162,8 @@ class RefineJob(Job):
         answer = self.fitted.answer
         self.message = refine_request(self._corrections, "" if self._whole else answer.kept,
                                       answer.result if self._whole else None,
-                                      reopened=self.corrected.reopened)
+                                      reopened=self.corrected.reopened,
+                                      unbordered=self.corrected.unbordered)
 
     def asks_again(self, header: dict) -> bool:
         """A worker that no longer has the result is sent all of it, once."""
@@ -136,7 +186,8 @@ class RefineJob(Job):
         return self.fitted.sent
 
     def write(self, header: dict, arrays: dict) -> Outcome:
-        return replace(super().write(header, arrays), given=(self._corrections, self._labels))
+        return replace(super().write(header, arrays), given=(self._corrections, self._labels),
+                       curves=self.corrected.learned | self.corrected.curves, told=self._told)
 
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """With the strokes since it began, which are the next corrections, and without slices
@@ -172,7 +223,8 @@ def corrected_since(fitted: Outcome, state: PanelState) -> Corrected:
     """
     volume = reference(state)
     return corrected_in(fitted.answer.result, drawn_labels.of(state.output, volume),
-                        slices_chosen(state, volume)[1])
+                        slices_chosen(state, volume)[1], borders_ticked(state, volume),
+                        curves_drawn(state, volume), fitted.curves)
 
 
 class RefineSection(Section):
@@ -189,16 +241,16 @@ class RefineSection(Section):
             try:
                 found = corrected_since(fitted, self.state)
             except InputError as error:
-                said = self.panel.numbering.in_words(str(error))
+                said = sentence(self.panel.numbering.in_words(str(error)))
         ui.refineButton.enabled = bool(found) and not self.panel.run.busy
         ui.refineButton.toolTip = said or (
             _("Press Apply first: a result of this session can learn from your corrections.")
             if fitted is None else
             _("Have the other slices follow what you corrected, which stays as it is.") if found
-            else _("Correct a slice in the Segment editor, or tick Done where all of it is right: "
-                   "the others will follow."))
-        ui.correctedLabel.text = "" if fitted is None else about_corrected(
-            found, fitted, self.panel.numbering)
+            else _("Correct a slice in the Segment editor, or tick Done where all of it is right, "
+                   "or Border where that of pool and wall is: the others will follow."))
+        ui.correctedLabel.text = said or ("" if fitted is None else about_corrected(
+            found, fitted, self.panel.numbering))
         ui.correctedLabel.toolTip = details_of(found, self.panel.numbering)
         ui.correctedLabel.visible = bool(ui.correctedLabel.text)
 
@@ -232,6 +284,10 @@ def about_corrected(found: Corrected, fitted: Outcome, numbering: Numbering) -> 
     if found.done:
         parts.append((_("slice {which} done") if len(found.done) == 1 else
                       _("slices {which} done")).format(which=numbering.listed(found.done)))
+    borders = [*found.borders, *found.curves]
+    if borders:
+        parts.append((_("border on slice {which}") if len(borders) == 1 else
+                      _("borders on slices {which}")).format(which=numbering.listed(borders)))
     said = [_("Corrected: {what}.").format(what="; ".join(parts))] if parts else []
     if fitted.answer.next:
         said.append(_("Look next at slice {number}.").format(
@@ -244,6 +300,10 @@ def details_of(found: Corrected, numbering: Numbering) -> str:
     lines = [_("Slice {number}: {what}, {count} (voxel)").format(
         number=numbering.of(index), what=in_words(before, after), count=count)
         for (index, before, after), count in found.moved.items()]
+    lines += [_("Slice {number}: the border of pool and wall is right (contour)").format(
+        number=numbering.of(index)) for index in found.borders]
+    lines += [_("Slice {number}: the border of pool and wall is drawn as a curve (contour)").format(
+        number=numbering.of(index)) for index in found.curves]
     lines += [_("Slice {number}: all of it is right (slice done)").format(
         number=numbering.of(index)) for index in found.done]
     return "\n".join(lines)

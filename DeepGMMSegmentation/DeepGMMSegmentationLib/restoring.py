@@ -2,6 +2,7 @@
 
 import logging
 
+import numpy as np
 import qt
 from slicer.i18n import tr as _
 
@@ -72,7 +73,8 @@ class RestoringSection(Section):
         answer = fitted.answer
         keep_fit(self.state.output, answer.result, fitted.sent or answer.result.study, {
             "report": answer.report, "slices": answer.slices, "next": answer.next,
-            "choices": fitted.choices})
+            "choices": fitted.choices,
+            "curves": [[index, line.tolist()] for index, line in fitted.curves.items()]})
 
     def _name_priors(self, settings: dict) -> None:
         """Contrast priors of one's own are kept by their hash: they are those of the panel, or a
@@ -105,6 +107,7 @@ class RestoringSection(Section):
         answer = Segmented(result, more["report"], more["slices"], "", more["next"])
         warm = Outcome(Written(output, belongings(output)), list(result.warnings), 0.0,
                        choices=more["choices"], chosen=output, answer=answer, sent=study,
+                       curves={index: np.array(line) for index, line in more.get("curves", ())},
                        task="segment" if result.corrections is None else "refine")
         self._kept = self.panel.run.fitted = warm
         self.panel.log(_("The fit and its corrections were taken from the scene: Refine goes on "

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import slicer
 
 from DeepGMMSegmentationLib.apply import ApplySection
+from DeepGMMSegmentationLib.borders import BordersSection
 from DeepGMMSegmentationLib.comparing import CompareSection
 from DeepGMMSegmentationLib.edit_logging import EditLogSection
 from DeepGMMSegmentationLib.editor import EditorSection
@@ -48,9 +49,10 @@ def make_panel(ui) -> Panel:
         ExaminationSection(ui, panel), InputsSection(ui, panel),
         MaskSection(ui, panel, editor), MethodSection(ui, panel),
         ApplySection(ui, panel, editor), SlicesSection(ui, panel),
-        RefineSection(ui, panel), FollowedSection(ui, panel), ResultsSection(ui, panel, editor),
-        versions, CompareSection(ui, panel, versions), EditLogSection(ui, panel, editor, versions),
-        RestoringSection(ui, panel), NumbersSection(ui, panel),
+        BordersSection(ui, panel), RefineSection(ui, panel), FollowedSection(ui, panel),
+        ResultsSection(ui, panel, editor), versions, CompareSection(ui, panel, versions),
+        EditLogSection(ui, panel, editor, versions), RestoringSection(ui, panel),
+        NumbersSection(ui, panel),
     ]
     if slicer.app.layoutManager() is not None:  # Slicer may run without a window
         panel.sections += [ReviewLayoutSection(ui, panel), OverlaySection(ui, panel)]

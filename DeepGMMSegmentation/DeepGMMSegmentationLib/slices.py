@@ -1,6 +1,7 @@
 """The slices: used or left out and why, done, how sure the fit is; a click goes there."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import qt
 import slicer
@@ -10,11 +11,11 @@ from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering, numbering_of
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.chosen import reference
-from DeepGMMSegmentationLib.drawn import masked
+from DeepGMMSegmentationLib.drawn import curves_drawn, masked
 from DeepGMMSegmentationLib.panel import Panel, Section, scene
-from DeepGMMSegmentationLib.parameters import PanelState, slices_chosen
+from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen
 
-_INDEX, _USE, _DONE, _LEVEL, _UNCERTAINTY, _NOTE = range(6)
+_INDEX, _USE, _DONE, _BORDER, _LEVEL, _UNCERTAINTY, _NOTE = range(7)
 
 #: The uncertainty that is painted strongest, if no slice has more.
 _MUCH = 0.3
@@ -31,6 +32,7 @@ class Row:
     masked : whether there is LV mask on it; what else is there is shown greyed.
     used, done : what the user says of it.
     may_be_done : whether there are segments on it that may be right.
+    border, curve : whether the border of pool and wall is right, and is drawn as a curve.
     level, uncertainty : of the last result, "" and None where there is none.
     note : why it is left out, or what the last result warns of.
     """
@@ -44,17 +46,21 @@ class Row:
     level: str
     uncertainty: float | None
     note: str
+    border: bool = False
+    curve: bool = False
 
 
-def rows_to_show(state: PanelState, volume, masked: set[int],
-                 levels: dict[int, str]) -> tuple[list[Row], Numbering]:
+def rows_to_show(state: PanelState, volume, masked: set[int], levels: dict[int, str],
+                 curves: Iterable[int] = ()) -> tuple[list[Row], Numbering]:
     """A row for every slice of a volume's grid, the base first, and how they are counted.
 
     Parameters
     ----------
     masked : the slices with LV mask.
     levels : of slices, where the mask tells; what the last result says goes before.
+    curves : slices on which the border is drawn as a curve.
     """
+    borders = borders_ticked(state, volume)
     excluded, done = slices_chosen(state, volume)
     said = result_rows(state, volume)
     may_be_done = bool(said)
@@ -64,6 +70,9 @@ def rows_to_show(state: PanelState, volume, masked: set[int],
     rows = [_row(index, numbering, index in masked, excluded, may_be_done and index in done,
                  may_be_done, levels.get(index, ""), said.get(index, {}))
             for index in range(count)]
+    rows = [replace(row, curve=may_be_done and row.index in curves,
+                    border=may_be_done and (row.index in borders or row.index in curves))
+            for row in rows]
     return sorted(rows, key=lambda row: row.number), numbering
 
 
@@ -110,11 +119,14 @@ class SlicesSection(Section):
         self._shown: list[Row] = []
         self._volume = None
         table = ui.sliceTable
-        cells.prepare(table, [_("Slice"), _("Use"), _("Done"), _("Level"), _("Uncertainty"),
-                              _("Note")])
+        cells.prepare(table, [_("Slice"), _("Use"), _("Done"), _("Border"), _("Level"),
+                              _("Uncertainty"), _("Note")])
         table.horizontalHeaderItem(_DONE).setToolTip(
             _("Everything on this slice is right: it stays as it is, and at Refine the others "
               "learn from it."))
+        table.horizontalHeaderItem(_BORDER).setToolTip(
+            _("The border of pool and wall is right on this slice, or drawn as a curve: at Refine "
+              "it stays, and the others learn from it. All else of the slice may follow."))
         table.horizontalHeaderItem(_UNCERTAINTY).setToolTip(
             _("Of the last result: mean over the LV mask, from 0 to 1."))
         table.horizontalHeaderItem(_INDEX).setToolTip(
@@ -148,13 +160,22 @@ class SlicesSection(Section):
         self._clear_done(volume)
         state = self.state
         drawn = masked.of(state.mask, list(state.maskSegmentIDs), volume)
-        return rows_to_show(state, volume, drawn, masked.levels)
+        return rows_to_show(state, volume, drawn, masked.levels, self._curves(volume))
+
+    def _curves(self, volume) -> list[int]:
+        """Slices with a border curve; what is wrong with one is said where Refine learns of it."""
+        try:
+            return [] if self.state.output is None else [*curves_drawn(self.state, volume)]
+        except InputError:
+            return []
 
     def _clear_done(self, volume) -> None:
         """Done are segments of the output; where there are none, no slice must seem to be."""
         done = slices_chosen(self.state, volume)[1]
-        if done and not result_rows(self.state, volume):
+        if (done or borders_ticked(self.state, volume)) \
+                and not result_rows(self.state, volume):
             self.state.locked = []
+            self.state.borders = []
             self.panel.tell(_("No slice is done any more: Output holds no result of these slices."))
 
     def _show(self, rows: list[Row]) -> None:
@@ -222,17 +243,21 @@ class SlicesSection(Section):
         row, item = self._shown[number], self.ui.sliceTable.item(number, column)
         ticked = item.checkState() == qt.Qt.Checked
         excluded, done = slices_chosen(self.state, self._volume)
+        borders = borders_ticked(self.state, self._volume)
         if column == _USE and ticked:
             excluded.pop(row.index, None)
         elif column == _USE:
             excluded[row.index] = _left_out()
         elif column == _DONE:
             done = sorted({*done, row.index} if ticked else {*done} - {row.index})
+        elif column == _BORDER:
+            borders = sorted({*borders, row.index} if ticked else {*borders} - {row.index})
         elif column == _NOTE and not row.used:
             excluded[row.index] = " ".join(item.text().split()) or _left_out()
         with slicer.util.NodeModify(self.state.parameterNode):
             self.state.slicesOf = self._volume
             self.state.excluded, self.state.locked = excluded, done
+            self.state.borders = borders
         self.panel.refresh()
 
 
@@ -248,11 +273,14 @@ def _fill(table, number: int, row: Row, most: float) -> None:
         item.setFlags(_flags(row, column))
         if column in texts:
             item.setText(texts[column])
-        item.setToolTip(row.note if column == _NOTE else "")
+        item.setToolTip(row.note if column == _NOTE else
+                        _("Drawn as a curve; delete it in the module Data to take this back.")
+                        if column == _BORDER and row.curve else "")
         item.setForeground(qt.QBrush() if row.masked and row.used
                            else qt.QBrush(qt.QColor(*_QUIET)))
     table.item(number, _USE).setCheckState(_tick(row.used))
     table.item(number, _DONE).setCheckState(_tick(row.done))
+    table.item(number, _BORDER).setCheckState(_tick(row.border))
     strength = 0 if row.uncertainty is None else round(200 * row.uncertainty / most)
     table.item(number, _UNCERTAINTY).setBackground(qt.QBrush(qt.QColor(255, 140, 0, strength)))
 
@@ -260,7 +288,8 @@ def _fill(table, number: int, row: Row, most: float) -> None:
 def _flags(row: Row, column: int):
     """What can be done with a cell; the reason of a slice that was left out may be written."""
     flags = qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable
-    if column == _USE and row.masked or column == _DONE and (row.may_be_done and row.masked):
+    may_be_right = column == _DONE or column == _BORDER and not row.curve
+    if row.masked and (column == _USE or may_be_right and row.may_be_done):
         flags |= qt.Qt.ItemIsUserCheckable
     if column == _NOTE and row.masked and not row.used:
         flags |= qt.Qt.ItemIsEditable

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from small_results import a_result_of
 
 from deepgmm.errors import InputError
@@ -228,6 +229,24 @@ def test_a_slice_done_in_place_of_another_is_told(result) -> None:
     assert doubts(given, result) == ["slice 2 was called done, and nothing differs there; slice 1 "
                                      "was changed and is not done"]
     assert doubts(given, result, known=[1]) == []
+
+
+@pytest.mark.parametrize("proposed", [False, True])
+def test_an_outer_border_that_was_moved_is_said_with_what_moves_it(result, proposed) -> None:
+    if proposed:
+        result.provenance["mask_proposal"] = {"proposed": True}
+    mask, said = result.study.mask, []
+    wider, narrower, stroke = (result.labels.copy() for _ in range(3))
+    wider[1][ndimage.binary_dilation(mask[1]) & ~mask[1]] = Tissue.MYOCARDIUM
+    narrower[1][mask[1] & ~ndimage.binary_erosion(mask[1])] = Tissue.BACKGROUND
+    stroke[1][tuple(np.argwhere(ndimage.binary_dilation(mask[1]) & ~mask[1])[:2].T)] = 2
+    hole = result.labels.copy()
+    hole[1][tuple(np.argwhere(ndimage.binary_erosion(mask[1]))[0])] = Tissue.BACKGROUND
+    for edited in (wider, narrower, stroke, hole):
+        said.append([one for one in doubts(corrections_of(result, edited), result)
+                     if one.startswith("the outer border was moved on slice 1: ")])
+    assert [len(one) for one in said] == [1, 1, 0, 0]
+    assert ("propose-mask --fixed EDITED" in said[0][0]) is proposed
 
 
 @pytest.mark.parametrize("given, said", [

@@ -6,12 +6,13 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 import torch
 from small_phantoms import a_patient
 
 from deepgmm import Result, Settings, segment
 from deepgmm.given import Corrections
-from deepgmm.methods import Case
+from deepgmm.methods import Case, last_layer
 from deepgmm.methods.last_layer import HELD, _moved, _through, taught
 from deepgmm.methods.network_input import answer_of, features_of, images_of
 from deepgmm.methods.pretrained import loaded
@@ -97,3 +98,20 @@ def test_one_slice_and_another_network_teach_the_layer_nothing() -> None:
     given = finished(0, 2)
     new = taught(case, result.posterior, given, np.where(given.fixed, 1.0, np.nan), sha)
     assert new.shape == result.posterior.shape and not np.allclose(new, result.posterior)
+
+
+def test_the_network_is_looked_through_once_a_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    result, _, _ = fitted()
+    sha, case, given = result.provenance["network"]["sha256"], case_of(result), finished(0, 2)
+    trust = np.where(given.fixed, 1.0, np.nan)
+    asked = []
+    monkeypatch.setattr(last_layer, "features_of",
+                        lambda *these: asked.append(these) or features_of(*these))
+    first, again = (taught(case, result.posterior, given, trust, sha) for _ in range(2))
+    np.testing.assert_array_equal(first, again)
+    assert len(asked) == 1
+    monkeypatch.setattr(last_layer, "MOST_KEPT", 1000)  # bytes; too large to be kept
+    large = case_of(result)
+    for _ in range(2):
+        np.testing.assert_array_equal(taught(large, result.posterior, given, trust, sha), first)
+    assert len(asked) == 3 and not large.looks

@@ -13,6 +13,7 @@ from PIL import Image
 from small_results import a_result_of
 
 from deepgmm.review.montage import _heat_colours, _legend, _marked_slices, _summary, montage_png
+from deepgmm.review.panels import outlines_of
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import COLOURS, Role, Tissue
 
@@ -189,9 +190,11 @@ def test_many_slices_of_one_sequence_stand_in_two_columns() -> None:
 def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
     amber = (255, 176, 0)
 
-    def picture(said: dict) -> np.ndarray:
+    def picture(said: dict, *done: int) -> np.ndarray:
         result = a_result_of(slices=3)
         result.provenance["mask_proposal"] = said
+        if done:
+            result.provenance["refined"] = {"done_slices": [*done]}
         return picture_of(result)
     drawn = picture_of(a_result_of(slices=3))
     sure, unsure = (picture({"proposed": True, "confidence": [0.95, c, 0.95]}) for c in (0.95, 0.4))
@@ -200,7 +203,12 @@ def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
     # on two panels of each of three slices; on all five; of one slice alone
     assert outline[1] > 2 * outline[0] and outline[2] > outline[1] / 4
     assert pixels_coloured(sure, amber).sum() < 100
+    for done in ((0,), (1,)):  # accepted with all of its slice
+        seen = picture({"proposed": True, "confidence": [0.95, 0.4, 0.95]}, *done)
+        assert bool(pixels_coloured(seen, amber).sum() < 100) == (1 in done)
     for said in ({"proposed": False, "confidence": [1, 1, 1]}, {"proposed": True},
                  {"proposed": True, "confidence": [0.5]},
                  {"proposed": True, "confidence": [0.5, "x", 0.5]}):
         assert (picture(said) == drawn).all()
+    every = {"proposed": True, "confidence": [0.95, 0.4, 0.0]}
+    assert outlines_of({"mask_proposal": every, "refined": {"done_slices": [0, 1]}}, 3) == ()

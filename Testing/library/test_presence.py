@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 
 import numpy as np
+import pytest
 from small_phantoms import a_patient
 
 from deepgmm import Result, Settings, refine, segment
@@ -74,12 +75,34 @@ def test_a_scar_that_was_too_faint_to_be_drawn_is_found_once_somebody_draws_it()
 def test_the_network_is_not_asked_where_nothing_absent_was_drawn() -> None:
     found, truth = fitted(101)
     case, sha = case_of(found), found.provenance["network"]["sha256"]
-    assert found_where_known(case, found.posterior, finished(found, truth, 1),
+    whole = np.ones(found.labels.shape)
+    assert found_where_known(case, found.posterior, finished(found, truth, 1), whole,
                              sha) is found.posterior
     absent = called_absent(found)
     unseen = np.where(truth == EDEMA, MYOCARDIUM, truth)
-    assert found_where_known(case, absent.posterior, finished(absent, unseen, 1),
+    assert found_where_known(case, absent.posterior, finished(absent, unseen, 1), whole,
                              sha) is absent.posterior
+
+
+@pytest.mark.parametrize("method", ["auto", "map"])
+@pytest.mark.parametrize("lge_alone", [False, True])
+def test_a_scar_that_the_images_contradict_does_not_begin_in_a_healthy_heart(
+        lge_alone: bool, method: str) -> None:
+    patient = a_patient(102, patient_set="healthy", slices=5)
+    lge = patient.study.sequences[Role.LGE]
+    study = replace(patient.study, sequences={Role.LGE: lge}) if lge_alone else patient.study
+    found = segment(study, Settings(method=method))
+    scar = found.tissues.index(SCAR)
+    assert not (found.labels == SCAR).any()
+    wall = found.labels[1] == MYOCARDIUM
+    edited = found.labels.copy()
+    edited[1][wall & (lge.values[1] < np.quantile(lge.values[1][wall], 0.3))] = SCAR
+    new = refine(found, corrections_of(found, edited))
+    assert (new.labels[edited == SCAR] == SCAR).all()
+    others = [0, 2, 3, 4]
+    assert not (new.labels[others] == SCAR).any()
+    before, after = (r.posterior[others][:, scar].sum() for r in (found, new))
+    assert after < before + 2  # expected voxels; it would be a twentieth of the wall
 
 
 def test_edema_that_a_finished_slice_refused_goes_where_t2_does_not_show_it() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from deepgmm import InputError, Kind, propose_mask, read_study, with_proposal
+from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.jobs.tasks import TASKS, correct_request, propose_request, proposed
 from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
@@ -370,13 +371,19 @@ def test_a_proposed_outline_widens_the_intervals_of_blood_and_myocardium() -> No
                   Geometry((0.8, 0.8, 9.0)))
     crisp = np.stack([labels == t for t in radii], 1).astype(np.float32)
 
-    def halves(**said: object) -> np.ndarray:
+    def halves(done: tuple[int, ...] = (), **said: object) -> np.ndarray:
+        whole = study.mask & np.isin(np.arange(3), done)[:, None, None]
         result = Result(study, tuple(radii), labels, crisp, provenance={
-            "calibrated": True, "method": "map", "mask_proposal": said})
+            "calibrated": True, "method": "map", "mask_proposal": said},
+            corrections=Corrections(labels * whole, whole, [Edit(Strength.SLICE)], done))
         return np.array([np.ptp(result.volume_interval(t)) / 2 for t in radii])
     drawn, whole, part = halves(), halves(proposed=True), halves(proposed=True, fixed=[1])
     for slices, wide in ((3, whole), (2, part)):
         by_hand = [1.645 * OUTLINE_MM[t] * 2 * np.pi * r * slices * 9 / 1000
                    for t, r in radii.items()]
         assert np.allclose(np.sqrt(wide**2 - drawn**2), by_hand, rtol=0.04)
+    # an outline that somebody accepted with all of its slice counts as drawn
+    accepted, as_drawn = halves((1,), proposed=True), halves((1,))
+    assert np.allclose(accepted**2 - as_drawn**2, part**2 - drawn**2)
+    assert (halves((0, 1, 2), proposed=True) == halves((0, 1, 2))).all()
     assert (halves(proposed=False, fixed=[0, 1, 2]) == drawn).all()

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from test_refine_command import edit, fitted, place, run  # noqa: F401
 
+from deepgmm import InputError, refine
 from deepgmm.given import Strength
 from deepgmm.reading.contours.markups import read_closed_curves
 from deepgmm.reading.masks.labelmap import read_labels, write_image
 from deepgmm.reading.masks.seg_nrrd import seg_nrrd_image
+from deepgmm.review.corrections import corrections_of
 from deepgmm.review.state import read_state
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Tissue
@@ -148,3 +150,36 @@ def test_what_is_no_border_is_refused_in_a_line(place: Path, capsys, wrong, said
     error = capsys.readouterr().err
     assert said in error and len(error) < 300 and "Mustermann" not in error
     assert (place / "s.dgmm").read_bytes() == before and not (place / "n.seg.nrrd").exists()
+
+
+def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> None:
+    result = fitted()[0]
+    edited = result.labels.copy()
+    stroke = tuple(np.argwhere(edited[1] == Tissue.MYOCARDIUM)[:5].T)
+    edited[1][stroke] = Tissue.SCAR
+    new = refine(result, corrections_of(result, edited, borders=[1, 2]))
+    assert new.corrections is not None and new.corrections.bordered == [1, 2]
+    nothing = corrections_of(new, new.labels)
+    free = refine(new, nothing, unbordered=[1])
+    assert free.corrections is not None and free.corrections.bordered == [2]
+    assert (free.corrections.strength[1] > 0).sum() == 5
+    assert (free.labels[1][stroke] == Tissue.SCAR).all()
+    bordered = free.corrections.fixed[2]
+    np.testing.assert_array_equal(free.labels[2][bordered], result.labels[2][bordered])
+    with pytest.raises(InputError, match="nothing was corrected"):
+        refine(free, corrections_of(free, free.labels), unbordered=[1])
+    with pytest.raises(InputError, match="no slice 9"):
+        refine(free, nothing, unbordered=[9])
+
+
+def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
+    number = 3 - SLICE
+    assert run("refine", place / "s.dgmm", "--border", number, "-o", place / "n.seg.nrrd") == 0
+    given = read_state(place / "s.dgmm")[0].result().corrections
+    assert given is not None and given.bordered == [SLICE]
+    assert run("refine", place / "s.dgmm", "--border", number, "--reopen", number, "-o",
+               place / "n.seg.nrrd") == 2
+    assert "--border: --reopen names the same slices" in capsys.readouterr().err
+    assert run("refine", place / "s.dgmm", "--reopen", number, "-o", place / "n.seg.nrrd") == 0
+    held = read_state(place / "s.dgmm")[0]
+    assert not held.result().corrections and len(held.line) == 3

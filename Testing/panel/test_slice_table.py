@@ -13,7 +13,7 @@ from finished import finish
 from deepgmm.scene.places import as_array, ijk_to_ras
 from deepgmm.scene.views import turn_to
 
-INDEX, USE, DONE, LEVEL, UNCERTAINTY, NOTE = range(6)
+INDEX, USE, DONE, BORDER, LEVEL, UNCERTAINTY, NOTE = range(7)
 
 
 @pytest.fixture

@@ -131,12 +131,19 @@ def test_from_the_dicom_folder_to_the_saved_numbers(
     assert list(panel.state.locked) == [2]
     assert "slice 3; slice 3 done." in ui.correctedLabel.text
     screenshot(window, "corrected")
+    ui.sliceTable.setCurrentCell(1, 0)
+    ui.drawBorderButton.click()
+    draw_around_the_pool(panel, lge, 3)
+    panel.settle()
+    assert "border on slice 2" in ui.correctedLabel.text
+    screenshot(window, "border")
     mine = labels_of(panel.state.output, lge)[2]
     ui.refineButton.click()
     idle(panel)
     assert ui.statusLabel.text.startswith("Refined in "), ui.statusLabel.text
     assert (labels_of(panel.state.output, lge)[2] == mine).all()
     assert "Look next at slice" in ui.correctedLabel.text
+    assert panel.widget.panel.run.fitted.answer.result.corrections.bordered == [3]
     assert "followed on slice" in ui.statusLabel.text
     screenshot(window, "refined")
 
@@ -177,7 +184,7 @@ def test_from_the_dicom_folder_to_the_saved_numbers(
     ui.applyButton.click()
     finished(panel)
     screenshot(window, "left-out")
-    assert ui.sliceTable.item(4, 5).text() == "the apex is blurred"
+    assert ui.sliceTable.item(4, 6).text() == "the apex is blurred"
 
 
 @pytest.mark.slow
@@ -266,9 +273,27 @@ def leave_out(panel: Panel, index: int, why: str) -> None:
     row = panel.ui.sliceTable.rowCount - 1 - index  # the base comes first
     panel.ui.sliceTable.item(row, 1).setCheckState(qt.Qt.Unchecked)
     panel.settle()
-    panel.ui.sliceTable.item(row, 5).setText(why)
+    panel.ui.sliceTable.item(row, 6).setText(why)
     panel.settle()
     assert dict(panel.state.excluded) == {index: why}
+
+
+def draw_around_the_pool(panel: Panel, lge: Any, index: int) -> None:
+    """As clicks in a slice view along the border of pool and wall do, and a right click then."""
+    selection, interaction = (slicer.mrmlScene.GetFirstNodeByClass(f"vtkMRML{one}Node")
+                              for one in ("Selection", "Interaction"))
+    curve = slicer.mrmlScene.GetNodeByID(selection.GetActivePlaceNodeID())
+    pool = np.argwhere(labels_of(panel.state.output, lge)[index] == 1)
+    away = pool - pool.mean(0)
+    angles = np.arctan2(*away.T)
+    to_ras = slicer.util.vtkMatrixFromArray(np.eye(4))
+    lge.GetIJKToRASMatrix(to_ras)
+    for angle in np.arange(12) * np.pi / 6:
+        near = np.abs(np.angle(np.exp(1j * (angles - angle)))) < np.pi / 12
+        radius = np.percentile(np.hypot(*away[near].T), 95) + 0.5
+        row, column = pool.mean(0) + radius * np.array([np.sin(angle), np.cos(angle)])
+        curve.AddControlPoint(*to_ras.MultiplyPoint((column, row, index, 1.0))[:3])
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
 
 
 def erase_an_island(panel: Panel, lge: Any) -> None:

@@ -26,7 +26,7 @@ TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: What an application starts with; each makes its node classes known to the scene.
 LOGICS = ("vtkSlicerSegmentationsModuleLogic", "vtkSlicerSegmentEditorLogic",
           "vtkSlicerSequencesLogic", "vtkSlicerVolumesLogic", "vtkSlicerTablesLogic",
-          "vtkSlicerTransformLogic")
+          "vtkSlicerTransformLogic", "vtkSlicerMarkupsLogic")
 
 
 class Scene:

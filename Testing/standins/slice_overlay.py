@@ -92,21 +92,40 @@ def _to_world(node: Any, image: Any) -> Array:
 
 
 def placed_points(slice_node: Any) -> Iterator[tuple[float, float, str, QColor]]:
-    """Where on a slice's pixels the points of point lists lie, their names and colours."""
+    """Where on a slice's pixels the points of markups lie, their names and colours."""
     to_xy = np.linalg.inv(_array(slice_node.GetXYToRAS()))
     near = _spacing(slice_node) / 2
-    for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode"):
-        display = node.GetDisplayNode()
-        if display is None or not display.GetVisibility():
-            continue
+    for node, colour in _shown_markups():
+        named = node.GetDisplayNode().GetPointLabelsVisibility()
         for i in range(node.GetNumberOfControlPoints()):
             world = [0.0, 0.0, 0.0]
             node.GetNthControlPointPositionWorld(i, world)
             x, y, _, _ = to_xy @ (*world, 1)
             depth = np.linalg.inv(_array(slice_node.GetSliceToRAS())) @ (*world, 1)
             if abs(depth[2]) <= near:
-                yield (float(x), float(y), node.GetNthControlPointLabel(i),
-                       QColor.fromRgbF(*display.GetSelectedColor()))
+                yield (float(x), float(y), node.GetNthControlPointLabel(i) if named else "",
+                       colour)
+
+
+def drawn_lines(slice_node: Any) -> Iterator[tuple[Array, QColor]]:
+    """Closed curves that lie on a slice: (points, 2) on its pixels, and their colours."""
+    to_xy, to_slice = (np.linalg.inv(_array(one)) for one in (
+        slice_node.GetXYToRAS(), slice_node.GetSliceToRAS()))
+    for node, colour in _shown_markups():
+        points = node.GetCurvePointsWorld() if node.IsA("vtkMRMLMarkupsClosedCurveNode") else None
+        if points is not None and points.GetNumberOfPoints():
+            world = np.array([[*points.GetPoint(i), 1.0]
+                              for i in range(points.GetNumberOfPoints())])
+            if np.abs(world @ to_slice.T)[:, 2].max() <= _spacing(slice_node) / 2:
+                yield (world @ to_xy.T)[:, :2], colour
+
+
+def _shown_markups() -> Iterator[tuple[Any, QColor]]:
+    for kind in ("vtkMRMLMarkupsFiducialNode", "vtkMRMLMarkupsClosedCurveNode"):
+        for node in slicer.util.getNodesByClass(kind):
+            display = node.GetDisplayNode()
+            if display is not None and display.GetVisibility():
+                yield node, QColor.fromRgbF(*display.GetSelectedColor())
 
 
 def _spacing(slice_node: Any) -> float:

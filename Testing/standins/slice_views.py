@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import slicer
-from PySide6.QtCore import QPoint, QRect, Qt
+from PySide6.QtCore import QPoint, QPointF, QRect, Qt
 from PySide6.QtGui import QColor, QFont, QIcon, QImage, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import QHBoxLayout, QLabel, QSlider, QToolButton, QVBoxLayout, QWidget
 from vtk.util import numpy_support
 
 from .mrml_widgets import qMRMLWidget
 from .pythonqt import Signal
-from .slice_overlay import overlay_of, placed_points
+from .slice_overlay import drawn_lines, overlay_of, placed_points
 from .watching import MODIFIED, Watching
 
 _BACKGROUND = QColor(0, 0, 0)
@@ -104,7 +104,10 @@ class qMRMLSliceView(Watching, QWidget):
             painter.setBrush(colour)
             painter.drawEllipse(where, 4, 4)
             painter.drawText(where + QPoint(7, -5), name)
-
+        painter.setBrush(Qt.NoBrush)
+        for line, colour in drawn_lines(self._logic.GetSliceNode()):
+            painter.setPen(QPen(colour, 2))
+            painter.drawPolygon([QPointF(x, self.height - 1 - y) for x, y in line])
 
     def _draw_names(self, painter: QPainter) -> None:
         """What is shown, in the corner, as Slicer writes it."""

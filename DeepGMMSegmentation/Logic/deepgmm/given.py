@@ -87,6 +87,11 @@ class Corrections:
         """(slices, rows, columns) values of `Strength`, 0 where nothing was said."""
         return np.array([0, *(int(e.strength) for e in self.edits)], np.uint8)[self.edit]
 
+    @property
+    def bordered(self) -> list[int]:
+        """The slices of whose border of pool and wall anything is known by itself, from 0."""
+        return [int(i) for i in np.flatnonzero((self.strength == Strength.CONTOUR).any((1, 2)))]
+
     def __bool__(self) -> bool:
         return bool(self.edit.any())
 
@@ -124,11 +129,14 @@ class Corrections:
         """How many voxels later ones call another tissue."""
         return int((self.fixed & later.fixed & (self.tissue != later.tissue)).sum())
 
-    def without(self, slices: Iterable[int]) -> Corrections:
-        """With slices no longer done: what was drawn there by hand stays."""
+    def without(self, slices: Iterable[int],
+                strength: Strength = Strength.SLICE) -> Corrections:
+        """With slices no longer done, or their borders no longer right: what was drawn there by
+        hand stays."""
         free = set(slices)
         taken = np.zeros_like(self.fixed)
-        taken[sorted(free)] = self.strength[sorted(free)] == Strength.SLICE
+        taken[sorted(free)] = self.strength[sorted(free)] == strength
+        done = self.done if strength is not Strength.SLICE else tuple(
+            i for i in self.done if i not in free)
         return replace(self, edit=np.where(taken, 0, self.edit),
-                       tissue=np.where(taken, 0, self.tissue),
-                       done=tuple(i for i in self.done if i not in free))
+                       tissue=np.where(taken, 0, self.tissue), done=done)

@@ -33,7 +33,8 @@ _OF_A_FIT = (*_OF_A_REFIT, "other starts of the fit", "the fit reached its last 
 
 
 def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] = (),
-           progress: Progress = silent, case: Case | None = None) -> Result:
+           unbordered: Iterable[int] = (), progress: Progress = silent,
+           case: Case | None = None) -> Result:
     """A result that follows what a person corrected, from where its fit had ended.
 
     Corrected voxels are as the person has them, whatever the fit says; those of earlier refits
@@ -46,6 +47,7 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     result : of `segment` or of this function; it stays as it is.
     corrections : new ones, beside those that the result has; these hold where both speak.
     reopened : slices, counted from 0, that are no longer done; what was drawn there stays.
+    unbordered : slices of whose border of pool and wall nothing is said any longer.
     case : the study as an earlier call had it ready, see `case_of`.
 
     Returns
@@ -58,7 +60,7 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     ------
     InputError
         Corrections of other images, of a tissue that the result does not seek, or none at all; a
-        slice to reopen that is not there.
+        slice to reopen, or a border to free, that is not there.
     ComputationError
         The fit came to no finite result.
 
@@ -71,14 +73,15 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     """
     began = time.perf_counter()
     before = _known_before(result)
-    opened = sorted({int(i) for i in reopened})
-    wrong = [i for i in opened if not 0 <= i < len(result.labels)]
+    opened, free = (sorted({int(i) for i in some}) for some in (reopened, unbordered))
+    wrong = [i for i in (*opened, *free) if not 0 <= i < len(result.labels)]
     if wrong:
         raise InputError(f"there is no slice {wrong[0]} to reopen: the images have "
                          f"{len(result.labels)}, 0 to {len(result.labels) - 1}")
-    check_corrections(result, corrections, anything=not set(opened) & set(before.done))
+    taken_back = set(opened) & set(before.done) or set(free) & set(before.bordered)
+    check_corrections(result, corrections, anything=not taken_back)
     said: list[str] = []
-    before = before.without(opened)
+    before = before.without(opened).without(free, Strength.CONTOUR)
     changed = before.contradicted(corrections)
     if changed:
         said.append(f"{changed} voxels were corrected before and are now called another tissue: "

@@ -165,13 +165,15 @@ class Result:
 
     def proposed_border(self, tissue: Tissue) -> float:
         """Length, mm, of the epicardium, of blood of the pool's border, on slices whose outline was
-        proposed and not drawn since."""
+        proposed, and neither drawn since nor accepted: a slice that is done is right as it is."""
         said = self.provenance.get("mask_proposal", {})
         if not said.get("proposed") or not {Tissue.BLOOD, tissue} <= {*self.tissues} \
                 or self.study.wall is not None:
             return 0.0
         open_ = np.ones(len(self.labels), bool)
         open_[[i for i in said.get("fixed", ()) if i < len(open_)]] = False
+        if self.corrections is not None:
+            open_[list(self.corrections.done)] = False
         blood = self.posterior[:, self.tissues.index(Tissue.BLOOD)] * open_[:, None, None]
         inside = self.posterior.sum(1) * open_[:, None, None]
         if tissue is Tissue.BLOOD:

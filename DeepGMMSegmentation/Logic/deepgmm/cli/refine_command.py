@@ -55,7 +55,8 @@ def refine(
         metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
         "and wall runs there.")] = None,
     reopen: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices that are no longer done; what was drawn there stays.")] = None,
+        metavar="LIST", help="Slices that are no longer done, or whose border is no longer right; "
+        "what was drawn there stays.")] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.")] = None,
@@ -161,12 +162,12 @@ def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.reading.masks.labelmap import read_labels
     from deepgmm.refine import refine as fit
     from deepgmm.review.corrections import (
-        Strength,
         contour_corrections,
         corrections_of,
         doubts,
         edited_labels,
         left_empty,
+        lost_to_curves,
     )
     from deepgmm.review.edit_log import edit_log
     from deepgmm.review.state import read_state
@@ -187,10 +188,16 @@ def _run(job: _Job, progress: Any) -> _Job:
     if finished & reopened:
         raise InputError("--done: --reopen names the same slices, "
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
+    if borders & reopened:
+        raise InputError("--border: --reopen names the same slices, "
+                         f"{job.numbering.listed(borders & reopened)}: give each to one of them")
     known = () if job.before.corrections is None else job.before.corrections.done
-    if reopened - set(known):
+    free = reopened & set(() if job.before.corrections is None
+                          else job.before.corrections.bordered)
+    if reopened - set(known) - free:
         raise InputError("--reopen: these slices are not done, "
-                         f"{job.numbering.listed(reopened - set(known))}: leave them out")
+                         f"{job.numbering.listed(reopened - set(known) - free)}, nor said to have "
+                         "the right border: leave them out")
     said: list[str] = []
     empty: list[int] = []
     base = job.versions.last
@@ -215,24 +222,21 @@ def _run(job: _Job, progress: Any) -> _Job:
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)
             curve = contour_corrections(job.before, lines, drawn=given, run=base.number,
                                         seconds=job.seconds)
-        lost = (given.strength == Strength.VOXEL) & curve.fixed & (given.tissue != curve.tissue)
-        if lost.any():
-            where = [int(i) for i in lost.any((1, 2)).nonzero()[0]]
-            said.append(f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
-                        f"{named_slices(where)}: the curve holds")
+        said += lost_to_curves(given, curve)
         given = given.joined(curve)
     if empty and not given and not reopened:
         raise InputError(f"nothing was corrected: the edited segmentation has nothing on "
                          f"{named_slices(empty)}, which is taken for left alone, and is the result "
                          "itself elsewhere; draw what is right there, or name slices that are "
                          "right with --done")
-    said += doubts(given, job.before, set(known) - reopened)
     began = time.perf_counter()
     corrected = job.before.corrections
-    if corrected is not None and given and not set(known) & reopened and corrected.holds(given):
+    if corrected is not None and given and not reopened and corrected.holds(given):
         job.anew, job.result, version = False, job.before, job.versions.last
     else:
-        job.result = fit(job.before, given, reopened=reopened, progress=progress)
+        said += doubts(given, job.before, set(known) - reopened)
+        job.result = fit(job.before, given, reopened=reopened, unbordered=free,
+                         progress=progress)
         version = job.versions.add(job.result, "refined")
     job.result.warnings += said
     job.log = edit_log(job.versions, given, base.number, version.number,

@@ -124,7 +124,8 @@ def segment_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[He
 
 
 def refine_request(corrections: Corrections, key: str = "", result: Result | None = None, *,
-                   reopened: Iterable[int] = ()) -> tuple[Header, Arrays]:
+                   reopened: Iterable[int] = (),
+                   unbordered: Iterable[int] = ()) -> tuple[Header, Arrays]:
     """Header and arrays that ask for "refine".
 
     Parameters
@@ -134,11 +135,12 @@ def refine_request(corrections: Corrections, key: str = "", result: Result | Non
     key : `Segmented.kept` of the result that was corrected.
     result : that result, for a worker that does not have it: a new one, or one that has been given
         others since. Then everything travels.
-    reopened : slices that are no longer done.
+    reopened, unbordered : slices that are no longer done, and whose border is no longer right.
     """
     described, arrays = encode_corrections(corrections)
     header: Header = {"corrections": described, "kept": key,
-                      "reopened": [int(index) for index in reopened]}
+                      "reopened": [int(index) for index in reopened],
+                      "unbordered": [int(index) for index in unbordered]}
     if result is not None:
         header["result"], more = encode_result(result)
         # it may have corrections itself, by the same names
@@ -175,7 +177,7 @@ def refine_task(header: Header, arrays: Arrays, progress: Progress) -> tuple[Hea
     progress(0.0, "preparing")
     known.case = known.case or case_of(known.result)
     result = refine(known.result, corrections, reopened=header.get("reopened", ()),
-                    progress=progress, case=known.case)
+                    unbordered=header.get("unbordered", ()), progress=progress, case=known.case)
     described, answer = encode_result(result, result.study)
     return ({"result": described, "report": report(result), "slices": slice_rows(result),
              "next": review_next(result), "kept": kept.keep(result, known.case)}, answer)

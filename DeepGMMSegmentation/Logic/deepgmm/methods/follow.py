@@ -76,6 +76,10 @@ WHOLE, SLICES_OF_WHOLE = replace(ONE, size=2.0, common=0.25, bright=1.6), 2
 #: A disease of which nothing was found, once it is drawn: its share of the healthy wall to begin
 #: with, and its `bright`, for nothing else yet tells where it is.
 BEGUN, BEGUN_BRIGHT = 0.05, 1.5
+#: What is drawn of a disease must be believed so much, in the mean over its voxels, to say that it
+#: is there: more than not. On phantoms of three makes (seeds 100 to 111) missed disease has .59 and
+#: more, scar painted into dark wall mostly .5 at most.
+BELIEVED_LEAST = 0.5
 #: Lengths of correlation by intensity, where 2 % and 98 % of the mask lie at -1 and 1, and of depth
 #: with it, mm; and of how many voxels functions are made.
 STEP, LAYER, CENTRES = 0.5, 3.0, 60
@@ -114,8 +118,14 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     if not len(told) or Tissue.MYOCARDIUM not in case.tissues:
         return before
     wall = case.tissues.index(Tissue.MYOCARDIUM)
-    begun = [k for k in range(len(case.tissues))
-             if (known == k).any() and not (before[:, k] > 0).any()]
+    believed = np.ones(known.shape) if trust is None else np.nan_to_num(np.asarray(trust, float))
+    new = [k for k in range(len(case.tissues))
+           if (known == k).any() and not (before[:, k] > 0).any()]
+    begun = [k for k in new if is_believed(believed, known == k)]
+    known[np.isin(known, [k for k in new if k not in begun])] = -1
+    told = np.flatnonzero((known >= 0).any((1, 2)))
+    if not len(told):
+        return before
     if begun:
         before = np.array(before)
         before[:, begun] = BEGUN * before[:, [wall]]
@@ -124,7 +134,6 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     fields = [_by_place(case, moved, smoothness)]
     if smoothness.bright:
         fields += _by_intensity(case, moved, begun, smoothness)
-    believed = np.ones(known.shape) if trust is None else np.nan_to_num(np.asarray(trust, float))
     weights = _mode(before, known, believed, told, fields, smoothness.weight)
     after = np.array(before)
     for index, inside in enumerate(case.mask):
@@ -136,6 +145,16 @@ def followed(case: Case, before: FloatArray, corrections: Corrections,
     after /= np.maximum(after.sum(1, keepdims=True), 1e-12)
     after *= case.mask[:, None]
     return _without_specks(case, before, after, wall)
+
+
+def is_believed(trust: FloatArray, drawn: npt.NDArray[np.bool_]) -> bool:
+    """Whether what is drawn of a disease says that it is there, though the fit found none.
+
+    Parameters
+    ----------
+    trust : how much each corrected voxel is believed, 0 to 1.
+    """
+    return bool(drawn.any()) and float(np.nan_to_num(trust[drawn]).mean()) >= BELIEVED_LEAST
 
 
 def _by_default(case: Case, corrections: Corrections) -> Smoothness:

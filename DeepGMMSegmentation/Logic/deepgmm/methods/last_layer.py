@@ -22,12 +22,15 @@ from deepgmm.methods.problem import Case, Problem, pack_outcomes
 from deepgmm.progress import silent
 from deepgmm.settings import Method
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue
+from deepgmm.weights.card import Card
 
 FloatArray = npt.NDArray[np.floating]
 
 #: How hard the layer is held to its old weights, and steps at most. Of one slice it learns what is
 #: that slice's own: so many must be done.
 HELD, STEPS, SLICES_TAUGHT = 1.0, 20, 2
+#: Bytes of a study's inputs of the last layer above which they are not kept for later refits.
+MOST_KEPT = 1 << 26
 
 
 def taught(case: Case, automatic: FloatArray, corrections: Corrections, trust: FloatArray,
@@ -58,13 +61,25 @@ def taught(case: Case, automatic: FloatArray, corrections: Corrections, trust: F
     if card.sha256 != sha256 or not isinstance(head, nn.Conv2d) or head.kernel_size != (1, 1):
         return automatic
     with torch.no_grad():
-        looks = [one.double() for one in features_of(network, card.architecture.inputs, case)]
+        looks = [case.batch.grid(one.double()) for one in _looks(case, network, card)]
         weights = torch.cat([head.weight[:, :, 0, 0], _bias(head)[:, None]], 1).double()
     weights = weights + _moved(case, looks, weights, corrections, trust)
     total = torch.stack([torch.softmax(_through(weights, one), 1) for one in looks]).mean(0)
     fit = fit_pretrained(problem, silent, known=known, logits=total.clamp_min(1e-12).log().float())
     learned = next(iter(pack_outcomes(problem, fit, Method.PRETRAINED))).posterior
     return (automatic + learned) / 2
+
+
+def _looks(case: Case, network: nn.Module, card: Card) -> list[Tensor]:
+    """(S, P, F) the last layer's inputs in the LV mask, of each look at the images; kept with the
+    study, for the network does not change with what is corrected."""
+    if card.sha256 in case.looks:
+        return case.looks[card.sha256]
+    found = [case.batch.pack(one) for one in features_of(network, card.architecture.inputs, case)]
+    case.looks.clear()  # of another network
+    if sum(one.nbytes for one in found) <= MOST_KEPT:
+        case.looks[card.sha256] = found
+    return found
 
 
 def _bias(head: nn.Conv2d) -> Tensor:

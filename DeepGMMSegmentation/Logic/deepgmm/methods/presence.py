@@ -16,6 +16,7 @@ from deepgmm.errors import InputError
 from deepgmm.given import Corrections
 from deepgmm.identify.absence import NETWORK_LEAST
 from deepgmm.methods.anchored import absence_note, judged_diseases
+from deepgmm.methods.follow import is_believed
 from deepgmm.methods.pretrained import fit_pretrained
 from deepgmm.methods.problem import Case, Problem, pack_outcomes
 from deepgmm.model.batch import PixelBatch
@@ -29,30 +30,40 @@ FloatArray = npt.NDArray[np.floating]
 LEAST_SHARE = 0.05
 
 
-def drawn_anew(case: Case, automatic: FloatArray, corrections: Corrections) -> tuple[Tissue, ...]:
-    """The diseases that a person drew, and the fit nowhere: of no voxel they are the likeliest."""
+def drawn_anew(case: Case, automatic: FloatArray, corrections: Corrections, trust: FloatArray,
+               *, believed: bool = True) -> tuple[Tissue, ...]:
+    """The diseases that a person drew, and the fit nowhere: of no voxel they are the likeliest.
+
+    Parameters
+    ----------
+    trust : (slices, rows, columns) how much each corrected voxel is believed, NaN elsewhere.
+    believed : False for those instead that the images contradict: what is drawn of them is kept,
+        and says nothing of other voxels.
+    """
     likeliest = automatic.argmax(1)
-    return tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM
+    drawn = {t: case.mask & (corrections.tissue == t) for t in case.tissues}
+    return tuple(t for k, t in enumerate(case.tissues) if t > Tissue.MYOCARDIUM and drawn[t].any()
                  and not (case.mask & (likeliest == k)).any()
-                 and (case.mask & (corrections.tissue == t)).any())
+                 and is_believed(trust, drawn[t]) is believed)
 
 
 def found_where_known(case: Case, automatic: FloatArray, corrections: Corrections,
-                      sha256: str) -> FloatArray:
+                      trust: FloatArray, sha256: str) -> FloatArray:
     """Probabilities before corrections, of a network that knows which diseases are there.
 
     Parameters
     ----------
     automatic : (slices, tissues, rows, columns) of the fitted slices, 0 outside the mask.
     corrections : of the fitted slices, all that were ever given.
+    trust : (slices, rows, columns) how much each corrected voxel is believed, NaN elsewhere.
     sha256 : of the network that made `automatic`; another is not asked.
 
     Returns
     -------
     Of the same shape: `automatic` itself where every disease that a person drew is the likeliest
-    of some voxel, or the network is no longer there.
+    of some voxel or contradicted by the images, or the network is no longer there.
     """
-    drawn = drawn_anew(case, automatic, corrections)
+    drawn = drawn_anew(case, automatic, corrections, trust)
     if not drawn or Tissue.MYOCARDIUM not in case.tissues:
         return automatic
     if drawn not in case.found_where_known:

@@ -52,6 +52,11 @@ class Case:
         return {}
 
     @cached_property
+    def looks(self) -> dict[str, list[torch.Tensor]]:
+        """What `last_layer.taught` keeps for later refits, by the network's digest."""
+        return {}
+
+    @cached_property
     def gone_on(self) -> dict[bytes, npt.NDArray[np.float32]]:
         """What `refit.refit_map` makes of a fit without corrections, by the fit's digest."""
         return {}

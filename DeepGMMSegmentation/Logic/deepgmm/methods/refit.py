@@ -96,14 +96,20 @@ def refit_map(case: Case, automatic: FloatArray, corrections: Corrections,
         before anything was corrected.
     corrections : of the fitted slices, all that were ever given.
     """
-    outcome, trust = _gone_on(case, automatic, _known(case, corrections), progress)
+    known = _known(case, corrections)
+    outcome, trust = _gone_on(case, automatic, known, progress)
+    trusted = _painted(case, trust, corrections.fixed)
+    doubted = drawn_anew(case, automatic, corrections, trusted, believed=False)
+    if doubted:
+        for column in map(case.tissues.index, doubted):
+            known = torch.where(known == column, torch.full_like(known, NONE), known)
+        outcome, _ = _gone_on(case, automatic, known, progress)
     without = _without_corrections(case, automatic)
     moved = (automatic + LEAST) * (outcome.posterior + LEAST) / (without + LEAST)
     outcome.posterior = np.where(automatic.sum(1, keepdims=True) > 0,
                                  moved / moved.sum(1, keepdims=True), 0).astype(np.float32)
     # what the corrections refuse is seen in what was there before them
     unclamped = np.where(corrections.fixed[:, None], automatic, outcome.posterior)
-    trusted = _painted(case, trust, corrections.fixed)
     found = _certain(case, follow(case, unclamped, corrections, trusted), corrections)
     return Refitted(found.astype(np.float32), trusted, outcome, outcome.warnings)
 
@@ -200,9 +206,9 @@ def refit_network(case: Case, fits: Sequence[SliceFit], automatic: FloatArray,
     trust = trust_of(case, fits, corrections)
     said: list[str] = []
     if network:
-        before = taught(case, found_where_known(case, automatic, corrections, network),
+        before = taught(case, found_where_known(case, automatic, corrections, trust, network),
                         corrections, trust, network,
-                        drawn_anew(case, automatic, corrections))
+                        drawn_anew(case, automatic, corrections, trust))
         found, said = without_refused(case, automatic, follow(case, before, corrections, trust),
                                       corrections)
     else:

@@ -28,6 +28,8 @@ ASKED_ABOUT = 0.2
 #: Mean Dice by which a mirrored segmentation agrees better once it is turned back, what it is then
 #: at least, and what a single tissue may lose by it.
 MIRRORED, MIRRORED_LEAST, MIRRORED_LOSS = 0.1, 0.85, 0.02
+#: Where more than this share of a slice's outer border was drawn over or erased, it was meant.
+MOVED_OUTSIDE = 1 / 6
 #: How far from the border of pool and wall a border that is right is told, mm.
 BESIDE_MM = 2.5
 
@@ -103,7 +105,30 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
+    moved = [i for i in range(len(changed)) if _moved_outside(given, result, i) > MOVED_OUTSIDE]
+    if moved:
+        proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
+        how = ("to have the outlines beside follow, give the file you corrected to deepgmm "
+               "propose-mask --fixed EDITED -o MASK.seg.nrrd with the same images, and segment "
+               "again with --mask MASK.seg.nrrd" if proposed else
+               "to have the fit see it, correct the LV mask itself and segment again with it "
+               "(--mask)")
+        said.append(f"the outer border was moved on {named_slices(moved)}: that is kept as drawn, "
+                    f"and no outer border follows it, for refine goes by the LV mask; {how}")
     return said
+
+
+def _moved_outside(given: Corrections, result: Result, index: int) -> float:
+    """Share of the LV mask's rim on a slice outside which somebody drew, or that was erased."""
+    from scipy import ndimage
+
+    mask = result.study.mask[index]
+    now = given.fixed[index] & (given.strength[index] == Strength.VOXEL)
+    drawn, erased = now & ~mask & (given.tissue[index] > 0), now & mask & (given.tissue[index] == 0)
+    if not drawn.any() and not erased.any():
+        return 0.0
+    rim = mask & ~ndimage.binary_erosion(mask)
+    return float((rim & (erased | ndimage.binary_dilation(drawn))).sum() / max(rim.sum(), 1))
 
 
 def _were(slices: list[int]) -> str:
@@ -253,6 +278,19 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
     return replace(found, tissue=np.where(silent, 0, found.tissue),
                    edit=np.where(silent, 0, found.edit),
                    edits=[replace(edit, strength=Strength.CONTOUR) for edit in found.edits])
+
+
+def lost_to_curves(drawn: Corrections, curves: Corrections) -> list[str]:
+    """What is to be said of voxels that were drawn on the other side of a curve of the same act.
+
+    Parameters
+    ----------
+    curves : of `contour_corrections`, given `drawn`.
+    """
+    lost = (drawn.strength == Strength.VOXEL) & curves.fixed & (drawn.tissue != curves.tissue)
+    where = [int(i) for i in np.flatnonzero(lost.any((1, 2)))]
+    return [f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
+            f"{named_slices(where)}: the curve holds"] if where else []
 
 
 def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:

@@ -93,6 +93,7 @@ def edit_log(versions: Versions, given: Corrections, base: int, refined: int | N
         "voxels_that_followed": None if refined is None else int(
             ((after != corrected) & ~given.fixed).sum()),
         "done_slices": [{"index": i, "number": numbering.of(i)} for i in given.done],
+        "border_slices": [{"index": i, "number": numbering.of(i)} for i in given.bordered],
         "edits": [{"strength": e.strength.title, "when": e.when, "version": e.run,
                    "seconds": e.seconds} for e in given.edits],
         "effects": None if effects is None else _said_of(effects, numbering),

@@ -65,8 +65,9 @@ class View:
 
 
 def outlines_of(said: Mapping[str, Any], count: int) -> tuple[float, ...]:
-    """Slice by slice how sure a proposed outline is, 0 to 1; empty where it was drawn, or nothing
-    says it.
+    """Slice by slice how sure a proposed outline is, 0 to 1; empty where it was drawn or every
+    slice is done, or nothing says it. The outline of a slice that is done is one that a person
+    accepted: it is sure.
 
     Parameters
     ----------
@@ -79,7 +80,11 @@ def outlines_of(said: Mapping[str, Any], count: int) -> tuple[float, ...]:
     if not isinstance(found, list) or len(found) != count or not all(
             type(c) in (int, float) and 0 <= c <= 1 for c in found):
         return ()
-    return tuple(float(c) for c in found)
+    refined = said.get("refined")
+    done = set(refined.get("done_slices", ())) if isinstance(refined, dict) else set()
+    if done and all(i in done for i, c in enumerate(found) if c > 0):
+        return ()
+    return tuple(1.0 if i in done else float(c) for i, c in enumerate(found))
 
 
 def view_of(mask: npt.NDArray[np.bool_], geometry: Geometry, rows: int = 0) -> View:
