@@ -207,7 +207,7 @@ def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
 
 
 def test_a_sequence_that_lies_elsewhere_has_the_outline_there_too() -> None:
-    blue = (77, 153, 255)
+    blue = (51, 204, 255)
 
     def picture(dx: float, *, applied: bool = False, accepted: bool = True) -> np.ndarray:
         result = a_result_of(roles=(Role.BSSFP, Role.LGE), slices=3)

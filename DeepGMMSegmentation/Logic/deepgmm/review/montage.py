@@ -39,7 +39,7 @@ from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
 _DPI = 100
 _LEFT = 78
-_ALERT, _UNSURE, _ELSEWHERE = "#ffb000", (1.0, 0.69, 0.0), (0.3, 0.6, 1.0)
+_ALERT, _UNSURE, _ELSEWHERE = "#ffb000", (1.0, 0.69, 0.0), (0.2, 0.8, 1.0)
 #: Sizes of the type, pixels.
 _HEAD, _NAME, _PLAIN, _SMALL = 18, 15, 14, 12.5
 #: Height of a line of the legend, and of the foot.
@@ -66,7 +66,7 @@ def montage_png(result: Result) -> bytes:
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
     shown dimmed, with the reason. An outline that was proposed is drawn on the images too, amber
     where it is unsure, with its confidence. Where a sequence that was not moved lies elsewhere, its
-    image has the outline there too, in blue. Slices are numbered from 1, the base first, and
+    image has the outline there too, in light blue. Slices are numbered from 1, the base first, and
     turned as radiologists read them; letters say where right and below lie in the patient. Many
     slices of one sequence stand in two columns, down the left one first.
     """
@@ -319,9 +319,9 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
         lines += textwrap.wrap("The outline was proposed, not drawn: white where it is likely "
                                "right, amber where to look first; how sure it is, 0 to 1, is "
                                "beside each slice.", max(int(columns / 7.9), 30))
-    if away := " and ".join(role.title for role in _elsewhere(result)):
-        lines += textwrap.wrap(f"Blue: where {away} shows the heart, where that is elsewhere; what "
-                               "was fitted lies inside the LV mask.", max(int(columns / 7.9), 30))
+    if away := " or ".join(role.title for role in _elsewhere(result)):
+        lines += textwrap.wrap(f"Light blue: where {away} shows the heart, if elsewhere; what was "
+                               "fitted lies inside the LV mask.", max(int(columns / 7.9), 30))
     first = "the base" if numbering.towards_apex else "the first of the file"
     return [*lines, f"{NOTICE} Slices are counted from 1, {first}."]
 
