@@ -27,7 +27,7 @@ from deepgmm.study.study import BoolArray, Geometry, Study
 NEAR, BINS = 10.0, 10
 #: To choose by: chests, phantoms of each make and as many whose stacks go on; scales tried.
 CHESTS, FIRST_CHEST, PHANTOMS, FIRST_PHANTOM = 48, 61_000, 8, 100
-SCALES = (0.35, 0.4, 0.44, 0.48, 0.52, 0.56, 0.6, 0.66, 0.75, 0.9)
+SCALES = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 1.0)
 #: A slice is good from this Dice, and said to be sure over that confidence.
 GOOD, SURE = 0.85, 0.9
 
@@ -147,7 +147,7 @@ def main() -> None:
 
     options = parser_of(__doc__).parse_args()
     use_threads(options.threads)
-    lost, rows, chosen = [], {}, "chests and phantoms it was chosen on"
+    lost, rows, pixels, chosen = [], {}, {}, "chests and phantoms it was chosen on"
     for name, patients in {
             chosen: to_choose(),
             "Sunnybrook": real(DATA / "sunnybrook", "_ED.nii.gz", "_ED_lv.nii.gz", Role.BSSFP),
@@ -157,12 +157,14 @@ def main() -> None:
                for make in MAKES},
             "held-out chests": chests(CHESTS // 2)}.items():
         held: list[list[float]] = []
+        pixels[name] = Pixels()
         for study, labels, _ in patients:
             try:
                 found = propose_mask(study)
             except InputError:
                 continue
             held += slices_of(found, labels > 0, study.geometry)
+            pixels[name].add(found, labels > 0, study.geometry)
             if name == chosen:
                 lost.append(losses(found, labels > 0, study.geometry))
         if held:
@@ -171,6 +173,7 @@ def main() -> None:
     means = np.mean(lost, axis=0)
     print(table(("scale", "logarithmic loss"),
                 [(f"{scale:g}", f"{loss:.4f}") for scale, loss in zip(SCALES, means)]))
+    print(*pixels_said(pixels), sep="\n")
     middle, width = fitted(rows[chosen])
     print(f"A slice's confidence by its pixels: middle {middle:.3f}, width {width:.3f}.\n")
     print(table(("slices", "count", "as it is: sure, %; bad of these, %", "Brier score",

