@@ -31,6 +31,7 @@ from common import (
 from correction_bounds import Pairs
 from outline_bounds import PROPOSED, SMALL, Course, best_moved, instead, said, steepest
 from outline_patients import MAKES, acdc, chests, phantoms, real
+from outline_pixels import Pixels, pixels_said
 from outline_without_learning import ellipse
 
 from deepgmm.errors import InputError
@@ -98,6 +99,7 @@ class Rows:
     ellipses: list[float] = field(default_factory=list)
     rivals: list[float] = field(default_factory=list)
     slices: list[tuple[float, float]] = field(default_factory=list)
+    pixels: Pixels = field(default_factory=Pixels)
     epi: list[float] = field(default_factory=list)
     endo: list[float] = field(default_factory=list)
     centres: list[bool] = field(default_factory=list)
@@ -134,9 +136,8 @@ class Rows:
             from outline_without_learning import outlined
 
             self.rivals.append(dice(outlined(study), truth) or 0.0)
-        centre, end = placed(mask, truth)
-        self.centres.append(centre)
-        self.ends.append(end)
+        for kept, held in zip((self.centres, self.ends), placed(mask, truth)):
+            kept.append(held)
         mine = np.flatnonzero(mask.any((1, 2)))
         if found is not None and len(mine):
             self.slices += [(float(found.confidence[i]), dice(mask[i], truth[i]) or 0.0)
@@ -146,6 +147,7 @@ class Rows:
                     value = away(one[i], other[i], study.geometry)
                     if value is not None:
                         into.append(value)
+            self.pixels.add(found, truth, study.geometry)
             self._corrected(found, truth, study.geometry)
         first = study.sequences.get(Role.BSSFP) or next(iter(study.sequences.values()))
         self.steepest += steepest(first.values, truth, pool, study.geometry)
@@ -388,6 +390,7 @@ def main() -> None:
                      for name, (c, e, d, b) in many.items()]))
     print(table(("", "confidence", "slices", f"Dice at least {GOOD}, %"),
                 [row for r in sets.values() for row in r.reliability()]))
+    print(*pixels_said({name: r.pixels for name, r in sets.items()}), sep="\n")
     print_corrections(sets)
     print(*said(sets, GOOD, CHESTS), sep="\n")
     print(bars(checks(sets, spent, many)))

@@ -17,8 +17,17 @@ from deepgmm.phantom import PhantomPatient, make_patient
 from deepgmm.phantom.anatomy import Pose
 from deepgmm.reading.studies.from_files import read_study
 from deepgmm.review.alignment_picture import alignment_gif, alignment_png
-from deepgmm.study.alignment import aligned, alignment_rows, find_alignment, with_alignment
+from deepgmm.study.alignment import (
+    Alignment,
+    Move,
+    aligned,
+    alignment_rows,
+    find_alignment,
+    masks_in_place,
+    with_alignment,
+)
 from deepgmm.study.alignment.slice_matching import peak
+from deepgmm.study.alignment.slice_moves import resampled
 from deepgmm.study.levels import numbering_in
 from deepgmm.study.study import Study
 from deepgmm.study.words import Align, Kind, Role
@@ -109,6 +118,22 @@ def test_moving_brings_the_image_back() -> None:
     assert after.sequences[L].values is study.sequences[L].values, "the reference never moves"
     assert np.abs(study.sequences[B].values - with_moved(patient, shifts).sequences[B].values
                   ).max() == 0, "the study given is left as it was"
+
+
+def test_the_mask_is_carried_to_where_a_sequence_lies() -> None:
+    study, shift = a_patient().study, (3, -4)
+    pixel = study.geometry.spacing[0]
+    move = Move("bssfp", 2, -shift[1] * pixel, -shift[0] * pixel, 0.0, 0.1, 0.5, True, "")
+    there = masks_in_place(study, Alignment(L, [move]).as_dict())
+    assert list(there) == [B] and (there[B][[0, 1, 3, 4]] == study.mask[[0, 1, 3, 4]]).all()
+    wanted = np.roll(study.mask[2], shift, (0, 1))
+    assert (there[B][2] != wanted).sum() <= 2
+    turned = replace(move, rotation=15.0)
+    own = masks_in_place(study, Alignment(L, [turned]).as_dict())[B][2]
+    back = resampled(study, turned, own.astype(np.float32)) > 0.5
+    assert (back != study.mask[2]).sum() < 0.03 * study.mask[2].sum() < (own != wanted).sum() * 3
+    assert not masks_in_place(study, Alignment(L, [move]).as_dict(), beyond=100)
+    assert not masks_in_place(study, Alignment(L, [replace(move, accepted=False)]).as_dict())
 
 
 def test_a_check_warns_and_moves_nothing() -> None:

@@ -212,3 +212,20 @@ def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
         assert (picture(said) == drawn).all()
     every = {"proposed": True, "confidence": [0.95, 0.4, 0.0]}
     assert outlines_of({"mask_proposal": every, "refined": {"done_slices": [0, 1]}}, 3) == ()
+
+
+def test_a_sequence_that_lies_elsewhere_has_the_outline_there_too() -> None:
+    blue = (51, 204, 255)
+
+    def picture(dx: float, *, applied: bool = False, accepted: bool = True) -> np.ndarray:
+        result = a_result_of(roles=(Role.BSSFP, Role.LGE), slices=3)
+        result.provenance["alignment"] = {"reference": "lge", "applied": applied, "moves": [
+            {"sequence": "bssfp", "slice": 1, "dx": dx, "dy": 0.0, "rotation": 0.0, "before": 0.1,
+             "after": 0.5, "accepted": accepted, "reason": ""}]}
+        return picture_of(result)
+    still = picture(0.0)
+    for same in (picture(2.9), picture(6.0, applied=True), picture(6.0, accepted=False)):
+        assert (same == still).all()
+    left, right = (np.argwhere(pixels_coloured(picture(dx), blue)) for dx in (6.0, -6.0))
+    assert len(left) > 100 and np.ptp(left[:, 0]) < 260, "one slice, one panel"
+    assert right[:, 1].mean() > left[:, 1].mean() + 10  # what is to be moved left lies to the right

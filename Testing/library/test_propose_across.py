@@ -12,7 +12,7 @@ from deepgmm.phantom import make_patient
 from deepgmm.propose.placing import looked_at
 from deepgmm.propose.proposed import MOVES, mark, moves_said
 from deepgmm.review.metrics import dice
-from deepgmm.study.alignment import with_alignment
+from deepgmm.study.alignment import masks_in_place, with_alignment
 from deepgmm.study.alignment.slice_moves import BETTER, FAR, WITH_OTHERS
 from deepgmm.study.study import Geometry
 from deepgmm.study.words import Role
@@ -68,6 +68,14 @@ def test_it_lies_where_the_alignment_then_moves_the_others(patient, apart, found
             wanted = -pixel * (np.array(OFF[role][i]) + patient.shifts[role]
                                - np.array(patient.shifts[Role.LGE]))
             assert np.hypot(*(wanted - (m["dy"], m["dx"]))) < 1.0
+
+
+def test_each_sequence_has_the_outline_where_it_lies(study, apart, found):
+    own = masks_in_place(replace(apart, mask=found.mask), found.provenance[MOVES])
+    assert set(own) == set(OFF)
+    for role, by in OFF.items():
+        truth = np.stack([np.roll(m, shift, (0, 1)) for m, shift in zip(study.mask, by)])
+        assert dice(own[role], truth) > max(0.95, dice(found.mask, truth) + 0.05)
 
 
 def test_what_was_moved_is_said_once_and_shown_so(study, apart, found):

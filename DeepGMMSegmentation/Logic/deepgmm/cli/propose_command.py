@@ -38,6 +38,9 @@ def propose(
         "--output", "-o", metavar="OUT.nii.gz|OUT.seg.nrrd",
         help="The mask, blood and wall together: 1 inside; as .seg.nrrd with the note that it was "
         "proposed.")] = None,
+    probabilities: Annotated[Path | None, typer.Option(
+        metavar="OUT.nii.gz", help="Probability of each pixel being inside: over .5 within the "
+        "mask.")] = None,
     montage: Annotated[Path | None, typer.Option(
         metavar="OUT.png", help="All slices with the outline and its confidence.")] = None,
     phase: Annotated[str | None, typer.Option(
@@ -70,9 +73,10 @@ def propose(
 
         deepgmm propose-mask --lge lge.nii.gz --fixed two-slices.nrrd -o lv.seg.nrrd
     """
-    outputs = {"LV mask": output, "picture": montage}
+    outputs = {"LV mask": output, "probabilities": probabilities, "picture": montage}
     if not json and not any(outputs.values()):
-        raise InputError("no output asked for: give -o OUT.nii.gz, --montage or --json")
+        raise InputError("no output asked for: give -o OUT.nii.gz, --probabilities, --montage or "
+                         "--json")
     check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2, "slices that were drawn": fixed,
                            "points": points, **files_of(study)})
     older = existing(outputs)
@@ -90,6 +94,9 @@ def propose(
         with hushed(), together() as places:
             if output is not None:
                 write_mask(found, images.geometry, places.path(output, "LV mask"))
+            if probabilities is not None:
+                write_probabilities(found, images.geometry,
+                                    places.path(probabilities, "probabilities"))
             if montage is not None:
                 from deepgmm.review.proposal_picture import proposal_png
 
@@ -181,6 +188,21 @@ def write_mask(found: MaskProposal, geometry: Geometry, path: Path) -> None:
                  if suffix_of(path) == ".seg.nrrd" else
                  image_of(found.mask.astype(np.uint8), geometry))
         write_image(image, places.path(path, "LV mask"), "LV mask")
+
+
+def write_probabilities(found: MaskProposal, geometry: Geometry, path: Path) -> None:
+    """Each pixel's probability of being inside, float32.
+
+    Raises
+    ------
+    InputError : the file cannot be written.
+    """
+    from deepgmm.reading.images.grids import image_of
+    from deepgmm.reading.masks.labelmap import write_image
+
+    image = image_of(found.probability(geometry), geometry)
+    image.SetMetaData("ITK_FileNotes", "DeepGMM: probability of being inside the LV mask")
+    write_image(image, path, "probabilities")
 
 
 def beside(outputs: Mapping[str, Path | None]) -> Path | None:

@@ -9,7 +9,7 @@ drawn on the reference would.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,13 @@ import numpy as np
 from deepgmm.propose.asking import once
 from deepgmm.propose.canonical import PIXEL, Frame
 from deepgmm.propose.proposed import overlap_of
-from deepgmm.study.alignment import Alignment, Move, aligned, find_alignment
+from deepgmm.study.alignment import (
+    Alignment,
+    Move,
+    aligned,
+    find_alignment,
+    masks_in_place,
+)
 from deepgmm.study.study import BoolArray, Study
 from deepgmm.study.words import Align, Role, grid_role
 
@@ -52,7 +58,7 @@ def placed(study: Study, frame: Frame, align: Align) -> tuple[Study, dict[str, A
     if surest is not reference and mask.any():
         pair = replace(study, mask=mask, excluded={}, sequences={
             role: study.sequences[role] for role in (surest, reference)})
-        mask = _carried(mask, find_alignment(pair, surest).moves, study)
+        mask = masks_in_place(pair, find_alignment(pair, surest).as_dict()).get(reference, mask)
     if not mask.any():
         return study, {}
     shown = replace(study, mask=mask, excluded={})
@@ -96,15 +102,3 @@ def _usable(study: Study) -> BoolArray:
     """(slices,) those that every sequence shows whole."""
     return np.array([all(np.isfinite(s.values[i]).all() and np.ptp(s.values[i].astype(float)) > 0
                          for s in study.sequences.values()) for i in range(len(study.mask))])
-
-
-def _carried(mask: BoolArray, moves: Iterable[Move], study: Study) -> BoolArray:
-    """A mask drawn on one sequence, where another shows what it holds; `moves` lead back."""
-    from scipy.ndimage import shift
-
-    found = mask.copy()
-    for move in moves:
-        if move.accepted:
-            by = -move.dy / study.geometry.spacing[1], -move.dx / study.geometry.spacing[0]
-            found[move.slice] = shift(mask[move.slice].astype(np.float32), by, order=1) > 0.5
-    return found

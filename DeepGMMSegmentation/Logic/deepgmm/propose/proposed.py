@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.propose.beside import Looks
+from deepgmm.propose.probability import probability_of
 from deepgmm.propose.rings import Ring
 from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
-from deepgmm.study.study import BoolArray, FloatArray, Study
+from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
 from deepgmm.study.words import Kind, Role, named_slices
 
 #: A slice is said to be sure above this.
@@ -45,7 +46,8 @@ class MaskProposal:
     Attributes
     ----------
     mask, wall, pool : (slices, rows, columns) bool; mask is wall and pool together.
-    inside : (slices, rows, columns) float32, the probability of being inside.
+    inside : (slices, rows, columns) float32, the probability of being inside by the network alone,
+        before borders were drawn; `probability` goes with the mask.
     confidence : (slices,) 0 to 1; 0 where nothing is proposed, 1 where a person fixed it.
     overlap : (slices,) the Dice that the probabilities let expect of what was found in the slice
         itself; 0 where nothing was.
@@ -68,6 +70,17 @@ class MaskProposal:
     warnings: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
     looks: Looks | None = None
+
+    def probability(self, geometry: Geometry) -> npt.NDArray[np.float32]:
+        """(slices, rows, columns) each pixel's probability of being inside: over .5 within the mask
+        and under .5 beyond it; 0 and 1 on slices that a person drew.
+
+        Parameters
+        ----------
+        geometry : of the images.
+        """
+        return probability_of(self.inside, self.mask, self.rings, self.provenance.get("fixed", ()),
+                              (float(geometry.spacing[1]), float(geometry.spacing[0])))
 
     @property
     def note(self) -> dict[str, Any]:

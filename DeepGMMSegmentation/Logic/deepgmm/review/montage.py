@@ -32,12 +32,14 @@ from deepgmm.review.panels import (
 )
 from deepgmm.review.report import NOTICE, percent_of_wall
 from deepgmm.review.slices import slices_named
+from deepgmm.study.alignment import masks_in_place
+from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.levels import levels, numbering_of
 from deepgmm.study.words import COLOURS, Kind, Role, Tissue
 
 _DPI = 100
 _LEFT = 78
-_ALERT, _UNSURE = "#ffb000", (1.0, 0.69, 0.0)
+_ALERT, _UNSURE, _ELSEWHERE = "#ffb000", (1.0, 0.69, 0.0), (0.2, 0.8, 1.0)
 #: Sizes of the type, pixels.
 _HEAD, _NAME, _PLAIN, _SMALL = 18, 15, 14, 12.5
 #: Height of a line of the legend, and of the foot.
@@ -63,7 +65,8 @@ def montage_png(result: Result) -> bytes:
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
     else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
     shown dimmed, with the reason. An outline that was proposed is drawn on the images too, amber
-    where it is unsure, with its confidence. Slices are numbered from 1, the base first, and
+    where it is unsure, with its confidence. Where a sequence that was not moved lies elsewhere, its
+    image has the outline there too, in light blue. Slices are numbered from 1, the base first, and
     turned as radiologists read them; letters say where right and below lie in the patient. Many
     slices of one sequence stand in two columns, down the left one first.
     """
@@ -132,6 +135,7 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
     outlines = outlines_of(result.provenance, len(study.mask))
+    elsewhere = _elsewhere(result)
     fitted = set(study.slices)
     level = levels(study)
     numbering = numbering_of(level, len(study.mask))
@@ -144,6 +148,9 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
             edge = inner_edge(view.blocks(study.mask[index]))
             for panel in panels:
                 panel[edge] = 1.0 if outlines[index] > SURE else _UNSURE
+        for panel, role in zip(panels, study.sequences):
+            if role in elsewhere and (elsewhere[role][index] != study.mask[index]).any():
+                panel[inner_edge(view.blocks(elsewhere[role][index]))] = _ELSEWHERE
         for left, panel in zip(lefts, panels, strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
         words += [Words(start, y + 14, f"Slice {numbering.of(index)}", _NAME,
@@ -169,6 +176,12 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
                     _ALERT if note.startswith("\N{WARNING SIGN}") else QUIET)
               for i, note in enumerate(foot)]
     return canvas, words
+
+
+def _elsewhere(result: Result) -> dict[Role, npt.NDArray[np.bool_]]:
+    """Where sequences that were not moved show what the LV mask holds on its reference."""
+    found = result.provenance.get("alignment") or {}
+    return {} if found.get("applied") else masks_in_place(result.study, found, WARNS)
 
 
 def _panels(result: Result, view: View, index: int, windows: dict[Role, tuple[float, float]],
@@ -306,6 +319,9 @@ def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
         lines += textwrap.wrap("The outline was proposed, not drawn: white where it is likely "
                                "right, amber where to look first; how sure it is, 0 to 1, is "
                                "beside each slice.", max(int(columns / 7.9), 30))
+    if away := " or ".join(role.title for role in _elsewhere(result)):
+        lines += textwrap.wrap(f"Light blue: where {away} shows the heart, if elsewhere; what was "
+                               "fitted lies inside the LV mask.", max(int(columns / 7.9), 30))
     first = "the base" if numbering.towards_apex else "the first of the file"
     return [*lines, f"{NOTICE} Slices are counted from 1, {first}."]
 

@@ -7,8 +7,10 @@ from deepgmm.study.alignment.alignment import (
     aligned,
     alignment_rows,
     find_alignment,
+    masks_in_place,
     with_alignment,
 )
 from deepgmm.study.alignment.slice_moves import Move
 
-__all__ = ["Alignment", "Move", "aligned", "alignment_rows", "find_alignment", "with_alignment"]
+__all__ = ["Alignment", "Move", "aligned", "alignment_rows", "find_alignment",
+           "masks_in_place", "with_alignment"]

@@ -9,6 +9,7 @@ than one far from it, and no shift at all is never far.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,9 +17,17 @@ import numpy as np
 
 from deepgmm.errors import InputError
 from deepgmm.study.alignment.slice_matching import Matcher, Window
-from deepgmm.study.alignment.slice_moves import FAR, NEAR, Move, likely_moves, resampled, turned
+from deepgmm.study.alignment.slice_moves import (
+    FAR,
+    NEAR,
+    Move,
+    carried_back,
+    likely_moves,
+    resampled,
+    turned,
+)
 from deepgmm.study.levels import Numbering
-from deepgmm.study.study import FloatArray, Study
+from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Align, Kind, Role, align_named, grid_role, named_slices
 
 #: A shift of more than this is warned of, asked for or not, mm.
@@ -196,6 +205,29 @@ def aligned(study: Study, found: Alignment) -> Study:
         sequence.values[move.slice] = resampled(study, move, sequence.values[move.slice])
     found.applied = True
     return replace(study, sequences=sequences)
+
+
+def masks_in_place(study: Study, found: Mapping[str, Any], beyond: float = 0.0
+                   ) -> dict[Role, BoolArray]:
+    """Where each sequence, as it lies, shows what the LV mask holds on the reference.
+
+    Parameters
+    ----------
+    study : with the mask; its sequences as they lay before any move.
+    found : as `Alignment.as_dict`.
+    beyond : mm; moves of no more count as none.
+
+    Returns
+    -------
+    masks : (slices, rows, columns) of each sequence of which a slice lies elsewhere.
+    """
+    masks: dict[Role, BoolArray] = {}
+    for move in (Move(**one) for one in found.get("moves", ())):
+        if move.accepted and (move.length > beyond or move.rotation) and study.mask[
+                move.slice].any():
+            own = masks.setdefault(Role(move.sequence), study.mask.copy())
+            own[move.slice] = carried_back(study, move, study.mask[move.slice])
+    return masks
 
 
 def _deeper(matchers: dict[int, Matcher], surfaces: dict[int, FloatArray],

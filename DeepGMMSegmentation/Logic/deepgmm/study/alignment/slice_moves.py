@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deepgmm.study.alignment.slice_matching import SEARCH, Matcher, Window, peak
-from deepgmm.study.study import FloatArray, Study
+from deepgmm.study.study import BoolArray, FloatArray, Study
 from deepgmm.study.words import Role
 
 if TYPE_CHECKING:
@@ -163,6 +163,19 @@ def resampled(study: Study, move: Move, values: FloatArray) -> FloatArray:
     resampler.SetTransform(_transform(study, move))
     moved = sitk.GetArrayFromImage(resampler.Execute(image))
     return np.asarray(np.clip(moved, values.min(), values.max()), values.dtype)
+
+
+def carried_back(study: Study, move: Move, mask: BoolArray) -> BoolArray:
+    """(rows, columns) where a sequence's slice, before an accepted move, shows what a mask of the
+    reference holds."""
+    import SimpleITK as sitk
+
+    if not move.accepted or not mask.any():
+        return mask.copy()
+    image = sitk.GetImageFromArray(mask.astype(np.float32))
+    image.SetSpacing(study.geometry.spacing[:2])
+    moved = sitk.Resample(image, image, _transform(study, move).GetInverse(), sitk.sitkLinear, 0.0)
+    return np.asarray(sitk.GetArrayFromImage(moved) > 0.5)
 
 
 def _transform(study: Study, move: Move) -> SimpleITK.Transform:
