@@ -160,7 +160,7 @@ def moves_said(found: Mapping[str, Any]) -> list[str]:
             texts.append(
                 f"the proposed LV mask lies on {Role(found['reference']).title}: {Role(name).title}"
                 f" lies up to {max(own.values()):.1f} mm off it ({named_slices(own)}) and was moved"
-                " to be looked at; align: shift does so for the fit")
+                " to be looked at; --align shift does so for the fit")
     for name in dict.fromkeys(one["sequence"] for one in found.get("moves", ())):
         lost = [one["slice"] for one in found["moves"]
                 if one["sequence"] == name and one["reason"] in (FAR, WITH_OTHERS)]
