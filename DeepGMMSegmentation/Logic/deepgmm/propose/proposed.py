@@ -17,7 +17,7 @@ from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Study
-from deepgmm.study.words import Kind, Role, named_slices
+from deepgmm.study.words import Kind, Role, named_slices, to_be_looked_at
 
 #: A slice is said to be sure above this.
 SURE = 0.9
@@ -123,7 +123,7 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     ----------
     known : further values for its report.
     """
-    found.warnings = [f"{NOT_DRAWN}: look at its outline on every slice"]
+    found.warnings = [f"{NOT_DRAWN}: {to_be_looked_at(known.get('fixed', ()))}"]
     if all_drawn(found, known):
         found.warnings.clear()
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
