@@ -16,6 +16,8 @@ from deepgmm.propose.proposed import digest_of, drawn
 from deepgmm.propose.rings import Ring
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
+from deepgmm.review.lettering import Words
+from deepgmm.study.study import Sequence, Study
 from deepgmm.study.words import Role
 
 
@@ -132,6 +134,33 @@ def test_a_plain_mask_of_another_patient_stays_as_drawn_and_is_said(files, tmp_p
     assert "may be of another patient" in printed.err.splitlines()[0]
     assert printed.out.count("drawn, far from what was proposed") == 3
     assert (sitk.GetArrayFromImage(sitk.ReadImage(str(out))) == other).all()
+
+
+def test_the_picture_says_what_was_drawn_and_where_far_off(monkeypatch):
+    """By its words and colours: green where an outline is likely right, amber elsewhere."""
+    import io
+
+    from PIL import Image
+
+    from deepgmm.review import proposal_picture
+
+    found, geometry, spacing = cone([24, 26, 26])
+    study = Study({Role.LGE: Sequence(Role.LGE, found.mask * 100.0)}, found.mask, geometry)
+    words = []
+    monkeypatch.setattr(proposal_picture, "Words", lambda *given: words.append(given) or
+                        Words(*given))
+
+    def drawn_by(mm):
+        new = corrected(found, geometry, fixed={1: np.roll(found.mask[1], round(mm / 1.3), 1)})
+        words.clear()
+        png = proposal_picture.proposal_png(study, new)
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+        amber = (np.abs(pixels - (255, 178, 0)).max(-1) < 12).sum()
+        return [w[2] for w in words if "slice" in w[2] and ":" in w[2]], int(amber)
+    told, amber = drawn_by(4)
+    assert sum(one.endswith(": drawn") for one in told) == 1 and not amber
+    told, amber = drawn_by(34)
+    assert sum(one.endswith(": drawn, far off") for one in told) == 1 and amber > 100
 
 
 def test_of_a_proposal_made_otherwise_the_slices_are_proposed_anew(files, tmp_path, capsys):
