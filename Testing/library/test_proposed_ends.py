@@ -180,7 +180,7 @@ def test_a_stack_goes_on_beyond_both_ends_and_the_valve_cuts_what_lies_above():
 
 @pytest.mark.parametrize("slices, found, gap, blank, refused", [
     (12, range(5, 8), 8.0, (), True), (12, (6,), 10.0, (), True),
-    (12, range(4, 9), 8.0, (), False),  # 40 mm
+    (12, range(4, 9), 7.0, (), False),  # 35 mm
     (12, range(3), 8.0, (), False), (12, range(9, 12), 8.0, (), False),  # cut by the stack
     (12, range(2, 5), 8.0, (0, 1), False), (12, range(2, 5), 8.0, (0,), True),
     (3, range(3), 8.0, (), False), (5, range(1, 4), 15.0, (), False)])

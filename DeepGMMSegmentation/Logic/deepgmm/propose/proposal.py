@@ -38,8 +38,8 @@ FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
 #: mm that a ventricle is long which begins and ends within the stack: of synthetic chests' and
-#: phantoms' stacks that go on none is shorter than 60; what is taken for one in a brain is 30.
-LEAST_LONG = 40.0
+#: phantoms' that go on none is shorter than 50; what is taken for one in a brain is 30 at most.
+LEAST_LONG = 35.0
 #: A ventricle of which not one slice is so sure is none.
 LEAST_SURE = 0.05
 #: mm: a ventricle has few pixels that are larger.
