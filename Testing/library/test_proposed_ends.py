@@ -183,6 +183,7 @@ def test_a_stack_goes_on_beyond_both_ends_and_the_valve_cuts_what_lies_above():
     (12, range(4, 9), 7.0, (), False),  # 35 mm
     (12, range(3), 8.0, (), False), (12, range(9, 12), 8.0, (), False),  # cut by the stack
     (12, range(2, 5), 8.0, (0, 1), False), (12, range(2, 5), 8.0, (0,), True),
+    (5, range(1, 4), 8.0, (), False),  # the stack is short itself
     (3, range(3), 8.0, (), False), (5, range(1, 4), 15.0, (), False)])
 def test_a_ventricle_that_ends_within_the_stack_is_long(slices, found, gap, blank, refused):
     ring = Ring(np.array([60.0, 60.0]), np.full(ANGLES, 30.0), np.full(ANGLES, 20.0))
@@ -200,7 +201,7 @@ def test_a_brain_holds_no_ventricle_but_where_a_person_draws_one():
     from deepgmm.brain.phantom import make_brain
 
     values = make_brain(314, contrast="T1 T2 inverted".split()[314 % 3],
-                        spacing=1.5).volume.image[10:35:5].astype(np.float32)
+                        spacing=1.5).volume.image[10:60:5].astype(np.float32)
     study = Study({Role.BSSFP: Sequence(Role.BSSFP, values)}, np.zeros(values.shape, bool),
                   Geometry((1.5, 1.5, 7.5)))
     with pytest.raises(InputError, match="ends on both sides"):

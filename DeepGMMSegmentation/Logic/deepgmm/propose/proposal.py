@@ -216,12 +216,14 @@ def _check_volume(area: float, study: Study) -> None:
 
 
 def _check_length(rings: Mapping[int, Ring], blank: set[int], study: Study) -> None:
-    """Refuse a ventricle that ends on both sides before the images do and is too short for one."""
+    """Refuse a ventricle that ends on both sides before the images do and is too short for one, in
+    a stack that would hold a whole one."""
     first, last = min(rings), max(rings)
     gap = float(study.geometry.spacing[2])
     # the stack may begin and end with blank slices
     ends = [i for i in range(len(study.mask)) if i not in blank]
-    if ends[0] < first and last < ends[-1] and (last - first + 1) * gap < LEAST_LONG:
+    whole = (ends[-1] - ends[0] + 1) * gap >= 2 * LEAST_LONG
+    if whole and ends[0] < first and last < ends[-1] and (last - first + 1) * gap < LEAST_LONG:
         raise InputError("no left ventricle was found in the images: what looks like one is "
                          f"{(last - first + 1) * gap:.0f} mm long and ends on both sides within "
                          "them; see whether they are short-axis slices, or draw the mask")
