@@ -16,7 +16,7 @@ from deepgmm.study.levels import Numbering
 from deepgmm.study.words import Role, grid_role
 from DeepGMMSegmentationLib import dicom_browser, installing
 from DeepGMMSegmentationLib.chosen import is_there
-from DeepGMMSegmentationLib.panel import Panel, Section, scene
+from DeepGMMSegmentationLib.panel import Panel, Section, named_here, scene
 
 #: Words of names and descriptions by which scanners and people call a sequence; LGE before T2, and
 #: both before bSSFP, whose words are the most common.
@@ -251,7 +251,7 @@ def _listed(said: dict) -> list[str]:
     left = [f"{one['is']} ({series(one)})" for one in said.get("left", said.get("others", []))]
     if left:
         lines.append(_("Not used: {what}.").format(what="; ".join(left)))
-    return [*lines, *map(Numbering().in_words, said.get("warnings", ()))]
+    return [*lines, *(named_here(Numbering().in_words(one)) for one in said.get("warnings", ()))]
 
 
 def _why(lines: list[str]) -> str:

@@ -1,11 +1,13 @@
 """What the sections of the panel share: the state, the worker's run, when to look again."""
 
 import logging
+import re
 from collections.abc import Callable
 
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib.observing import Observers
@@ -160,10 +162,25 @@ class Panel:
 
 
 def sentence(message: str) -> str:
-    """The house's one-line message as a sentence; a name such as bSSFP stays as it is."""
+    """The house's one-line message as a sentence, its options as they are called here; a name such
+    as bSSFP stays as it is."""
+    message = named_here(message)
     if not message[1:2].isupper():
         message = message[:1].upper() + message[1:]
     return message if message.endswith((".", "!", "?")) else message + "."
+
+
+def named_here(message: str) -> str:
+    """A message of the library, which names options as the command line does, by what they are
+    called on the panel."""
+    for option, name in (
+            (r"--align shift", _("{choice} under Alignment with LGE").format(choice=_("Shift"))),
+            (r"--lge-kind", _("LGE kind")), (r"--t2-kind", _("T2 kind")),
+            (r"--mvo of segment", _("{choice} under Method").format(
+                choice=_("Microvascular obstruction as a segment of its own"))),
+            (r" \(--slices [\d,-]+\)", "")):
+        message = re.sub(option, name, message)
+    return message
 
 
 def scene():

@@ -17,7 +17,7 @@ from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.apply import choices_of
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
-from DeepGMMSegmentationLib.panel import Panel, Section
+from DeepGMMSegmentationLib.panel import Panel, Section, named_here
 from DeepGMMSegmentationLib.parameters import slices_chosen
 
 #: Milliseconds: the events of one stroke come closer together.
@@ -270,7 +270,7 @@ def texts_of(output, numbering: Numbering, old: bool = False) -> tuple:
         (f"{row['Segment']} {row['Name']}", _number(row["Wall (ml)"]),
          _number(row["Infarct (% of wall)"], 0), _number(row["Edema (% of wall)"], 0))
         for row in records(output, "AHA segments"))
-    warnings = tuple(numbering.in_words(one) for one in said.get("warnings", ()))
+    warnings = tuple(named_here(numbering.in_words(one)) for one in said.get("warnings", ()))
     return (warnings, numbers, segments,
             _about(said, numbering, old) if numbers
             else _("No result of DeepGMM in this segmentation."))
@@ -335,7 +335,7 @@ def _facts(said: dict, numbering: Numbering) -> list[tuple[str, str]]:
         (_("Corrected by hand"), ", ".join(said.get("corrected_tissues", [])) or none),
         *(((_("Voxels learned from"), str(said["refined"]["corrected_voxels"])),)
           if "refined" in said else ()),
-        *((_("Warning"), numbering.in_words(one)) for one in said.get("warnings", ())),
+        *((_("Warning"), named_here(numbering.in_words(one))) for one in said.get("warnings", ())),
     ]
 
 

@@ -12,7 +12,7 @@ from deepgmm.study.levels import Numbering, numbering_of
 from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.drawn import curves_drawn, masked
-from DeepGMMSegmentationLib.panel import Panel, Section, scene
+from DeepGMMSegmentationLib.panel import Panel, Section, named_here, scene
 from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen
 
 _INDEX, _USE, _DONE, _BORDER, _LEVEL, _UNCERTAINTY, _NOTE = range(7)
@@ -91,7 +91,7 @@ def result_rows(state: PanelState, volume) -> dict[int, dict]:
 
 def _row(index: int, numbering: Numbering, masked: bool, excluded: dict[int, str], done: bool,
          may_be_done: bool, level: str, said: dict) -> Row:
-    note = numbering.in_words(said.get("warning", ""))
+    note = named_here(numbering.in_words(said.get("warning", "")))
     if not masked:
         note = _("No LV mask here")
     elif index in excluded:

@@ -140,7 +140,7 @@ def test_a_check_warns_and_moves_nothing() -> None:
     study = with_moved(a_patient(), {B: np.tile([0.0, 4.0], (5, 1))})
     checked = with_alignment(study, "check")
     assert all(checked.sequences[r].values is study.sequences[r].values for r in study.roles)
-    assert any("bSSFP lies up to 4" in w and "align: shift" in w for w in checked.warnings)
+    assert any("bSSFP lies up to 4" in w and "--align shift" in w for w in checked.warnings)
     assert not any("T2 lies" in w for w in checked.warnings)
     study.warnings.append("bSSFP and LGE look exchanged")
     assert with_alignment(study, "check").warnings[0].startswith("bSSFP lies"), "first of all"
@@ -206,6 +206,15 @@ def test_a_stack_one_slice_deeper_is_said() -> None:
     found = find_alignment(deeper)
     assert found.deeper == {"t2": 1}
     assert any("its slice 1 looks like slice 2 of LGE" in w for w in found.warnings())
+
+
+def test_a_mask_a_pixel_too_large_puts_no_stack_deeper() -> None:
+    """Larger slices, which lie in the window of a smaller one with no border in it, do not win."""
+    from scipy.ndimage import binary_dilation
+
+    study = make_patient(100).study
+    for mask in (study.mask, binary_dilation(study.mask, np.ones((1, 3, 3)))):
+        assert find_alignment(replace(study, mask=mask)).deeper == {"bssfp": 0, "t2": 0}
 
 
 def test_a_mask_that_jumps_is_said() -> None:

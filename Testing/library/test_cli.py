@@ -314,7 +314,7 @@ def test_the_default_warns_of_a_shift_and_moves_nothing(tmp_path: Path, out: Pat
     assert run("segment", *inputs, "--report", out / "o.json") == 0
     printed = capsys.readouterr()
     assert "aligned on" not in printed.out
-    assert "T2 lies up to" in printed.err and "align: shift" in printed.err
+    assert "T2 lies up to" in printed.err and "--align shift" in printed.err
     report = json.loads((out / "o.json").read_text())
     assert report["alignment"]["applied"] is False
     assert report["warnings"][0].startswith("T2 lies up to")

@@ -268,3 +268,42 @@ def test_a_slice_that_is_not_there_is_not_reopened(result, index) -> None:
 
     with pytest.raises(InputError, match=f"no slice {index} to reopen"):
         refine(result, corrections_of(result, result.labels, done=[1]), reopened=[index])
+
+
+def test_obstruction_drawn_where_none_was_told_apart_stays_and_is_said() -> None:
+    from test_refine import fitted
+
+    from deepgmm import refine
+    from deepgmm.review.report import report
+
+    result, _ = fitted("map")
+    edited = result.labels.copy()
+    index = int((result.labels == SCAR).sum((1, 2)).argmax())
+    edited[index][tuple(np.argwhere(edited[index] == SCAR)[::3].T)] = Tissue.MVO
+    drawn = edited == Tissue.MVO
+    new = refine(result, corrections_of(result, edited))
+    assert ((new.labels == Tissue.MVO) == drawn).all()
+    assert (new.posterior[:, new.tissues.index(SCAR)][drawn] == 1).all()
+    assert sum("obstruction was drawn, which this fit counts as scar" in w
+               for w in new.warnings) == 1
+    assert np.isnan(new.volume_interval(SCAR)).all()
+    volumes = report(new)["volumes_ml"]
+    assert volumes["Microvascular obstruction"] == pytest.approx(
+        drawn.sum() * result.study.geometry.voxel_volume, rel=1e-3)
+    # once more is said once; as scar again, no more
+    edited = new.labels.copy()
+    edited[0][tuple(np.argwhere(edited[0] == MYOCARDIUM)[0])] = SCAR
+    again = refine(new, corrections_of(new, edited))
+    assert sum("obstruction was drawn" in w for w in again.warnings) == 1
+    back = refine(again, corrections_of(again, np.where(drawn, SCAR, again.labels)))
+    assert not any("obstruction was drawn" in w for w in back.warnings)
+    # where it was asked for it is nothing to be said; where scar is not sought, it is refused
+    asked = replace(result, provenance=result.provenance | {
+        "settings": result.provenance["settings"] | {"keep_mvo": True}})
+    assert not any("obstruction was drawn" in w for w in refine(
+        asked, corrections_of(asked, np.where(drawn, Tissue.MVO, asked.labels))).warnings)
+    alone = a_result_of(roles=(Role.T2,))
+    edited = alone.labels.copy()
+    edited[0][edited[0] == EDEMA] = Tissue.MVO
+    with pytest.raises(InputError, match="microvascular obstruction, which this result does not"):
+        corrections_of(alone, edited)

@@ -329,7 +329,8 @@ def test_a_mask_is_proposed_for_a_study_folder(exam, patient, tmp_path, capsys) 
 
 @pytest.mark.parametrize("door", [["propose-mask"], ["segment", "--mask", "propose"]])
 @pytest.mark.parametrize("given, why", [
-    (["--study", "nothing"], "study.json"), (["--study", "{}", "--lge", "{}"], "one or the other"),
+    (["--study", "nothing"], "was not found"),
+    (["--study", "{}", "--lge", "{}"], "one or the other"),
     (["--study", "{}/study.json"], "is a file"),
     (["--study", "{}", "--phase", "ed"], "--phase ed goes by contours"),
     (["--study", "{}", "--phase", "99"], "there is no frame 99")])

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
+from deepgmm.errors import InputError
 from deepgmm.propose import ends
 from deepgmm.propose.asking import Answer
 from deepgmm.propose.canonical import Frame
-from deepgmm.propose.proposal import FAINT, _faint
+from deepgmm.propose.proposal import FAINT, _check_length, _faint, propose_mask
 from deepgmm.propose.rings import ANGLES, Ring
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role
@@ -175,3 +176,36 @@ def test_a_stack_goes_on_beyond_both_ends_and_the_valve_cuts_what_lies_above():
     assert (cut[1] == 1).sum() == heart[line < 5].sum()
     truth, uncut = (np.where(c == 1, 1, 0).astype(np.uint8) for c in (cut, codes))
     assert [bool(one.any()) for one in kept(truth, uncut, 1)] == [True, True, False]
+
+
+@pytest.mark.parametrize("slices, found, gap, blank, refused", [
+    (12, range(5, 8), 8.0, (), True), (12, (6,), 10.0, (), True),
+    (12, range(4, 9), 7.0, (), False),  # 35 mm
+    (12, range(3), 8.0, (), False), (12, range(9, 12), 8.0, (), False),  # cut by the stack
+    (12, range(2, 5), 8.0, (0, 1), False), (12, range(2, 5), 8.0, (0,), True),
+    (5, range(1, 4), 8.0, (), False),  # the stack is short itself
+    (3, range(3), 8.0, (), False), (5, range(1, 4), 15.0, (), False)])
+def test_a_ventricle_that_ends_within_the_stack_is_long(slices, found, gap, blank, refused):
+    ring = Ring(np.array([60.0, 60.0]), np.full(ANGLES, 30.0), np.full(ANGLES, 20.0))
+    values = np.zeros((slices, 4, 4), np.float32)
+    study = Study({Role.LGE: Sequence(Role.LGE, values)}, values > 0, Geometry((1.5, 1.5, gap)))
+    if not refused:
+        _check_length(dict.fromkeys(found, ring), set(blank), study)
+        return
+    with pytest.raises(InputError, match=f"no left .* is {len(found) * gap:.0f} mm long"):
+        _check_length(dict.fromkeys(found, ring), set(blank), study)
+
+
+def test_a_brain_holds_no_ventricle_but_where_a_person_draws_one():
+    """Two slices of this one look like a ventricle, one of them nearly surely."""
+    from deepgmm.brain.phantom import make_brain
+
+    values = make_brain(314, contrast="T1 T2 inverted".split()[314 % 3],
+                        spacing=1.5).volume.image[10:60:5].astype(np.float32)
+    study = Study({Role.BSSFP: Sequence(Role.BSSFP, values)}, np.zeros(values.shape, bool),
+                  Geometry((1.5, 1.5, 7.5)))
+    with pytest.raises(InputError, match="ends on both sides"):
+        propose_mask(study)
+    y, x = np.indices(values.shape[1:])
+    drawn = np.hypot(y - values.shape[1] / 2, x - values.shape[2] / 2) < 18
+    assert (propose_mask(study, fixed={4: drawn}).mask[4] == drawn).all()

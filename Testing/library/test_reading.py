@@ -213,7 +213,7 @@ def test_resampling_cannot_bring_together_what_lies_apart(files, tmp_path: Path)
     files["mask"] = save(MASK.astype(np.uint8), tmp_path / "far.nrrd", origin=far)
     assert "different places" in refusal(**files, resample=True)
     files = {**save_all(tmp_path), "t2": save(arrays()["t2"], tmp_path / "t.nrrd", origin=far)}
-    assert "T2 does not reach the LV mask" in refusal(**files, resample=True)
+    assert "T2 and LGE do not overlap: they lie " in refusal(**files, resample=True)
 
 
 # Files that are no 3D image

@@ -311,3 +311,17 @@ def test_with_a_true_worker_apply_cancel_and_a_kill_from_outside(
 def test_words_for_progress_and_messages() -> None:
     assert time_left(0.2) == "about 1 s left" and time_left(150) == "about 2 min left"
     assert sentence("bSSFP is empty") == "bSSFP is empty." and sentence("done!") == "Done!"
+
+
+@pytest.mark.parametrize("said, here", [
+    ("look at the images, and move them (--align shift)",
+     "Look at the images, and move them (Shift under Alignment with LGE)."),
+    ("that (--mvo of segment labels it)", "That (Microvascular obstruction as a segment of its own "
+     "under Method labels it)."),
+    ("say --lge-kind if that is wrong", "Say LGE kind if that is wrong."),
+    ("which keeps 1-3 (--slices 1-3)", "Which keeps 1-3.")])
+def test_options_of_the_command_line_are_named_as_the_panel_does(said, here, a_panel) -> None:
+    assert sentence(said) == here
+    if "Alignment with LGE" in here:
+        assert "Shift" in [a_panel.ui.alignComboBox.itemText(i) for i in range(4)]
+        assert a_panel.ui.alignComboBoxLabel.text == "Alignment with LGE:"

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 CONTRADICTS, LEAST_TOLD, SHARE_TOLD = 0.3, 5, 0.5
 #: What a refit says of itself; and what a fit says, which one by EM says anew.
 _OF_A_REFIT = ("corrected as ", "everything was corrected")
+#: Said of a tissue that a person drew apart where no fit does.
+_DRAWN_APART = ("microvascular obstruction was drawn, which this fit counts as scar: it keeps its "
+                "own label where it was drawn and teaches as scar; scar's volume is without it, "
+                "that of the infarct with it (--mvo of segment labels it on every slice)")
 _OF_A_FIT = (*_OF_A_REFIT, "other starts of the fit", "the fit reached its last step")
 
 
@@ -96,7 +100,10 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
         said.append("everything was corrected: nothing was left to follow")
     _certain(new, every)
     new.labels = every.painted(new.labels)
-    new.warnings += said
+    if (every.tissue == Tissue.MVO).any() and not result.provenance.get("settings", {}).get(
+            "keep_mvo"):
+        said.append(_DRAWN_APART)
+    new.warnings = [*_without(new.warnings, (_DRAWN_APART,)), *said]
     new.corrections, new.automatic = every, _automatic(result)
     refits = result.provenance.get("refined", {}).get("refits", 0)
     kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}

@@ -111,9 +111,17 @@ def propose(
         sys.stdout.write(dumps(found.provenance, indent=2) + "\n")
     elif not quiet:
         print(table([("slice", "confidence", ""), *(
-            (str(numbering.of(i)), f"{found.confidence[i]:.2f}", found.left_out.get(i, ""))
+            (str(numbering.of(i)), f"{found.confidence[i]:.2f}", _about(found, i))
             for i in sorted(range(len(found.mask)), key=numbering.of))]))
         print(written(outputs, older))
+
+
+def _about(found: MaskProposal, index: int) -> str:
+    """What the table says of a slice beside its confidence."""
+    if found.left_out.get(index) or index not in found.provenance.get("fixed", ()):
+        return found.left_out.get(index, "")
+    return "drawn" + (", far from what was proposed"
+                      if index in found.provenance["elsewhere"] else "")
 
 
 def files_of(folder: Path | None) -> dict[str, Path]:

@@ -90,7 +90,7 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     """
     import numpy as np
 
-    from deepgmm.propose.correcting import corrected
+    from deepgmm.propose.correcting import ANOTHERS, corrected
     from deepgmm.propose.proposal import propose_mask
     from deepgmm.study.levels import counted
     from deepgmm.study.words import named_slices
@@ -109,10 +109,26 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     emptied = sorted(i for i, one in fixed.items() if not one.any() and i in proposed)
     with counted(first.mask):
         found = corrected(first, study.geometry, points=points, fixed=fixed)
-    if not fixed:
+    noted = [i for i in sorted(given.same) if i not in given.before]
+    anew = [i for i in noted if not np.array_equal(given.masks[i], found.mask[i])]
+    if anew and max(_alike(given.masks, one.mask, noted) for one in (first, found)) < ANOTHERS:
+        if not any(one.any() for one in fixed.values()):
+            raise InputError("the file of --fixed is a proposal for other images, perhaps another "
+                             "patient's, and nobody drew in it: see whether the right file was "
+                             "given")
+        found.warnings.insert(0, "the file of --fixed is a proposal for other images, perhaps "
+                              "another patient's: what was drawn in it stays, the other slices "
+                              "are as proposed for these; see whether the right file was given")
+        same = []
+    elif anew and fixed.keys() == given.before.keys() and points == given.points:
+        found.warnings.append(f"{named_slices(anew)} of --fixed were proposed otherwise, for other "
+                              "images, with other options or by another version: here they are as "
+                              "proposed now")
+        same = []
+    elif not fixed:
         found.warnings.append("what --fixed holds is what is proposed, to the pixel: by it nothing "
                               "was corrected")
-    elif same:
+    if fixed and same:
         found.warnings.append(f"what --fixed holds on {named_slices(same)} is what is proposed: it "
                               "counts as not drawn, and follows the slices that differ")
     if emptied:
@@ -124,3 +140,10 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
             "taken as drawn: of a proposal that was corrected already give the .seg.nrrd, which "
             "notes the slices that only followed")
     return found
+
+
+def _alike(masks: Mapping[int, BoolArray], found: BoolArray, slices: list[int]) -> float:
+    """Dice of both on these slices together."""
+    held = [(masks[i], found[i]) for i in slices]
+    both = sum(int((one & other).sum()) for one, other in held)
+    return 2 * both / max(sum(int(one.sum() + other.sum()) for one, other in held), 1)

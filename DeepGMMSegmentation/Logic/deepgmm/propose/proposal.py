@@ -37,6 +37,9 @@ from deepgmm.study.words import Align, Role, align_named, grid_role
 FIRST = (Role.BSSFP, Role.LGE, Role.T2)
 #: mm2 of likely ventricle that a slice must have; ml that all together must.
 LEAST_AREA, LEAST_VOLUME = 120.0, 8.0
+#: mm that a ventricle is long which begins and ends within the stack: of synthetic chests' and
+#: phantoms' that go on none is shorter than 50; what is taken for one in a brain is 30 at most.
+LEAST_LONG = 35.0
 #: A ventricle of which not one slice is so sure is none.
 LEAST_SURE = 0.05
 #: mm: a ventricle has few pixels that are larger.
@@ -150,8 +153,10 @@ def _proposed(study: Study, how: Align, drawn_on: bool, progress: Progress) -> M
     mask, pool = drawn(rings, shape, spacing)
     _check_volume(float(mask.sum()) * spacing[0] * spacing[1], study)
     confidence = np.where(overlap > 0, confidence_of(overlap), 0.0)
-    if confidence.max() < LEAST_SURE and not drawn_on:
-        raise InputError(NOTHING)
+    if not drawn_on:
+        if confidence.max() < LEAST_SURE:
+            raise InputError(NOTHING)
+        _check_length(rings, blank, study)
     for i in doubted & own:
         confidence[i] = min(confidence[i], HALF_OPEN)
     confidence[[i for i in rings if i not in own]] = FILLED
@@ -208,6 +213,20 @@ def _check_volume(area: float, study: Study) -> None:
     """Refuse a ventricle of so many mm2 on all slices together that can be none."""
     if area * max(float(study.geometry.spacing[2]), 5.0) / 1000 < LEAST_VOLUME:
         raise InputError(NOTHING)
+
+
+def _check_length(rings: Mapping[int, Ring], blank: set[int], study: Study) -> None:
+    """Refuse a ventricle that ends on both sides before the images do and is too short for one, in
+    a stack that would hold a whole one."""
+    first, last = min(rings), max(rings)
+    gap = float(study.geometry.spacing[2])
+    # the stack may begin and end with blank slices
+    ends = [i for i in range(len(study.mask)) if i not in blank]
+    whole = (ends[-1] - ends[0] + 1) * gap >= 2 * LEAST_LONG
+    if whole and ends[0] < first and last < ends[-1] and (last - first + 1) * gap < LEAST_LONG:
+        raise InputError("no left ventricle was found in the images: what looks like one is "
+                         f"{(last - first + 1) * gap:.0f} mm long and ends on both sides within "
+                         "them; see whether they are short-axis slices, or draw the mask")
 
 
 def _found(study: Study, spacing: tuple[float, float]) -> tuple[float, float]:

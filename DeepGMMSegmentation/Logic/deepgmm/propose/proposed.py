@@ -18,7 +18,7 @@ from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
-from deepgmm.study.words import Kind, Role, named_slices
+from deepgmm.study.words import Kind, Role, named_slices, to_be_looked_at
 
 #: A slice is said to be sure above this.
 SURE = 0.9
@@ -136,7 +136,7 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     ----------
     known : further values for its report.
     """
-    found.warnings = [f"{NOT_DRAWN}: look at its outline on every slice"]
+    found.warnings = [f"{NOT_DRAWN}: {to_be_looked_at(known.get('fixed', ()))}"]
     if all_drawn(found, known):
         found.warnings.clear()
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
@@ -173,7 +173,7 @@ def moves_said(found: Mapping[str, Any]) -> list[str]:
             texts.append(
                 f"the proposed LV mask lies on {Role(found['reference']).title}: {Role(name).title}"
                 f" lies up to {max(own.values()):.1f} mm off it ({named_slices(own)}) and was moved"
-                " to be looked at; align: shift does so for the fit")
+                " to be looked at; --align shift does so for the fit")
     for name in dict.fromkeys(one["sequence"] for one in found.get("moves", ())):
         lost = [one["slice"] for one in found["moves"]
                 if one["sequence"] == name and one["reason"] in (FAR, WITH_OTHERS)]

@@ -27,7 +27,7 @@ from deepgmm.study.levels import levels_of, numbering_of
 from deepgmm.study.study import Study
 
 _COLUMNS, _ALERT = 5, "#ffb000"
-_LEGEND = ("Proposed, not drawn: look at every slice. Green: an outline that is likely right; "
+_LEGEND = ("Proposed, not drawn{but}: look at every slice. Green: an outline that is likely right; "
            "amber: look here first. Blue: the blood pool. Numbers: confidence, 0 to 1. " + NOTICE)
 _MOVED = (" What is said to be moved by so many mm is shown moved onto the sequence on which the "
           "mask lies.")
@@ -44,7 +44,9 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
     rows = -(-count // columns) * len(study.sequences)
     numbering = numbering_of(levels_of(found.mask.sum(axis=(1, 2))), count)
     across = 2 * EDGE + columns * (width + GAP)
-    foot = textwrap.wrap(_LEGEND + (_MOVED if moved else "") + " Slices are counted from 1"
+    fixed, elsewhere = (found.provenance.get(key, ()) for key in ("fixed", "elsewhere"))
+    legend = _LEGEND.format(but=", where nothing else is said" if fixed else "")
+    foot = textwrap.wrap(legend + (_MOVED if moved else "") + " Slices are counted from 1"
                          + (", the base." if numbering.towards_apex else "."),
                          max(across // 7, 30))
     top = 2 * EDGE + rows * (height + GAP + 20)
@@ -58,11 +60,13 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
             place += 1
             y, x = EDGE + row * (height + GAP + 20), EDGE + column * (width + GAP)
             panel = grey(view.smooth(sequence.values[i]), window).copy()
-            sure = found.confidence[i] > SURE
+            sure = found.confidence[i] > SURE and i not in elsewhere
             panel[inner_edge(view.blocks(found.mask[i]))] = (0.2, 0.9, 0.3) if sure else (1, .7, 0)
             panel[inner_edge(view.blocks(found.pool[i]))] = (0.3, 0.6, 1.0)
             canvas[y + 20:y + 20 + height, x:x + width] = as_bytes(panel)
-            said = "left out" if not found.mask[i].any() else f"{found.confidence[i]:.2f}"
+            said = ("left out" if not found.mask[i].any() else
+                    "drawn, far off" if i in elsewhere else
+                    "drawn" if i in fixed else f"{found.confidence[i]:.2f}")
             by = moved.get((role.value, i), 0.0)
             said += f", moved {by:.0f} mm" if by else ""
             words.append(Words(x, y + 10, f"{role.title}, slice {numbering.of(i)}: {said}", 12.5,

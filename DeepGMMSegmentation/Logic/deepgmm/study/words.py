@@ -147,3 +147,11 @@ def named_slices(indices: Iterable[int]) -> str:
     """Slices in words, runs joined: "slice 3", "slices 0-2, 5"."""
     found = list(indices)
     return f"slice{'s' if len(found) > 1 else ''} {ranges(found, ', ')}"
+
+
+def to_be_looked_at(drawn: Iterable[int] = ()) -> str:
+    """What is asked of an outline that was proposed, of which some slices were drawn since."""
+    mine = list(drawn)
+    return "look at its outline on every slice" + (
+        f" but {named_slices(mine)}, which {'were' if len(mine) > 1 else 'was'} drawn"
+        if mine else "")

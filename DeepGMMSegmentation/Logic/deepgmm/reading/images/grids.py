@@ -99,6 +99,32 @@ def on_grid_of(image: SimpleITK.Image, grid: SimpleITK.Image, *, is_mask: bool,
                          sitk.sitkLinear, float("nan"), sitk.sitkFloat32)
 
 
+def check_shown(image: SimpleITK.Image, moved: SimpleITK.Image, grid: SimpleITK.Image, name: str,
+                grid_name: str) -> None:
+    """See that an image brought onto another's grid still shows something.
+
+    Raises
+    ------
+    InputError
+        Nothing of it lies there: by how many mm they lie apart.
+    """
+    import SimpleITK as sitk
+
+    def shows(of: SimpleITK.Image) -> bool:
+        return bool(np.isfinite(sitk.GetArrayViewFromImage(of)).any())
+    if shows(moved) or not shows(image):
+        return
+    corners = np.array(np.meshgrid(*([-0.5, n - 0.5] for n in image.GetSize()))).reshape(3, -1).T
+    there = corners @ _axes(image).T + np.subtract(image.GetOrigin(), grid.GetOrigin())
+    along = np.linalg.solve(_axes(grid), there.T).T
+    last = np.array(grid.GetSize()) - 0.5
+    gap = np.maximum(np.maximum(along.min(0) - last, -0.5 - along.max(0)), 0.0)
+    apart = float(np.linalg.norm(gap * grid.GetSpacing()))
+    raise InputError(f"{name} and {grid_name} do not overlap" + (
+        f": they lie {apart:.0f} mm apart" if apart >= 1 else "") +
+        "; see whether they are of one patient and one scan")
+
+
 def overlap_warnings(mask: SimpleITK.Image, grid: SimpleITK.Image, name: str) -> list[str]:
     """What a user must know when a mask of another grid does not wholly lie on this one.
 

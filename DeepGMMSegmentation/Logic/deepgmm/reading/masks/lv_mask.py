@@ -25,6 +25,7 @@ from deepgmm.reading.masks.frames import read_label_image
 from deepgmm.reading.masks.seg_nrrd import proposal_note
 from deepgmm.reading.masks.segmentation import parts_of_segments, read_segmentation
 from deepgmm.study.study import BoolArray
+from deepgmm.study.words import to_be_looked_at
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -217,9 +218,6 @@ def _of_proposals(notes: list[dict[str, Any]], name: str, slices: int
     if not notes:
         return [], {}
     looked_at = all(note["looked_at"] for note in notes)
-    said = [] if looked_at else [
-        f"the {name} was proposed from the images and not drawn, and its file does not say that "
-        "anybody looked at it: look at its outline on every slice"]
     first = notes[0]["provenance"]
     proposed = any(note["provenance"].get("proposed") is not False for note in notes)
     found: dict[str, Any] = {"proposed": proposed, "looked_at": looked_at}
@@ -229,6 +227,9 @@ def _of_proposals(notes: list[dict[str, Any]], name: str, slices: int
     if len(notes) == 1 and isinstance(fixed, list):
         held = [i for i in fixed if type(i) is int and 0 <= i < slices]
         found |= {"fixed": held} if held else {}
+    said = [] if looked_at else [
+        f"the {name} was proposed from the images and not drawn, and its file does not say that "
+        f"anybody looked at it: {to_be_looked_at(found.get('fixed', ()))}"]
     return said, {"mask_proposal": found}
 
 

@@ -21,6 +21,7 @@ from deepgmm.reading.images.cine import (
     trigger_time,
 )
 from deepgmm.reading.images.grids import (
+    check_shown,
     difference,
     geometry_of,
     on_grid_of,
@@ -296,14 +297,16 @@ def _resample(grid: _Input, parts: list[_Input]) -> list[str]:
         is_mask = part.name.endswith(("mask", "wall"))
         if is_mask:
             warnings += overlap_warnings(part.image, grid.image, part.name)
-        matched = None if is_mask else at_positions(part.image, grid.image)
+        before, matched = part.image, None if is_mask else at_positions(part.image, grid.image)
         if matched is not None:
             part.image, distance = matched
             warnings.append(distance_warning(part.name, grid.name, distance))
-            continue
-        part.image = on_grid_of(part.image, grid.image, is_mask=is_mask, name=part.name)
-        how = "nearest voxel" if is_mask else "linear"
-        warnings.append(f"{part.name} was resampled onto the {grid.name} grid ({how})")
+        else:
+            part.image = on_grid_of(part.image, grid.image, is_mask=is_mask, name=part.name)
+            how = "nearest voxel" if is_mask else "linear"
+            warnings.append(f"{part.name} was resampled onto the {grid.name} grid ({how})")
+        if not is_mask:
+            check_shown(before, part.image, grid.image, part.name, grid.name)
     return warnings
 
 

@@ -75,6 +75,9 @@ def read_description(folder: str | os.PathLike[str]) -> dict[str, Any]:
     except NotADirectoryError:
         raise InputError("--study is a file: give the folder made by deepgmm import") from None
     except FileNotFoundError:
+        if not Path(folder).is_dir():
+            raise InputError("the study folder was not found: check the path given to "
+                             "--study") from None
         raise InputError(f"the study folder has no {NAME}: give a folder made by "
                          "deepgmm import") from None
     except (OSError, ValueError, KeyError, TypeError):

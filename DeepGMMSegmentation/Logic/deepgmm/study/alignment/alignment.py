@@ -88,7 +88,7 @@ class Alignment:
                 f"{Role(name).title} was moved by up to {most:.1f} mm to lie on {title} "
                 f"({which})" if self.applied else
                 f"{Role(name).title} lies up to {most:.1f} mm off {title} ({which}): look "
-                "at the images, and align them (align: shift)")
+                "at the images, and move them (--align shift)")
         for name, slices in self.deeper.items():
             if not slices:
                 continue
@@ -178,6 +178,7 @@ def find_alignment(study: Study, reference: Role | None = None, *,
     for role, sequence in study.sequences.items():
         if role is reference:
             continue
+        shown = dict(placed)
         matchers = {i: Matcher(windows[i], placed[i]) for i in windows}
         surfaces = {i: m.similarity(sequence.values[i]) for i, m in matchers.items()}
         for i, move in likely_moves(role, matchers, surfaces).items():
@@ -189,7 +190,7 @@ def find_alignment(study: Study, reference: Role | None = None, *,
                 placed[i] = [resampled(study, move, sequence.values[i]), *placed[i]][:2]
         # Dark-blood LGE alone shows too little of the pool to tell neighbouring slices apart.
         if found.moves[0].sequence != role.value or not dark:
-            found.deeper[role.value] = _deeper(matchers, surfaces, sequence.values)
+            found.deeper[role.value] = _deeper(study, shown, sequence.values)
     return found
 
 
@@ -230,23 +231,33 @@ def masks_in_place(study: Study, found: Mapping[str, Any], beyond: float = 0.0
     return masks
 
 
-def _deeper(matchers: dict[int, Matcher], surfaces: dict[int, FloatArray],
-            values: FloatArray) -> int:
+def _deeper(study: Study, shown: dict[int, list[FloatArray]], values: FloatArray) -> int:
     """By how many slices (-1, 0, 1) a sequence lies off the reference through the plane.
 
-    A slice and its neighbour on the reference are compared with the mean of what either finds
-    at its own place: some slices fit everything better than others do.
+    Of two neighbouring slices each is laid on both of the reference, in the window that their masks
+    share: in windows of their own a larger slice seems to fit a smaller one. What either finds in
+    its own place is what they are held against: some slices fit everything better than others do.
+
+    Parameters
+    ----------
+    shown : slice to what its pixels are put into classes by.
     """
-    own = {i: float(surface.max()) for i, surface in surfaces.items()}
-    best = 0
-    most = _DEEPER
-    for step in (-1, 1):
-        # the sequence's slice i - step would show what the reference's slice i does
-        gains = [(float(m.similarity(values[i - step]).max()) - (own[i] + own[i - step]) / 2)
-                 * m.independent for i, m in matchers.items() if i - step in own]
-        if len(gains) > 1 and np.mean(gains) > most and np.mean(np.array(gains) > 0) >= _MOST:
-            best, most = step, float(np.mean(gains))
-    return best
+    spacing = (study.geometry.spacing[1], study.geometry.spacing[0])
+    gains: dict[int, list[float]] = {-1: [], 1: []}
+    for i in shown:
+        if i + 1 not in shown or not (shared := study.mask[i] & study.mask[i + 1]).any():
+            continue
+        window = Window.around(shared, spacing)
+        by = {k: Matcher(window, shown[k]) for k in (i, i + 1)}
+        fits = {(k, j): float(by[k].similarity(values[j]).max()) * by[k].independent
+                for k in by for j in by}
+        own = (fits[i, i] + fits[i + 1, i + 1]) / 2
+        # at 1 the sequence's slice i shows what the reference's slice i + 1 does
+        gains[-1].append(fits[i, i + 1] - own)
+        gains[1].append(fits[i + 1, i] - own)
+    best = max(gains, key=lambda step: float(np.mean(gains[step] or [0.0])))
+    told = np.array(gains[best])
+    return best if (len(told) > 1 and told.mean() > _DEEPER and (told > 0).mean() >= _MOST) else 0
 
 
 def _jumps(study: Study) -> dict[int, float]:

@@ -1,0 +1,198 @@
+"""Corrections that can hardly be of these images, or that move much: what follows, what is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from test_propose import cone
+
+from deepgmm.cli.main import main
+from deepgmm.phantom import make_patient
+from deepgmm.propose.correcting import BorderPoint, corrected
+from deepgmm.propose.proposed import digest_of, drawn
+from deepgmm.propose.rings import Ring
+from deepgmm.reading.images.grids import image_of
+from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
+from deepgmm.review.lettering import Words
+from deepgmm.study.study import Sequence, Study
+from deepgmm.study.words import Role
+
+
+@pytest.mark.parametrize("border, by", [("endo", -13.0), ("epi", 13.0), ("epi", 9.5)])
+def test_a_slice_whose_border_moved_far_is_at_most_half_sure(border, by):
+    """Of either border, also where the mask hardly changes, and also by a point that is not far."""
+    found, geometry, spacing = cone([40] * 5, of=(60.0, 61.0))
+    found.confidence[:] = 0.95
+    at = (60 + by + (40 if border == "epi" else 32)) / spacing[0], 61 / spacing[1]
+    new = corrected(found, geometry, points=[BorderPoint(2, at, border)])
+    assert new.confidence[2] <= 0.5 and new.confidence[0] == 0.95
+    near = [BorderPoint(2, (at[0] - 0.7 * by / spacing[0], at[1]), border)]
+    assert corrected(found, geometry, points=near).confidence[2] == 0.95
+
+
+def test_what_follows_far_is_at_most_half_sure_too():
+    """The slice beside a drawn one, where it comes to lie far from where it was."""
+    found, geometry, spacing = cone([40] * 5)
+    found.confidence[:] = 0.95
+    found.overlap[:] = 0.7  # each is unsure of itself, and goes along
+    moved = Ring(found.rings[2].centre + (14.0, 0.0), found.rings[2].outer, found.rings[2].inner)
+    by_hand = moved.filled(found.mask.shape[1:], spacing)
+    new = corrected(found, geometry, fixed=dict.fromkeys((1, 3), by_hand))
+    off = float(np.linalg.norm(new.rings[2].centre - found.rings[2].centre))
+    assert off > 9.0 and new.confidence[2] <= 0.5 and (new.confidence[[1, 3]] == 1.0).all()
+
+
+@pytest.mark.parametrize("index, why", [(0, "proposed there"), (3, "proposed beside it")])
+def test_no_slice_follows_a_corner(index, why):
+    """As large as an apex may be; on a slice where one is proposed, and where none is."""
+    found, geometry, spacing = cone([16, 20, 24, 24])
+    del found.rings[3]
+    found.mask[3] = found.confidence[3] = found.overlap[3] = 0
+    by_hand = np.zeros(found.mask.shape[1:], bool)
+    by_hand[:16, :16] = True
+    new = corrected(found, geometry, fixed={index: by_hand})
+    assert (new.mask[index] == by_hand).all() and new.confidence[index] == 1.0
+    others = [i for i in range(4) if i != index]
+    assert (new.mask[others] == found.mask[others]).all()
+    assert (new.confidence[others] == found.confidence[others]).all()
+    assert any(f"slice {index} stays, but no other slice follows it: it lies nowhere near the "
+               f"ventricle {why}" in w for w in new.warnings)
+    # where nothing is sure of where the ventricle is, a person's word leads
+    found.confidence[:] = 0.6 * (found.confidence > 0)
+    led = corrected(found, geometry, fixed={index: by_hand})
+    assert not any("nowhere near" in w for w in led.warnings)
+    assert (led.mask[others] != found.mask[others]).any()
+
+
+def test_slices_drawn_elsewhere_may_be_of_another_patient():
+    found, geometry, spacing = cone([24, 26, 26, 26])
+
+    def given(slices, off, size=0.0):
+        rings = {i: Ring(found.rings[i].centre + off, found.rings[i].outer + size,
+                         found.rings[i].inner) for i in slices}
+        mask, _ = drawn(rings, found.mask.shape, spacing)
+        new = corrected(found, geometry, fixed={i: mask[i] for i in slices})
+        assert all((new.mask[i] == mask[i]).all() for i in slices)
+        return new, any("another patient" in w for w in new.warnings)
+    for slices, off, size, told in (
+            (range(4), 14.0, 0.0, True), ((1, 2), 20.0, 0.0, True), ((1, 2), 5.0, 0.0, False),
+            ((1,), 20.0, 0.0, False), (range(4), 3.0, 3.0, False), (range(4), 0.0, -9.0, True)):
+        new, said = given(slices, off, size)
+        assert said == told, (slices, off, size)
+        if told:
+            assert "another patient" in new.warnings[0]
+        if off == 20.0:
+            assert new.provenance["elsewhere"] == list(slices)
+        elif not told:
+            assert new.provenance["elsewhere"] == []
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """An LGE file, its proposal, and one for another patient, whose heart lies elsewhere."""
+    study = make_patient(3, slices=3).study
+    folder = tmp_path_factory.mktemp("files")
+    lge = str(folder / "lge.nii.gz")
+    sitk.WriteImage(image_of(study.sequences[Role.LGE].values, study.geometry), lge)
+    other = np.roll(study.mask, (16, -16), (1, 2))
+    note = {"looked_at": False, "provenance": {"proposed": True}, "slices": {
+        str(i): digest_of(one) for i, one in enumerate(other)}}
+    return folder, lge, study, other, note
+
+
+def test_another_patients_proposal_in_which_nobody_drew_is_refused(files, tmp_path, capsys):
+    folder, lge, study, other, note = files
+    given, out = tmp_path / "other.seg.nrrd", tmp_path / "out.seg.nrrd"
+    sitk.WriteImage(mask_seg_nrrd_image(other, study.geometry, note), str(given))
+    assert main(["propose-mask", "--lge", lge, "--fixed", str(given), "-o", str(out)]) == 2
+    assert "perhaps another patient's, and nobody drew in it" in capsys.readouterr().err
+    assert not out.exists()
+    # a slice that was drawn in it stays, and that is said
+    mine = other.copy()
+    mine[1] = study.mask[1]
+    sitk.WriteImage(mask_seg_nrrd_image(mine, study.geometry, note), str(given))
+    assert main(["propose-mask", "--lge", lge, "--fixed", str(given), "-o", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "the other slices are as proposed for these" in printed.err.splitlines()[0]
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(out)))
+    assert (mask[1] == study.mask[1]).all()
+    overlap = [2 * (mask[i] & study.mask[i]).sum() / (mask[i].sum() + study.mask[i].sum())
+               for i in (0, 2)]
+    assert min(overlap) > 0.85
+    assert "drawn" in next(line for line in printed.out.splitlines() if "1.00" in line)
+
+
+def test_a_plain_mask_of_another_patient_stays_as_drawn_and_is_said(files, tmp_path, capsys):
+    folder, lge, study, other, _ = files
+    given, out = tmp_path / "other.nii.gz", tmp_path / "out.seg.nrrd"
+    sitk.WriteImage(image_of(other.astype(np.uint8), study.geometry), str(given))
+    assert main(["propose-mask", "--lge", lge, "--fixed", str(given), "-o", str(out)]) == 0
+    printed = capsys.readouterr()
+    assert "may be of another patient" in printed.err.splitlines()[0]
+    assert printed.out.count("drawn, far from what was proposed") == 3
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(out))) == other).all()
+
+
+def test_the_picture_says_what_was_drawn_and_where_far_off(monkeypatch):
+    """By its words and colours: green where an outline is likely right, amber elsewhere."""
+    import io
+
+    from PIL import Image
+
+    from deepgmm.review import proposal_picture
+
+    found, geometry, spacing = cone([24, 26, 26])
+    study = Study({Role.LGE: Sequence(Role.LGE, found.mask * 100.0)}, found.mask, geometry)
+    words = []
+    monkeypatch.setattr(proposal_picture, "Words", lambda *given: words.append(given) or
+                        Words(*given))
+
+    def drawn_by(mm):
+        new = corrected(found, geometry, fixed={1: np.roll(found.mask[1], round(mm / 1.3), 1)})
+        words.clear()
+        png = proposal_picture.proposal_png(study, new)
+        pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+        amber = (np.abs(pixels - (255, 178, 0)).max(-1) < 12).sum()
+        return [w[2] for w in words if "slice" in w[2] and ":" in w[2]], int(amber)
+    told, amber = drawn_by(4)
+    assert sum(one.endswith(": drawn") for one in told) == 1 and not amber
+    told, amber = drawn_by(34)
+    assert sum(one.endswith(": drawn, far off") for one in told) == 1 and amber > 100
+
+
+def test_of_a_proposal_made_otherwise_the_slices_are_proposed_anew(files, tmp_path, capsys):
+    folder, lge, study, _, note = files
+    near = np.roll(study.mask, 2, 1)
+    note = note | {"slices": {str(i): digest_of(one) for i, one in enumerate(near)}}
+    given, out = tmp_path / "near.seg.nrrd", tmp_path / "out.seg.nrrd"
+    sitk.WriteImage(mask_seg_nrrd_image(near, study.geometry, note), str(given))
+    assert main(["propose-mask", "--lge", lge, "--fixed", str(given), "-o", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "were proposed otherwise" in said and "to the pixel" not in said
+
+
+def test_images_far_apart_are_said_to_be(files, tmp_path, capsys):
+    folder, lge, study, *_ = files
+    down = study.geometry.index_to_world()[:3, 1] / study.geometry.spacing[1]
+    away = replace(study.geometry, origin=tuple(study.geometry.origin + 500 * down))
+    bssfp = tmp_path / "bssfp.nii.gz"
+    sitk.WriteImage(image_of(study.sequences[Role.BSSFP].values, away), str(bssfp))
+    height = study.mask.shape[1] * study.geometry.spacing[1]
+    for more in (["propose-mask"], ["segment", "--mask", "propose"]):
+        assert main([*more, "--bssfp", str(bssfp), "--lge", lge, "--resample", "-o",
+                     str(tmp_path / "out.seg.nrrd")]) == 2
+        said = capsys.readouterr().err.strip().splitlines()[-1]
+        assert f"bSSFP and LGE do not overlap: they lie {500 - height:.0f} mm apart" in said
+
+
+@pytest.mark.parametrize("there, said", [(False, "was not found"), (True, "has no study.json")])
+def test_a_study_folder_that_is_not_there_is_not_found(there, said, tmp_path, capsys):
+    folder = tmp_path / "nowhere"
+    if there:
+        folder.mkdir()
+    for more in (["propose-mask"], ["segment", "--mask", "propose"]):
+        assert main([*more, "--study", str(folder), "-o", str(tmp_path / "out.seg.nrrd")]) == 2
+        assert said in capsys.readouterr().err.strip().splitlines()[-1]
