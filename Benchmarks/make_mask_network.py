@@ -4,13 +4,15 @@
     python Benchmarks/make_mask_network.py OUT --resume   goes on where it was stopped
 
 No real patient is learned from. What each sample is, a few slices of one look of one chest, turned,
-mirrored, stretched and cropped from around the heart to the whole chest, is drawn anew each time.
-The same command on the same machine gives the same weights.
+mirrored, stretched, blurred, shaded and cropped from around the heart to the whole chest, is drawn
+anew each time. Weights are averaged over the last steps (Polyak and Juditsky 1992). The same
+command on the same machine gives the same weights.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from pathlib import Path
 
@@ -19,14 +21,17 @@ import torch
 import torch.nn.functional as F
 from common import machine, run, use_threads
 from torch import Tensor
-from whole_chest import FIRST_SEED, PIXEL, SIDE, chest
+from whole_chest import PIXEL, SIDE, chest
 
 from deepgmm.model.outline import OutlineNet, folded
 
 #: Pixels of a training crop's side; it is 160 mm wide.
 CROP = 80
 PEAK_RATE, WEIGHT_DECAY = 3e-3, 1e-4
-FIRST_CHESTS = 280
+#: Seeds of the chests; the network that is shown a drawn slice learns from others.
+FIRST_SEED, FIRST_CHESTS = 100_000, 280
+#: Of the mean of the weights, how much stays from one step to the next.
+STAYS = 0.998
 
 
 class Pool:
@@ -116,6 +121,11 @@ def made(folder: Path, seed: int) -> None:
 
 def _seen(rng: np.random.Generator, image: Tensor, mask: Tensor) -> Tensor:
     """(4, H, W) from three slices: what the library makes of images, after some mischief."""
+    if rng.random() < 0.3:  # a coarser scan; a slice that is not there stays so
+        there = (image != 0).any(-1).any(-1)[:, None, None]
+        image = _blurred(image, float(rng.uniform(0.3, 1.1))) * there
+    if rng.random() < 0.35:
+        image = image * _shading(rng)
     gamma = float(np.exp(rng.uniform(-0.45, 0.45)))
     rough = float(rng.uniform(0, 0.08)) * (rng.random() < 0.5)
     noise = torch.from_numpy(rng.standard_normal(image.shape, np.float32)) * rough
@@ -125,6 +135,24 @@ def _seen(rng: np.random.Generator, image: Tensor, mask: Tensor) -> Tensor:
         unit = ((scaled + 1) / 2).clamp(0, 1.25) ** gamma
         out.append(torch.where(mask & (one != 0).any(), 2 * unit - 1 + more, 0.0))
     return torch.stack([*out, mask.float()])
+
+
+def _blurred(image: Tensor, sigma: float) -> Tensor:
+    reach = 3
+    kernel = torch.exp(-torch.arange(-reach, reach + 1).float() ** 2 / (2 * sigma * sigma))
+    kernel = kernel / kernel.sum()
+    wide = F.pad(image[:, None], (reach, reach, 0, 0), mode="replicate")
+    across = F.conv2d(wide, kernel.view(1, 1, 1, -1))
+    tall = F.pad(across, (0, 0, reach, reach), mode="replicate")
+    return F.conv2d(tall, kernel.view(1, 1, -1, 1))[:, 0]
+
+
+def _shading(rng: np.random.Generator) -> Tensor:
+    """(CROP, CROP) of a coil, more than the chests have of their own."""
+    c, line = rng.normal(0, 0.35, 5), np.linspace(-1, 1, CROP)
+    y, x = np.meshgrid(line, line, indexing="ij")
+    log = c[0] * y + c[1] * x + 0.5 * (c[2] * x * y + c[3] * x * x + c[4] * y * y)
+    return torch.from_numpy(np.exp(np.clip(log, -1, 1)).astype(np.float32))
 
 
 def normalised(image: Tensor, mask: Tensor) -> Tensor:
@@ -150,9 +178,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--chests", type=Path, help="folder of chests, by default in OUT")
-    parser.add_argument("--patients", type=int, default=520)
-    parser.add_argument("--steps", type=int, default=2400)
-    parser.add_argument("--batch", type=int, default=12)
+    parser.add_argument("--patients", type=int, default=1130)
+    parser.add_argument("--steps", type=int, default=12196)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
@@ -161,39 +189,55 @@ def main() -> None:
     use_threads(options.threads)
     pool = Pool(options.chests or options.out / "chests", options.patients)
     torch.manual_seed(options.seed)
-    network = OutlineNet(learns=True).train()
+    network = OutlineNet(learns=True).train().to(memory_format=torch.channels_last)
+    mean_of = copy.deepcopy(network)
     optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
     state, first = options.out / "training.safetensors", 0
     if options.resume and state.exists():
-        first = restored(state, network, optimiser)
+        first = restored(state, network, mean_of, optimiser)
     began, mean = time.perf_counter(), None
     for step in range(first, options.steps):
         rng = np.random.default_rng([options.seed, step])
         pool.grown(step)
         channels, shares = pool.batch(rng, options.batch)
-        warm = min(1.0, (step + 1) / 50)
+        warm = min(1.0, (step + 1) / 100)
         rate = PEAK_RATE * warm * 0.5 * (1 + np.cos(np.pi * step / options.steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = loss_of(network(channels), shares)
+        with torch.autocast("cpu", dtype=torch.bfloat16):  # twice as quick where there are such
+            logits = network(channels.to(memory_format=torch.channels_last))
+        loss = loss_of(logits.float(), shares)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 2.0)
         optimiser.step()
+        followed(mean_of, network, min(STAYS, (step + 1) / (step + 20)))
         mean = float(loss.detach()) if mean is None else 0.98 * mean + 0.02 * float(loss.detach())
         if step % 50 == 49 or step + 1 == options.steps:
             print(f"step {step + 1} of {options.steps}, loss {mean:.4f}, "
                   f"{time.perf_counter() - began:.0f} s", flush=True)
         if step % 100 == 99 or step + 1 == options.steps:
-            kept(state, network, optimiser, step + 1)
-            written(options, network, step + 1, time.perf_counter() - began)
+            kept(state, network, mean_of, optimiser, step + 1)
+            written(options, mean_of, step + 1, time.perf_counter() - began)
     print(machine(options.threads))
 
 
-def kept(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer, step: int) -> None:
+@torch.no_grad()
+def followed(mean_of: OutlineNet, network: OutlineNet, stays: float) -> None:
+    """The mean of the weights, moved towards them."""
+    for mine, one in zip(mean_of.state_dict().values(), network.state_dict().values()):
+        if mine.is_floating_point():
+            mine.lerp_(one, 1 - stays)
+        else:
+            mine.copy_(one)
+
+
+def kept(path: Path, network: OutlineNet, mean_of: OutlineNet, optimiser: torch.optim.Optimizer,
+         step: int) -> None:
     from safetensors.torch import save_file
 
-    tensors = {f"net.{k}": v.contiguous() for k, v in network.state_dict().items()}
+    tensors = {f"{name}.{k}": v.contiguous() for name, one in (("net", network), ("mean", mean_of))
+               for k, v in one.state_dict().items()}
     for i, held in optimiser.state_dict()["state"].items():
         tensors |= {f"opt.{i}.{k}": v.contiguous().clone() for k, v in held.items()}
     part = path.with_suffix(".part")
@@ -201,13 +245,16 @@ def kept(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer, step
     part.rename(path)
 
 
-def restored(path: Path, network: OutlineNet, optimiser: torch.optim.Optimizer) -> int:
+def restored(path: Path, network: OutlineNet, mean_of: OutlineNet,
+             optimiser: torch.optim.Optimizer) -> int:
     from safetensors import safe_open
 
     with safe_open(path, "pt") as held:
         tensors = {k: held.get_tensor(k) for k in held.keys()}  # noqa: SIM118
         step = int(held.metadata()["step"])
-    network.load_state_dict({k[4:]: v for k, v in tensors.items() if k.startswith("net.")})
+    for prefix, one in (("net.", network), ("mean.", mean_of)):
+        one.load_state_dict({k.removeprefix(prefix): v for k, v in tensors.items()
+                             if k.startswith(prefix)})
     state: dict = {}
     for name, value in tensors.items():
         if name.startswith("opt."):
@@ -222,7 +269,7 @@ def written(options: argparse.Namespace, network: OutlineNet, step: int, seconds
     """The network as it ships, and its card."""
     from deepgmm.propose.network import save
 
-    save(options.out, folded(network), {
+    save(options.out, folded(network.eval()), {
         "learning": "synthetic-supervised",
         "patients": f"{options.patients} synthetic chests, seeds {FIRST_SEED} to "
                     f"{FIRST_SEED + options.patients - 1}, three looks each; no real patient",

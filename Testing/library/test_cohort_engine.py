@@ -337,8 +337,8 @@ if __name__ == "__main__":
 
 
 def test_stopped_killed_and_gone_on_with(out, tmp_path, programs):
-    """Ctrl-C ends all without doing the rest, SIGKILL of everything loses only what was under way, and
-    the next run does the rest."""
+    """Ctrl-C ends all without doing the rest, SIGKILL of everything loses only what was under
+    way, and the next run does the rest."""
     (tmp_path / "run_it.py").write_text(textwrap.dedent(_RUN))
     first = programs("run_it", out)
     wait_for_records(out, 2)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 INPUTS = 4
 #: Background, wall, pool.
 OUTPUTS = 3
-WIDTHS = (12, 24, 48, 96, 96)
+WIDTHS = (16, 32, 64, 128, 128)
 
 
 class Step(nn.Module):
