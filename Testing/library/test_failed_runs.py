@@ -92,9 +92,9 @@ def test_a_disk_that_fills_up_while_writing(files, out: Path) -> None:
     code = ("import resource, sys; from deepgmm.cli.main import main; "
             "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024)); sys.exit(main())")
     done = subprocess.run(
-        [sys.executable, "-c", code, "segment", *options(files), "--labelmap", out / "o.nii.gz",
-         "--probabilities", out / "p.nii.gz", "--log", os.devnull],
-        capture_output=True, text=True)  # fmt: skip
+        [sys.executable, "-B", "-c", code, "segment", *options(files),
+         "--labelmap", out / "o.nii.gz", "--probabilities", out / "p.nii.gz", "--log", os.devnull],
+        capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     assert "cannot be written" in done.stderr and "Traceback" not in done.stderr
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {"o.nii.gz": BEFORE}

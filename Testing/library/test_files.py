@@ -153,7 +153,8 @@ def test_an_empty_file_is_never_an_output(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are a thing of Unix")
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
-    """A limit of 4 kB a file stands for the disk: the system refuses in the same way."""
+    """A limit of 4 kB a file stands for the disk: the system refuses in the same way. Wherever
+    there is such a limit no bytecode may be kept (-B): Python would keep it cut off."""
     program = """
 import resource, sys
 from deepgmm.errors import InputError
@@ -166,7 +167,7 @@ try:
 except InputError as error:
     print(error)
 """
-    run = subprocess.run([sys.executable, "-c", program, str(tmp_path)],
+    run = subprocess.run([sys.executable, "-B", "-c", program, str(tmp_path)],
                          capture_output=True, text=True)
     assert "cannot be written" in run.stdout, run.stderr
     assert names(tmp_path) == set()

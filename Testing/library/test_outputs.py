@@ -251,7 +251,7 @@ except InputError as error:
     print(error)
 """
     folders = [str(Path(__file__).parent), *sys.path]
-    run = subprocess.run([sys.executable, "-c", program, str(everything[what])],
+    run = subprocess.run([sys.executable, "-B", "-c", program, str(everything[what])],
                          env={**os.environ, "PYTHONPATH": os.pathsep.join(folders)},
                          capture_output=True, text=True)
     assert f"the {what} cannot be written" in run.stdout, run.stderr

@@ -328,10 +328,14 @@ def test_an_image_without_contrast_is_called_that(study, values, why):
         propose_mask(flat)
 
 
-@pytest.mark.parametrize("pixel", [0.5, 3.0])
+@pytest.mark.parametrize("pixel", [0.35, 0.5, 3.0])
 def test_what_is_no_ventricle_in_size_and_looks_is_not_proposed(study, pixel):
+    """Or, where it is two fifths as large as in a man, no slice of it is sure, which is said."""
     other = replace(without_mask(study), geometry=replace(study.geometry,
                                                           spacing=(pixel, pixel, 10.0)))
+    if pixel == 0.5:
+        assert any("surely" in w for w in propose_mask(other).warnings)
+        return
     with pytest.raises(InputError, match="no left ventricle"):
         propose_mask(other)
 

@@ -252,9 +252,12 @@ def test_a_checkpoint_gives_back_what_it_was_given(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of file size are a thing of Unix")
-def test_on_a_full_disk_the_older_checkpoints_stay(tmp_path: Path, the_whole: Trained) -> None:
+def test_on_a_full_disk_the_older_checkpoints_stay(
+        tmp_path: Path, the_whole: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit of what a file may hold stands for the disk: the system refuses in the same way."""
     import resource
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # it would be kept cut off
 
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 

@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
             "try: save_small(Path(sys.argv[1]))\n"
             "except InputError as error: print(error)")
     done = subprocess.run(
-        [sys.executable, "-c", code, tmp_path / "n"], capture_output=True, text=True,
+        [sys.executable, "-B", "-c", code, tmp_path / "n"], capture_output=True, text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])})
     assert "the network cannot be written" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
