@@ -1,8 +1,8 @@
 """Another rival of the network that proposes the LV mask: an atlas of the ventricle, deformed.
 
-The mean ventricle of synthetic chests that the network learned from, at five levels from apex to
-base, says how likely pool and wall are. It is laid where a start says, in its size, and deformed
-there slice by slice by a diffeomorphism (`deepgmm.model.warp`) to where a mixture of the
+The mean ventricle of synthetic chests like those that the network learned from, at five levels from
+apex to base, says how likely pool and wall are. It is laid where a start says, in its size, and
+deformed there slice by slice by a diffeomorphism (`deepgmm.model.warp`) to where a mixture of the
 brightnesses of pool, wall and two kinds of surroundings explains the image best. The start is what
 `outline_without_learning.py` finds, or, to give the atlas its best chance, what the network
 proposes: then only the outline is the atlas's own. Nothing of it is in the library.
@@ -31,14 +31,15 @@ from deepgmm.study.words import Role
 
 DATA = ROOT.parent / "shared" / "data"
 LEVELS, SIDE, USUAL = 5, 64, 30.0
-#: Chests of the mean; rounds of mixture and deformation, steps in each and their length, pixels.
-CHESTS, ROUNDS, STEPS, STEP = 24, 6, 10, 0.1
+#: Chests of the mean and the first one's seed; rounds of mixture and deformation, steps in each and
+#: their length, pixels.
+FIRST_SEED, CHESTS, ROUNDS, STEPS, STEP = 50_000, 24, 6, 10, 0.1
 
 
 def atlas_of(count: int) -> Tensor:
     """(LEVELS, 3, SIDE, SIDE) probability of surroundings, wall and pool, of a ventricle whose mean
     radius is `USUAL` mm in pixels of `PIXEL`, each slice about its own middle."""
-    from whole_chest import FIRST_SEED, chest
+    from whole_chest import chest
 
     total, weight = np.zeros((LEVELS, 3, SIDE, SIDE)), np.zeros(LEVELS)
     for seed in range(FIRST_SEED, FIRST_SEED + count):

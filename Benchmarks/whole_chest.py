@@ -20,8 +20,6 @@ from wide_hearts import bounds_of, draw_heart, draw_lesions, thinning_of
 from deepgmm.phantom.anatomy import FloatArray, Grid, Heart, Pose, paint_heart
 from deepgmm.phantom.anatomy import Material as M
 
-#: Seeds of training patients begin here.
-FIRST_SEED = 50_000
 #: mm of a pixel, samples in it, pixels of a side: a chest is 320 mm wide.
 PIXEL, FACTOR, SIDE = 2.0, 2, 160
 #: Beyond the library's materials.
