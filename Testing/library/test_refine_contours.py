@@ -183,3 +183,21 @@ def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # 
     assert run("refine", place / "s.dgmm", "--reopen", number, "-o", place / "n.seg.nrrd") == 0
     held = read_state(place / "s.dgmm")[0]
     assert not held.result().corrections and len(held.line) == 3
+
+
+def test_strokes_of_an_earlier_refine_stay_by_the_command(place: Path) -> None:  # noqa: F811
+    """Scar learned first, then the border right and the slice done, then both taken back."""
+    result, _ = fitted()
+    labels, number = result.labels.copy(), 3 - SLICE
+    stroke = tuple(np.argwhere(labels[SLICE] == Tissue.MYOCARDIUM)[:8].T)
+    labels[SLICE][stroke] = Tissue.SCAR
+    drawn = place / "e.seg.nrrd"
+    write_image(seg_nrrd_image(labels, result.study.geometry, result.present_tissues), drawn,
+                "segmentation")
+    for words in (("--edited", drawn), ("--border", number), ("--done", number),
+                  ("--reopen", number)):
+        assert run("refine", place / "s.dgmm", *words, "-o", place / "n.seg.nrrd", "-q") == 0
+    last = read_state(place / "s.dgmm")[0].result()
+    assert last.corrections is not None and not last.corrections.done
+    assert last.corrections.fixed.sum() == 8 and not last.corrections.bordered
+    assert (last.labels[SLICE][stroke] == Tissue.SCAR).all()

@@ -218,6 +218,20 @@ def test_a_slice_that_is_done_needs_no_border(fitted: Desk) -> None:  # noqa: F8
     assert result(desk).corrections.bordered == [SLICE] and not desk.ui.refineButton.enabled
 
 
+def test_a_stroke_that_was_learned_outlasts_a_done_that_is_taken_back(
+        fitted: Desk) -> None:  # noqa: F811
+    desk, where = fitted, correct(fitted)
+    for step in (lambda: None, lambda: tick_border(desk, SLICE, True),
+                 lambda: tick(desk, SLICE, True), lambda: tick(desk, SLICE, False),
+                 lambda: tick_border(desk, SLICE, False)):
+        step()
+        desk.refine()
+        desk.finish()
+        assert (drawn(desk)[where] == Tissue.MYOCARDIUM).all()
+    np.testing.assert_array_equal(result(desk).corrections.fixed, where)
+    assert not desk.ui.refineButton.enabled
+
+
 def test_what_is_wrong_with_a_curve_is_said_and_hinders_nothing_else(
         fitted: Desk) -> None:  # noqa: F811
     desk, ui = fitted, fitted.ui
