@@ -102,13 +102,30 @@ def given_by(corrected: Corrected, result, labels):
     deepgmm.errors.InputError
         Labels that cannot be this result's.
     """
-    from deepgmm.review.corrections import contour_corrections, corrections_of, lost_to_curves
+    from deepgmm.review.corrections import (
+        contour_corrections,
+        corrections_of,
+        lost_to_curves,
+        moved_outside,
+    )
 
     given = corrections_of(result, labels, done=corrected.new, borders=corrected.borders)
+    moved_out = moved_outside(given, result)
+    told = [_outer(moved_out)] if moved_out else []
     if not corrected.curves:
-        return given, []
+        return given, told
     curves = contour_corrections(result, corrected.curves, drawn=given)
-    return given.joined(curves), lost_to_curves(given, curves)
+    return given.joined(curves), [*told, *lost_to_curves(given, curves)]
+
+
+def _outer(slices: list[int]) -> str:
+    """That the outer border was moved, and what moves it where."""
+    from deepgmm.study.words import named_slices
+
+    return _("the outer border was moved on {slices}: that stays as drawn, and no outer border "
+             "follows it, for Refine goes by the LV mask; to have it followed redraw it in the LV "
+             "mask (of one that was just proposed Neighbours follow moves the slices beside), and "
+             "press Apply").format(slices=named_slices(slices))
 
 
 def moved(before, now, where) -> Moved:

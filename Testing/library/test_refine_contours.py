@@ -159,6 +159,7 @@ def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> Non
     edited[1][stroke] = Tissue.SCAR
     new = refine(result, corrections_of(result, edited, borders=[1, 2]))
     assert new.corrections is not None and new.corrections.bordered == [1, 2]
+    assert new.provenance["refined"]["border_slices"] == [1, 2]
     nothing = corrections_of(new, new.labels)
     free = refine(new, nothing, unbordered=[1])
     assert free.corrections is not None and free.corrections.bordered == [2]
@@ -175,6 +176,7 @@ def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> Non
 def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
     number = 3 - SLICE
     assert run("refine", place / "s.dgmm", "--border", number, "-o", place / "n.seg.nrrd") == 0
+    assert f"voxels corrected, border: slice {number};" in capsys.readouterr().out
     given = read_state(place / "s.dgmm")[0].result().corrections
     assert given is not None and given.bordered == [SLICE]
     assert run("refine", place / "s.dgmm", "--border", number, "--reopen", number, "-o",

@@ -55,8 +55,9 @@ def refine(
         metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
         "and wall runs there.")] = None,
     reopen: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices that are no longer done, or whose border is no longer right; "
-        "what was drawn there stays.")] = None,
+        metavar="LIST", help="Slices that are no longer done, and whose border is no longer called "
+        "right: both are taken back; to keep one say --done or --border again afterwards. What was "
+        "drawn there stays.")] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.")] = None,
@@ -289,13 +290,14 @@ def _summary(job: _Job, seconds: float) -> str:
         rows.append((tissue.title, f"{job.before.volume(tissue):.1f}",
                      f"{job.result.volume(tissue):.1f}",
                      f"{low:.1f} to {high:.1f}" if low == low else "-"))
-    done = job.numbering.listed(refined["done_slices"])
+    told = "".join(
+        f", {what}: slice{'s' if len(refined[key]) > 1 else ''} "
+        f"{job.numbering.listed(refined[key])}"
+        for what, key in (("done", "done_slices"), ("border", "border_slices")) if refined.get(key))
     left = review_next(job.result)
     then = f"\nlook next at slice {left[0]['number']}" if left else ""
     as_before = "" if job.anew else ", as it was"
     return (f"version {job.versions.last.number}{as_before}: "
-            f"{refined['corrected_voxels']} voxels corrected"
-            + (f", done: slice{'s' if len(refined['done_slices']) > 1 else ''} {done}"
-               if done else "")
+            f"{refined['corrected_voxels']} voxels corrected{told}"
             + (f"; {int(followed.sum())} others followed" if job.anew else "")
             + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

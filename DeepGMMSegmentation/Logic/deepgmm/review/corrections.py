@@ -105,7 +105,7 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
-    moved = [i for i in range(len(changed)) if _moved_outside(given, result, i) > MOVED_OUTSIDE]
+    moved = moved_outside(given, result)
     if moved:
         proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
         how = ("to have the outlines beside follow, give the file you corrected to deepgmm "
@@ -116,6 +116,12 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
         said.append(f"the outer border was moved on {named_slices(moved)}: that is kept as drawn, "
                     f"and no outer border follows it, for refine goes by the LV mask; {how}")
     return said
+
+
+def moved_outside(given: Corrections, result: Result) -> list[int]:
+    """The slices, from 0, on which a good part of the outer border was drawn over or erased: no
+    other outer border follows it."""
+    return [i for i in range(len(given.tissue)) if _moved_outside(given, result, i) > MOVED_OUTSIDE]
 
 
 def _moved_outside(given: Corrections, result: Result, index: int) -> float:
