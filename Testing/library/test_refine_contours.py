@@ -187,6 +187,22 @@ def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # 
     assert not held.result().corrections and len(held.line) == 3
 
 
+def test_a_border_alone_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
+    number, out = 3 - SLICE, place / "n.seg.nrrd"
+    assert run("refine", place / "s.dgmm", "--border", number, "--done", number, "-o", out) == 0
+    for words, said in ((("--border", number), "names the same slices"),
+                        ((), "")):
+        capsys.readouterr()
+        assert run("refine", place / "s.dgmm", "--reopen-border", number, *words, "-o", out
+                   ) == (2 if said else 0)
+        assert said in capsys.readouterr().err
+    given = read_state(place / "s.dgmm")[0].result().corrections
+    assert given is not None and not given.bordered and given.done == (SLICE,)
+    assert given.fixed[SLICE][fitted()[0].study.mask[SLICE]].all()
+    assert run("refine", place / "s.dgmm", "--reopen-border", number, "-o", out) == 2
+    assert "not said to have the right border" in capsys.readouterr().err
+
+
 def test_strokes_of_an_earlier_refine_stay_by_the_command(place: Path) -> None:  # noqa: F811
     """Scar learned first, then the border right and the slice done, then both taken back."""
     result, _ = fitted()
