@@ -1,5 +1,7 @@
 """Apply, progress, Cancel, and what the user is told of them."""
 
+from collections.abc import Iterable
+
 import slicer
 from slicer.i18n import tr as _
 
@@ -7,13 +9,19 @@ from deepgmm.errors import InputError
 from deepgmm.study.levels import Numbering
 from DeepGMMSegmentationLib import dependencies, inputs
 from DeepGMMSegmentationLib.chosen import is_there, reference
-from DeepGMMSegmentationLib.drawn import when_drawn
+from DeepGMMSegmentationLib.drawn import curves_drawn, when_drawn
 from DeepGMMSegmentationLib.followed import about_followed, what_followed
 from DeepGMMSegmentationLib.job import Outcome
 from DeepGMMSegmentationLib.method import chosen_settings
 from DeepGMMSegmentationLib.output import ask_again, ask_output
 from DeepGMMSegmentationLib.panel import Panel, Section, sentence
-from DeepGMMSegmentationLib.parameters import SETTINGS, PanelState
+from DeepGMMSegmentationLib.parameters import (
+    SETTINGS,
+    PanelState,
+    borders_ticked,
+    slices_chosen,
+    tick,
+)
 from DeepGMMSegmentationLib.proposing import proposed_unseen
 from DeepGMMSegmentationLib.run import Run
 from DeepGMMSegmentationLib.warming import Warming
@@ -139,7 +147,7 @@ class ApplySection(Section):
     def _on_done(self, outcome: Outcome) -> None:
         state = self.state
         changed = state is not None and choices_of(state) != outcome.choices
-        self._show(state, outcome)
+        outcome.told += self._show(state, outcome)
         followed = about_followed(what_followed(outcome)[1], self.panel.numbering)
         said = " ".join([about_done(outcome, outcome.task), *([followed] if followed else []), *(
             [_("The LV mask was proposed, and nobody has said that its slices were looked at.")]
@@ -153,17 +161,23 @@ class ApplySection(Section):
         self.panel.tell(said)
         self.panel.refresh()
 
-    def _show(self, state: PanelState | None, outcome: Outcome) -> None:
-        """On the panel and in its editor, unless the user has turned to something else."""
+    def _show(self, state: PanelState | None, outcome: Outcome) -> list[str]:
+        """On the panel and in its editor, unless the user has turned to something else; and what
+        is to be said of ticks and curves."""
+        from deepgmm.scene.borders import hand_over
         from deepgmm.scene.read_back import is_of
 
         result = outcome.written.segmentation
         volume = None if state is None else reference(state)
         if volume is None or state.output is not outcome.chosen or not is_of(result, volume):
-            return
+            return []
+        said = []
         if state.output is not result:
             outcome.earlier, state.output = state.output, result
+            if hand_over(outcome.earlier, result):
+                said.append(_("The border curves go with the new segmentation."))
         self._editor.follow(result, state.mask, outcome.earlier)
+        return said + ticked_anew(state, volume, outcome)
 
     def _on_failed(self, kind: str, message: str) -> None:
         said = sentence(self.panel.numbering.in_words(message))
@@ -173,6 +187,32 @@ class ApplySection(Section):
             self._complete = None
         self.panel.tell(said)
         self.panel.refresh()
+
+
+def ticked_anew(state: PanelState, volume, outcome: Outcome) -> list[str]:
+    """Ticks say nothing of a result that is another now; what is to be said where some changed."""
+    before = slices_chosen(state, volume)[1], borders_ticked(state, volume)
+    done, borders = before
+    if outcome.task == "segment":  # slices that are done kept their segments
+        borders = []
+    elif outcome.task == "back":
+        done, borders = ticks_of(outcome.answer.result, curves_drawn(state, volume)[0])
+    if (done, borders) == before:
+        return []
+    outcome.ticked = before
+    state.slicesOf = volume
+    tick(state, done, borders)
+    return [_("Border is ticked nowhere any more, for the borders are new.")
+            if outcome.task == "segment" else
+            _("Done and Border are ticked as that version was told.")]
+
+
+def ticks_of(result, curves: Iterable[int]) -> tuple[list[int], list[int]]:
+    """The slices that a result was told are done, and those with a border that is right; not of a
+    curve that lies there."""
+    known = result.corrections
+    done = {*result.provenance.get("locked_slices", ()), *(() if known is None else known.done)}
+    return sorted(done), sorted({*(() if known is None else known.bordered)} - {*curves})
 
 
 def choices_of(state: PanelState) -> list:

@@ -73,11 +73,13 @@ drawn_labels = DrawnLabels()
 masked = MaskedSlices()
 
 
-def curves_drawn(state, volume) -> dict:
+def curves_drawn(state, volume) -> tuple[dict, list[str]]:
     """The border curves of the output on the slices of a volume, but the one that is being placed:
-    slice to its line, as `deepgmm.scene.borders.lines_on`, and its errors."""
+    slice to its line, and what is wrong with others, as `deepgmm.scene.borders.lines_on`."""
     from deepgmm.scene.borders import curves_of, lines_on
 
+    if state.output is None:
+        return {}, []
     being_placed = _being_placed(state.output.GetScene())
     return lines_on([one for one in curves_of(state.output) if one is not being_placed], volume)
 

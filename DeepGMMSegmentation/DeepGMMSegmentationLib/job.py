@@ -34,6 +34,7 @@ class Outcome:
     sent : the study as the scene's nodes gave it, or None.
     given : of "refine", what it was given to learn from, and what the slices held before it.
     told : what must be said of the run besides its warnings.
+    ticked : slices ticked under Done and under Border before it, where it changed these.
     curves : border curves that were learned from, as `deepgmm.scene.borders.lines_on` has them.
     """
 
@@ -52,6 +53,7 @@ class Outcome:
     given: tuple[Any, Any] | None = None
     curves: dict[int, Any] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
+    ticked: tuple[list[int], list[int]] | None = None
 
     def fill_again(self) -> None:
         """Show the LV mask as it was before the run."""

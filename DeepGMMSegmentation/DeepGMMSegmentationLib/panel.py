@@ -176,7 +176,7 @@ def named_here(message: str) -> str:
     for option, name in (
             (r"--align shift", _("{choice} under Alignment with LGE").format(choice=_("Shift"))),
             (r"--lge-kind", _("LGE kind")), (r"--t2-kind", _("T2 kind")),
-            (r"--mvo of segment", _("{choice} under Method").format(
+            (r"--mvo of segment", _("{choice} under Segmentation, Advanced").format(
                 choice=_("Microvascular obstruction as a segment of its own"))),
             (r" \(--slices [\d,-]+\)", "")):
         message = re.sub(option, name, message)

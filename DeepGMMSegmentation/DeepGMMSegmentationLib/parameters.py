@@ -97,6 +97,12 @@ def borders_ticked(state: PanelState, reference) -> list[int]:
     return [i for i in state.borders if i < reference.GetImageData().GetDimensions()[2]]
 
 
+def tick(state: PanelState, done: list[int], borders: list[int]) -> None:
+    """Have these slices, and no others, ticked under Done and under Border."""
+    with slicer.util.NodeModify(state.parameterNode):
+        state.locked, state.borders = done, borders
+
+
 def settings_of(state: PanelState) -> Settings:
     """The settings that a state asks for.
 

@@ -37,6 +37,7 @@ class Corrected:
     unbordered : slices whose border one took as right, and of which nothing says so any longer.
     learned : slice to a border curve that one has learned from, and that lies as it lay.
     moved : as `moved`; of `voxels`.
+    wrong : what is wrong with border curves that therefore count for nothing.
     """
 
     voxels: dict[int, int] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class Corrected:
     unbordered: list[int] = field(default_factory=list)
     learned: dict[int, Any] = field(default_factory=dict)
     moved: "Moved" = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.voxels or self.new or self.reopened or self.borders or self.curves
@@ -98,15 +100,32 @@ def given_by(corrected: Corrected, result, labels):
     Raises
     ------
     deepgmm.errors.InputError
-        Labels that cannot be this result's, or a curve outside the LV mask.
+        Labels that cannot be this result's.
     """
-    from deepgmm.review.corrections import contour_corrections, corrections_of, lost_to_curves
+    from deepgmm.review.corrections import (
+        contour_corrections,
+        corrections_of,
+        lost_to_curves,
+        moved_outside,
+    )
 
     given = corrections_of(result, labels, done=corrected.new, borders=corrected.borders)
+    moved_out = moved_outside(given, result)
+    told = [_outer(moved_out)] if moved_out else []
     if not corrected.curves:
-        return given, []
+        return given, told
     curves = contour_corrections(result, corrected.curves, drawn=given)
-    return given.joined(curves), lost_to_curves(given, curves)
+    return given.joined(curves), [*told, *lost_to_curves(given, curves)]
+
+
+def _outer(slices: list[int]) -> str:
+    """That the outer border was moved, and what moves it where."""
+    from deepgmm.study.words import named_slices
+
+    return _("the outer border was moved on {slices}: that stays as drawn, and no outer border "
+             "follows it, for Refine goes by the LV mask; to have it followed redraw it in the LV "
+             "mask (of one that was just proposed Neighbours follow moves the slices beside), and "
+             "press Apply").format(slices=named_slices(slices))
 
 
 def moved(before, now, where) -> Moved:
@@ -187,7 +206,13 @@ class RefineJob(Job):
 
     def write(self, header: dict, arrays: dict) -> Outcome:
         return replace(super().write(header, arrays), given=(self._corrections, self._labels),
-                       curves=self.corrected.learned | self.corrected.curves, told=self._told)
+                       curves=self._learned(), told=self._told)
+
+    def _learned(self) -> dict[int, Any]:
+        """Also of a curve that counts for nothing at present, as it lay."""
+        before = {i: line for i, line in self.fitted.curves.items()
+                  if i not in self.corrected.unbordered}
+        return before | self.corrected.learned | self.corrected.curves
 
     def as_drawn(self, answer) -> tuple[Any, dict, list[dict]]:
         """With the strokes since it began, which are the next corrections, and without slices
@@ -222,9 +247,28 @@ def corrected_since(fitted: Outcome, state: PanelState) -> Corrected:
         A segmentation that cannot be read on the grid of the images.
     """
     volume = reference(state)
-    return corrected_in(fitted.answer.result, drawn_labels.of(state.output, volume),
-                        slices_chosen(state, volume)[1], borders_ticked(state, volume),
-                        curves_drawn(state, volume), fitted.curves)
+    curves, wrong = curves_drawn(state, volume)
+    found = corrected_in(fitted.answer.result, drawn_labels.of(state.output, volume),
+                         slices_chosen(state, volume)[1], borders_ticked(state, volume),
+                         curves, fitted.curves)
+    useless = _outside_mask(found.curves, fitted.answer.result)
+    if wrong:  # one of these may be what was learned there
+        found.unbordered = [i for i in found.unbordered if i not in fitted.curves]
+    return replace(found, wrong=[*wrong, *useless.values()],
+                   curves={i: line for i, line in found.curves.items() if i not in useless})
+
+
+def _outside_mask(curves: Mapping[int, Any], result) -> dict[int, str]:
+    """Slices on which a curve does not lie inside the LV mask, and how that is said."""
+    from deepgmm.review.corrections import pool_within
+
+    said = {}
+    for index, line in curves.items():
+        try:
+            pool_within(line, result.study.mask[index], index)
+        except InputError as error:
+            said[index] = str(error)
+    return said
 
 
 class RefineSection(Section):
@@ -241,7 +285,8 @@ class RefineSection(Section):
             try:
                 found = corrected_since(fitted, self.state)
             except InputError as error:
-                said = sentence(self.panel.numbering.in_words(str(error)))
+                said = self._in_words(error)
+        wrong = " ".join(self._in_words(one) for one in found.wrong)
         ui.refineButton.enabled = bool(found) and not self.panel.run.busy
         ui.refineButton.toolTip = said or (
             _("Press Apply first: a result of this session can learn from your corrections.")
@@ -249,10 +294,13 @@ class RefineSection(Section):
             _("Have the other slices follow what you corrected, which stays as it is.") if found
             else _("Correct a slice in the Segment editor, or tick Done where all of it is right, "
                    "or Border where that of pool and wall is: the others will follow."))
-        ui.correctedLabel.text = said or ("" if fitted is None else about_corrected(
-            found, fitted, self.panel.numbering))
+        ui.correctedLabel.text = said or ("" if fitted is None else " ".join(filter(None, (
+            about_corrected(found, fitted, self.panel.numbering), wrong))))
         ui.correctedLabel.toolTip = details_of(found, self.panel.numbering)
         ui.correctedLabel.visible = bool(ui.correctedLabel.text)
+
+    def _in_words(self, message) -> str:
+        return sentence(self.panel.numbering.in_words(str(message)))
 
     def cleanup(self) -> None:
         self.ui.refineButton.disconnect("clicked()", self._on_pressed)

@@ -18,7 +18,7 @@ from DeepGMMSegmentationLib.apply import choices_of
 from DeepGMMSegmentationLib.chosen import is_there, reference
 from DeepGMMSegmentationLib.drawn import drawn_labels, when_drawn
 from DeepGMMSegmentationLib.panel import Panel, Section, named_here
-from DeepGMMSegmentationLib.parameters import slices_chosen
+from DeepGMMSegmentationLib.parameters import slices_chosen, tick
 
 #: Milliseconds: the events of one stroke come closer together.
 _AFTER_A_STROKE = 20
@@ -176,6 +176,7 @@ class ResultsSection(Section):
     def _on_undo(self) -> None:
         """What was drawn since then goes with it, counted or not: the user is asked. The
         editor's own Undo keeps that of an old output."""
+        from deepgmm.scene.borders import hand_over
         from deepgmm.scene.outputs import undo
 
         if not self._can_undo():
@@ -198,6 +199,9 @@ class ResultsSection(Section):
             self.state.output = earlier  # or the selector would turn to whatever is beside it
             self._follow(earlier)
             self._editor.follow(earlier)
+            hand_over(written.segmentation, earlier)
+        if self._last.ticked is not None:
+            tick(self.state, *self._last.ticked)
         with slicer.util.RenderBlocker():
             undo(written)
         if self._output is not None:  # its numbers came back with it

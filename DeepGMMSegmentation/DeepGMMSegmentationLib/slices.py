@@ -13,7 +13,7 @@ from DeepGMMSegmentationLib import cells
 from DeepGMMSegmentationLib.chosen import reference
 from DeepGMMSegmentationLib.drawn import curves_drawn, masked
 from DeepGMMSegmentationLib.panel import Panel, Section, named_here, scene
-from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen
+from DeepGMMSegmentationLib.parameters import PanelState, borders_ticked, slices_chosen, tick
 
 _INDEX, _USE, _DONE, _BORDER, _LEVEL, _UNCERTAINTY, _NOTE = range(7)
 
@@ -164,19 +164,20 @@ class SlicesSection(Section):
 
     def _curves(self, volume) -> list[int]:
         """Slices with a border curve; what is wrong with one is said where Refine learns of it."""
-        try:
-            return [] if self.state.output is None else [*curves_drawn(self.state, volume)]
-        except InputError:
-            return []
+        return [*curves_drawn(self.state, volume)[0]]
 
     def _clear_done(self, volume) -> None:
         """Done are segments of the output; where there are none, no slice must seem to be."""
-        done = slices_chosen(self.state, volume)[1]
-        if (done or borders_ticked(self.state, volume)) \
-                and not result_rows(self.state, volume):
-            self.state.locked = []
-            self.state.borders = []
-            self.panel.tell(_("No slice is done any more: Output holds no result of these slices."))
+        done, borders = slices_chosen(self.state, volume)[1], borders_ticked(self.state, volume)
+        if (done or borders) and not result_rows(self.state, volume):
+            tick(self.state, [], [])
+            self.panel.tell(
+                _("No slice is done any more: Output holds no result of these slices.")
+                if not borders else
+                _("No border is right any more: Output holds no result of these slices.")
+                if not done else
+                _("No slice is done and no border right any more: Output holds no result of these "
+                  "slices."))
 
     def _show(self, rows: list[Row]) -> None:
         if rows == self._shown:

@@ -1,7 +1,7 @@
 """Versions: the results of this session in a table, and the way back to any of them."""
 
 import weakref
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -33,7 +33,7 @@ class Kept:
     said : its answer (`deepgmm.jobs.tasks.Segmented`) without the result.
     packed : the result, as `deepgmm.review.encoding.encode_result` has it.
     study : of the result; those of refits share their arrays.
-    choices, sent : as `Outcome` has them.
+    choices, sent, curves : as `Outcome` has them.
     volume, grid : that it lies on.
     """
 
@@ -49,6 +49,7 @@ class Kept:
     sent: Any
     volume: Any
     grid: tuple
+    curves: dict[int, Any] = field(default_factory=dict)
 
     def answer(self):
         """As the worker gave it."""
@@ -108,7 +109,7 @@ def kept(number: int, what: str, fitted: Outcome, volume) -> Kept:
     study = answer.result.study
     return Kept(number, what, datetime.now(), fitted.task, weakref.ref(fitted),
                 replace(answer, result=None), encode_result(answer.result, study), study,
-                fitted.choices, fitted.sent, volume, grid_of(volume))
+                fitted.choices, fitted.sent, volume, grid_of(volume), fitted.curves)
 
 
 @dataclass
@@ -118,12 +119,16 @@ class BackJob(Job):
     task: str = "back"
     answer: Any = None
     sent: Any = None
+    curves: dict[int, Any] = field(default_factory=dict)
 
     def as_sent(self):
         return self.sent
 
     def answer_in(self, header: dict, arrays: dict):
         return self.answer
+
+    def write(self, header: dict, arrays: dict) -> Outcome:
+        return replace(super().write(header, arrays), curves=self.curves)
 
 
 class VersionsSection(Section):
@@ -229,7 +234,8 @@ class VersionsSection(Section):
                 return
             run.put(BackJob(None, {}, chosen.volume, state.output, state.probabilities,
                             state.uncertainty, choices=chosen.choices, chosen=state.output,
-                            grid=chosen.grid, answer=chosen.answer(), sent=chosen.sent))
+                            grid=chosen.grid, answer=chosen.answer(), sent=chosen.sent,
+                            curves=chosen.curves))
         except InputError as error:
             self.panel.tell_of(error)
         if run.last is not None and run.last.task == "back":

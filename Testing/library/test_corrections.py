@@ -115,6 +115,41 @@ def test_later_corrections_hold_and_nothing_that_was_drawn_is_lost(result) -> No
     assert open_again.done == () and set(np.unique(open_again.strength)) <= {0, Strength.VOXEL}
 
 
+@pytest.mark.parametrize("later, back", [
+    ({"done": [1]}, Strength.SLICE), ({"borders": [1]}, Strength.CONTOUR)])
+def test_a_stroke_learned_before_stays_when_a_done_or_a_border_is_taken_back(
+        result, later, back) -> None:
+    edited = edited_of(result, 1, MYOCARDIUM)
+    stroke = corrections_of(result, edited, when="first")
+    after = replace(result, labels=edited)
+    given = corrections_of(after, edited, **later)
+    beside = stroke.fixed & given.fixed
+    assert beside.any()
+    both = stroke.joined(given)
+    assert both.fixed[~stroke.fixed].any() and both.holds(given) and both.holds(stroke)
+    left = both.without([1], back)
+    np.testing.assert_array_equal(left.fixed, stroke.fixed)
+    np.testing.assert_array_equal(left.tissue, stroke.tissue)
+    assert {left.edits[n - 1].when for n in left.edit[left.fixed]} == {"first"}
+
+
+def test_border_and_done_are_taken_back_each_by_itself(result) -> None:
+    border, done = (corrections_of(result, result.labels, **how)
+                    for how in ({"borders": [1]}, {"done": [1]}))
+    assert border.bordered == [1]
+    for both in (border.joined(done), done.joined(border)):
+        assert both.bordered == [1] and both.done == (1,)
+        np.testing.assert_array_equal(both.fixed, done.fixed)
+        left = both.without([1])
+        assert left.bordered == [1] and left.done == ()
+        np.testing.assert_array_equal(left.fixed, border.fixed)
+        whole = both.without([1], Strength.CONTOUR)
+        assert whole.bordered == [] and whole.done == (1,)
+        np.testing.assert_array_equal(whole.fixed, done.fixed)
+        assert not whole.without([1])
+    assert not done.holds(border) and done.joined(border).holds(border)
+
+
 def test_an_edited_segmentation_may_lie_on_a_piece_of_the_grid(result) -> None:
     edited = edited_of(result)
     whole = Labels(edited, result.study.geometry)

@@ -17,7 +17,7 @@ from deepgmm.propose.rings import Ring
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
 from deepgmm.review.lettering import Words
-from deepgmm.study.study import Sequence, Study
+from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role
 
 
@@ -55,6 +55,7 @@ def test_no_slice_follows_a_corner(index, why):
     by_hand[:16, :16] = True
     new = corrected(found, geometry, fixed={index: by_hand})
     assert (new.mask[index] == by_hand).all() and new.confidence[index] == 1.0
+    assert new.provenance["elsewhere"] == [index]
     others = [i for i in range(4) if i != index]
     assert (new.mask[others] == found.mask[others]).all()
     assert (new.confidence[others] == found.confidence[others]).all()
@@ -83,11 +84,24 @@ def test_slices_drawn_elsewhere_may_be_of_another_patient():
         new, said = given(slices, off, size)
         assert said == told, (slices, off, size)
         if told:
-            assert "another patient" in new.warnings[0]
+            assert "another patient" in new.warnings[0] and "file" not in new.warnings[0]
         if off == 20.0:
             assert new.provenance["elsewhere"] == list(slices)
         elif not told:
             assert new.provenance["elsewhere"] == []
+
+
+def test_what_is_odd_by_its_shape_is_not_called_far_off():
+    found, geometry, spacing = cone([24, 26, 26, 26])
+    whole = found.mask[1]
+    pieces = whole.copy()
+    pieces[np.indices(whole.shape)[1] == int(np.argwhere(whole)[:, 1].mean())] = False
+    tiny = np.zeros_like(whole)
+    tiny[tuple(np.argwhere(whole)[len(np.argwhere(whole)) // 2])] = True
+    for by_hand, why in ((pieces, "several pieces"), (tiny, "too small")):
+        new = corrected(found, geometry, fixed={1: by_hand})
+        assert any(why in w for w in new.warnings)
+        assert new.provenance["elsewhere"] == []
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +137,34 @@ def test_another_patients_proposal_in_which_nobody_drew_is_refused(files, tmp_pa
                for i in (0, 2)]
     assert min(overlap) > 0.85
     assert "drawn" in next(line for line in printed.out.splitlines() if "1.00" in line)
+
+
+def test_anothers_proposal_is_not_taken_as_drawn_where_no_ventricle_is_seen(tmp_path, capsys):
+    """Slices of a brain, and a proposal for somebody's heart that nobody touched."""
+    from deepgmm.brain.phantom import make_brain
+
+    values = make_brain(314, contrast="T1 T2 inverted".split()[314 % 3],
+                        spacing=1.5).volume.image[10:60:5].astype(np.float32)
+    geometry, image = Geometry((1.5, 1.5, 7.5)), tmp_path / "brain.nii.gz"
+    sitk.WriteImage(image_of(values, geometry), str(image))
+    y, x = np.indices(values.shape[1:]) - np.array(values.shape[1:])[:, None, None] / 2
+    mask = np.zeros(values.shape, bool)
+    mask[2:8] = np.hypot(y, x) < 18
+    note = {"looked_at": False, "provenance": {"proposed": True}, "slices": {
+        str(i): digest_of(mask[i]) for i in range(2, 8)}}
+    given, out = tmp_path / "other.seg.nrrd", tmp_path / "out.seg.nrrd"
+    words = ["propose-mask", "--bssfp", str(image), "--fixed", str(given), "-o", str(out)]
+    sitk.WriteImage(mask_seg_nrrd_image(mask, geometry, note), str(given))
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "no left ventricle" in said and "in which nobody drew" in said and not out.exists()
+    mask[4] = np.roll(mask[4], 3, 0)  # a person draws one: that one alone is drawn
+    sitk.WriteImage(mask_seg_nrrd_image(mask, geometry, note), str(given))
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert "was proposed, for other images" in printed.err
+    assert sum(" drawn" in line for line in printed.out.splitlines()) == 1
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[4] == mask[4]).all()
 
 
 def test_a_plain_mask_of_another_patient_stays_as_drawn_and_is_said(files, tmp_path, capsys):

@@ -159,6 +159,7 @@ def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> Non
     edited[1][stroke] = Tissue.SCAR
     new = refine(result, corrections_of(result, edited, borders=[1, 2]))
     assert new.corrections is not None and new.corrections.bordered == [1, 2]
+    assert new.provenance["refined"]["border_slices"] == [1, 2]
     nothing = corrections_of(new, new.labels)
     free = refine(new, nothing, unbordered=[1])
     assert free.corrections is not None and free.corrections.bordered == [2]
@@ -175,6 +176,7 @@ def test_a_border_that_was_right_is_taken_back_and_what_was_drawn_stays() -> Non
 def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
     number = 3 - SLICE
     assert run("refine", place / "s.dgmm", "--border", number, "-o", place / "n.seg.nrrd") == 0
+    assert f"voxels corrected, border: slice {number};" in capsys.readouterr().out
     given = read_state(place / "s.dgmm")[0].result().corrections
     assert given is not None and given.bordered == [SLICE]
     assert run("refine", place / "s.dgmm", "--border", number, "--reopen", number, "-o",
@@ -183,3 +185,37 @@ def test_a_border_is_taken_back_by_the_command(place: Path, capsys) -> None:  # 
     assert run("refine", place / "s.dgmm", "--reopen", number, "-o", place / "n.seg.nrrd") == 0
     held = read_state(place / "s.dgmm")[0]
     assert not held.result().corrections and len(held.line) == 3
+
+
+def test_a_border_alone_is_taken_back_by_the_command(place: Path, capsys) -> None:  # noqa: F811
+    number, out = 3 - SLICE, place / "n.seg.nrrd"
+    assert run("refine", place / "s.dgmm", "--border", number, "--done", number, "-o", out) == 0
+    for words, said in ((("--border", number), "names the same slices"),
+                        ((), "")):
+        capsys.readouterr()
+        assert run("refine", place / "s.dgmm", "--reopen-border", number, *words, "-o", out
+                   ) == (2 if said else 0)
+        assert said in capsys.readouterr().err
+    given = read_state(place / "s.dgmm")[0].result().corrections
+    assert given is not None and not given.bordered and given.done == (SLICE,)
+    assert given.fixed[SLICE][fitted()[0].study.mask[SLICE]].all()
+    assert run("refine", place / "s.dgmm", "--reopen-border", number, "-o", out) == 2
+    assert "not said to have the right border" in capsys.readouterr().err
+
+
+def test_strokes_of_an_earlier_refine_stay_by_the_command(place: Path) -> None:  # noqa: F811
+    """Scar learned first, then the border right and the slice done, then both taken back."""
+    result, _ = fitted()
+    labels, number = result.labels.copy(), 3 - SLICE
+    stroke = tuple(np.argwhere(labels[SLICE] == Tissue.MYOCARDIUM)[:8].T)
+    labels[SLICE][stroke] = Tissue.SCAR
+    drawn = place / "e.seg.nrrd"
+    write_image(seg_nrrd_image(labels, result.study.geometry, result.present_tissues), drawn,
+                "segmentation")
+    for words in (("--edited", drawn), ("--border", number), ("--done", number),
+                  ("--reopen", number)):
+        assert run("refine", place / "s.dgmm", *words, "-o", place / "n.seg.nrrd", "-q") == 0
+    last = read_state(place / "s.dgmm")[0].result()
+    assert last.corrections is not None and not last.corrections.done
+    assert last.corrections.fixed.sum() == 8 and not last.corrections.bordered
+    assert (last.labels[SLICE][stroke] == Tissue.SCAR).all()

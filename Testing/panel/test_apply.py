@@ -317,7 +317,7 @@ def test_words_for_progress_and_messages() -> None:
     ("look at the images, and move them (--align shift)",
      "Look at the images, and move them (Shift under Alignment with LGE)."),
     ("that (--mvo of segment labels it)", "That (Microvascular obstruction as a segment of its own "
-     "under Method labels it)."),
+     "under Segmentation, Advanced labels it)."),
     ("say --lge-kind if that is wrong", "Say LGE kind if that is wrong."),
     ("which keeps 1-3 (--slices 1-3)", "Which keeps 1-3.")])
 def test_options_of_the_command_line_are_named_as_the_panel_does(said, here, a_panel) -> None:
@@ -325,3 +325,8 @@ def test_options_of_the_command_line_are_named_as_the_panel_does(said, here, a_p
     if "Alignment with LGE" in here:
         assert "Shift" in [a_panel.ui.alignComboBox.itemText(i) for i in range(4)]
         assert a_panel.ui.alignComboBoxLabel.text == "Alignment with LGE:"
+    if "Advanced" in here:
+        box, group = a_panel.ui.keepMvoCheckBox, a_panel.ui.advancedGroupBox
+        assert box.text in here and group.isAncestorOf(box) and group.title == "Advanced"
+        section = a_panel.ui.segmentationCollapsibleButton
+        assert section.isAncestorOf(group) and section.text == "Segmentation"

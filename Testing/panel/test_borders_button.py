@@ -10,6 +10,7 @@ import pytest
 import qt
 import slicer
 from desk import Desk
+from standins import dialogs
 from test_corrections_kept import forget_the_session
 from test_edit_log import tick_the_log
 from test_refine_button import NUMBER, SLICE, correct, drawn, fitted, paint, tick  # noqa: F401
@@ -48,6 +49,7 @@ def circle(desk: Desk, index: int, grow: float, points: int = 16) -> np.ndarray:
 
 def draw(desk: Desk, index: int, grow: float):
     """Press the button, click around the pool, end with a right click."""
+    before = desk.ui.correctedLabel.text
     desk.ui.drawBorderButton.click()
     desk.panel.settle()
     selection = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSelectionNode")
@@ -57,7 +59,7 @@ def draw(desk: Desk, index: int, grow: float):
     for place in circle(desk, index, grow):
         curve.AddControlPoint(*place)
     desk.panel.settle()
-    assert "border" not in desk.ui.correctedLabel.text  # it is not ended yet
+    assert desk.ui.correctedLabel.text == before  # it is not ended yet
     interaction().SetCurrentInteractionMode(interaction().ViewTransform)
     desk.panel.settle()
     return curve
@@ -158,7 +160,7 @@ def test_what_is_drawn_beside_a_curve_holds_and_what_it_takes_is_said(
     paint(desk, labels)
     desk.refine()
     desk.finish()
-    assert f"1 voxels were drawn on the other side of the curve on slice {NUMBER}" in desk.said
+    assert f"1 voxel was drawn on the other side of the curve on slice {NUMBER}" in desk.said
     assert drawn(desk)[SLICE][middle] == Tissue.BLOOD
     assert drawn(desk)[SLICE][outer] == labels[SLICE][outer]
     assert result(desk).corrections.strength[SLICE][outer] == Strength.VOXEL
@@ -216,6 +218,174 @@ def test_a_slice_that_is_done_needs_no_border(fitted: Desk) -> None:  # noqa: F8
     desk.refine()
     desk.finish()
     assert result(desk).corrections.bordered == [SLICE] and not desk.ui.refineButton.enabled
+
+
+def test_a_stroke_that_was_learned_outlasts_a_done_that_is_taken_back(
+        fitted: Desk) -> None:  # noqa: F811
+    desk, where = fitted, correct(fitted)
+    for step in (lambda: None, lambda: tick_border(desk, SLICE, True),
+                 lambda: tick(desk, SLICE, True), lambda: tick(desk, SLICE, False),
+                 lambda: tick_border(desk, SLICE, False)):
+        step()
+        desk.refine()
+        desk.finish()
+        assert (drawn(desk)[where] == Tissue.MYOCARDIUM).all()
+    np.testing.assert_array_equal(result(desk).corrections.fixed, where)
+    assert not desk.ui.refineButton.enabled
+
+
+@pytest.mark.parametrize("answer", ["Yes", "No"])
+def test_apply_unticks_borders_and_curves_go_with_the_output(
+        fitted: Desk, answer: str) -> None:  # noqa: F811
+    desk, state, first = fitted, fitted.panel.state, fitted.panel.state.output
+    tick_border(desk, 1, True)
+    draw(desk, SLICE, 2.0)
+    desk.refine()
+    desk.finish()
+    dialogs.answer(answer)
+    desk.apply()
+    assert list(state.borders) == [1]  # until the new result is there
+    desk.finish()
+    desk.panel.settle()
+    assert list(state.borders) == [] and "Border is ticked nowhere any more" in desk.said
+    assert (state.output is first) == (answer == "Yes")
+    assert ("border curves go with the new segmentation" in desk.said) == (answer == "No")
+    # the curve is a person's own word; the new automatic border is not
+    assert desk.ui.correctedLabel.text.startswith(f"Corrected: border on slice {NUMBER}.")
+    assert cell(desk, SLICE).checkState() == qt.Qt.Checked
+    desk.refine()
+    desk.finish()
+    assert result(desk).corrections.bordered == [SLICE]
+
+
+def test_undo_of_apply_gives_ticks_and_curves_back(fitted: Desk) -> None:  # noqa: F811
+    desk, state, first = fitted, fitted.panel.state, fitted.panel.state.output
+    tick_border(desk, 1, True)
+    draw(desk, SLICE, 2.0)
+    desk.refine()
+    desk.finish()
+    dialogs.answer("No")
+    desk.apply()
+    desk.finish()
+    desk.ui.undoButton.click()
+    desk.panel.settle()
+    assert state.output is first and list(state.borders) == [1]
+    assert result(desk).corrections.bordered == [1, SLICE] and not desk.ui.refineButton.enabled
+    assert cell(desk, SLICE).checkState() == qt.Qt.Checked
+
+
+def test_going_back_ticks_what_that_version_was_told(fitted: Desk) -> None:  # noqa: F811
+    desk, state, table = fitted, fitted.panel.state, fitted.ui.versionsTable
+    tick_border(desk, 1, True)
+    tick(desk, 0, True)
+    draw(desk, SLICE, 2.0)
+    desk.refine()
+    desk.finish()
+    desk.panel.wait_until(lambda: table.rowCount == 2)
+
+    def back(row: int) -> None:
+        rows = table.rowCount
+        table.setCurrentCell(row, 0)
+        desk.ui.goBackButton.click()
+        desk.panel.wait_until(lambda: table.rowCount == rows + 1)
+        desk.panel.settle()
+
+    back(0)  # of which nobody said anything
+    assert list(state.borders) == [] and list(state.locked) == []
+    assert "Done and Border are ticked as that version was told" in desk.said
+    assert desk.ui.correctedLabel.text.startswith(f"Corrected: border on slice {NUMBER}.")
+    back(1)  # which has learned all, the curve too
+    assert list(state.borders) == [1] and list(state.locked) == [0]
+    assert not desk.ui.refineButton.enabled
+    labels = drawn(desk)
+    edge = np.argwhere(labels[SLICE] == Tissue.BLOOD)[0]
+    labels[SLICE][tuple(edge)] = Tissue.MYOCARDIUM
+    paint(desk, labels)
+    desk.refine()
+    desk.finish()
+    assert drawn(desk)[SLICE][tuple(edge)] == Tissue.MYOCARDIUM  # later than the curve
+
+
+def move(desk: Desk, curve, index: int, grow: float) -> None:
+    for number, place in enumerate(circle(desk, index, grow)):
+        curve.SetNthControlPointPosition(number, *place)
+    curve.InvokeEvent(curve.PointEndInteractionEvent)
+    desk.panel.settle()
+
+
+def test_one_bad_curve_hinders_nothing_else(
+        fitted: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    desk, ui, table = fitted, fitted.ui, fitted.ui.versionsTable
+    bad = draw(desk, 1, 2.0)
+    desk.refine()
+    desk.finish()
+    desk.panel.wait_until(lambda: table.rowCount == 2)
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", lambda *_: str(tmp_path))
+    tick_the_log(desk)
+    move(desk, bad, 1, 200.0)
+    assert "border curve on slice 4 lies outside the images" in ui.correctedLabel.text
+    assert not ui.refineButton.enabled  # what it taught stays
+    draw(desk, SLICE, 2.0)
+    assert ui.refineButton.enabled and cell(desk, SLICE).checkState() == qt.Qt.Checked
+    assert "lies outside the images" in ui.correctedLabel.text
+    assert f"border on slice {NUMBER}" in ui.correctedLabel.text
+    assert (str(NUMBER), "border of pool and wall", "", "drawn as a curve, for the next Refine"
+            ) in rows(desk)
+    correct(desk, 3)
+    ui.writeLogButton.click()
+    assert len(list(tmp_path.glob("edit-log-*.json"))) == 1
+    table.setCurrentCell(0, 0)
+    dialogs.answer("Ok")
+    ui.goBackButton.click()
+    desk.panel.settle()
+    assert "earlier version" in desk.said
+    assert result(desk).corrections is None
+
+
+def test_a_curve_outside_the_mask_is_said_and_left_out(fitted: Desk) -> None:  # noqa: F811
+    desk, ui = fitted, fitted.ui
+    curve = draw(desk, 1, 2.0)
+    place = circle(desk, 1, -4.0)
+    inside = place.mean(0)
+    for number, point in enumerate(place):  # a small one, far out in the slice
+        aside = point + 0.9 * (slicer_corner(desk, 1) - inside)
+        curve.SetNthControlPointPosition(number, *aside)
+    curve.InvokeEvent(curve.PointEndInteractionEvent)
+    desk.panel.settle()
+    assert "contour on slice 4 does not lie inside the LV mask" in ui.correctedLabel.text
+    assert not ui.refineButton.enabled
+    correct(desk)
+    desk.refine()
+    desk.finish()
+    assert result(desk).corrections.fixed[SLICE].any()
+    assert not result(desk).corrections.bordered
+
+
+def slicer_corner(desk: Desk, index: int) -> np.ndarray:
+    """RAS near the corner of a slice, so that a small curve about it is still in the image."""
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    desk.panel.state.lge.GetIJKToRASMatrix(matrix)
+    return (slicer.util.arrayFromVTKMatrix(matrix) @ [8, 8, index, 1])[:3]
+
+
+def test_draw_border_takes_an_empty_curve_again(fitted: Desk) -> None:  # noqa: F811
+    for _press in range(3):
+        fitted.ui.drawBorderButton.click()
+        fitted.panel.settle()
+    assert len(slicer.util.getNodesByClass("vtkMRMLMarkupsClosedCurveNode")) == 1
+
+
+@pytest.mark.parametrize("done, borders, said", [
+    ([], [1], "No border is right any more"), ([1], [], "No slice is done any more"),
+    ([0], [1], "No slice is done and no border right any more")])
+def test_ticks_that_go_with_the_output_are_called_what_they_are(
+        fitted: Desk, done, borders, said) -> None:  # noqa: F811
+    state = fitted.panel.state
+    state.slicesOf, state.locked, state.borders = state.lge, done, borders
+    fitted.panel.settle()
+    fitted.ui.outputSelector.setCurrentNode(None)
+    fitted.panel.settle()
+    assert fitted.said.startswith(said) and not state.borders and not state.locked
 
 
 def test_what_is_wrong_with_a_curve_is_said_and_hinders_nothing_else(

@@ -7,6 +7,7 @@ import pytest
 import qt
 import slicer
 from desk import Desk
+from scipy import ndimage
 from standins import dialogs
 
 from deepgmm import refine
@@ -178,6 +179,22 @@ def test_a_slice_that_is_done_teaches_and_may_be_opened_again(fitted: Desk) -> N
     desk.refine()
     header = desk.worker.orders[-1][1]
     assert header["reopened"] == [SLICE] and header["corrections"]["done"] == []
+
+
+def test_an_outer_border_that_was_moved_is_said_in_the_panels_words(fitted: Desk) -> None:
+    labels = drawn(fitted)
+    whole = labels[SLICE] > 0
+    labels[SLICE][ndimage.binary_dilation(whole, iterations=2) & ~whole] = Tissue.MYOCARDIUM
+    paint(fitted, labels)
+    fitted.refine()
+    fitted.finish()
+    assert f"The outer border was moved on slice {NUMBER}: that stays as drawn" in fitted.said
+    assert "Neighbours follow" in fitted.said and "--" not in fitted.said
+    assert fitted.ui.followMaskButton.text == "Neighbours follow"
+    correct(fitted, 1)
+    fitted.refine()
+    fitted.finish()
+    assert "outer border" not in fitted.said
 
 
 def test_cancel_and_what_is_at_fault_change_nothing(fitted: Desk) -> None:

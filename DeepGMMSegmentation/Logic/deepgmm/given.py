@@ -102,6 +102,9 @@ class Corrections:
     def joined(self, later: Corrections) -> Corrections:
         """These and later ones, which hold where both speak.
 
+        Where a border or a slice that is called right has a voxel as it was drawn before, that
+        keeps its own edit, so that it stays when the border or slice is taken back.
+
         Raises
         ------
         InputError : of another grid.
@@ -110,20 +113,23 @@ class Corrections:
             raise InputError(f"the corrections have shapes {self.tissue.shape} and "
                              f"{later.tissue.shape}: they are of different images")
         first = len(self.edits)
+        kind = later.strength
+        stays = (self.fixed & later.fixed & (self.tissue == later.tissue)
+                 & (kind > Strength.VOXEL) & (self.strength <= kind))
+        new = later.fixed & ~stays
         return Corrections(
-            np.where(later.fixed, later.tissue, self.tissue),
-            np.where(later.fixed, later.edit + first, self.edit),
+            np.where(new, later.tissue, self.tissue),
+            np.where(new, later.edit + first, self.edit),
             [*self.edits, *later.edits], (*self.done, *later.done))
 
     def holds(self, later: Corrections) -> bool:
-        """Whether later ones say nothing that these do not: the same of every voxel, by the same
-        kind of edit or of a slice that is done already."""
+        """Whether later ones say nothing that these do not: the same of every voxel, by no kind
+        of edit that would stay longer."""
         again = later.fixed
         if not set(later.done) <= set(self.done) or not self.fixed[again].all():
             return False
-        kind = later.strength[again]
         return bool((self.tissue == later.tissue)[again].all()
-                    and ((kind == self.strength[again]) | (kind == Strength.SLICE)).all())
+                    and (self.strength <= later.strength)[again].all())
 
     def contradicted(self, later: Corrections) -> int:
         """How many voxels later ones call another tissue."""
@@ -133,10 +139,18 @@ class Corrections:
                 strength: Strength = Strength.SLICE) -> Corrections:
         """With slices no longer done, or their borders no longer right: what was drawn there by
         hand stays."""
-        free = set(slices)
+        free = sorted(set(slices))
         taken = np.zeros_like(self.fixed)
-        taken[sorted(free)] = self.strength[sorted(free)] == strength
-        done = self.done if strength is not Strength.SLICE else tuple(
-            i for i in self.done if i not in free)
-        return replace(self, edit=np.where(taken, 0, self.edit),
-                       tissue=np.where(taken, 0, self.tissue), done=done)
+        taken[free] = self.strength[free] == strength
+        edit, edits, done = self.edit.copy(), self.edits, self.done
+        if strength is Strength.SLICE:
+            done = tuple(i for i in done if i not in free)
+        else:  # all of a slice that is done stays right
+            whole = np.isin(np.arange(len(taken)), done)[:, None, None] & taken
+            if whole.any():
+                called = [n for n, e in enumerate(edits, 1) if e.strength == Strength.SLICE]
+                edits = edits if called else [*edits, Edit(Strength.SLICE)]
+                edit[whole] = called[-1] if called else len(edits)
+                taken &= ~whole
+        return replace(self, edit=np.where(taken, 0, edit),
+                       tissue=np.where(taken, 0, self.tissue), edits=edits, done=done)

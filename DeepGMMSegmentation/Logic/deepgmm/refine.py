@@ -275,4 +275,4 @@ def _record(corrections: Corrections, refits: int) -> dict[str, Any]:
     return {"refits": refits, "corrected_voxels": int(corrections.fixed.sum()),
             "corrected_voxels_of": by_tissue,
             "corrected_slices": [int(i) for i in np.flatnonzero(strength.any((1, 2)))],
-            "done_slices": list(corrections.done)}
+            "done_slices": list(corrections.done), "border_slices": corrections.bordered}

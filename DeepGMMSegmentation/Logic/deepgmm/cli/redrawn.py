@@ -98,8 +98,8 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
     masks, points = given.masks, [*given.points, *points]
     try:
         first = propose_mask(study, align=align, progress=progress)
-    except InputError:  # refused as no heart: a slice drawn may say where it is
-        return propose_mask(study, fixed=masks, points=points, align=align, progress=progress)
+    except InputError as error:  # refused as no heart: a slice drawn may say where it is
+        return _by_hand_alone(study, given, points, align, progress, error)
     same = [i for i, one in masks.items() if i not in given.before
             and (i in given.same or np.array_equal(one, first.mask[i]))]
     fixed = given.before | {i: one for i, one in masks.items() if i not in same}
@@ -139,6 +139,26 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
             f"{named_slices(sorted(fixed))} of --fixed differ from what is proposed and were all "
             "taken as drawn: of a proposal that was corrected already give the .seg.nrrd, which "
             "notes the slices that only followed")
+    return found
+
+
+def _by_hand_alone(study: Study, given: GivenSlices, points: list[BorderPoint], align: Align,
+                   progress: Progress, refused: InputError) -> MaskProposal:
+    """A proposal for images in which none is found, by what a person drew: not by what the file
+    says was proposed, which may be for another patient's."""
+    from deepgmm.propose.proposal import propose_mask
+    from deepgmm.study.words import named_slices
+
+    left = sorted(given.same - set(given.before))
+    fixed = given.before | {i: one for i, one in given.masks.items() if i not in left}
+    if not any(one.any() for one in fixed.values()):
+        raise InputError(f"{refused} (what --fixed holds is a proposal in which nobody drew)"
+                         ) from refused
+    found = propose_mask(study, fixed=fixed, points=points, align=align, progress=progress)
+    if left:
+        found.warnings.insert(0, f"what --fixed holds on {named_slices(left)} was proposed, for "
+                              "other images or with other options, and counts as not drawn: see "
+                              "whether the right file was given")
     return found
 
 

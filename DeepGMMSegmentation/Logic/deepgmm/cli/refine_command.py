@@ -55,8 +55,11 @@ def refine(
         metavar="FILE.mrk.json", help="Closed curves of 3D Slicer, one a slice: the border of pool "
         "and wall runs there.")] = None,
     reopen: Annotated[str | None, typer.Option(
-        metavar="LIST", help="Slices that are no longer done, or whose border is no longer right; "
-        "what was drawn there stays.")] = None,
+        metavar="LIST", help="Slices that are no longer done, and whose border is no longer called "
+        "right: both are taken back. What was drawn there stays.")] = None,
+    reopen_border: Annotated[str | None, typer.Option(
+        "--reopen-border", metavar="LIST", help="Slices whose border alone is no longer called "
+        "right; one that is done stays so.")] = None,
     labels: Annotated[str | None, typer.Option(
         metavar="CONVENTION", help="What the values of --edited mean: deepgmm, emidec, acdc, mnms "
         "or myops. By default they must tell.")] = None,
@@ -100,7 +103,7 @@ def refine(
         raise InputError("--seconds is no finite number: give how long the correcting took")
     outputs = {"segmentation": output, "labelmap": labelmap, "probabilities": probabilities,
                "montage": montage, "report": report}
-    if not any((edited, done is not None, border is not None, contours, reopen is not None)):
+    if not any((edited, contours)) and (done, border, reopen, reopen_border) == (None,) * 4:
         raise InputError("nothing was corrected: give --edited FILE, --contours FILE, or --done "
                          "with slices that are right as they are")
     if not json and not any(outputs.values()) and edit_log is None and new_state is None:
@@ -113,8 +116,8 @@ def refine(
     files = {**outputs, "edit log": edit_log, "state": new_state or state}
     older = existing(files)
     began = time.perf_counter()
-    job = _Job(state, edited, done, border, contours, reopen, labels, version, priors, seconds,
-               device)
+    job = _Job(state, edited, done, border, contours, reopen, reopen_border, labels, version,
+               priors, seconds, device)
     with progress_bar(quiet) as progress:
         done_job = _run(job, share_of(progress, 0.0, 0.8))
         progress(0.85, "writing")
@@ -143,6 +146,7 @@ class _Job:
     border: str | None
     contours: Path | None
     reopen: str | None
+    reopen_border: str | None
     labels: str | None
     version: int | None
     priors: Path | None
@@ -182,18 +186,25 @@ def _run(job: _Job, progress: Any) -> _Job:
     job.numbering = numbering_of(levels(job.versions.study), count)
     if not job.numbering.count:
         job.numbering = type(job.numbering)(count)
-    finished, borders, reopened = (
+    finished, borders, reopened, loose = (
         job.numbering.parsed(text, option) if text is not None else set() for text, option in
-        ((job.done, "--done"), (job.border, "--border"), (job.reopen, "--reopen")))
+        ((job.done, "--done"), (job.border, "--border"), (job.reopen, "--reopen"),
+         (job.reopen_border, "--reopen-border")))
     if finished & reopened:
         raise InputError("--done: --reopen names the same slices, "
                          f"{job.numbering.listed(finished & reopened)}: give each to one of them")
     if borders & reopened:
         raise InputError("--border: --reopen names the same slices, "
                          f"{job.numbering.listed(borders & reopened)}: give each to one of them")
+    if borders & loose:
+        raise InputError("--border: --reopen-border names the same slices, "
+                         f"{job.numbering.listed(borders & loose)}: give each to one of them")
     known = () if job.before.corrections is None else job.before.corrections.done
-    free = reopened & set(() if job.before.corrections is None
-                          else job.before.corrections.bordered)
+    bordered = set(() if job.before.corrections is None else job.before.corrections.bordered)
+    if loose - bordered:
+        raise InputError("--reopen-border: these slices are not said to have the right border, "
+                         f"{job.numbering.listed(loose - bordered)}: leave them out")
+    free = reopened & bordered
     if reopened - set(known) - free:
         raise InputError("--reopen: these slices are not done, "
                          f"{job.numbering.listed(reopened - set(known) - free)}, nor said to have "
@@ -215,6 +226,7 @@ def _run(job: _Job, progress: Any) -> _Job:
         if base is not job.versions.last:
             said.append(f"the edited segmentation was made from version {base.number}, not from "
                         f"the last: what differs from that is taken for corrected")
+    free |= loose
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
                            base=base.labels(), seconds=job.seconds)
     if job.contours is not None:
@@ -224,14 +236,14 @@ def _run(job: _Job, progress: Any) -> _Job:
                                         seconds=job.seconds)
         said += lost_to_curves(given, curve)
         given = given.joined(curve)
-    if empty and not given and not reopened:
+    if empty and not given and not reopened and not loose:
         raise InputError(f"nothing was corrected: the edited segmentation has nothing on "
                          f"{named_slices(empty)}, which is taken for left alone, and is the result "
                          "itself elsewhere; draw what is right there, or name slices that are "
                          "right with --done")
     began = time.perf_counter()
     corrected = job.before.corrections
-    if corrected is not None and given and not reopened and corrected.holds(given):
+    if corrected is not None and given and not reopened and not loose and corrected.holds(given):
         job.anew, job.result, version = False, job.before, job.versions.last
     else:
         said += doubts(given, job.before, set(known) - reopened)
@@ -289,13 +301,14 @@ def _summary(job: _Job, seconds: float) -> str:
         rows.append((tissue.title, f"{job.before.volume(tissue):.1f}",
                      f"{job.result.volume(tissue):.1f}",
                      f"{low:.1f} to {high:.1f}" if low == low else "-"))
-    done = job.numbering.listed(refined["done_slices"])
+    told = "".join(
+        f", {what}: slice{'s' if len(refined[key]) > 1 else ''} "
+        f"{job.numbering.listed(refined[key])}"
+        for what, key in (("done", "done_slices"), ("border", "border_slices")) if refined.get(key))
     left = review_next(job.result)
     then = f"\nlook next at slice {left[0]['number']}" if left else ""
     as_before = "" if job.anew else ", as it was"
     return (f"version {job.versions.last.number}{as_before}: "
-            f"{refined['corrected_voxels']} voxels corrected"
-            + (f", done: slice{'s' if len(refined['done_slices']) > 1 else ''} {done}"
-               if done else "")
+            f"{refined['corrected_voxels']} voxels corrected{told}"
             + (f"; {int(followed.sum())} others followed" if job.anew else "")
             + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

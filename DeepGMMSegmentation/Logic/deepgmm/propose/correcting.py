@@ -33,6 +33,7 @@ FAR, MOVED, UNLIKE, HALF_SURE = 10.0, 8.0, 0.85, 0.5
 #: no other follows it; mean under which so many may be another patient's. Experts' patients have
 #: .88 and more, and 1 % of their slices less than .69.
 ELSEWHERE, NOWHERE, ANOTHERS, SEVERAL = 0.6, 0.1, 0.75, 3
+_AWAY = "it lies nowhere near the ventricle proposed"
 #: mm by which a border may miss its point.
 TOUCHES = 0.5
 
@@ -102,7 +103,8 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     far = _far_off(found, used, spacing)
     alike = {i: _dice(m, found.mask[i]) for i, m in sorted(masks.items())
              if i in found.rings and m.any()}
-    elsewhere = [i for i, same in alike.items() if same < ELSEWHERE]
+    told = [i for i, same in alike.items() if same < ELSEWHERE and i not in odd]
+    elsewhere = {*told, *(i for i, why in odd.items() if why.startswith(_AWAY))}
     rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
     # as first said, with what made that less than the overlap lets expect
@@ -125,7 +127,7 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     asked = {"beside_sha256": load(BESIDE)[1]["sha256"]} if found.looks and masks else {}
     say(new, found.provenance | asked | {"fixed": sorted(masks), "points": len(used),
                                       "places": [[p.slice, *p.place, p.border] for p in used],
-                                      "elsewhere": sorted({*elsewhere, *odd})})
+                                      "elsewhere": sorted(elsewhere)})
     new.warnings += [*([] if held_by_hand else doubts(found)),
                      *(f"the point on {named_slices([i])} moves the border by {away:.0f} mm: see "
                        "whether it lies where you meant; the slices beside it follow"
@@ -134,8 +136,7 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     if _anothers(found, list(alike.values())):
         new.warnings.insert(0, f"what is drawn on {named_slices(alike)} hardly lies where these "
                             "images show a ventricle, and may be of another patient: see whether "
-                            "the right file was given; it stays as drawn")
-    told = [i for i in elsewhere if i not in odd]
+                            "it was drawn for these images; it stays as drawn")
     if told:
         new.warnings.append(f"what is drawn on {named_slices(told)} hardly lies where the "
                             "ventricle was proposed: see whether it is on the right slice; the "
@@ -198,8 +199,7 @@ def _no_ventricle(by_hand: BoolArray, found: MaskProposal, index: int,
     if nearest == index and not 1 / TIMES <= times <= TIMES:
         return f"its area is {times:.2g} times that proposed there"
     if found.confidence.max() >= DOUBTED and _dice(whole, proposed) < NOWHERE * min(times, 1.0):
-        return ("it lies nowhere near the ventricle proposed there" if nearest == index else
-                "it lies nowhere near the ventricle proposed beside it")
+        return f"{_AWAY} there" if nearest == index else f"{_AWAY} beside it"
     return ""
 
 

@@ -105,7 +105,7 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
-    moved = [i for i in range(len(changed)) if _moved_outside(given, result, i) > MOVED_OUTSIDE]
+    moved = moved_outside(given, result)
     if moved:
         proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
         how = ("to have the outlines beside follow, give the file you corrected to deepgmm "
@@ -116,6 +116,12 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
         said.append(f"the outer border was moved on {named_slices(moved)}: that is kept as drawn, "
                     f"and no outer border follows it, for refine goes by the LV mask; {how}")
     return said
+
+
+def moved_outside(given: Corrections, result: Result) -> list[int]:
+    """The slices, from 0, on which a good part of the outer border was drawn over or erased: no
+    other outer border follows it."""
+    return [i for i in range(len(given.tissue)) if _moved_outside(given, result, i) > MOVED_OUTSIDE]
 
 
 def _moved_outside(given: Corrections, result: Result, index: int) -> float:
@@ -247,22 +253,13 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
     """
     from scipy import ndimage
 
-    from deepgmm.reading.contours.polygons import filled
-
     given = Corrections.none(result.labels.shape) if drawn is None else drawn
     base = given.painted(result.labels)
     edited = base.copy()
     slices = _checked(edited, result, contours)
     for index in slices:
         mask, old = result.study.mask[index], base[index]
-        line = np.asarray(contours[index], float)
-        if line.ndim != 2 or line.shape[1] != 2 or len(line) < 3 or not np.isfinite(line).all():
-            raise InputError(f"the contour on {named_slices([index])} is no line of 3 points and "
-                             "more, with row and column")
-        pool = filled(line, (mask.shape[0], mask.shape[1])) & mask
-        if not pool.any() or not (mask & ~pool).any():
-            raise InputError(f"the contour on {named_slices([index])} does not lie inside the LV "
-                             "mask")
+        pool = pool_within(contours[index], mask, index)
         wall = np.isin(old, WALL_TISSUES)
         nearest = np.full(old.shape, Tissue.MYOCARDIUM, np.uint8)
         if wall.any():
@@ -280,6 +277,26 @@ def contour_corrections(result: Result, contours: Mapping[int, npt.NDArray[np.fl
                    edits=[replace(edit, strength=Strength.CONTOUR) for edit in found.edits])
 
 
+def pool_within(line: npt.NDArray[np.floating], mask: npt.NDArray[np.bool_], index: int
+                ) -> npt.NDArray[np.bool_]:
+    """(rows, columns) what a contour encloses of the LV mask on its slice.
+
+    Raises
+    ------
+    InputError : no line, or one that holds none of the mask, or all of it.
+    """
+    from deepgmm.reading.contours.polygons import filled
+
+    drawn = np.asarray(line, np.float64)
+    if drawn.ndim != 2 or drawn.shape[1] != 2 or len(drawn) < 3 or not np.isfinite(drawn).all():
+        raise InputError(f"the contour on {named_slices([index])} is no line of 3 points and "
+                         "more, with row and column")
+    pool = filled(drawn, (mask.shape[0], mask.shape[1])) & mask
+    if not pool.any() or not (mask & ~pool).any():
+        raise InputError(f"the contour on {named_slices([index])} does not lie inside the LV mask")
+    return np.asarray(pool, bool)
+
+
 def lost_to_curves(drawn: Corrections, curves: Corrections) -> list[str]:
     """What is to be said of voxels that were drawn on the other side of a curve of the same act.
 
@@ -289,8 +306,9 @@ def lost_to_curves(drawn: Corrections, curves: Corrections) -> list[str]:
     """
     lost = (drawn.strength == Strength.VOXEL) & curves.fixed & (drawn.tissue != curves.tissue)
     where = [int(i) for i in np.flatnonzero(lost.any((1, 2)))]
-    return [f"{int(lost.sum())} voxels were drawn on the other side of the curve on "
-            f"{named_slices(where)}: the curve holds"] if where else []
+    count = int(lost.sum())
+    return [f"{count} voxel{' was' if count == 1 else 's were'} drawn on the other side of the "
+            f"curve on {named_slices(where)}: the curve holds"] if where else []
 
 
 def _checked(edited: npt.NDArray[np.uint8], result: Result, slices: Iterable[int]) -> list[int]:
