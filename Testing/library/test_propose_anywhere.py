@@ -9,7 +9,15 @@ import pytest
 
 from deepgmm import propose_mask, read_images
 from deepgmm.phantom import make_patient
-from deepgmm.propose.canonical import NARROWEST, QUIET, WIDEST, Frame, calmed, noise_of
+from deepgmm.propose.canonical import (
+    NARROWEST,
+    QUIET,
+    WIDEST,
+    Frame,
+    calmed,
+    noise_of,
+    without_air,
+)
 from deepgmm.reading.images.grids import image_of
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import Geometry, Sequence, Study
@@ -121,3 +129,19 @@ def test_geometry_is_square_or_not(study, plain):
     one = with_values(study, lambda v: (v[:, :-1:2] + v[:, 1::2]) / 2, study.mask[:, :-1:2])
     one = replace(one, geometry=Geometry((place[0], 2 * place[1], place[2])))
     assert dice(propose_mask(one).mask, one.mask) > 0.93
+
+
+def test_air_by_which_brightness_would_be_judged_is_none():
+    """A Rician noise all around; where a heart is cut out closely the network took it for one."""
+    study = make_patient(3, slices=3).study
+    rng = np.random.default_rng(0)
+    values = study.sequences[Role.LGE].values
+    values = values - values.min()
+    assert without_air(values) is values
+    wide = [(0, 0), *((n, n) for n in values.shape[1:])]
+    noise = 0.02 * values.max() * np.hypot(*rng.normal(size=(2, *np.pad(values, wide).shape)))
+    around = np.pad(np.ones(values.shape, bool), wide)
+    bare = without_air(np.where(around, np.pad(values, wide), noise))
+    kept = np.pad(study.mask, wide)
+    assert (bare[kept] == values[study.mask]).all()
+    assert np.ptp(bare[:, :, :values.shape[2] // 2]) == 0 and np.ptp(bare[:, -9:]) == 0

@@ -14,6 +14,8 @@ PIXEL, FIELD = 2.0, 160.0
 #: Noise, as a share of an image's range, that much noise is brought to; by blurs from the narrowest
 #: to the widest, in pixels: what asks for less is shown as it is.
 QUIET, NARROWEST, WIDEST = 0.04, 0.6, 1.3
+#: Share of the brightest under which an image shows air.
+AIR = 0.2
 _NOT_PLANE = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
 
 
@@ -101,6 +103,26 @@ def _shown(values: FloatArray) -> list[tuple[int, int]]:
         at = np.flatnonzero((known.max(across) > known.min(across)).any(0))
         found.append((int(at[0]), int(at[-1]) + 1) if at.size else (0, values.shape[3 - across]))
     return found
+
+
+def without_air(values: FloatArray) -> FloatArray:
+    """(slices, rows, columns) whose air all around is of one value, as padding is, where air is
+    more than half of both sides: else brightness would be judged by its noise. Air is under a fifth
+    of how bright the images are, smoothed."""
+    from scipy.ndimage import gaussian_filter
+
+    known = np.nan_to_num(np.asarray(values, np.float32))
+    shown = gaussian_filter(known.max(0) - known.min(), 2.0)
+    bright = shown > AIR * float(np.percentile(shown, 99.9))
+    box = []
+    for axis in (1, 0):
+        at = np.flatnonzero(bright.any(axis))
+        if not at.size or at[-1] + 1 - at[0] > len(bright.any(axis)) / 2:
+            return values
+        box.append(slice(at[0], at[-1] + 1))
+    bare = np.full_like(values, known.min())
+    bare[:, box[0], box[1]] = values[:, box[0], box[1]]
+    return bare
 
 
 def noise_of(values: FloatArray, seen: npt.NDArray[np.bool_]) -> float:

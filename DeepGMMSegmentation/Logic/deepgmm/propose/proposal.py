@@ -11,7 +11,7 @@ from deepgmm.errors import InputError
 from deepgmm.progress import Progress, silent
 from deepgmm.propose.asking import answered, finer, once
 from deepgmm.propose.beside import looks_of
-from deepgmm.propose.canonical import PIXEL, Frame
+from deepgmm.propose.canonical import PIXEL, Frame, without_air
 from deepgmm.propose.correcting import BorderPoint, check_corrections, corrected
 from deepgmm.propose.ends import capped, lengthened, opened
 from deepgmm.propose.network import load
@@ -83,7 +83,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, shape)
     _check_pixel((float(study.geometry.spacing[1]), float(study.geometry.spacing[0])))
-    found = _with_all(_blanks_unknown(study), how, bool(masks), progress)
+    found = _with_all(_as_seen(study), how, bool(masks), progress)
     progress(1.0, "done")
     with counted(found.mask):
         return corrected(found, study.geometry, fixed=masks, points=points)
@@ -179,10 +179,12 @@ def _check_pixel(spacing: tuple[float, float]) -> None:
                          "see whether the image's spacing is in mm")
 
 
-def _blanks_unknown(study: Study) -> Study:
-    """Slices of one value hold no number, so that those beside them are not judged by them."""
+def _as_seen(study: Study) -> Study:
+    """Slices of one value hold no number, so that those beside them are not judged by them, and
+    images that are mostly air have none around what they show."""
     def shown(values: FloatArray) -> FloatArray:
         flat = np.array([np.ptp(v) == 0 for v in np.nan_to_num(values.astype(float))])
+        values = without_air(values)
         return np.where(flat[:, None, None], np.nan, values).astype(values.dtype)
     return replace(study, sequences={
         role: replace(s, values=shown(s.values)) for role, s in study.sequences.items()})
