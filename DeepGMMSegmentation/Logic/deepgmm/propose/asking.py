@@ -36,6 +36,8 @@ USUAL_RADIUS, SMALL, TINY = 30.0, 30.0, 24.0
 #: Share of `PIXEL` that pixels are at least; share of what was found that a finer look must find
 #: to be believed.
 FINEST, LEAST_HELD = 0.5, 0.4
+#: Slices that the network is shown at once: more take more memory, and no less time.
+AT_ONCE = 3
 #: Quarter turns, and whether mirrored then.
 VIEWS = ((0, False), (1, False), (2, True), (3, True))
 
@@ -131,14 +133,16 @@ def _asked(given: npt.NDArray[np.float32], views: tuple[tuple[int, bool], ...]) 
     import torch
 
     network, _ = load()
-    whole = torch.from_numpy(given)
-    total = torch.zeros(1)
+    parts = []
     with torch.inference_mode():
-        for quarters, mirrored in views:
-            turned = torch.rot90(whole, quarters, (2, 3))
-            logs = network(turned.flip(3) if mirrored else turned).log_softmax(1)
-            total = total + torch.rot90(logs.flip(3) if mirrored else logs, -quarters, (2, 3))
-        return np.asarray((total / len(views)).log_softmax(1).numpy())
+        for some in torch.from_numpy(given).split(AT_ONCE):
+            total = torch.zeros(1)
+            for quarters, mirrored in views:
+                turned = torch.rot90(some, quarters, (2, 3))
+                logs = network(turned.flip(3) if mirrored else turned).log_softmax(1)
+                total = total + torch.rot90(logs.flip(3) if mirrored else logs, -quarters, (2, 3))
+            parts.append((total / len(views)).log_softmax(1))
+        return np.asarray(torch.cat(parts).numpy())
 
 
 def _together(logs: list[FloatArray]) -> FloatArray:
