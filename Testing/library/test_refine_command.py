@@ -130,6 +130,35 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
     assert len(read_state(place / "t.dgmm")[0].line) == 4
 
 
+def test_a_file_of_a_version_that_was_left_brings_what_was_drawn_in_it_again(place: Path) -> None:
+    """After a way back, and after what was said since is taken back: the drawing is told anew."""
+    result = fitted()[0]
+    labels = result.labels.copy()
+    stroke = np.zeros(labels.shape, bool)
+    stroke[(1, *np.argwhere(labels[1] == Tissue.MYOCARDIUM)[:12].T)] = True
+    labels[stroke] = Tissue.SCAR
+    write_image(seg_nrrd_image(labels, result.study.geometry, result.tissues), place / "e.seg.nrrd",
+                "segmentation")
+
+    def told(*words: object) -> np.ndarray:
+        assert run("refine", place / "s.dgmm", *words, "--json", "-q") == 0
+        last = read_state(place / "s.dgmm")[0].last
+        corrections = last.corrections()
+        assert corrections is not None
+        return last.labels()[stroke] if corrections.fixed[stroke].all() else np.zeros(0)
+
+    edited = "--edited", place / "e.seg.nrrd"
+    assert (told(*edited) == Tissue.SCAR).all()
+    assert run("versions", place / "s.dgmm", "--back", 1) == 0
+    assert (again := told(*edited)).size and (again == Tissue.SCAR).all()
+    # the older file and a slice done say otherwise, and later holds; taken back, the drawing is
+    # told anew
+    assert (told("--edited", place / "auto.seg.nrrd", "--done", number(1)) != Tissue.SCAR).all()
+    assert run("refine", place / "s.dgmm", "--reopen", number(1), "--json",
+               "-q") == 0
+    assert (last := told(*edited)).size and (last == Tissue.SCAR).all()
+
+
 def test_segment_writes_a_state_that_refits_as_the_result_in_memory(place: Path, capsys) -> None:
     from study_files import options, save_all
 

@@ -228,7 +228,7 @@ def _run(job: _Job, progress: Any) -> _Job:
                         f"the last: what differs from that is taken for corrected")
     free |= loose
     given = corrections_of(job.before, labels, done=finished, borders=borders, run=base.number,
-                           base=base.labels(), seconds=job.seconds)
+                           base=job.versions.compared(base, labels), seconds=job.seconds)
     if job.contours is not None:
         with counted(job.versions.study.mask):
             lines = read_closed_curves(job.contours, job.versions.study.geometry, count)

@@ -187,6 +187,19 @@ class Versions:
             return int((left == 0).sum()), -int(left.sum()), -int(differs.sum()), version.number
         return max(self.line, key=nearness)
 
+    def compared(self, version: Version, labels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """(slices, rows, columns) labels with which a segmentation edited from a version is to be
+        compared: the version's, and the last one's where a correction of that version is in the
+        segmentation, but the line went back behind it and nobody said otherwise since."""
+        base, then = version.labels(), version.corrections()
+        if version is self.last or then is None:
+            return base
+        since = self.last.corrections()
+        again = then.fixed & (labels == then.tissue)
+        if since is not None:
+            again &= ~since.fixed
+        return np.where(again, self.last.labels(), base)
+
     def rows(self) -> Table:
         """One row a version: number, when, what, and its numbers."""
         return [{"version": v.number, "when": v.when, "what": v.what, **v.numbers,
