@@ -19,8 +19,8 @@ PIXELS_TOGETHER = {Tissue.BLOOD: 20.0, Tissue.MYOCARDIUM: 60.0, Tissue.EDEMA: 60
                    Tissue.SCAR: 25.0}
 BORDER_MM = 0.28
 #: The same of an outline that was proposed: added of the pool's border for blood, of the epicardium
-#: for myocardium; scar's interval holds without. Chosen on 29 real patients on LGE alone: the medians
-#: of what five folds choose.
+#: for myocardium; scar's interval holds without. Chosen on 29 real patients on LGE alone: the
+#: medians of what five folds choose.
 OUTLINE_MM = {Tissue.BLOOD: 0.45, Tissue.MYOCARDIUM: 1.05}
 #: How far experts' scar strays from the scar found, in shares of it (standard deviation), by
 #: whether the wall was found or given and with other sequences beside LGE: where to draw a scar's
