@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common import machine, run, use_threads
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from whole_chest import PIXEL, SIDE, chest
 
@@ -138,13 +139,8 @@ def _seen(rng: np.random.Generator, image: Tensor, mask: Tensor) -> Tensor:
 
 
 def _blurred(image: Tensor, sigma: float) -> Tensor:
-    reach = 3
-    kernel = torch.exp(-torch.arange(-reach, reach + 1).float() ** 2 / (2 * sigma * sigma))
-    kernel = kernel / kernel.sum()
-    wide = F.pad(image[:, None], (reach, reach, 0, 0), mode="replicate")
-    across = F.conv2d(wide, kernel.view(1, 1, 1, -1))
-    tall = F.pad(across, (0, 0, reach, reach), mode="replicate")
-    return F.conv2d(tall, kernel.view(1, 1, -1, 1))[:, 0]
+    return torch.from_numpy(gaussian_filter(image.numpy(), (0, sigma, sigma), mode="nearest",
+                                            radius=(0, 3, 3)))
 
 
 def _shading(rng: np.random.Generator) -> Tensor:

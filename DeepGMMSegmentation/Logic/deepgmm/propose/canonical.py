@@ -114,14 +114,14 @@ def without_air(values: FloatArray) -> FloatArray:
     known = np.nan_to_num(np.asarray(values, np.float32))
     shown = gaussian_filter(known.max(0) - known.min(), 2.0)
     bright = shown > AIR * float(np.percentile(shown, 99.9))
-    box = []
-    for axis in (1, 0):
-        at = np.flatnonzero(bright.any(axis))
-        if not at.size or at[-1] + 1 - at[0] > len(bright.any(axis)) / 2:
+    box = [slice(None)]
+    for across in (1, 0):
+        held = np.flatnonzero(bright.any(across))
+        if not held.size or 2 * (held[-1] + 1 - held[0]) > bright.shape[1 - across]:
             return values
-        box.append(slice(at[0], at[-1] + 1))
+        box.append(slice(held[0], held[-1] + 1))
     bare = np.full_like(values, known.min())
-    bare[:, box[0], box[1]] = values[:, box[0], box[1]]
+    bare[tuple(box)] = values[tuple(box)]
     return bare
 
 

@@ -33,7 +33,6 @@ FAR, MOVED, UNLIKE, HALF_SURE = 10.0, 8.0, 0.85, 0.5
 #: no other follows it; mean under which so many may be another patient's. Experts' patients have
 #: .88 and more, and 1 % of their slices less than .69.
 ELSEWHERE, NOWHERE, ANOTHERS, SEVERAL = 0.6, 0.1, 0.75, 3
-_AWAY = "it lies nowhere near the ventricle proposed"
 #: mm by which a border may miss its point.
 TOUCHES = 0.5
 
@@ -104,7 +103,7 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     alike = {i: _dice(m, found.mask[i]) for i, m in sorted(masks.items())
              if i in found.rings and m.any()}
     told = [i for i, same in alike.items() if same < ELSEWHERE and i not in odd]
-    elsewhere = {*told, *(i for i, why in odd.items() if why.startswith(_AWAY))}
+    elsewhere = {*told, *(i for i in odd if _is_nowhere(masks[i], found, i))}
     rings = _followed(found, masks, set(odd), used, spacing, float(geometry.spacing[2]))
     mask, pool = drawn(rings, found.mask.shape, spacing)
     # as first said, with what made that less than the overlap lets expect
@@ -198,9 +197,20 @@ def _no_ventricle(by_hand: BoolArray, found: MaskProposal, index: int,
     times = float(whole.sum()) / max(float(proposed.sum()), 1.0)
     if nearest == index and not 1 / TIMES <= times <= TIMES:
         return f"its area is {times:.2g} times that proposed there"
-    if found.confidence.max() >= DOUBTED and _dice(whole, proposed) < NOWHERE * min(times, 1.0):
-        return f"{_AWAY} there" if nearest == index else f"{_AWAY} beside it"
+    if _is_nowhere(by_hand, found, index):
+        return ("it lies nowhere near the ventricle proposed "
+                + ("there" if nearest == index else "beside it"))
     return ""
+
+
+def _is_nowhere(by_hand: BoolArray, found: MaskProposal, index: int) -> bool:
+    """Whether what is drawn hardly meets the ventricle on the nearest slice that has one."""
+    if not found.rings or found.confidence.max() < DOUBTED:
+        return False
+    whole = _one_piece(by_hand)
+    proposed = found.mask[min(found.rings, key=lambda i: abs(i - index))]
+    share = float(whole.sum()) / max(float(proposed.sum()), 1.0)
+    return _dice(whole, proposed) < NOWHERE * min(share, 1.0)
 
 
 def _without_holes(by_hand: BoolArray) -> BoolArray:

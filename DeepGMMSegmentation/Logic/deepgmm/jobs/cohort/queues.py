@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shlex
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,39 +22,37 @@ def queued(where: Where, out: Path) -> Iterator[Any]:
     name, said = ("--slurm", where.slurm) if where.slurm is not None else ("--pbs", where.pbs)
     kind = dask_jobqueue.SLURMCluster if name == "--slurm" else dask_jobqueue.PBSCluster
     options, jobs = queue_options(name, said or "")
-    shared = Path(tempfile.mkdtemp(prefix=".deepgmm-", dir=out))  # holds the workers' credentials
     logs = out / "logs"
     scheduler = {"dashboard": where.dashboard,
                  "dashboard_address": f"{LOOPBACK}:{8787 if where.dashboard else 0}"}
     host = options.pop("host", None)
     if host:
         scheduler["host"] = host
-    try:
-        security = security_in(shared)
-        cluster = started(lambda: kind(
-            security=security, protocol="tls://", log_directory=str(logs),
-            silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
-            scheduler_options=scheduler, worker_extra_args=[
-                "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
-                "deepgmm.jobs.cohort.local"], **options))
-    except BaseException as error:
-        shutil.rmtree(shared, ignore_errors=True)
-        if isinstance(error, (ValueError, TypeError)):
-            raise InputError(f"{name}: {error}") from error
-        raise
-    try:
+    # holds the workers' credentials
+    with tempfile.TemporaryDirectory(prefix=".deepgmm-", dir=out, ignore_cleanup_errors=True
+                                     ) as shared:
+        security = security_in(Path(shared))
         try:
-            cluster.scale(jobs=jobs)
-            cluster.sync(cluster._correct_state)
-        except (OSError, RuntimeError, ValueError) as error:
-            command = "sbatch" if name == "--slurm" else "qsub"
-            raise InputError(f"{name}: {command} refused the job, or is not on this machine: "
-                             f"{_reason(error)}") from error
-        yield cluster
-    finally:
-        with suppress(Exception):
-            cluster.close(timeout=10)
-        shutil.rmtree(shared, ignore_errors=True)
+            cluster = started(lambda: kind(
+                security=security, protocol="tls://", log_directory=str(logs),
+                silence_logs=logging.CRITICAL, job_name="deepgmm-cohort",
+                scheduler_options=scheduler, worker_extra_args=[
+                    "--no-dashboard", "--dashboard-address", f"{LOOPBACK}:0", "--preload",
+                    "deepgmm.jobs.cohort.local"], **options))
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{name}: {error}") from error
+        try:
+            try:
+                cluster.scale(jobs=jobs)
+                cluster.sync(cluster._correct_state)
+            except (OSError, RuntimeError, ValueError) as error:
+                command = "sbatch" if name == "--slurm" else "qsub"
+                raise InputError(f"{name}: {command} refused the job, or is not on this machine: "
+                                 f"{_reason(error)}") from error
+            yield cluster
+        finally:
+            with suppress(Exception):
+                cluster.close(timeout=10)
 
 
 def _reason(error: BaseException) -> str:
