@@ -32,7 +32,7 @@ from correction_bounds import Pairs
 from outline_bounds import PROPOSED, SMALL, Course, best_moved, instead, said, steepest
 from outline_patients import MAKES, acdc, chests, phantoms, real
 from outline_pixels import Pixels, pixels_said
-from outline_without_learning import ellipse
+from outline_without_learning import ellipse, outlined
 
 from deepgmm.errors import InputError
 from deepgmm.propose.correcting import BorderPoint, corrected
@@ -133,11 +133,10 @@ class Rows:
         self.moved.append(best_moved(mask, truth)[0])
         self.ellipses.append(dice(ellipse(truth), truth) or 0.0)
         if rival:
-            from outline_without_learning import outlined
-
             self.rivals.append(dice(outlined(study), truth) or 0.0)
-        for kept, held in zip((self.centres, self.ends), placed(mask, truth)):
-            kept.append(held)
+        centre, end = placed(mask, truth)
+        self.centres.append(centre)
+        self.ends.append(end)
         mine = np.flatnonzero(mask.any((1, 2)))
         if found is not None and len(mine):
             self.slices += [(float(found.confidence[i]), dice(mask[i], truth[i]) or 0.0)
