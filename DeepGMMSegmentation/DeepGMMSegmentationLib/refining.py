@@ -107,11 +107,12 @@ def given_by(corrected: Corrected, result, labels):
         corrections_of,
         lost_to_curves,
         moved_outside,
+        strays,
     )
 
     given = corrections_of(result, labels, done=corrected.new, borders=corrected.borders)
     moved_out = moved_outside(given, result)
-    told = [_outer(moved_out)] if moved_out else []
+    told = [*strays(given, result), *([_outer(moved_out)] if moved_out else [])]
     if not corrected.curves:
         return given, told
     curves = contour_corrections(result, corrected.curves, drawn=given)

@@ -266,6 +266,18 @@ def test_a_slice_done_in_place_of_another_is_told(result) -> None:
     assert doubts(given, result, known=[1]) == []
 
 
+def test_what_is_drawn_far_from_the_mask_is_said() -> None:
+    """A slip of the mouse that counts in the volumes, and that no picture shows."""
+    result = centred()
+    edited = result.labels.copy()
+    edited[1, 20, 33:35] = SCAR  # beside the wall, which ends 12 pixels from the middle
+    edited[0, 0, :2] = edited[2, 0, :1] = SCAR
+    assert [one for one in doubts(corrections_of(result, edited), result)
+            if "outside the LV mask" in one] == [
+        "3 voxels were drawn on slices 0, 2 more than 15 mm outside the LV mask: they count as "
+        "what they are drawn as, and most pictures do not reach there; erase what was not meant"]
+
+
 @pytest.mark.parametrize("proposed", [False, True])
 def test_an_outer_border_that_was_moved_is_said_with_what_moves_it(result, proposed) -> None:
     if proposed:

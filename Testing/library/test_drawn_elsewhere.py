@@ -139,6 +139,42 @@ def test_another_patients_proposal_in_which_nobody_drew_is_refused(files, tmp_pa
     assert "drawn" in next(line for line in printed.out.splitlines() if "1.00" in line)
 
 
+def test_anothers_untouched_proposal_on_another_grid_is_refused_too(files, tmp_path, capsys):
+    """Brought onto these images its slices are no longer what its note says that they held."""
+    folder, lge, study, other, note = files
+    given, out = tmp_path / "other.seg.nrrd", tmp_path / "out.seg.nrrd"
+    words = ["propose-mask", "--lge", lge, "--fixed", str(given), "-o", str(out)]
+    finer = Geometry((0.9 * study.geometry.spacing[0], *study.geometry.spacing[1:]),
+                     study.geometry.origin, study.geometry.direction)
+    sitk.WriteImage(mask_seg_nrrd_image(other, finer, note), str(given))
+    assert main(words) == 2
+    assert "on another grid, and nobody drew in it" in capsys.readouterr().err
+    mine = other.copy()
+    mine[1] = np.roll(mine[1], 2, 0)  # where somebody did it stays
+    sitk.WriteImage(mask_seg_nrrd_image(mine, finer, note), str(given))
+    assert main(words) == 0 and out.exists()
+
+
+def test_a_proposal_that_was_changed_is_not_written_over(files, tmp_path, capsys):
+    _, lge, study, *_ = files
+    out = tmp_path / "lv.seg.nrrd"
+    words = ["propose-mask", "--lge", lge, "-o", str(out)]
+    assert main(words) == 0 and main(words) == 0  # nobody touched it
+    image = sitk.ReadImage(str(out))
+    values = sitk.GetArrayFromImage(image)
+    values[1] = np.roll(values[1], 3, 0)
+    changed = sitk.GetImageFromArray(values)
+    changed.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        changed.SetMetaData(key, image.GetMetaData(key))
+    sitk.WriteImage(changed, str(out))
+    before = out.read_bytes()
+    capsys.readouterr()
+    assert main(words) == 2
+    assert "was changed since it was written" in capsys.readouterr().err
+    assert out.read_bytes() == before
+
+
 def test_anothers_proposal_is_not_taken_as_drawn_where_no_ventricle_is_seen(tmp_path, capsys):
     """Slices of a brain, and a proposal for somebody's heart that nobody touched."""
     from deepgmm.brain.phantom import make_brain

@@ -10,7 +10,7 @@ import typer
 
 from deepgmm.cli import options
 from deepgmm.cli.common import check_places, existing, hushed, progress_bar, table, warn, written
-from deepgmm.cli.redrawn import redrawn, slices_drawn
+from deepgmm.cli.redrawn import changed_since, redrawn, slices_drawn
 from deepgmm.errors import InputError
 from deepgmm.study.words import Align
 
@@ -80,6 +80,10 @@ def propose(
     check_places(outputs, {"bSSFP": bssfp, "LGE": lge, "T2": t2, "slices that were drawn": fixed,
                            "points": points, **files_of(study)})
     older = existing(outputs)
+    if output is not None and changed_since(output):
+        raise InputError("-o: a proposal of that name is there that was changed since it was "
+                         "written, as where somebody drew in it: give that file with --fixed and "
+                         "another name to -o, or remove it")
     from deepgmm.propose.proposal import propose_mask
 
     with progress_bar(quiet) as progress:

@@ -54,7 +54,34 @@ def slices_drawn(path: Path, study: Study, labels: str | None) -> GivenSlices:
     if not masks:
         raise InputError("nothing is drawn in the file of --fixed: leave it out, or give the mask "
                          "of the slices that you drew")
+    nobody_drew = not read.note.get("provenance", {}).get("fixed")
+    if read.own is not None and nobody_drew and _as_noted(read.own, read.note):
+        raise InputError("the file of --fixed is a proposal for other images, on another grid, and "
+                         "nobody drew in it: see whether the right file was given")
     return _with_note(masks, read.note, read.mask)
+
+
+def changed_since(path: Path) -> bool:
+    """Whether a file holds a proposal that was changed since it was written."""
+    import SimpleITK as sitk
+
+    from deepgmm.files import suffix_of
+    from deepgmm.reading.masks.lv_mask import read_mask
+
+    if suffix_of(path) != ".seg.nrrd" or not path.is_file():
+        return False
+    try:
+        read = read_mask(path, sitk.ReadImage(str(path)))
+    except (InputError, RuntimeError):
+        return False
+    return "slices" in read.note and not _as_noted(read.mask, read.note)
+
+
+def _as_noted(mask: BoolArray, note: Mapping[str, Any]) -> bool:
+    """Whether each slice of a file, on its own grid, holds what its note says that it held."""
+    from deepgmm.propose.proposed import digest_of
+
+    return note.get("slices") == {str(i): digest_of(one) for i, one in enumerate(mask) if one.any()}
 
 
 def _with_note(masks: dict[int, BoolArray], note: Mapping[str, Any], whole: BoolArray

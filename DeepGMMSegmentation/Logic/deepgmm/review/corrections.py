@@ -30,6 +30,8 @@ ASKED_ABOUT = 0.2
 MIRRORED, MIRRORED_LEAST, MIRRORED_LOSS = 0.1, 0.85, 0.02
 #: Where more than this share of a slice's outer border was drawn over or erased, it was meant.
 MOVED_OUTSIDE = 1 / 6
+#: mm from the LV mask beyond which what is drawn is no border of it.
+STRAY_MM = 15.0
 #: How far from the border of pool and wall a border that is right is told, mm.
 BESIDE_MM = 2.5
 
@@ -105,6 +107,7 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
+    said += strays(given, result)
     moved = moved_outside(given, result)
     if moved:
         proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
@@ -116,6 +119,22 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
         said.append(f"the outer border was moved on {named_slices(moved)}: that is kept as drawn, "
                     f"and no outer border follows it, for refine goes by the LV mask; {how}")
     return said
+
+
+def strays(given: Corrections, result: Result) -> list[str]:
+    """What is to be said of tissue that was drawn far from the LV mask."""
+    from scipy.ndimage import distance_transform_edt
+
+    mask, spacing = result.study.mask, result.study.geometry.spacing
+    far = (given.strength == Strength.VOXEL) & (given.tissue > 0) & ~mask
+    for i in map(int, np.flatnonzero(far.any((1, 2)))):
+        if mask[i].any():
+            far[i] &= distance_transform_edt(~mask[i], spacing[1::-1]) > STRAY_MM
+    count, where = int(far.sum()), [int(i) for i in np.flatnonzero(far.any((1, 2)))]
+    return [f"{count} voxel{' was' if count == 1 else 's were'} drawn on "
+            f"{named_slices(where)} more than {STRAY_MM:.0f} mm outside the LV mask: they count as "
+            "what they are drawn as, and most pictures do not reach there; erase what was not "
+            "meant"] if where else []
 
 
 def moved_outside(given: Corrections, result: Result) -> list[int]:

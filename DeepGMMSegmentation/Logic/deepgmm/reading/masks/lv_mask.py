@@ -49,12 +49,14 @@ class MaskAndWall:
     wall : likewise, or None where blood and wall are not known apart.
     warnings : what a user must know about how they came to be.
     note : what its file notes of a proposal, as `proposal_note` reads it; empty where it was drawn.
+    own : the mask as it lay in its file, where that is another grid.
     """
 
     mask: BoolArray
     wall: BoolArray | None
     warnings: list[str]
     note: dict[str, Any] = field(default_factory=dict)
+    own: BoolArray | None = None
 
 
 @dataclass
@@ -100,7 +102,9 @@ def read_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
     warnings = list(drawn.warnings)
     mask = _onto(drawn.mask, grid, name, warnings)
     wall = None if drawn.wall is None else _onto(drawn.wall, grid, "wall", [])
-    return MaskAndWall(mask, wall, warnings, drawn.note)
+    moved = difference(grid, drawn.mask) and not same_voxels(drawn.mask, grid)
+    return MaskAndWall(mask, wall, warnings, drawn.note,
+                       _inside(drawn.mask) if moved else None)
 
 
 def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None = None,
@@ -279,13 +283,17 @@ def _from_contours(path: Path, kind: str, grid: SimpleITK.Image, dicom: Sequence
 def _onto(image: SimpleITK.Image, grid: SimpleITK.Image, name: str,
           warnings: list[str]) -> BoolArray:
     """A mask on the grid, resampled to the nearest voxel where it lies on another."""
-    import SimpleITK as sitk
-
     if difference(grid, image):
         warnings += overlap_warnings(image, grid, name)
         if not same_voxels(image, grid):
             warnings.append(f"{name} was resampled onto the grid of the images (nearest voxel)")
         image = on_grid_of(image, grid, is_mask=True, name=name)
+    return _inside(image)
+
+
+def _inside(image: SimpleITK.Image) -> BoolArray:
+    import SimpleITK as sitk
+
     return np.asarray(sitk.GetArrayFromImage(image) > 0)
 
 
