@@ -38,11 +38,11 @@ from deepgmm.errors import InputError
 from deepgmm.propose.correcting import BorderPoint, corrected
 from deepgmm.propose.following import curve_of
 from deepgmm.propose.proposal import propose_mask
-from deepgmm.propose.proposed import SURE, MaskProposal
+from deepgmm.propose.proposed import MaskProposal
 from deepgmm.propose.rings import ring_of_mask
 from deepgmm.review.metrics import dice, surface_distances
 from deepgmm.study.study import BoolArray, Geometry, Sequence, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import SURE, Role
 
 DATA = ROOT.parent / "shared" / "data"
 #: A slice is good from this Dice; of sure ones, %, so many at least and so many of them bad.

@@ -12,11 +12,11 @@ from common import table
 
 from deepgmm import segment
 from deepgmm.propose.following import GAP, USUAL, curve_of
-from deepgmm.propose.proposed import FILLED, MIDDLE, SURE, WIDTH, MaskProposal, drawn
+from deepgmm.propose.proposed import FILLED, MIDDLE, WIDTH, MaskProposal, drawn
 from deepgmm.propose.rings import HARMONICS, THETA, Ring, ring_of_mask
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
-from deepgmm.study.words import Tissue
+from deepgmm.study.words import SURE, Tissue
 
 #: Pixels by which an outline is moved to see how much of its error is that.
 MOVED = 4

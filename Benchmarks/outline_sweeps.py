@@ -27,10 +27,10 @@ from outline_variations import Case, Variation
 
 from deepgmm.errors import InputError
 from deepgmm.propose.proposal import propose_mask
-from deepgmm.propose.proposed import SURE, MaskProposal
+from deepgmm.propose.proposed import MaskProposal
 from deepgmm.review.metrics import dice
 from deepgmm.study.study import BoolArray, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import SURE, Role
 
 DATA = ROOT.parent / "shared" / "data"
 GOOD, MOST_BAD = 0.85, 3.0

@@ -12,10 +12,10 @@ from test_propose import cone
 from deepgmm.cli.main import main
 from deepgmm.phantom import make_patient
 from deepgmm.propose.correcting import BorderPoint, corrected
-from deepgmm.propose.proposed import digest_of, drawn
+from deepgmm.propose.proposed import drawn
 from deepgmm.propose.rings import Ring
 from deepgmm.reading.images.grids import image_of
-from deepgmm.reading.masks.seg_nrrd import mask_seg_nrrd_image
+from deepgmm.reading.masks.seg_nrrd import digest_of, mask_seg_nrrd_image
 from deepgmm.review.lettering import Words
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role

@@ -15,9 +15,10 @@ from deepgmm.phantom import make_patient
 from deepgmm.reading.contours.markups import read_named_points
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.lv_mask import read_mask
-from deepgmm.reading.masks.seg_nrrd import PROPOSAL, mask_seg_nrrd_image
+from deepgmm.reading.masks.seg_nrrd import PROPOSAL, digest_of, mask_seg_nrrd_image
 from deepgmm.review.panels import outlines_of
-from deepgmm.study.words import Role, Tissue
+from deepgmm.review.slices import slices_named
+from deepgmm.study.words import SURE, Role, Tissue
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +56,7 @@ def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsy
     edge = np.argwhere(read.mask[0])[:, 0].max()
     assert abs(edge - (row + 1.5)) <= 1.0
     assert sum("was proposed" in w for w in read.warnings) == 1
-    assert any("on every slice but slice 1, which was drawn" in w for w in read.warnings)
+    assert any("on every slice but the one that was drawn" in w for w in read.warnings)
     assert read.provenance["mask_proposal"]["proposed"]
     assert not read.provenance["mask_proposal"]["looked_at"]
     header = sitk.ReadImage(str(out))
@@ -226,6 +227,31 @@ def test_which_slices_were_drawn_goes_on_from_file_to_result(patient, fixed, kep
     result.provenance["mask_proposal"] = {"proposed": True}
     every = result.proposed_border(Tissue.MYOCARDIUM)
     assert open_ == 0 if whole else 0 < open_ < every if kept else open_ == every > 0
+
+
+@pytest.mark.parametrize("looked_at, since, told, unsure", [
+    (False, (), [1], {0}), (False, (0,), [0, 1], set()), (False, (2,), [1, 2], {0}),
+    (True, (2,), [1, 2], set())])
+def test_a_proposal_given_back_says_which_slices_are_unsure_not_which_were_drawn(
+        patient, looked_at, since, told, unsure, tmp_path):
+    """Drawn by the file's note, or since it was written, as its digests tell."""
+    folder, study = patient
+    file, mask = tmp_path / "lv.seg.nrrd", study.mask.copy()
+    note = {"looked_at": looked_at, "provenance": {"fixed": [1], "confidence": [0.3, 1.0, 0.95]},
+            "slices": {str(i): digest_of(one) for i, one in enumerate(mask)}}
+    mask[list(since)] = np.roll(mask[list(since)], 3, axis=2)
+    sitk.WriteImage(mask_seg_nrrd_image(mask, study.geometry, note), str(file))
+    read = read_study(lge=folder / "lge.nii.gz", mask=file)
+    said = read.provenance["mask_proposal"]
+    assert said["fixed"] == told and all(said["confidence"][i] == 1.0 for i in told)
+    assert set().union(*map(slices_named, read.warnings)) == unsure
+    assert {i for i, c in enumerate(outlines_of(read.provenance, 3)) if c <= SURE} == (
+        {0} - set(told))
+    # a file that lies elsewhere altogether says nothing of what was drawn since
+    note["slices"] = {str(i): digest_of(~one) for i, one in enumerate(mask)}
+    sitk.WriteImage(mask_seg_nrrd_image(mask, study.geometry, note), str(file))
+    assert read_study(lge=folder / "lge.nii.gz", mask=file).provenance["mask_proposal"][
+        "fixed"] == [1]
 
 
 @pytest.mark.parametrize("wrong", [

@@ -79,7 +79,7 @@ def changed_since(path: Path) -> bool:
 
 def _as_noted(mask: BoolArray, note: Mapping[str, Any]) -> bool:
     """Whether each slice of a file, on its own grid, holds what its note says that it held."""
-    from deepgmm.propose.proposed import digest_of
+    from deepgmm.reading.masks.seg_nrrd import digest_of
 
     return note.get("slices") == {str(i): digest_of(one) for i, one in enumerate(mask) if one.any()}
 
@@ -88,7 +88,7 @@ def _with_note(masks: dict[int, BoolArray], note: Mapping[str, Any], whole: Bool
                ) -> GivenSlices:
     """What a proposal's note says of slices that were not touched since."""
     from deepgmm.propose.correcting import ENDO, EPI, BorderPoint
-    from deepgmm.propose.proposed import digest_of
+    from deepgmm.reading.masks.seg_nrrd import digest_of
 
     was = note.get("slices", {})
     if not was:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,15 +12,14 @@ import numpy.typing as npt
 from deepgmm.propose.beside import Looks
 from deepgmm.propose.probability import probability_of
 from deepgmm.propose.rings import Ring
+from deepgmm.reading.masks.seg_nrrd import digest_of
 from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.alignment.slice_moves import FAR, WITH_OTHERS
 from deepgmm.study.checks import check_study
 from deepgmm.study.levels import counted
 from deepgmm.study.study import BoolArray, FloatArray, Geometry, Study
-from deepgmm.study.words import Kind, Role, named_slices, to_be_looked_at
+from deepgmm.study.words import Kind, Role, named_slices, to_be_looked_at, unsure_outlines
 
-#: A slice is said to be sure above this.
-SURE = 0.9
 #: Expected overlap at which a slice is as likely good as not, and how fast that changes; and the
 #: confidence of a slice that was filled in between others.
 MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
@@ -91,11 +89,6 @@ class MaskProposal:
                 "slices": {str(i): digest_of(one) for i, one in enumerate(self.mask) if one.any()}}
 
 
-def digest_of(mask: BoolArray) -> str:
-    """What tells the mask of one slice, (rows, columns), from another."""
-    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
-
-
 def drawn(rings: Mapping[int, Ring], shape: tuple[int, ...], spacing: tuple[float, float]
           ) -> tuple[BoolArray, BoolArray]:
     """(slices, rows, columns) of what lies inside the outer and the inner borders."""
@@ -139,9 +132,7 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
     found.warnings = [f"{NOT_DRAWN}: {to_be_looked_at(known.get('fixed', ()))}"]
     if all_drawn(found, known):
         found.warnings.clear()
-    unsure = [i for i in found.rings if found.confidence[i] <= SURE]
-    if unsure:
-        found.warnings.append(f"the proposed LV mask is unsure on {named_slices(unsure)}")
+    found.warnings += unsure_outlines(found.confidence.tolist(), found.rings)
     for why in dict.fromkeys(found.left_out.values()):
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.acting import method_in_words
-from deepgmm.propose.proposed import SURE
 from deepgmm.result import Result
 from deepgmm.review.lettering import Words, length, lettered
 from deepgmm.review.panels import (
@@ -35,7 +34,7 @@ from deepgmm.review.slices import slices_named
 from deepgmm.study.alignment import masks_in_place
 from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.levels import levels, numbering_of
-from deepgmm.study.words import COLOURS, Kind, Role, Tissue
+from deepgmm.study.words import COLOURS, SURE, Kind, Role, Tissue
 
 _DPI = 100
 _LEFT = 78

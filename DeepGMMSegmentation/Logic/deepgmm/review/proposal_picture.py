@@ -8,7 +8,7 @@ import textwrap
 import numpy as np
 
 from deepgmm.propose.placing import looked_at
-from deepgmm.propose.proposed import MOVES, SURE, MaskProposal, moved_by
+from deepgmm.propose.proposed import MOVES, MaskProposal, moved_by
 from deepgmm.review.lettering import Words, lettered
 from deepgmm.review.panels import (
     BACKGROUND,
@@ -25,6 +25,7 @@ from deepgmm.review.panels import (
 from deepgmm.review.report import NOTICE
 from deepgmm.study.levels import levels_of, numbering_of
 from deepgmm.study.study import Study
+from deepgmm.study.words import SURE
 
 _COLUMNS, _ALERT = 5, "#ffb000"
 _LEGEND = ("Proposed, not drawn{but}: look at every slice. Green: an outline that is likely right; "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum, IntEnum
 
 from deepgmm.errors import InputError
+
+#: A proposed outline is said to be sure on slices whose confidence is above this.
+SURE = 0.9
 
 
 class Role(str, Enum):
@@ -150,8 +153,20 @@ def named_slices(indices: Iterable[int]) -> str:
 
 
 def to_be_looked_at(drawn: Iterable[int] = ()) -> str:
-    """What is asked of an outline that was proposed, of which some slices were drawn since."""
-    mine = list(drawn)
+    """What is asked of an outline that was proposed, of which some slices were drawn since. These
+    are not named: what a warning names is shown as what to look at."""
+    count = len(list(drawn))
     return "look at its outline on every slice" + (
-        f" but {named_slices(mine)}, which {'were' if len(mine) > 1 else 'was'} drawn"
-        if mine else "")
+        f" but the {f'{count} that were' if count > 1 else 'one that was'} drawn" if count else "")
+
+
+def unsure_outlines(confidence: Sequence[float], proposed: Iterable[int]) -> list[str]:
+    """What is to be said of the slices with a proposed outline that may be wrong.
+
+    Parameters
+    ----------
+    confidence : of every slice, 0 to 1.
+    proposed : the slices that have an outline.
+    """
+    unsure = [i for i in sorted(proposed) if confidence[i] <= SURE]
+    return [f"the proposed LV mask is unsure on {named_slices(unsure)}"] if unsure else []

@@ -22,10 +22,10 @@ from deepgmm.reading.images.grids import (
     same_voxels,
 )
 from deepgmm.reading.masks.frames import read_label_image
-from deepgmm.reading.masks.seg_nrrd import proposal_note
+from deepgmm.reading.masks.seg_nrrd import changed_slices, proposal_note
 from deepgmm.reading.masks.segmentation import parts_of_segments, read_segmentation
 from deepgmm.study.study import BoolArray
-from deepgmm.study.words import to_be_looked_at
+from deepgmm.study.words import to_be_looked_at, unsure_outlines
 
 if TYPE_CHECKING:
     import SimpleITK
@@ -127,10 +127,7 @@ def draw_mask(path: PathLike, grid: SimpleITK.Image, *, convention: str | None =
         segmentation = read_segmentation(source, name)
         if segmentation is None:
             return _from_image(source, convention, name, frame)
-        drawn = _from_segments(segmentation, convention, name)
-        drawn.mask = place(drawn.mask, grid)
-        drawn.wall = None if drawn.wall is None else place(drawn.wall, grid)
-        return drawn
+        return _from_segments(segmentation, convention, name, grid)
     if convention not in (None, PLAIN):
         raise InputError(f"--mask-labels {convention} is for labelmaps, and the {name} says "
                          f"itself what is what: leave it out, or say {PLAIN} to take no wall "
@@ -197,27 +194,30 @@ def _from_image(path: Path, convention: str | None, name: str, frame: int | None
                  warnings + parts.warnings)
 
 
-def _from_segments(segmentation: Segmentation, convention: str | None, name: str) -> Drawn:
+def _from_segments(segmentation: Segmentation, convention: str | None, name: str,
+                   grid: SimpleITK.Image) -> Drawn:
     if convention not in (None, PLAIN, "deepgmm"):
         raise InputError(f"the {name} is a Slicer segmentation, which says itself what its "
                          "segments are: say --mask-labels deepgmm to take them by their names")
     parts = parts_of_segments(segmentation, convention, name)
     like = segmentation.image
     notes = [proposal_note(one.proposal) for one, _ in segmentation.filled if one.proposal]
-    said, provenance = _of_proposals(notes, name, like.GetSize()[2])
-    return Drawn(_like(parts.mask, like), None if parts.wall is None else _like(parts.wall, like),
+    mask = place(_like(parts.mask, like), grid)
+    said, provenance = _of_proposals(notes, name, _inside(mask))
+    return Drawn(mask, None if parts.wall is None else place(_like(parts.wall, like), grid),
                  said + segmentation.warnings + parts.warnings, provenance,
                  notes[0] if len(notes) == 1 else {})
 
 
-def _of_proposals(notes: list[dict[str, Any]], name: str, slices: int
+def _of_proposals(notes: list[dict[str, Any]], name: str, mask: BoolArray
                   ) -> tuple[list[str], dict[str, Any]]:
     """What is to be said of segments that were proposed, and kept for a report. Of what a file
     notes only what is no text goes on.
 
     Parameters
     ----------
-    slices : of the file, which may hold a piece of what was proposed on more.
+    mask : (slices, rows, columns) what the file holds, which may lie on another grid than what was
+        proposed.
     """
     if not notes:
         return [], {}
@@ -226,14 +226,22 @@ def _of_proposals(notes: list[dict[str, Any]], name: str, slices: int
     proposed = any(note["provenance"].get("proposed") is not False for note in notes)
     found: dict[str, Any] = {"proposed": proposed, "looked_at": looked_at}
     numbers, fixed = first.get("confidence"), first.get("fixed")
-    if isinstance(numbers, list) and all(type(n) in (int, float) and 0 <= n <= 1 for n in numbers):
-        found["confidence"], slices = numbers, len(numbers)
-    if len(notes) == 1 and isinstance(fixed, list):
-        held = [i for i in fixed if type(i) is int and 0 <= i < slices]
-        found |= {"fixed": held} if held else {}
+    sure = [float(n) for n in numbers] if isinstance(numbers, list) and all(
+        type(n) in (int, float) and 0 <= n <= 1 for n in numbers) else []
+    by_hand = {i for i in fixed if type(i) is int and 0 <= i < (len(sure) or len(mask))
+               } if len(notes) == 1 and isinstance(fixed, list) else set()
+    there: list[int] = []
+    if len(sure) == len(mask):
+        if len(notes) == 1:
+            by_hand |= changed_slices(mask, notes[0])
+        for i in by_hand:
+            sure[i] = float(mask[i].any())
+        there = np.flatnonzero(mask.any((1, 2))).tolist()
+    found |= {"confidence": sure} if sure else {}
+    found |= {"fixed": sorted(by_hand)} if by_hand else {}
     said = [] if looked_at else [
         f"the {name} was proposed from the images and not drawn, and its file does not say that "
-        f"anybody looked at it: {to_be_looked_at(found.get('fixed', ()))}"]
+        f"anybody looked at it: {to_be_looked_at(by_hand)}", *unsure_outlines(sure, there)]
     return said, {"mask_proposal": found}
 
 

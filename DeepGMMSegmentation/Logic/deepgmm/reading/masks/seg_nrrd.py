@@ -8,6 +8,7 @@ vtkMRMLSegmentationStorageNode writes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -146,6 +147,26 @@ def proposal_note(text: str) -> dict[str, Any]:
             else {"proposed": True},
             "slices": {i: str(one) for i, one in slices.items()} if isinstance(slices, dict)
             else {}}
+
+
+def digest_of(mask: npt.NDArray[np.bool_]) -> str:
+    """What tells the mask of one slice, (rows, columns), from another."""
+    return hashlib.sha256(np.packbits(mask).tobytes()).hexdigest()[:16]
+
+
+def changed_slices(mask: npt.NDArray[np.bool_], note: Mapping[str, Any]) -> set[int]:
+    """The slices of a proposal that were drawn, or emptied, since its note was written.
+
+    Parameters
+    ----------
+    mask : (slices, rows, columns) what is there now.
+    note : as of `proposal_note`. Where nothing is as it says, as on another grid, it tells nothing.
+    """
+    was = note.get("slices", {})
+    now = {str(i): digest_of(one) for i, one in enumerate(mask) if one.any()}
+    if not was.items() & now.items():
+        return set()
+    return {i for i in range(len(mask)) if was.get(str(i)) != now.get(str(i))}
 
 
 #: Name, title, colour, label and tags of a segment.
