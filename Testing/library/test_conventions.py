@@ -117,6 +117,22 @@ def test_labels_that_are_no_heart_to_anyone_are_said() -> None:
     assert "read as M&Ms the LV mask hardly is a heart" in found.warnings[0]
 
 
+@pytest.mark.parametrize("slices, warned", [(1, False), (2, False), (3, True)])
+@pytest.mark.parametrize("shape", ["apex", "base"])
+def test_a_slice_or_two_with_a_thick_or_an_open_wall_may_be_of_a_heart(
+        shape: str, slices: int, warned: bool) -> None:
+    """As at its ends; where a right ventricle would be, beside the pool, it is no wall."""
+    y, x = np.indices((60, 60)) - 30.0
+    away = np.hypot(y, x)
+    values = np.where(away < 5, 1, np.where(away < 17, 2, 0))
+    if shape == "base":
+        values = np.where(away < 12, 1, np.where((away < 17) & (y < 6), 2, 0))
+    found = parts_of(np.repeat(values[None], slices, 0), "emidec")
+    assert bool(found.warnings) == warned and found.wall is not None
+    aside = np.where(np.hypot(y, x + 20) < 8, 1, np.where(away < 15, 2, 0))
+    assert parts_of(aside[None], "emidec").warnings
+
+
 @pytest.mark.parametrize("convention", CODES)
 def test_unusual_hearts_are_read_right_or_refused(convention: str) -> None:
     refused = 0

@@ -33,6 +33,19 @@ def test_a_slice_whose_border_moved_far_is_at_most_half_sure(border, by):
     assert corrected(found, geometry, points=near).confidence[2] == 0.95
 
 
+def test_the_farther_a_point_the_less_sure_its_slice_without_a_step():
+    """The rest of its border is unproved; a point nearby proves it."""
+    found, geometry, spacing = cone([40] * 5)
+    found.confidence[:] = 0.92
+    by = np.arange(0.0, 14.1, 0.4)
+    sure = [corrected(found, geometry, points=[BorderPoint(
+        2, ((100 + mm) / spacing[0], 61 / spacing[1]))]).confidence[2] for mm in by]
+    steps = -np.diff(sure)
+    assert sure[0] == 0.92 and (steps >= -1e-9).all() and steps.max() < 0.08
+    at = dict(zip(by.round(1).tolist(), sure))
+    assert at[3.2] == 0.92 and at[5.6] < 0.8 and 0.4 < at[8.0] < 0.55 and 0.1 < at[14.0] < 0.3
+
+
 def test_what_follows_far_is_at_most_half_sure_too():
     """The slice beside a drawn one, where it comes to lie far from where it was."""
     found, geometry, spacing = cone([40] * 5)

@@ -15,6 +15,7 @@ from deepgmm.jobs.tasks import TASKS, correct_request, propose_request, proposed
 from deepgmm.phantom import make_patient
 from deepgmm.progress import silent
 from deepgmm.propose import asking
+from deepgmm.propose.by_hand import body
 from deepgmm.propose.canonical import Frame, brightened
 from deepgmm.propose.correcting import BorderPoint, corrected
 from deepgmm.propose.proposed import MaskProposal, drawn
@@ -178,6 +179,39 @@ def test_a_drawn_ring_is_followed_as_if_filled():
     assert new.mask[0].sum() > found.mask[0].sum()
     assert any("slice 1 has a hole" in w for w in new.warnings)
     assert not any("hole" in w for w in plain.warnings)
+
+
+@pytest.mark.parametrize("gap", [0, 1, 6])
+def test_a_stray_piece_is_not_followed_and_said(gap):
+    """A slip of the brush of 3 x 3 pixels, on the outline or beside it: it stays as drawn."""
+    found, geometry, spacing = cone([26, 26, 26])
+    clean = replace(found.rings[1], outer=found.rings[1].outer + 4.0).filled(
+        found.mask.shape[1:], spacing)
+    row, column = np.argwhere(clean).mean(0).astype(int)
+    column = int(np.flatnonzero(clean[row]).max()) + 1 + gap
+    slipped = clean.copy()
+    slipped[row - 1:row + 2, column:column + 3] = True
+    new, plain = (corrected(found, geometry, fixed={1: one}) for one in (slipped, clean))
+    assert (new.mask[1] == slipped).all()
+    assert (body(slipped) & ~clean).sum() <= (3 if gap == 0 else 0) and not (
+        clean & ~body(slipped)).any()
+    assert gap == 0 or (new.mask[[0, 2]] == plain.mask[[0, 2]]).all()
+    assert any("stray piece" in w and "slice 1" in w for w in new.warnings)
+    assert not any("stray" in w for w in plain.warnings)
+
+
+def test_a_pool_that_was_drawn_stays_and_those_beside_follow():
+    found, geometry, spacing = cone([32] * 5)
+    size = found.mask.shape[1:]
+    thin = replace(found.rings[2], inner=found.rings[2].inner + 4.0).filled(
+        size, spacing, inner=True)
+    fixed = {2: found.mask[2]}
+    new = corrected(found, geometry, fixed=fixed, pools={2: thin})
+    plain = corrected(found, geometry, fixed=fixed)
+    assert (new.pool[2] == thin).all() and (new.wall[2] == found.mask[2] & ~thin).all()
+    assert (new.mask == plain.mask).all() and (plain.pool[2] != thin).any()
+    by = [float((new.rings[i].inner - plain.rings[i].inner).mean()) for i in range(5)]
+    assert 1.0 < by[1] < 4.0 and 1.0 < by[3] < 4.0 and by[0] < by[1]
 
 
 def test_points_far_off_or_too_many_are_refused_and_on_drawn_slices_passed_over():

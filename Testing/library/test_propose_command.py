@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from deepgmm import InputError, Settings, read_study, segment
+from deepgmm import InputError, Settings, read_images, read_study, segment
 from deepgmm.cli.main import main
+from deepgmm.cli.redrawn import redrawn, slices_drawn
 from deepgmm.phantom import make_patient
+from deepgmm.progress import silent
 from deepgmm.reading.contours.markups import read_named_points
 from deepgmm.reading.images.grids import image_of
 from deepgmm.reading.masks.lv_mask import read_mask
 from deepgmm.reading.masks.seg_nrrd import PROPOSAL, digest_of, mask_seg_nrrd_image
 from deepgmm.review.panels import outlines_of
 from deepgmm.review.slices import slices_named
-from deepgmm.study.words import SURE, Role, Tissue
+from deepgmm.study.words import SURE, Align, Role, Tissue
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,23 @@ def test_an_emptied_slice_says_that_there_is_none(patient, tmp_path, capsys):
             "left_out"]["0"]
         assert "word that there is none" in warned
         assert not sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[0].any()
+
+
+@pytest.mark.parametrize("labels", ["emidec", None])
+def test_a_wall_that_was_drawn_is_used(patient, labels, tmp_path):
+    """Of labels by their name, and told to be unused without one."""
+    folder, study = patient
+    values = np.zeros(study.mask.shape, np.uint8)
+    values[1] = np.where(study.wall[1], 2, study.mask[1])
+    values[1][study.wall[1] & (np.indices(values.shape[1:])[0] < 40)] = 3
+    file = tmp_path / "labels.nii.gz"
+    sitk.WriteImage(image_of(values, study.geometry), str(file))
+    images = read_images(lge=folder / "lge.nii.gz")
+    given = slices_drawn(file, images, labels)
+    assert (given.masks[1] == study.mask[1]).all() and list(given.masks) == [1]
+    assert any("--mask-labels emidec" in w for w in images.warnings) == (labels is None)
+    found = redrawn(images, given, [], Align.OFF, silent)
+    assert (found.pool[1] == (study.mask & ~study.wall)[1]).all() == (labels is not None)
 
 
 def test_the_files_are_named(patient, capsys, tmp_path):

@@ -24,6 +24,7 @@ class GivenSlices:
     Attributes
     ----------
     masks : slice to its mask.
+    pools : slice to its blood pool, where the file tells that apart.
     same : those that are as the proposal was that the file says it holds.
     before : of that proposal, slices to what was drawn, or said to be empty, earlier.
     points : and places that its borders were led through.
@@ -31,6 +32,7 @@ class GivenSlices:
     """
 
     masks: dict[int, BoolArray]
+    pools: dict[int, BoolArray] = field(default_factory=dict)
     same: set[int] = field(default_factory=set)
     before: dict[int, BoolArray] = field(default_factory=dict)
     points: list[BorderPoint] = field(default_factory=list)
@@ -58,7 +60,10 @@ def slices_drawn(path: Path, study: Study, labels: str | None) -> GivenSlices:
     if read.own is not None and nobody_drew and _as_noted(read.own, read.note):
         raise InputError("the file of --fixed is a proposal for other images, on another grid, and "
                          "nobody drew in it: see whether the right file was given")
-    return _with_note(masks, read.note, read.mask)
+    given = _with_note(masks, read.note, read.mask)
+    if read.wall is not None:
+        given.pools = {i: one & ~read.wall[i] for i, one in masks.items() if read.wall[i].any()}
+    return given
 
 
 def changed_since(path: Path) -> bool:
@@ -104,7 +109,7 @@ def _with_note(masks: dict[int, BoolArray], note: Mapping[str, Any], whole: Bool
               for p in said.get("places", ()) if isinstance(p, list) and len(p) == 4
               and all(type(n) in (int, float) for n in p[:3]) and p[3] in (EPI, ENDO)
               and (p[0] in same or p[0] not in masks)]
-    return GivenSlices(masks, same, before, points, True)
+    return GivenSlices(masks, same=same, before=before, points=points, noted=True)
 
 
 def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: Align,
@@ -135,7 +140,7 @@ def redrawn(study: Study, given: GivenSlices, points: list[BorderPoint], align: 
         fixed |= {i: np.zeros_like(first.mask[i]) for i in proposed - set(masks)}
     emptied = sorted(i for i, one in fixed.items() if not one.any() and i in proposed)
     with counted(first.mask):
-        found = corrected(first, study.geometry, points=points, fixed=fixed)
+        found = corrected(first, study.geometry, points=points, fixed=fixed, pools=given.pools)
     noted = [i for i in sorted(given.same) if i not in given.before]
     anew = [i for i in noted if not np.array_equal(given.masks[i], found.mask[i])]
     if anew and max(_alike(given.masks, one.mask, noted) for one in (first, found)) < ANOTHERS:
@@ -181,7 +186,8 @@ def _by_hand_alone(study: Study, given: GivenSlices, points: list[BorderPoint], 
     if not any(one.any() for one in fixed.values()):
         raise InputError(f"{refused} (what --fixed holds is a proposal in which nobody drew)"
                          ) from refused
-    found = propose_mask(study, fixed=fixed, points=points, align=align, progress=progress)
+    found = propose_mask(study, fixed=fixed, points=points, pools=given.pools, align=align,
+                         progress=progress)
     if left:
         found.warnings.insert(0, f"what --fixed holds on {named_slices(left)} was proposed, for "
                               "other images or with other options, and counts as not drawn: see "

@@ -57,15 +57,16 @@ NOTHING = ("no left ventricle was found in the images: see whether they are shor
 
 
 def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
-                 points: Sequence[BorderPoint] = (), align: Align | str = Align.SHIFT,
+                 points: Sequence[BorderPoint] = (),
+                 pools: Mapping[int, BoolArray] | None = None, align: Align | str = Align.SHIFT,
                  progress: Progress = silent) -> MaskProposal:
     """Propose the LV mask of a study from its images alone; its own mask is not looked at.
 
     Parameters
     ----------
     study : sequences on one grid; the mask may be empty.
-    fixed, points : what a person corrected, as `corrected` takes it. To correct a proposal that is
-        there already, `corrected` is thirty times quicker.
+    fixed, points, pools : what a person corrected, as `corrected` takes it. To correct a proposal
+        that is there already, `corrected` is thirty times quicker.
     align : of several sequences, which are looked at moved onto the one on whose grid they lie
         (LGE, else bSSFP), as `deepgmm.study.alignment` finds it: shift (check is the same here) or
         rigid; off: where they lie. The study itself is never moved.
@@ -86,7 +87,7 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     found = _with_all(_as_seen(study), how, bool(masks), progress)
     progress(1.0, "done")
     with counted(found.mask):
-        return corrected(found, study.geometry, fixed=masks, points=points)
+        return corrected(found, study.geometry, fixed=masks, points=points, pools=pools)
 
 
 def _with_all(study: Study, how: Align, drawn_on: bool, progress: Progress) -> MaskProposal:
