@@ -238,8 +238,8 @@ def test_the_picture_says_what_was_drawn_and_where_far_off(monkeypatch):
     found, geometry, spacing = cone([24, 26, 26])
     study = Study({Role.LGE: Sequence(Role.LGE, found.mask * 100.0)}, found.mask, geometry)
     words = []
-    monkeypatch.setattr(proposal_picture, "Words", lambda *given: words.append(given) or
-                        Words(*given))
+    monkeypatch.setattr(proposal_picture, "Words", lambda *given, **how: words.append(given) or
+                        Words(*given, **how))
 
     def drawn_by(mm):
         new = corrected(found, geometry, fixed={1: np.roll(found.mask[1], round(mm / 1.3), 1)})

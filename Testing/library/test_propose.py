@@ -66,6 +66,38 @@ def test_a_study_takes_a_proposal_and_stays_as_it_was(study, plain):
         with_proposal(empty, replace(plain, mask=plain.mask[:, 1:]))
 
 
+def test_blank_slices_around_a_stack_change_nothing(study, plain):
+    """As padding leaves them: neither the outline nor which end is which."""
+    around = [(2, 4), (0, 0), (0, 0)]
+    padded = replace(without_mask(study), mask=np.pad(np.zeros_like(study.mask), around),
+                     insertion_points=None, sequences={
+                         role: Sequence(role, np.pad(s.values, around), s.kind)
+                         for role, s in study.sequences.items()})
+    found = propose_mask(padded)
+    assert (found.mask == np.pad(plain.mask, around)).all()
+    assert (found.confidence[2:-4] == plain.confidence).all() and not found.confidence[:2].any()
+    assert list(found.left_out) == [0, 1, 5, 6, 7, 8]
+    assert set(found.left_out.values()) == {"the images are blank there"}
+    drawn = {3: np.roll(study.mask[1], 2, axis=0)}
+    assert (corrected(found, study.geometry, fixed=drawn).mask[2:-4] == corrected(
+        plain, study.geometry, fixed={1: drawn[3]}).mask).all()
+
+
+def test_an_end_that_is_too_unsure_is_said_to_be(study, monkeypatch):
+    """No wall is said to be missing where one was found, and too little is expected of it."""
+    monkeypatch.setattr("deepgmm.propose.proposal._faint", lambda overlap: [0])
+    assert "too unsure" in propose_mask(without_mask(study)).left_out[0]
+
+
+def test_emptied_slices_say_that_a_person_left_them_out_and_move_nothing():
+    found, geometry, _ = cone([26, 28, 30, 30, 30])
+    found.overlap[3] = 0.0  # filled in between those beside it
+    new = corrected(found, geometry, fixed={4: np.zeros_like(found.mask[4])})
+    assert (new.mask[:3] == found.mask[:3]).all()
+    assert new.left_out[4] == "a person left it out" and "a person left out" in new.left_out[3]
+    assert not new.mask[3:].any()
+
+
 def test_reading_without_a_mask_says_what_python_wants(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="in Python propose_mask"):

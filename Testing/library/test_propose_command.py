@@ -50,7 +50,7 @@ def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsy
     assert read_named_points(points)[1] == ["endo-1"]
     out = tmp_path / "lv.seg.nrrd"
     assert main(["propose-mask", "--lge", str(folder / "lge.nii.gz"), "-o", str(out), "--json",
-                 "--fixed", str(folder / "drawn.nrrd"), "--point", f"{x},{y},{z},epi"]) == 0
+                 "--fixed", str(folder / "drawn.nrrd"), "--point", f"{x},{y},{z},EPI"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert said["fixed"] == [1] and said["points"] == 1 and said["confidence"][1] == 1.0
     read = read_study(lge=folder / "lge.nii.gz", mask=out)
@@ -156,7 +156,7 @@ def test_an_emptied_slice_says_that_there_is_none(patient, tmp_path, capsys):
     for path in (edited, plain):
         assert main(["propose-mask", *lge, "--fixed", str(path), "-o", str(out), "--json"]) == 0
         text, warned = (str(one) for one in capsys.readouterr())
-        assert json.loads(text)["fixed"] == [0] and "no ventricle" in json.loads(text)[
+        assert json.loads(text)["fixed"] == [0] and "a person left it out" in json.loads(text)[
             "left_out"]["0"]
         assert "word that there is none" in warned
         assert not sitk.GetArrayFromImage(sitk.ReadImage(str(out)))[0].any()
@@ -166,9 +166,10 @@ def test_an_emptied_slice_says_that_there_is_none(patient, tmp_path, capsys):
 def test_a_wall_that_was_drawn_is_used(patient, labels, tmp_path):
     """Of labels by their name, and told to be unused without one."""
     folder, study = patient
+    wall = make_patient(3, slices=3).wall
     values = np.zeros(study.mask.shape, np.uint8)
-    values[1] = np.where(study.wall[1], 2, study.mask[1])
-    values[1][study.wall[1] & (np.indices(values.shape[1:])[0] < 40)] = 3
+    values[1] = np.where(wall[1], 2, study.mask[1])
+    values[1][wall[1] & (np.indices(values.shape[1:])[0] < 40)] = 3
     file = tmp_path / "labels.nii.gz"
     sitk.WriteImage(image_of(values, study.geometry), str(file))
     images = read_images(lge=folder / "lge.nii.gz")
@@ -176,7 +177,21 @@ def test_a_wall_that_was_drawn_is_used(patient, labels, tmp_path):
     assert (given.masks[1] == study.mask[1]).all() and list(given.masks) == [1]
     assert any("--mask-labels emidec" in w for w in images.warnings) == (labels is None)
     found = redrawn(images, given, [], Align.OFF, silent)
-    assert (found.pool[1] == (study.mask & ~study.wall)[1]).all() == (labels is not None)
+    assert (found.pool[1] == (study.mask & ~wall)[1]).all() == (labels is not None)
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_what_lies_outside_a_resampled_image_is_no_fault_of_its_file(patient, broken, tmp_path):
+    folder, study = patient
+    whole = sitk.ReadImage(str(folder / "lge.nii.gz"))
+    part = sitk.Cast(whole, sitk.sitkFloat32)[10:-10, 10:-10]
+    if broken:
+        part[5, 5, 1] = float("nan")
+    sitk.WriteImage(part * 2 + 1, str(tmp_path / "t2.nrrd"))
+    read = read_images(lge=folder / "lge.nii.gz", t2=tmp_path / "t2.nrrd", resample=True)
+    assert np.isnan(read.sequences[Role.T2].values).any()
+    said = [w for w in read.warnings if "not numbers" in w]
+    assert said == ([f"T2 has 1 {said[0].split(' ', 3)[3]}"] if broken else [])
 
 
 def test_the_files_are_named(patient, capsys, tmp_path):
@@ -275,7 +290,7 @@ def test_a_proposal_given_back_says_which_slices_are_unsure_not_which_were_drawn
 
 @pytest.mark.parametrize("wrong", [
     ["--point", "1,2,epi"], ["--point", "1,2,x,epi"], ["--point", "1,2,3,rv"],
-    ["--point", "1,2,nan,endo"], ["--point", "1_0,2,3,epi"], ["--point", "5000,0,0,epi"],
+    ["--point", "1,2,NAN,ENDO"], ["--point", "1_0,2,3,epi"], ["--point", "5000,0,0,epi"],
     ["--fixed", "lge.nii.gz-not-there"], ["--points", "lge.nii.gz"]])
 def test_corrections_that_say_nothing_are_refused_in_a_line(patient, wrong, tmp_path, capsys):
     folder, _ = patient

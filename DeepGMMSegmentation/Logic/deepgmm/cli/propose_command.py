@@ -115,7 +115,7 @@ def propose(
         sys.stdout.write(dumps(found.provenance, indent=2) + "\n")
     elif not quiet:
         print(table([("slice", "confidence", ""), *(
-            (str(numbering.of(i)), f"{found.confidence[i]:.2f}", _about(found, i))
+            (str(numbering.of(i)), f"{round(float(found.confidence[i]), 3):.2f}", _about(found, i))
             for i in sorted(range(len(found.mask)), key=numbering.of))]))
         print(written(outputs, older))
 
@@ -158,7 +158,7 @@ def _points(given: list[str], path: Path | None, geometry: Geometry) -> list[Bor
     places: list[list[float]] = []
     borders: list[str] = []
     for one in given:
-        *numbers, border = (part.strip() for part in one.split(","))
+        *numbers, border = (part.strip() for part in one.lower().split(","))
         try:
             places.append([float(n) for n in numbers])
         except ValueError:

@@ -18,7 +18,8 @@ from deepgmm.study.study import BoolArray, FloatArray, Geometry
 from deepgmm.study.words import named_slices
 
 EPI, ENDO = "epi", "endo"
-REMOVED = "a person said that there is no ventricle"
+REMOVED = "a person left it out"
+FELL = "nothing was seen there itself, and a person left out the slices that told of it"
 #: Share of a slice's pixels from which a fixed one is an image, and no mask.
 MOST_OF_A_SLICE = 0.95
 #: Points that are taken, and mm from the proposed border.
@@ -121,7 +122,8 @@ def corrected(found: MaskProposal, geometry: Geometry, *,
     for i in rings.keys() & found.rings.keys():
         confidence[i] *= _still_sure(_moved(found.rings[i], rings[i]),
                                      dice(mask[i], found.mask[i]), LED if i in led else LEFT)
-    left_out = {i: why for i, why in found.left_out.items() if i not in rings}
+    left_out = {i: FELL for i in found.rings if i not in rings} | {
+        i: why for i, why in found.left_out.items() if i not in rings}
     for i, by_hand in masks.items():
         mask[i], pool[i] = by_hand, apart.get(i, pool[i] & by_hand)
         confidence[i] = 1.0 if by_hand.any() else 0.0
@@ -301,7 +303,9 @@ def _followed(found: MaskProposal, fixed: Mapping[int, BoolArray], pools: Mappin
     curves, true = ({i: curve_of(r.points()) for i, r in some.items()}
                     for some in (before, by_hand))
     outer = seen_outward(found.looks, curves, found.overlap, gap, true, seen[EPI])
-    rings = {i: _scaled(points_of(curve), before.get(i), by_hand.get(i))
+    # what did not move is as it was, to the pixel
+    rings = {i: before[i] if i in curves and i not in by_hand and np.allclose(curve, curves[i])
+             else _scaled(points_of(curve), before.get(i), by_hand.get(i))
              for i, curve in outer.items() if i not in removed}
     apart = {i: ring.points(inner=True) for i, ring in by_hand.items() if i in pools}
     if not seen[ENDO] and not apart:

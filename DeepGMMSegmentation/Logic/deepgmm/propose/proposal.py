@@ -25,6 +25,7 @@ from deepgmm.propose.proposed import (
     confidence_of,
     doubts,
     drawn,
+    laid_back,
     overlap_of,
     say,
 )
@@ -52,6 +53,7 @@ FAINT = 0.45
 EMPTY = "the images are blank there"
 OPEN_WALL = "the wall is open or thin there, beyond the base"
 NO_POOL = "no pool is seen there, beyond the apex"
+TOO_UNSURE = "a wall may be there, at an end of the stack, but too unsure to be proposed"
 NOTHING = ("no left ventricle was found in the images: see whether they are short-axis slices, or "
            "draw the mask")
 
@@ -84,7 +86,12 @@ def propose_mask(study: Study, *, fixed: Mapping[int, BoolArray] | None = None,
     masks = {int(i): np.asarray(m, bool) for i, m in (fixed or {}).items()}
     check_corrections(masks, points, shape)
     _check_pixel((float(study.geometry.spacing[1]), float(study.geometry.spacing[0])))
-    found = _with_all(_as_seen(study), how, bool(masks), progress)
+    seen = _as_seen(study)
+    held = sorted(set(range(shape[0])) - _blank(seen))
+    if not held:
+        raise InputError(NOTHING)
+    found = laid_back(_with_all(_cut(seen, slice(held[0], held[-1] + 1)), how, bool(masks),
+                                progress), held[0], shape[0], EMPTY)
     progress(1.0, "done")
     with counted(found.mask):
         return corrected(found, study.geometry, fixed=masks, points=points, pools=pools)
@@ -146,7 +153,9 @@ def _proposed(study: Study, how: Align, drawn_on: bool, progress: Progress) -> M
     gone = dict.fromkeys(open_, OPEN_WALL) | dict.fromkeys(
         capped(study, rings, likely, spacing) - open_, NO_POOL)
     overlap = np.array([0.0 if i in gone else likely.get(i, 0.0) for i in range(shape[0])])
-    overlap[_faint(overlap)] = 0.0
+    faint = _faint(overlap)
+    gone |= dict.fromkeys(faint, TOO_UNSURE)
+    overlap[faint] = 0.0
     own = set(np.flatnonzero(overlap).tolist())
     if not own:
         raise InputError(NOTHING)
@@ -189,6 +198,14 @@ def _as_seen(study: Study) -> Study:
         return np.where(flat[:, None, None], np.nan, values).astype(values.dtype)
     return replace(study, sequences={
         role: replace(s, values=shown(s.values)) for role, s in study.sequences.items()})
+
+
+def _cut(study: Study, held: slice) -> Study:
+    """Some slices of what is to be looked at, so that blank ones that a stack begins or ends with
+    change nothing."""
+    return replace(study, mask=study.mask[held], wall=None, insertion_points=None, excluded={},
+                   sequences={role: replace(s, values=s.values[held])
+                              for role, s in study.sequences.items()})
 
 
 def _check_contrast(study: Study) -> None:

@@ -148,6 +148,39 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         "left_out": {str(i): why for i, why in found.left_out.items()}}
 
 
+def laid_back(found: MaskProposal, first: int, count: int, why: str) -> MaskProposal:
+    """A proposal for some slices of a stack on the whole of it.
+
+    Parameters
+    ----------
+    first, count : the first of these slices, counted from 0, and how many the stack has.
+    why : there is nothing on the others.
+    """
+    own = range(first, first + len(found.mask))
+    if len(own) == count:
+        return found
+
+    def laid(values: npt.NDArray[Any], axis: int = 0) -> npt.NDArray[Any]:
+        around = [(0, 0)] * values.ndim
+        around[axis] = (first, count - own.stop)
+        return np.pad(values, around)
+    looks = found.looks and replace(found.looks, images=laid(found.looks.images, 1),
+                                    inside=laid(found.looks.inside))
+    whole = MaskProposal(
+        **{name: laid(getattr(found, name)) for name in (
+            "mask", "wall", "pool", "inside", "confidence", "overlap")},
+        left_out={i: found.left_out.get(i - first, "") if i in own else why for i in range(count)
+                  if i not in own or i - first in found.left_out},
+        rings={i + first: ring for i, ring in found.rings.items()}, looks=looks)
+    known = dict(found.provenance)
+    if known.get(MOVES):
+        known[MOVES] = known[MOVES] | {"moves": [
+            one | {"slice": one["slice"] + first} for one in known[MOVES]["moves"]]}
+    say(whole, known)
+    whole.warnings += doubts(whole)
+    return whole
+
+
 def moved_by(found: Mapping[str, Any]) -> dict[tuple[str, int], float]:
     """Sequence and slice to mm by which it was moved."""
     return {(one["sequence"], one["slice"]): float(np.hypot(one["dx"], one["dy"]))

@@ -35,11 +35,13 @@ _MOVED = (" What is said to be moved by so many mm is shown moved onto the seque
 
 
 def proposal_png(study: Study, found: MaskProposal) -> bytes:
-    """PNG of all slices, the base first, every sequence below the other, where it was looked at."""
+    """PNG of all slices, the base first, every sequence below the other, where it was looked at;
+    letters say where right and below lie in the patient."""
     moves = found.provenance.get(MOVES, {})
     study, moved = looked_at(study, found.mask, moves), moved_by(moves)
     view = view_of(found.mask, study.geometry)
     height, width = view.size
+    right, below = view.letters
     count = len(found.mask)
     columns = min(_COLUMNS, count)
     rows = -(-count // columns) * len(study.sequences)
@@ -67,9 +69,13 @@ def proposal_png(study: Study, found: MaskProposal) -> bytes:
             canvas[y + 20:y + 20 + height, x:x + width] = as_bytes(panel)
             said = ("left out" if not found.mask[i].any() else
                     "drawn, far off" if i in elsewhere else
-                    "drawn" if i in fixed else f"{found.confidence[i]:.2f}")
+                    "drawn" if i in fixed else f"{round(float(found.confidence[i]), 3):.2f}")
             by = moved.get((role.value, i), 0.0)
             said += f", moved {by:.0f} mm" if by else ""
+            words += [Words(x + width - 6, y + 20 + height / 2, right, 15, TEXT, bold=True,
+                            anchor="r", outlined=True),
+                      Words(x + width / 2, y + 8 + height, below, 15, TEXT, bold=True, anchor="m",
+                            outlined=True)]
             words.append(Words(x, y + 10, f"{role.title}, slice {numbering.of(i)}: {said}", 12.5,
                                QUIET if said.startswith("left out") else TEXT if sure else _ALERT))
         place = -(-place // columns) * columns

@@ -245,14 +245,15 @@ def read_images(*, bssfp: Source | None = None, lge: Source | None = None,
     images = {role: _sequence(path, role.title) for role, path in paths.items()}
     grid = images[grid_role(images)]
     warnings = [w for i in images.values() for w in i.warnings]
+    # what lies outside an image that is resampled holds no number either, which is no fault
+    unknown = {role: int((~np.isfinite(_values(one))).sum()) for role, one in images.items()}
     if resample:
         warnings += _resample(grid, list(images.values()))
     _check_one_grid(grid, list(images.values()))
     sequences = {role: Sequence(role, _values(one), kind_from_description(role, one.description)
                                 or Kind.UNKNOWN) for role, one in images.items()}
     warnings += [f"{role.title} has {count} voxels that are not numbers (NaN or infinite): see "
-                 "whether the file is whole" for role, one in sequences.items()
-                 if (count := int((~np.isfinite(one.values)).sum()))]
+                 "whether the file is whole" for role, count in unknown.items() if count]
     shape = sequences[grid_role(images)].values.shape
     return Study(sequences, np.zeros(shape, bool), geometry_of(grid.image), warnings=warnings,
                  provenance=provenance,
