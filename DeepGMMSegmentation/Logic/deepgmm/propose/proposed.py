@@ -166,9 +166,10 @@ def laid_back(found: MaskProposal, first: int, count: int, why: str) -> MaskProp
         return np.pad(values, around)
     looks = found.looks and replace(found.looks, images=laid(found.looks.images, 1),
                                     inside=laid(found.looks.inside))
+    arrays: dict[str, Any] = {name: laid(getattr(found, name)) for name in (
+        "mask", "wall", "pool", "inside", "confidence", "overlap")}
     whole = MaskProposal(
-        **{name: laid(getattr(found, name)) for name in (
-            "mask", "wall", "pool", "inside", "confidence", "overlap")},
+        **arrays,
         left_out={i: found.left_out.get(i - first, "") if i in own else why for i in range(count)
                   if i not in own or i - first in found.left_out},
         rings={i + first: ring for i, ring in found.rings.items()}, looks=looks)
