@@ -5,8 +5,10 @@
 
 No real patient is learned from. What each sample is, a few slices of one look of one chest, turned,
 mirrored, stretched, blurred, shaded and cropped from around the heart to the whole chest, is drawn
-anew each time. Weights are averaged over the last steps (Polyak and Juditsky 1992). The same
-command on the same machine gives the same weights.
+anew each time. It learns in two goes: in the second and slower one slices at both ends, where it
+is hardest to say whether there is a ventricle, come oftener. Weights are averaged over the last
+steps of each (Polyak and Juditsky 1992), and the network is the mean of both. The same command on
+the same machine gives the same weights.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common import machine, run, use_threads
+from safetensors.torch import load_file, save_file
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from whole_chest import PIXEL, SIDE, chest
@@ -28,7 +31,9 @@ from deepgmm.model.outline import OutlineNet, folded
 
 #: Pixels of a training crop's side; it is 160 mm wide.
 CROP = 80
-PEAK_RATE, WEIGHT_DECAY = 3e-3, 1e-4
+WEIGHT_DECAY = 1e-4
+#: Of each go its steps, the most it learns at, and of all slices how many are taken from the ends.
+GOES = ((12000, 3e-3, 0.0), (13000, 1.5e-3, 0.3))
 #: Seeds of the chests; the network that is shown a drawn slice learns from others.
 FIRST_SEED, FIRST_CHESTS = 100_000, 280
 #: Of the mean of the weights, how much stays from one step to the next.
@@ -52,9 +57,14 @@ class Pool:
             with np.load(file) as held:
                 self.chests.append({name: torch.from_numpy(held[name]) for name in held.files})
 
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-        """Channels (N, 4, CROP, CROP) and shares of background, wall and pool (N, 3, ...)."""
-        parts = [self._raw(rng) for _ in range(size)]
+    def batch(self, rng: np.random.Generator, size: int, ends: float) -> tuple[Tensor, Tensor]:
+        """Channels (N, 4, CROP, CROP) and shares of background, wall and pool (N, 3, ...).
+
+        Parameters
+        ----------
+        ends : share of the slices that are taken from a ventricle's ends.
+        """
+        parts = [self._raw(rng, ends) for _ in range(size)]
         images = torch.stack([image for image, _, _ in parts])
         sampled = F.grid_sample(images, torch.stack([grid for _, grid, _ in parts]),
                                 align_corners=False)
@@ -64,11 +74,13 @@ class Pool:
                                 for image, mask in zip(sampled[:, :3], seen[:, 0])])
         return channels, torch.cat([1 - wall - pool, wall, pool], 1)
 
-    def _raw(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def _raw(self, rng: np.random.Generator, ends: float) -> tuple[Tensor, Tensor, Tensor]:
         """(6, SIDE, SIDE) three slices, wall, pool, one; the grid to sample it at; a window."""
         one = self.chests[int(rng.integers(len(self.chests)))]
         images, pool, wall = one["images"], one["pool"], one["wall"]
         look, i = int(rng.integers(len(images))), int(rng.integers(len(pool)))
+        if rng.random() < ends:
+            i = _at_an_end(rng, one)
         step = int(rng.choice([-1, 1])) * (2 if rng.random() < 0.1 else 1)
         stack = torch.zeros(6, SIDE, SIDE)
         for k, j in enumerate((i - step, i, i + step)):
@@ -111,6 +123,16 @@ class Pool:
             away = (torch.from_numpy(grid.numpy()) * SIDE / 2 - 0).norm(dim=-1)
             window &= (away < rng.uniform(50, 90))[None]
         return stack, grid, window
+
+
+def _at_an_end(rng: np.random.Generator, one: dict[str, Tensor]) -> int:
+    """A slice that is outlined as the first or last, or lies just beyond."""
+    held = torch.nonzero(((one["pool"] > 127) | (one["wall"] > 127)).any(-1).any(-1))[:, 0]
+    if not len(held):
+        return int(rng.integers(len(one["pool"])))
+    first, last = int(held[0]), int(held[-1])
+    return int(rng.choice([i for i in (first - 1, first, last, last + 1)
+                           if 0 <= i < len(one["pool"])]))
 
 
 def made(folder: Path, seed: int) -> None:
@@ -174,8 +196,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--chests", type=Path, help="folder of chests, by default in OUT")
-    parser.add_argument("--patients", type=int, default=1130)
-    parser.add_argument("--steps", type=int, default=12196)
+    parser.add_argument("--patients", type=int, default=1800)
+    parser.add_argument("--steps", type=int, nargs="+", default=[steps for steps, *_ in GOES],
+                        help="of each go")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -187,17 +210,19 @@ def main() -> None:
     torch.manual_seed(options.seed)
     network = OutlineNet(learns=True).train().to(memory_format=torch.channels_last)
     mean_of = copy.deepcopy(network)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=GOES[0][1], weight_decay=WEIGHT_DECAY)
     state, first = options.out / "training.safetensors", 0
     if options.resume and state.exists():
         first = restored(state, network, mean_of, optimiser)
     began, mean = time.perf_counter(), None
-    for step in range(first, options.steps):
+    plan = [(peak, ends, k, steps) for steps, (_, peak, ends) in zip(options.steps, GOES)
+            for k in range(steps)]
+    for step in range(first, len(plan)):
+        peak, ends, k, steps = plan[step]
         rng = np.random.default_rng([options.seed, step])
         pool.grown(step)
-        channels, shares = pool.batch(rng, options.batch)
-        warm = min(1.0, (step + 1) / 100)
-        rate = PEAK_RATE * warm * 0.5 * (1 + np.cos(np.pi * step / options.steps)) + 1e-6
+        channels, shares = pool.batch(rng, options.batch, ends)
+        rate = peak * min(1.0, (k + 1) / 100) * 0.5 * (1 + np.cos(np.pi * k / steps)) + 1e-6
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", dtype=torch.bfloat16):  # twice as quick where there are such
@@ -209,12 +234,18 @@ def main() -> None:
         optimiser.step()
         followed(mean_of, network, min(STAYS, (step + 1) / (step + 20)))
         mean = float(loss.detach()) if mean is None else 0.98 * mean + 0.02 * float(loss.detach())
-        if step % 50 == 49 or step + 1 == options.steps:
-            print(f"step {step + 1} of {options.steps}, loss {mean:.4f}, "
+        if step % 50 == 49 or step + 1 == len(plan):
+            print(f"step {step + 1} of {len(plan)}, loss {mean:.4f}, "
                   f"{time.perf_counter() - began:.0f} s", flush=True)
-        if step % 100 == 99 or step + 1 == options.steps:
+        if step % 100 == 99 or step + 1 == len(plan):
             kept(state, network, mean_of, optimiser, step + 1)
-            written(options, mean_of, step + 1, time.perf_counter() - began)
+        if k + 1 == steps:
+            save_file({name: v.contiguous() for name, v in mean_of.state_dict().items()},
+                      options.out / f"go-{step + 1}.safetensors")
+    goes = [load_file(options.out / f"go-{end}.safetensors") for end in np.cumsum(options.steps)]
+    mean_of.load_state_dict({name: sum(one[name] for one in goes) / len(goes)
+                             if v.is_floating_point() else v for name, v in goes[-1].items()})
+    written(options, mean_of, len(plan), time.perf_counter() - began)
     print(machine(options.threads))
 
 
@@ -230,8 +261,6 @@ def followed(mean_of: OutlineNet, network: OutlineNet, stays: float) -> None:
 
 def kept(path: Path, network: OutlineNet, mean_of: OutlineNet, optimiser: torch.optim.Optimizer,
          step: int) -> None:
-    from safetensors.torch import save_file
-
     tensors = {f"{name}.{k}": v.contiguous() for name, one in (("net", network), ("mean", mean_of))
                for k, v in one.state_dict().items()}
     for i, held in optimiser.state_dict()["state"].items():
@@ -270,7 +299,7 @@ def written(options: argparse.Namespace, network: OutlineNet, step: int, seconds
         "patients": f"{options.patients} synthetic chests, seeds {FIRST_SEED} to "
                     f"{FIRST_SEED + options.patients - 1}, three looks each; no real patient",
         "command": f"python Benchmarks/make_mask_network.py {options.out.name} "
-                   f"--patients {options.patients} --steps {options.steps} "
+                   f"--patients {options.patients} --steps {' '.join(map(str, options.steps))} "
                    f"--batch {options.batch}",
         "step": step, "seconds": round(seconds), "pixel_mm": PIXEL})
 

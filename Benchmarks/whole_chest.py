@@ -2,9 +2,9 @@
 
 Hearts and infarcts are those of `wide_hearts.py` and `lifelike.py`, made wider still: thin and
 dilated, thick and contracted. Around them lies a whole chest with lungs, wall, spine, aorta, liver
-and stomach. The stack runs beyond the apex and beyond the valve, where the wall opens and an
-atrium follows. Every chest is seen in looks of bSSFP, LGE and T2, and in looks of no sequence at
-all, whose tissues are as bright as chance will have it.
+and stomach. The stack runs beyond the apex, where the cavity closes before its muscle ends, and
+beyond the valve, where the wall opens and an atrium follows. Every chest is seen in looks of bSSFP,
+LGE and T2, and in looks of no sequence at all, whose tissues are as bright as chance will have it.
 """
 
 from __future__ import annotations
@@ -26,8 +26,53 @@ PIXEL, FACTOR, SIDE = 2.0, 2, 160
 BONE, AIR, GUT, SKIN_FAT, ATRIUM_WALL, ATRIUM_BLOOD = range(len(M), len(M) + 6)
 MATERIALS = len(M) + 6
 LOOKS = {"bssfp": 0.34, "lge": 0.36, "t2": 0.14, "any": 0.16}
+#: The level from which a cap is drawn, not the heart's own shape; and the mm2 of cavity that a
+#: slice at the apex must show to be outlined: a disc as wide as slices are thick.
+TIP, LEAST_CAVITY = 0.985, 50.0
 _WALL = (M.MYOCARDIUM, M.EDEMA, M.SCAR, M.MVO)
 _POOL = (M.BLOOD, M.PAPILLARY)
+
+
+@dataclass(frozen=True)
+class _Tip:
+    """How a ventricle ends: its cavity first, then a cap of muscle.
+
+    Attributes
+    ----------
+    closes : level at which no cavity is left.
+    narrows : of the ventricle's length, how much before that it begins to narrow.
+    cap : of the wall's radius at `TIP`, how far its muscle goes on beyond that.
+    """
+
+    closes: float
+    narrows: float
+    cap: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> _Tip:
+        return cls(rng.uniform(0.88, 1.0), rng.uniform(0.03, 0.2), rng.uniform(0.2, 1.0))
+
+    def pose(self, heart: Heart, levels: FloatArray) -> Pose:
+        """`levels` : (levels,) as the stack lies, over `TIP` too."""
+        begins = self.closes - self.narrows
+        narrow = _round((levels - begins) / self.narrows)
+        round_ = _round(self._beyond(heart, levels))
+        return Pose(outer=lambda _: (round_ - 1)[:, None],
+                    inner=lambda _: (narrow * round_ - 1)[:, None])
+
+    def ends(self, heart: Heart, levels: FloatArray) -> npt.NDArray[np.bool_]:
+        """Of the same shape: where no muscle is left."""
+        return np.asarray(self._beyond(heart, levels) >= 1)
+
+    def _beyond(self, heart: Heart, levels: FloatArray) -> FloatArray:
+        """Of the cap, how far it has been passed."""
+        radius = float(heart.outer(np.array([TIP])).mean())
+        return np.asarray((levels - TIP) * heart.length / (self.cap * radius))
+
+
+def _round(way: FloatArray) -> FloatArray:
+    """Radius of a half ellipse, at a share of its length from where it is widest; never nothing."""
+    return np.sqrt(np.clip(1 - np.clip(way, 0, None) ** 2, 1e-4, None))
 
 
 @dataclass
@@ -54,17 +99,20 @@ def chest(seed: int, looks: int = 3) -> Chest:
                infarcts(rng) if rng.random() < 0.8 else draw_lesions(rng))
     slices = int(rng.integers(4, 13))
     levels = _levels(rng, heart, slices)
-    at = np.clip(levels, 0.0, 0.985)
+    at = np.clip(levels, 0.0, TIP)
+    tip = _Tip.draw(np.random.default_rng([seed, 93]))
     flat = at.ravel()
     around = Around.draw(rng)
     if rng.random() < 0.5:
         around = replace(around, fat=rng.uniform(-2.0, 2.0))
     painted = around.painted(heart, at, grid, _plane(rng, heart, grid))
     with_heart = paint_heart(painted, heart, at, grid, bounds_of(lesions, heart, flat),
-                             thinning_of(lesions, heart, flat, rng.uniform(-0.2, 0.45)), Pose())
+                             thinning_of(lesions, heart, flat, rng.uniform(-0.2, 0.45)),
+                             tip.pose(heart, levels.ravel()))
     beyond = levels.mean(1)
+    ended = tip.ends(heart, levels).all(1)
     for i in range(slices):
-        if beyond[i] > 0.99:
+        if ended[i]:
             with_heart[i] = _closed(painted[i], rng)
         elif beyond[i] < 0.0:
             with_heart[i] = _atrium(rng, with_heart[i], beyond[i] * heart.length, grid)
@@ -74,8 +122,9 @@ def chest(seed: int, looks: int = 3) -> Chest:
         held = grid.average(np.isin(np.arange(MATERIALS), of)[materials].astype(np.float32))
         return np.round(255 * held).astype(np.uint8)
     pool, wall = share(_POOL), share(_WALL)
-    # where the wall is open no ventricle is to be outlined
-    gone = (beyond < 0.0) | (beyond > 0.99)
+    # where the wall is open, or no cavity is left at the apex, no ventricle is to be outlined
+    cavity = pool.sum((1, 2)) / 255 * PIXEL ** 2 >= LEAST_CAVITY
+    gone = (beyond < 0.0) | ((beyond > 0.5) & (np.cumsum(cavity) == 0))
     pool[gone], wall[gone] = 0, 0
     names = list(LOOKS)
     images = [look(np.random.default_rng([seed, 92, k]),
