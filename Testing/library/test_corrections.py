@@ -14,7 +14,13 @@ from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.reading.masks.labelmap import Labels
 from deepgmm.result import Result
-from deepgmm.review.corrections import contour_corrections, corrections_of, doubts, edited_labels
+from deepgmm.review.corrections import (
+    contour_corrections,
+    corrections_of,
+    doubts,
+    drawn_outside,
+    edited_labels,
+)
 from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
@@ -272,8 +278,8 @@ def test_what_is_drawn_far_from_the_mask_is_said() -> None:
     edited = result.labels.copy()
     edited[1, 20, 33:35] = SCAR  # beside the wall, which ends 12 pixels from the middle
     edited[0, 0, :2] = edited[2, 0, :1] = SCAR
-    assert [one for one in doubts(corrections_of(result, edited), result)
-            if "outside the LV mask" in one] == [
+    corrected = replace(result, corrections=corrections_of(result, edited))
+    assert [one for one in drawn_outside(corrected) if "outside the LV mask" in one] == [
         "3 voxels were drawn on slices 0, 2 more than 15 mm outside the LV mask: they count as "
         "what they are drawn as, and most pictures do not reach there; erase what was not meant"]
 
@@ -290,10 +296,13 @@ def test_an_outer_border_that_was_moved_is_said_with_what_moves_it(result, propo
     hole = result.labels.copy()
     hole[1][tuple(np.argwhere(ndimage.binary_erosion(mask[1]))[0])] = Tissue.BACKGROUND
     for edited in (wider, narrower, stroke, hole):
-        said.append([one for one in doubts(corrections_of(result, edited), result)
+        corrected = replace(result, corrections=corrections_of(result, edited))
+        said.append([one for one in drawn_outside(corrected)
                      if one.startswith("the outer border was moved on slice 1: ")])
     assert [len(one) for one in said] == [1, 1, 0, 0]
     assert ("propose-mask --fixed EDITED" in said[0][0]) is proposed
+    every = corrections_of(result, wider, done=range(len(mask)))
+    assert drawn_outside(replace(result, corrections=every)) == [], "nothing is left to follow"
 
 
 @pytest.mark.parametrize("given, said", [

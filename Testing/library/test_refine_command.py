@@ -115,6 +115,7 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
     assert "made from version 1" in capsys.readouterr().err
     later = read_state(place / "t.dgmm")[0]
     corrections = later.result().corrections
+    assert not any("made from version" in w for w in later.result().warnings), "of that run alone"
     assert corrections is not None and corrections.done == (1,) and len(later.line) == 3
     assert len(read_state(place / "s.dgmm")[0].line) == 2
     np.testing.assert_array_equal(later.last.labels()[1], labels[1])

@@ -169,6 +169,7 @@ def _run(job: _Job, progress: Any) -> _Job:
         contour_corrections,
         corrections_of,
         doubts,
+        drawn_outside,
         edited_labels,
         left_empty,
         lost_to_curves,
@@ -249,8 +250,9 @@ def _run(job: _Job, progress: Any) -> _Job:
         said += doubts(given, job.before, set(known) - reopened)
         job.result = fit(job.before, given, reopened=reopened, unbordered=free,
                          progress=progress)
+        job.result.warnings += drawn_outside(job.result)
         version = job.versions.add(job.result, "refined")
-    job.result.warnings += said
+    job.result.warnings += said  # of this run alone, so not of the version that is kept
     job.log = edit_log(job.versions, given, base.number, version.number,
                        seconds=job.seconds, refit_seconds=time.perf_counter() - began)
     return job

@@ -31,6 +31,8 @@ MIDDLE, WIDTH, FILLED = 0.86, 0.02, 0.2
 DOUBTED = 0.75
 #: How it is said of a mask that it was proposed.
 NOT_DRAWN = "the LV mask was proposed from the images and not drawn"
+#: And of which slices it is unsure.
+UNSURE = "the proposed LV mask is unsure on"
 #: Under which a study's provenance says the frame of a cine that was taken.
 FRAME = "bssfp_phase"
 #: Under which a proposal says how its sequences were moved to be looked at.
@@ -141,7 +143,7 @@ def say(found: MaskProposal, known: Mapping[str, Any]) -> None:
         found.warnings.clear()
     unsure = [i for i in found.rings if found.confidence[i] <= SURE]
     if unsure:
-        found.warnings.append(f"the proposed LV mask is unsure on {named_slices(unsure)}")
+        found.warnings.append(f"{UNSURE} {named_slices(unsure)}")
     for why in dict.fromkeys(found.left_out.values()):
         out = [i for i, said in sorted(found.left_out.items()) if said == why]
         found.warnings.append(f"no LV mask is proposed on {named_slices(out)}: {why}")

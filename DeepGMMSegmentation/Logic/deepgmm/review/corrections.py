@@ -90,7 +90,7 @@ def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]
 
 
 def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> list[str]:
-    """What a person should be asked about new corrections of a result.
+    """What a person should be asked about new corrections of a result, once.
 
     Parameters
     ----------
@@ -107,9 +107,16 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
-    said += strays(given, result)
-    moved = moved_outside(given, result)
-    if moved:
+    return said
+
+
+def drawn_outside(result: Result) -> list[str]:
+    """What is to be said of all that was ever drawn or erased beyond the border of the LV mask."""
+    given = result.corrections
+    if given is None:
+        return []
+    said, moved = strays(given, result), moved_outside(given, result)
+    if moved and set(result.study.slices) - set(result.settled):
         proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
         how = ("to have the outlines beside follow, give the file you corrected to deepgmm "
                "propose-mask --fixed EDITED -o MASK.seg.nrrd with the same images, and segment "

@@ -31,11 +31,10 @@ from deepgmm.review.panels import (
     view_of,
 )
 from deepgmm.review.report import NOTICE, percent_of_wall
-from deepgmm.review.slices import slices_named
 from deepgmm.study.alignment import masks_in_place
 from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.levels import levels, numbering_of
-from deepgmm.study.words import COLOURS, Kind, Role, Tissue
+from deepgmm.study.words import COLOURS, Kind, Role, Tissue, slices_named
 
 _DPI = 100
 _LEFT = 78
@@ -302,7 +301,7 @@ def _summary(result: Result) -> str:
 
 
 def _warnings(result: Result) -> list[str]:
-    return list(dict.fromkeys([*result.study.warnings, *result.warnings]))
+    return list(dict.fromkeys(result.warnings))
 
 
 def _foot(result: Result, columns: int, most: int = 8) -> list[str]:
