@@ -112,6 +112,12 @@ class Result:
         return tuple(i for i, inside in enumerate(self.study.mask)
                      if i in self.corrections.done or (inside.any() and not left[i].any()))
 
+    @property
+    def outline(self) -> npt.NDArray[np.bool_]:
+        """(slices, rows, columns) what is inside: the LV mask, as a person corrected it."""
+        mask = self.study.mask
+        return mask if self.corrections is None else self.corrections.outlined(mask)
+
     def volume(self, tissue: Tissue | str) -> float:
         """Volume of one tissue, ml."""
         tissue = Tissue.named(tissue)
