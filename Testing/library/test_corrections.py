@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 from small_results import a_result_of
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
+from deepgmm.reading.images.grids import geometry_of, image_of
 from deepgmm.reading.masks.labelmap import Labels
 from deepgmm.result import Result
 from deepgmm.review.corrections import (
@@ -169,7 +171,23 @@ def test_an_edited_segmentation_may_lie_on_a_piece_of_the_grid(result) -> None:
     np.testing.assert_array_equal(edited_labels(piece, result), edited)
 
 
+@pytest.mark.parametrize("how", ["exchanged", "DICOMOrient", "flipped"])
+def test_an_edited_segmentation_may_have_its_voxels_in_another_order(result, how: str) -> None:
+    """As other programs write the same grid; ITK says where each voxel goes."""
+    edited = edited_of(result)
+    image = image_of(edited, result.study.geometry)
+    other = {"exchanged": lambda: sitk.PermuteAxes(image, [1, 2, 0]),
+             "DICOMOrient": lambda: sitk.DICOMOrient(image, "ASL"),
+             "flipped": lambda: sitk.Flip(image, [True, False, True])}[how]()
+    values = sitk.GetArrayFromImage(other)
+    assert values.shape != edited.shape or (values != edited).any()
+    np.testing.assert_array_equal(edited_labels(Labels(values, geometry_of(other)), result), edited)
+
+
 @pytest.mark.parametrize("spoilt, words", [
+    ("half a voxel", r"as large and as many, and lie 0\.65 mm beside them"),
+    ("scar alone", "has no blood and no myocardium, which the result has"),
+    ("blood alone", "has no myocardium, which the result has"),
     ("grid", "another grid"), ("elsewhere", "does not lie where"), ("other heart", "this patient"),
     ("tissue", "edema, which this result does not seek"), ("slice", "no slice 9"),
     ("empty slice", "no tissue is drawn"), ("shape", "shape"),
@@ -180,6 +198,11 @@ def test_what_cannot_be_this_results_is_refused_in_one_line(spoilt: str, words: 
     geometry = result.study.geometry
     if spoilt == "grid":
         geometry = replace(geometry, spacing=(1.0, 1.1, 8.0))
+    elif spoilt == "half a voxel":
+        matrix = geometry.index_to_world()
+        geometry = replace(geometry, origin=tuple((matrix @ [0.5, 0, 0, 1])[:3]))
+    elif spoilt.endswith("alone"):
+        edited = np.where(edited == {"scar alone": SCAR, "blood alone": BLOOD}[spoilt], edited, 0)
     elif spoilt == "elsewhere":
         edited = np.roll(edited, 9, axis=2)
     elif spoilt == "other heart":

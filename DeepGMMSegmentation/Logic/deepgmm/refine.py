@@ -89,8 +89,10 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     before = before.without(opened).without(free, Strength.CONTOUR)
     changed = before.contradicted(corrections)
     if changed:
-        said.append(f"{changed} voxels were corrected before and are now called another tissue: "
-                    "the later correction holds")
+        one = changed == 1
+        said.append(f"{changed} voxel{' was' if one else 's were'} corrected before and "
+                    f"{'is' if one else 'are'} now called another tissue: the later correction "
+                    "holds")
     every = before.joined(corrections)
     first = list(result.provenance.get(BEFORE, result.warnings))
     begun = replace(result, corrections=every, warnings=first)

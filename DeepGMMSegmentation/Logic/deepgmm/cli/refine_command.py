@@ -296,7 +296,8 @@ def _summary(job: _Job, seconds: float) -> str:
     changed = job.result.labels != job.before.labels
     assert job.result.corrections is not None
     followed = changed & ~job.result.corrections.fixed
-    where = job.numbering.listed(i for i in range(len(changed)) if followed[i].any())
+    where = [i for i in range(len(changed)) if followed[i].any()]
+    count = int(followed.sum())
     rows = [("tissue", "ml before", "ml now", "90 % interval")]
     for tissue in job.result.present_tissues:
         low, high = job.result.volume_interval(tissue)
@@ -312,5 +313,6 @@ def _summary(job: _Job, seconds: float) -> str:
     as_before = "" if job.anew else ", as it was"
     return (f"version {job.versions.last.number}{as_before}: "
             f"{refined['corrected_voxels']} voxels corrected{told}"
-            + (f"; {int(followed.sum())} others followed" if job.anew else "")
-            + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")
+            + (f"; {count} other{'' if count == 1 else 's'} followed" if job.anew else "")
+            + (f", on slice{'s' if len(where) > 1 else ''} {job.numbering.listed(where)}"
+               if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

@@ -54,11 +54,22 @@ def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
         labels = edited.on(result.study.geometry, (shape[0], shape[1], shape[2]))
     except InputError as error:
         raise InputError("the edited segmentation lies on another grid than the images of this "
-                         "study: see whether it is of this patient, and export it on the grid of "
-                         "the result") from error
+                         f"study{_beside(edited, result)}: see whether it is of this patient, and "
+                         "export it on the grid of the result") from error
     _check_mirrored(labels, result.labels)
     check_edited(labels, result)
     return labels
+
+
+def _beside(edited: Labels, result: Result) -> str:
+    """How far the voxels of an edited segmentation lie beside those of a result, where that is all
+    that is wrong."""
+    one, other = edited.geometry, result.study.geometry
+    if edited.values.shape != result.labels.shape or not np.allclose(
+            [*one.spacing, *one.direction], [*other.spacing, *other.direction], atol=1e-3):
+        return ""
+    away = float(np.linalg.norm(np.subtract(one.origin, other.origin)))
+    return f" (its voxels are as large and as many, and lie {away:.2g} mm beside them)"
 
 
 def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> None:
@@ -203,6 +214,11 @@ def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:
     same = 2 * (drawn & mask).sum() / max(drawn.sum() + mask.sum(), 1)
     changed = (labels[fitted] != result.labels[fitted])[drawn | mask]
     if not fitted.any() or same < SAME_HEART or changed.mean() > MOST_CHANGED:
+        gone = [t.title.lower() for t in (Tissue.BLOOD, Tissue.MYOCARDIUM)
+                if (result.labels[fitted] == t).any() and not (labels == t).any()]
+        if gone:
+            raise InputError(f"the edited segmentation has no {' and no '.join(gone)}, which the "
+                             "result has: export it with all of its segments")
         raise InputError("the edited segmentation does not lie where this result does: see "
                          "whether it is of this patient and was made from this result")
 

@@ -68,7 +68,8 @@ class Labels:
         """The same labels on a larger or smaller piece of the same grid.
 
         Slicer saves only the box that holds something, so a segmentation that was edited
-        there comes back on a piece of its grid.
+        there comes back on a piece of its grid. Other programs write the voxels of the same grid in
+        another order.
 
         Parameters
         ----------
@@ -84,15 +85,17 @@ class Labels:
         corners = np.array([[i, j, k, 1.0] for i in (0, self.values.shape[2] - 1)
                             for j in (0, self.values.shape[1] - 1)
                             for k in (0, self.values.shape[0] - 1)])
-        offset = np.rint(mapping[:3, 3]).astype(int)
-        if np.abs(corners @ mapping.T - corners - [*offset, 0]).max() > 0.01:
+        whole = np.rint(mapping).astype(int)
+        axes = np.abs(whole[:3, :3])
+        if ((axes.sum(0) != 1).any() or (axes.sum(1) != 1).any()
+                or np.abs(corners @ (mapping - whole).T).max() > 0.01):
             raise InputError("the label images lie on different grids: bring one onto the "
                              "grid of the other")
         placed = np.zeros(shape, np.uint8)
         if not self.values.any():
             return placed
         found = np.argwhere(self.values)
-        target = found + offset[::-1]
+        target = (found[:, ::-1] @ whole[:3, :3].T + whole[:3, 3])[:, ::-1]
         if (target < 0).any() or (target >= shape).any():
             raise InputError("a label image reaches beyond the grid of the other: give both "
                              "on one grid")
