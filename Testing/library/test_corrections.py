@@ -14,11 +14,12 @@ from small_results import a_result_of
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.reading.images.grids import geometry_of, image_of
-from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.reading.masks.labelmap import Labels, read_labels
 from deepgmm.result import Result
 from deepgmm.review.corrections import (
     contour_corrections,
     corrections_of,
+    decided_by,
     doubts,
     drawn_outside,
     edited_labels,
@@ -182,6 +183,23 @@ def test_an_edited_segmentation_may_have_its_voxels_in_another_order(result, how
     values = sitk.GetArrayFromImage(other)
     assert values.shape != edited.shape or (values != edited).any()
     np.testing.assert_array_equal(edited_labels(Labels(values, geometry_of(other)), result), edited)
+
+
+def test_three_is_scar_where_no_edema_is_sought(result, tmp_path: Path) -> None:
+    """As 3D Slicer numbers the segments of a labelmap that it exports."""
+    alone, path = a_result_of(roles=(Role.LGE,)), tmp_path / "exported.nrrd"
+    for one, values, wanted in ((alone, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 3}, "emidec"),
+                                (result, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 3}, ""),
+                                (alone, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 4}, "deepgmm")):
+        exported = sum((one.labels == t) * np.uint8(v) for t, v in values.items())
+        sitk.WriteImage(image_of(np.asarray(exported, np.uint8), one.study.geometry), str(path))
+        if not wanted:
+            with pytest.raises(InputError, match="different things to different people"):
+                read_labels(path, decide=decided_by(one))
+            continue
+        read = read_labels(path, decide=decided_by(one), because="by the tissues sought")
+        assert read.convention == wanted
+        np.testing.assert_array_equal(read.values, one.labels)
 
 
 @pytest.mark.parametrize("spoilt, words", [

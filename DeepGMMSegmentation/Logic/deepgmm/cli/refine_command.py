@@ -168,6 +168,7 @@ def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.review.corrections import (
         contour_corrections,
         corrections_of,
+        decided_by,
         doubts,
         drawn_outside,
         edited_labels,
@@ -211,13 +212,16 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{job.numbering.listed(reopened - set(known) - free)}, nor said to have "
                          "the right border: leave them out")
     said: list[str] = []
+    read_so: list[str] = []
     empty: list[int] = []
     base = job.versions.last
     labels = job.before.labels
     if job.edited is not None:
         with hushed():
-            read = read_labels(job.edited, "edited segmentation", convention=job.labels)
-        labels, said = edited_labels(read, job.before), list(read.warnings)
+            read = read_labels(job.edited, "edited segmentation", convention=job.labels,
+                               decide=decided_by(job.before), because="by the tissues sought")
+        labels, read_so = edited_labels(read, job.before), read.warnings
+        said = list(read_so)
         base = (job.versions.edited_from(labels) if job.version is None
                 else job.versions.numbered(job.version))
         empty = left_empty(labels, job.before)
@@ -242,6 +246,9 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{named_slices(empty)}, which is taken for left alone, and is the result "
                          "itself elsewhere; draw what is right there, or name slices that are "
                          "right with --done")
+    if read_so and not given and not reopened and not loose:
+        raise InputError("nothing was corrected: the edited segmentation is the result itself; "
+                         + "; ".join(read_so))
     began = time.perf_counter()
     corrected = job.before.corrections
     if corrected is not None and given and not reopened and not loose and corrected.holds(given):

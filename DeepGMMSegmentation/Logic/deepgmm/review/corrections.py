@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
-from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.reading.conventions import CONVENTIONS, tissues_of
+from deepgmm.reading.masks.labelmap import Decide, Labels
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
 from deepgmm.study.words import WALL_TISSUES, Tissue, named_slices
@@ -39,6 +40,19 @@ BESIDE_MM = 2.5
 def now() -> str:
     """This moment, UTC."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def decided_by(result: Result) -> Decide:
+    """For `read_labels`: the one convention whose tissues a result seeks. 3D Slicer numbers what it
+    exports as a labelmap, and so 3 is scar where no edema is sought, as EMIDEC has it; beside 4 it
+    is left open."""
+    sought = {0, *map(int, result.tissues), *map(int, np.unique(result.labels))}
+
+    def decide(values: npt.NDArray[np.generic], names: list[str]) -> str | None:
+        fit = [name for name in names
+               if set(np.unique(tissues_of(values, CONVENTIONS[name])).tolist()) <= sought]
+        return fit[0] if len(fit) == 1 and not {3, 4} <= set(np.unique(values).tolist()) else None
+    return decide
 
 
 def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:

@@ -332,7 +332,8 @@ def overlapping(values: npt.NDArray[Any], segments: Sequence[Segment]) -> list[s
                       np.zeros(layers.shape[:3], np.uint8)) > 1).sum())
     order = " over ".join(tissue.title.lower() for tissue in sorted(drawn, reverse=True))
     return [] if not shared else [
-        f"segments overlap on {shared} voxels, each of which counts once: {order}"]
+        f"segments overlap on {shared} voxels, each of which counts once: {order}; where "
+        "that is not meant, erase the upper one"]
 
 
 def _share_whole(whole: BoolArray, found: dict[Meaning, BoolArray]) -> list[str]:
