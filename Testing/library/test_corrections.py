@@ -264,6 +264,24 @@ def centred() -> Result:
     return replace(result, labels=labels, study=replace(result.study, mask=labels > 0))
 
 
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_segmentation_a_slice_off_is_refused(by: int) -> None:
+    """As a program writes it that lost a slice; one slice alone may look as it likes."""
+    sizes = np.array([14, 10, 7, 4])
+    y, x = np.mgrid[:41, :41] - 20
+    radius = np.hypot(y, x)[None] / sizes[:, None, None]
+    labels = np.where(radius < 0.5, BLOOD, np.where(radius < 1, MYOCARDIUM, 0)).astype(np.uint8)
+    heart = a_result_of(slices=4, shape=(41, 41))
+    heart = replace(heart, labels=labels, study=replace(heart.study, mask=labels > 0))
+    moved = np.roll(labels, by, 0)
+    moved[0 if by > 0 else -1] = 0
+    with pytest.raises(InputError, match="is a slice off"):
+        edited_labels(Labels(moved, heart.study.geometry), heart)
+    alone = np.zeros_like(labels)
+    alone[1] = labels[1]
+    edited_labels(Labels(alone, heart.study.geometry), heart)
+
+
 @pytest.mark.parametrize("axes, words", [
     ((2,), "left to right"), ((1,), "top to bottom"), ((1, 2), "turned by half")])
 def test_a_mirrored_segmentation_is_refused(axes, words) -> None:

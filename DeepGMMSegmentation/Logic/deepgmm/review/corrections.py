@@ -87,7 +87,8 @@ def _beside(edited: Labels, result: Result) -> str:
 
 
 def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> None:
-    """Refuse labels that agree clearly better with a result once they are flipped.
+    """Refuse labels that agree clearly better with a result once they are flipped, or moved by a
+    slice.
 
     Raises
     ------
@@ -95,18 +96,20 @@ def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]
     """
     tissues = [t for t in Tissue if t and ((labels == t).any() or (before == t).any())]
 
-    def agreement(axes: tuple[int, ...]) -> npt.NDArray[np.floating]:
-        turned = np.flip(labels, axes)
+    def agreement(axes: tuple[int, ...], slices: int = 0) -> npt.NDArray[np.floating]:
+        turned = np.roll(np.flip(labels, axes), slices, 0)
+        turned[{1: slice(1), -1: slice(-1, None)}.get(slices, slice(0))] = 0
         drawn = before * turned.any((1, 2), keepdims=True)  # a file may hold some slices alone
         return np.array([dice(turned == t, drawn == t) or 0.0 for t in tissues])
     if not tissues:
         return
-    given = agreement(())
-    for axes, how in (((2,), "mirrored left to right"), ((1,), "mirrored top to bottom"),
-                      ((1, 2), "turned by half"), ((0,), "of slices in reversed order"),
-                      ((0, 2), "turned over, its slices in reversed order"),
-                      ((0, 1), "turned over, its slices in reversed order")):
-        back = agreement(axes)
+    given, off = agreement(()), "a slice off: every slice lies where the next one does"
+    over = "turned over, its slices in reversed order"
+    for axes, slices, how in (((2,), 0, "mirrored left to right"), ((), 1, off), ((), -1, off),
+                              ((1,), 0, "mirrored top to bottom"), ((1, 2), 0, "turned by half"),
+                              ((0,), 0, "of slices in reversed order"), ((0, 2), 0, over),
+                              ((0, 1), 0, over)):
+        back = agreement(axes, slices)
         if (back.mean() > max(given.mean() + MIRRORED, MIRRORED_LEAST)
                 and (back - given).min() > -MIRRORED_LOSS):
             raise InputError(f"the edited segmentation is {how}: so it agrees much less with the "
