@@ -153,8 +153,7 @@ class _AnchoredFit:
         self.wall = Endocardium(ventricle, batch.valid, options.wall)
         self.sectors = (None if options.sectors is None
                         else SectorStates(ventricle, options.sectors, batch.values))
-        self.levels = (None if options.levels is None
-                       else SliceLevels(ventricle, options.levels))
+        self.levels = None if options.levels is None else SliceLevels(ventricle, options.levels)
         self.borders = Borders(ventricle, options.outer, options.inner, options.dark)
         self.mixture = prior.mixture(ventricle.studies)
         self.posterior: Tensor | None = None
@@ -224,9 +223,8 @@ class _AnchoredFit:
         studies that have settled."""
         if self.sectors is None:
             return
-        if self.ventricle.relative is not None:
-            depth = self.ventricle.relative
-        else:
+        depth = self.ventricle.relative
+        if depth is None:
             thickness = self.ventricle.from_sector(self.wall.thickness.clamp_min(1.0)[..., None])
             depth = self.ventricle.depth / thickness[..., 0]
         tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)

@@ -71,7 +71,15 @@ def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
                          f"study{_beside(edited, result)}: see whether it is of this patient, and "
                          "export it on the grid of the result") from error
     _check_mirrored(labels, result.labels)
-    check_edited(labels, result)
+    try:
+        check_edited(labels, result)
+    except InputError as error:
+        gone = [t.title.lower() for t in (Tissue.BLOOD, Tissue.MYOCARDIUM)
+                if labels.any() and (result.labels == t).any() and not (labels == t).any()]
+        if not gone:
+            raise
+        raise InputError(f"the edited segmentation has no {' and no '.join(gone)}, which the "
+                         "result has: export it with all of its segments") from error
     return labels
 
 
@@ -87,8 +95,7 @@ def _beside(edited: Labels, result: Result) -> str:
 
 
 def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> None:
-    """Refuse labels that agree clearly better with a result once they are flipped, or moved by a
-    slice.
+    """Refuse labels that agree clearly better with a result once flipped, or moved by a slice.
 
     Raises
     ------
@@ -231,11 +238,6 @@ def check_edited(labels: npt.NDArray[np.uint8], result: Result) -> None:
     same = 2 * (drawn & mask).sum() / max(drawn.sum() + mask.sum(), 1)
     changed = (labels[fitted] != result.labels[fitted])[drawn | mask]
     if not fitted.any() or same < SAME_HEART or changed.mean() > MOST_CHANGED:
-        gone = [t.title.lower() for t in (Tissue.BLOOD, Tissue.MYOCARDIUM)
-                if (result.labels[fitted] == t).any() and not (labels == t).any()]
-        if gone:
-            raise InputError(f"the edited segmentation has no {' and no '.join(gone)}, which the "
-                             "result has: export it with all of its segments")
         raise InputError("the edited segmentation does not lie where this result does: see "
                          "whether it is of this patient and was made from this result")
 
