@@ -197,10 +197,12 @@ class Job:
                 probabilities=self.probabilities, uncertainty=self.uncertainty, said=said,
                 rows=rows)
         warnings = list(dict.fromkeys([*said["warnings"], *written.warnings]))
+        open_ = {*result.study.slices} - {*result.settled}
+        noted = said.get("mask_proposal", {})
         return Outcome(written, warnings, time.monotonic() - self.began,
                        outline_only(self.inputs.get("mask"), written.segmentation),
                        choices=self.choices, chosen=self.chosen,
-                       unseen=said.get("mask_proposal", {}).get("looked_at") is False,
+                       unseen=bool(open_) and noted.get("looked_at") is False,
                        task=self.task, answer=answer, sent=self.as_sent())
 
 

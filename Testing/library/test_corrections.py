@@ -7,14 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy import ndimage
 from small_results import a_result_of
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
-from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.reading.images.grids import geometry_of, image_of
+from deepgmm.reading.masks.labelmap import Labels, read_labels
 from deepgmm.result import Result
-from deepgmm.review.corrections import contour_corrections, corrections_of, doubts, edited_labels
+from deepgmm.review.corrections import (
+    contour_corrections,
+    corrections_of,
+    decided_by,
+    doubts,
+    drawn_outside,
+    edited_labels,
+)
 from deepgmm.study.words import Role, Tissue
 
 BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, Tissue.SCAR
@@ -163,7 +172,40 @@ def test_an_edited_segmentation_may_lie_on_a_piece_of_the_grid(result) -> None:
     np.testing.assert_array_equal(edited_labels(piece, result), edited)
 
 
+@pytest.mark.parametrize("how", ["exchanged", "DICOMOrient", "flipped"])
+def test_an_edited_segmentation_may_have_its_voxels_in_another_order(result, how: str) -> None:
+    """As other programs write the same grid; ITK says where each voxel goes."""
+    edited = edited_of(result)
+    image = image_of(edited, result.study.geometry)
+    other = {"exchanged": lambda: sitk.PermuteAxes(image, [1, 2, 0]),
+             "DICOMOrient": lambda: sitk.DICOMOrient(image, "ASL"),
+             "flipped": lambda: sitk.Flip(image, [True, False, True])}[how]()
+    values = sitk.GetArrayFromImage(other)
+    assert values.shape != edited.shape or (values != edited).any()
+    np.testing.assert_array_equal(edited_labels(Labels(values, geometry_of(other)), result), edited)
+
+
+def test_three_is_scar_where_no_edema_is_sought(result, tmp_path: Path) -> None:
+    """As 3D Slicer numbers the segments of a labelmap that it exports."""
+    alone, path = a_result_of(roles=(Role.LGE,)), tmp_path / "exported.nrrd"
+    for one, values, wanted in ((alone, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 3}, "emidec"),
+                                (result, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 3}, ""),
+                                (alone, {BLOOD: 1, MYOCARDIUM: 2, SCAR: 4}, "deepgmm")):
+        exported = sum((one.labels == t) * np.uint8(v) for t, v in values.items())
+        sitk.WriteImage(image_of(np.asarray(exported, np.uint8), one.study.geometry), str(path))
+        if not wanted:
+            with pytest.raises(InputError, match="different things to different people"):
+                read_labels(path, decide=decided_by(one))
+            continue
+        read = read_labels(path, decide=decided_by(one), because="by the tissues sought")
+        assert read.convention == wanted
+        np.testing.assert_array_equal(read.values, one.labels)
+
+
 @pytest.mark.parametrize("spoilt, words", [
+    ("half a voxel", r"as large and as many, and lie 0\.65 mm beside them"),
+    ("scar alone", "has no blood and no myocardium, which the result has"),
+    ("blood alone", "has no myocardium, which the result has"),
     ("grid", "another grid"), ("elsewhere", "does not lie where"), ("other heart", "this patient"),
     ("tissue", "edema, which this result does not seek"), ("slice", "no slice 9"),
     ("empty slice", "no tissue is drawn"), ("shape", "shape"),
@@ -174,6 +216,11 @@ def test_what_cannot_be_this_results_is_refused_in_one_line(spoilt: str, words: 
     geometry = result.study.geometry
     if spoilt == "grid":
         geometry = replace(geometry, spacing=(1.0, 1.1, 8.0))
+    elif spoilt == "half a voxel":
+        matrix = geometry.index_to_world()
+        geometry = replace(geometry, origin=tuple((matrix @ [0.5, 0, 0, 1])[:3]))
+    elif spoilt.endswith("alone"):
+        edited = np.where(edited == {"scar alone": SCAR, "blood alone": BLOOD}[spoilt], edited, 0)
     elif spoilt == "elsewhere":
         edited = np.roll(edited, 9, axis=2)
     elif spoilt == "other heart":
@@ -215,6 +262,24 @@ def centred() -> Result:
     labels[(radius >= 6) & (x > 5) & (y > 0)] = SCAR
     labels = np.broadcast_to(np.where(radius < 12, labels, 0), (3, 41, 41)).astype(np.uint8)
     return replace(result, labels=labels, study=replace(result.study, mask=labels > 0))
+
+
+@pytest.mark.parametrize("by", [1, -1])
+def test_a_segmentation_a_slice_off_is_refused(by: int) -> None:
+    """As a program writes it that lost a slice; one slice alone may look as it likes."""
+    sizes = np.array([14, 10, 7, 4])
+    y, x = np.mgrid[:41, :41] - 20
+    radius = np.hypot(y, x)[None] / sizes[:, None, None]
+    labels = np.where(radius < 0.5, BLOOD, np.where(radius < 1, MYOCARDIUM, 0)).astype(np.uint8)
+    heart = a_result_of(slices=4, shape=(41, 41))
+    heart = replace(heart, labels=labels, study=replace(heart.study, mask=labels > 0))
+    moved = np.roll(labels, by, 0)
+    moved[0 if by > 0 else -1] = 0
+    with pytest.raises(InputError, match="is a slice off"):
+        edited_labels(Labels(moved, heart.study.geometry), heart)
+    alone = np.zeros_like(labels)
+    alone[1] = labels[1]
+    edited_labels(Labels(alone, heart.study.geometry), heart)
 
 
 @pytest.mark.parametrize("axes, words", [
@@ -272,8 +337,8 @@ def test_what_is_drawn_far_from_the_mask_is_said() -> None:
     edited = result.labels.copy()
     edited[1, 20, 33:35] = SCAR  # beside the wall, which ends 12 pixels from the middle
     edited[0, 0, :2] = edited[2, 0, :1] = SCAR
-    assert [one for one in doubts(corrections_of(result, edited), result)
-            if "outside the LV mask" in one] == [
+    corrected = replace(result, corrections=corrections_of(result, edited))
+    assert [one for one in drawn_outside(corrected) if "outside the LV mask" in one] == [
         "3 voxels were drawn on slices 0, 2 more than 15 mm outside the LV mask: they count as "
         "what they are drawn as, and most pictures do not reach there; erase what was not meant"]
 
@@ -290,10 +355,13 @@ def test_an_outer_border_that_was_moved_is_said_with_what_moves_it(result, propo
     hole = result.labels.copy()
     hole[1][tuple(np.argwhere(ndimage.binary_erosion(mask[1]))[0])] = Tissue.BACKGROUND
     for edited in (wider, narrower, stroke, hole):
-        said.append([one for one in doubts(corrections_of(result, edited), result)
+        corrected = replace(result, corrections=corrections_of(result, edited))
+        said.append([one for one in drawn_outside(corrected)
                      if one.startswith("the outer border was moved on slice 1: ")])
     assert [len(one) for one in said] == [1, 1, 0, 0]
     assert ("propose-mask --fixed EDITED" in said[0][0]) is proposed
+    every = corrections_of(result, wider, done=range(len(mask)))
+    assert drawn_outside(replace(result, corrections=every)) == [], "nothing is left to follow"
 
 
 @pytest.mark.parametrize("given, said", [

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import binary_erosion
 from small_results import a_result_of
 
+from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.review.montage import _heat_colours, _legend, _marked_slices, _summary, montage_png
 from deepgmm.review.panels import outlines_of
 from deepgmm.study.study import Geometry
@@ -212,6 +215,35 @@ def test_a_proposed_outline_is_on_every_panel_and_amber_where_unsure() -> None:
         assert (picture(said) == drawn).all()
     every = {"proposed": True, "confidence": [0.95, 0.4, 0.0]}
     assert outlines_of({"mask_proposal": every, "refined": {"done_slices": [0, 1]}}, 3) == ()
+
+
+def test_the_outline_is_drawn_as_it_was_corrected() -> None:
+    result = a_result_of(slices=3)
+    result.provenance["mask_proposal"] = {"proposed": True, "confidence": [0.4] * 3}
+    mask = result.study.mask
+    wider, rim = mask[0] & ~mask[2], mask[1] & ~binary_erosion(mask[1])
+    tissue, edit = np.zeros(mask.shape, np.uint8), np.zeros(mask.shape, np.uint16)
+    tissue[2][wider], edit[2][wider], edit[1][rim] = Tissue.MYOCARDIUM, 1, 1
+    given = Corrections(tissue, edit, [Edit(Strength.VOXEL)])
+    new = replace(result, labels=given.painted(result.labels), corrections=given)
+    drawn = mask.copy()
+    drawn[2] |= wider
+    drawn[1] &= ~rim
+    wanted = replace(result, labels=new.labels, study=replace(result.study, mask=drawn))
+    amber = [pixels_coloured(picture_of(one), (255, 176, 0)) for one in (new, wanted, result)]
+    assert (amber[0] == amber[1]).all() and not (amber[0] == amber[2]).all()
+
+
+def test_a_slice_that_was_left_out_and_drawn_since_is_not_dimmed() -> None:
+    result = a_result_of(slices=2, excluded={1: "asked for"})
+    labels = a_result_of(slices=2).labels
+    edit = np.zeros(labels.shape, np.uint16)
+    edit[1] = labels[1] > 0
+    given = Corrections(labels * (edit > 0), edit, [Edit(Strength.SLICE)], (1,))
+    drawn = picture_of(replace(result, labels=given.painted(result.labels), corrections=given))
+    dim = picture_of(result)
+    row, panel = slice(dim.shape[0] * 3 // 5, dim.shape[0] - 60), slice(100, 400)
+    assert dim[row, panel].mean() < 0.5 * drawn[row, panel].mean()
 
 
 def test_a_sequence_that_lies_elsewhere_has_the_outline_there_too() -> None:

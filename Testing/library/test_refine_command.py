@@ -115,6 +115,7 @@ def test_from_an_edited_file_to_files_and_a_new_version(place: Path, capsys) -> 
     assert "made from version 1" in capsys.readouterr().err
     later = read_state(place / "t.dgmm")[0]
     corrections = later.result().corrections
+    assert not any("made from version" in w for w in later.result().warnings), "of that run alone"
     assert corrections is not None and corrections.done == (1,) and len(later.line) == 3
     assert len(read_state(place / "s.dgmm")[0].line) == 2
     np.testing.assert_array_equal(later.last.labels()[1], labels[1])
@@ -261,6 +262,27 @@ def test_what_cannot_be_refined_is_refused_and_nothing_is_lost(
     assert "Mustermann" not in said[0]
     assert out.read_bytes() == BEFORE and sorted(p.name for p in place.iterdir()) == files
     assert hashlib.sha256((place / "s.dgmm").read_bytes()).hexdigest() == before
+
+
+def test_a_stroke_beneath_another_segment_is_not_passed_over_in_silence(place: Path,
+                                                                        capsys) -> None:
+    """Myocardium painted over scar in 3D Slicer with overlap allowed: scar is on top."""
+    image = sitk.ReadImage(str(place / "auto.seg.nrrd"))
+    labels = sitk.GetArrayFromImage(image)
+    stroke = np.zeros_like(labels)
+    stroke[2][tuple(np.argwhere(fitted()[0].labels[2] == Tissue.SCAR)[:20].T)] = 1
+    two = sitk.GetImageFromArray(np.stack([labels, stroke], -1), isVector=True)
+    two.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        two.SetMetaData(key, image.GetMetaData(key))
+    for key, value in (("Name", "Myocardium"), ("ID", "more"), ("Layer", "1"), ("LabelValue", "1"),
+                       ("Extent", " ".join(f"0 {n - 1}" for n in image.GetSize()))):
+        two.SetMetaData(f"Segment4_{key}", value)
+    sitk.WriteImage(two, str(place / "over.seg.nrrd"))
+    assert run("refine", place / "s.dgmm", "--edited", place / "over.seg.nrrd",
+               "-o", place / "n.seg.nrrd") == 2
+    said = capsys.readouterr().err
+    assert "nothing was corrected" in said and "segments overlap on 20 voxels" in said
 
 
 def test_a_state_that_changed_meanwhile_is_not_written_over(place: Path, capsys,

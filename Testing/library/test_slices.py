@@ -101,6 +101,7 @@ def test_the_levels_of_phantom_patients_are_right() -> None:
     ("the fit reached its last step before it settled in slices 0-2, 5", {0, 1, 2, 5}),
     ("it is proposed to leave slices 0, 3 out, which keeps 1-2, 4", {0, 3}),
     ("it is proposed to leave slice 0 out, which keeps 1-3 (--slices 1-3)", {0}),
+    ("look at its outline on every slice but slices 0-1, which were drawn", set()),
     ("T2 was resampled onto the LGE grid (linear)", set()),
 ])
 def test_the_slices_that_a_warning_names(text: str, wanted: set[int]) -> None:

@@ -10,6 +10,7 @@ import qt
 import slicer
 from desk import Desk, segmentations
 from panels import Panel
+from test_refine_button import tick
 
 from deepgmm.jobs.tasks import TASKS
 from deepgmm.review.metrics import dice
@@ -94,6 +95,24 @@ def test_a_proposal_is_a_mask_to_look_at_and_apply_says_so(a_desk_without_mask: 
     desk.finish()
     assert "proposed" not in desk.said
     assert provenance_of(state.output)["mask_proposal"]["looked_at"] is True
+
+
+def test_with_every_slice_done_nobody_is_asked_to_look_at_the_proposal(
+        a_desk_without_mask: Desk) -> None:
+    desk = a_desk_without_mask
+    propose(desk)
+    desk.panel.state.method = "gmm"
+    desk.panel.settle()
+    desk.apply()
+    desk.finish()
+    assert "nobody has said that its slices" in desk.said
+    for index in range(5):
+        tick(desk, index, True)
+    desk.refine()
+    desk.finish()
+    assert "nobody has said that its slices" not in desk.said
+    said = provenance_of(desk.panel.state.output)
+    assert not any("proposed" in one for one in said["warnings"])
 
 
 def test_undo_takes_the_proposal_and_its_note(a_desk_without_mask: Desk) -> None:

@@ -99,6 +99,11 @@ class Corrections:
         """Labels with what was said put over them; a copy."""
         return np.where(self.fixed, self.tissue, labels)
 
+    def outlined(self, mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """(slices, rows, columns) an LV mask with what was drawn outside it and without what was
+        erased."""
+        return np.where(self.fixed, self.tissue > 0, mask)
+
     def joined(self, later: Corrections) -> Corrections:
         """These and later ones, which hold where both speak.
 

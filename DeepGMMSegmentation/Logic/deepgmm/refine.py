@@ -14,9 +14,10 @@ from deepgmm.acting import method_run
 from deepgmm.errors import ComputationError, InputError
 from deepgmm.given import Corrections, Edit, Strength
 from deepgmm.identify.contrast import contrast_prior
-from deepgmm.identify.physics import check_physics
+from deepgmm.identify.physics import RULES, check_physics
+from deepgmm.outdated import TORN, still_true
 from deepgmm.progress import Progress, silent
-from deepgmm.result import Result, SliceFit
+from deepgmm.result import BEFORE, Result, SliceFit
 from deepgmm.segment import fits_of, labels_of
 from deepgmm.settings import Method, Settings
 from deepgmm.study.words import Tissue, named_slices
@@ -27,13 +28,12 @@ if TYPE_CHECKING:
 #: A corrected voxel that weighs less contradicts the images; so many of a tissue in a slice, and
 #: this share of them, are told.
 CONTRADICTS, LEAST_TOLD, SHARE_TOLD = 0.3, 5, 0.5
-#: What a refit says of itself; and what a fit says, which one by EM says anew.
-_OF_A_REFIT = ("corrected as ", "everything was corrected")
+#: What a fit says of how it went, which a refit by EM makes untrue.
+_OF_A_FIT = (TORN, "the fit reached its last step")
 #: Said of a tissue that a person drew apart where no fit does.
 _DRAWN_APART = ("microvascular obstruction was drawn, which this fit counts as scar: it keeps its "
                 "own label where it was drawn and teaches as scar; scar's volume is without it, "
                 "that of the infarct with it (--mvo of segment labels it on every slice)")
-_OF_A_FIT = (*_OF_A_REFIT, "other starts of the fit", "the fit reached its last step")
 
 
 def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] = (),
@@ -58,7 +58,8 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     -------
     Result
         Its `corrections` are all that were ever given; `provenance["refined"]` says how many
-        voxels, which slices and how many refits.
+        voxels, which slices and how many refits. Its warnings are those of the automatic result
+        that still hold, and what this call has to say.
 
     Raises
     ------
@@ -88,26 +89,29 @@ def refine(result: Result, corrections: Corrections, *, reopened: Iterable[int] 
     before = before.without(opened).without(free, Strength.CONTOUR)
     changed = before.contradicted(corrections)
     if changed:
-        said.append(f"{changed} voxels were corrected before and are now called another tissue: "
-                    "the later correction holds")
+        one = changed == 1
+        said.append(f"{changed} voxel{' was' if one else 's were'} corrected before and "
+                    f"{'is' if one else 'are'} now called another tissue: the later correction "
+                    "holds")
     every = before.joined(corrections)
+    first = list(result.provenance.get(BEFORE, result.warnings))
+    begun = replace(result, corrections=every, warnings=first)
     slices = list(_fitted(result))
     if (result.study.mask[slices] & ~every.fixed[slices]).any():
-        new = _refitted(case or case_of(result), result, every, progress)
+        new = _refitted(case or case_of(result), begun, every, progress)
     else:
-        new = replace(result, labels=result.labels.copy(), posterior=result.posterior.copy(),
-                      warnings=_without(result.warnings, _OF_A_REFIT))
+        new = replace(begun, labels=result.labels.copy(), posterior=result.posterior.copy())
         said.append("everything was corrected: nothing was left to follow")
     _certain(new, every)
     new.labels = every.painted(new.labels)
     if (every.tissue == Tissue.MVO).any() and not result.provenance.get("settings", {}).get(
             "keep_mvo"):
         said.append(_DRAWN_APART)
-    new.warnings = [*_without(new.warnings, (_DRAWN_APART,)), *said]
-    new.corrections, new.automatic = every, _automatic(result)
+    new.warnings = [*still_true(new.warnings, result.study, begun.settled), *said]
+    new.automatic = _automatic(result)
     refits = result.provenance.get("refined", {}).get("refits", 0)
     kept = {k: v for k, v in new.provenance.items() if k != "locked_slices"}
-    new.provenance = {**kept, "refined": _record(every, refits + 1),
+    new.provenance = {**kept, BEFORE: first, "refined": _record(every, refits + 1),
                       "seconds": {"refine": round(time.perf_counter() - began, 3)}}
     progress(1.0, "done")
     return new
@@ -213,17 +217,17 @@ def _refitted(case: Case, result: Result, every: Corrections, progress: Progress
     labels = labels_of(case, found.posterior, np.stack([f.means for f in fits]))
     outside = [i for i in range(len(labels)) if i not in slices]
     labels[outside], posterior[outside] = result.labels[outside], result.posterior[outside]
-    stale, said = {*_physics(case, result.fits, result.labels)}, found.warnings
+    stale, said = [f"{rule[-1]} in " for rule in RULES], found.warnings
+    stale += _OF_A_FIT if by_em else ()
     for tissue in case.tissues:  # that one is absent holds until it is there, or said anew
         starts = (f"no {tissue.title.lower()} was found", f"{tissue.title.lower()} cannot be told")
         there = (every.painted(labels) == tissue).any()
         said = _without(said, starts) if there else said
         if there or any(w.startswith(starts) for w in said):
-            stale |= {w for w in result.warnings if w.startswith(starts)}
-    warnings = [w for w in _without(result.warnings, _OF_A_FIT if by_em else _OF_A_REFIT)
-                if w not in stale]
+            stale += starts
+    warnings = _without(result.warnings, tuple(stale))
     drawn = np.asarray(case.tissues)[automatic.argmax(1)]
-    more = [*said, *_physics(case, fits, labels),
+    more = [*said, *_physics(case, fits, labels, result.settled),
             *_contradictions(case, mine, found.trust, mine.fixed & (mine.tissue != drawn))]
     return replace(result, labels=labels, posterior=posterior, fits=fits,
                    warnings=[*warnings, *(w for w in more if w not in warnings)])
@@ -234,10 +238,12 @@ def _without(warnings: list[str], starts: tuple[str, ...]) -> list[str]:
     return [w for w in warnings if not w.startswith(starts)]
 
 
-def _physics(case: Case, fits: list[SliceFit], labels: npt.NDArray[np.uint8]) -> list[str]:
-    """What the physics of the sequences says of a fit's means."""
+def _physics(case: Case, fits: list[SliceFit], labels: npt.NDArray[np.uint8],
+             settled: Iterable[int]) -> list[str]:
+    """What the physics of the sequences says of a fit's means, but where everything is right."""
     kinds = {role: sequence.kind for role, sequence in case.study.sequences.items()}
     present = np.stack([np.isin(case.tissues, labels[i]) for i in case.slices])
+    present &= ~np.isin(case.slices, list(settled))[:, None]
     return check_physics(np.stack([f.means for f in fits]), kinds, case.tissues, present,
                          case.slices)
 

@@ -36,6 +36,8 @@ SCAR_MISSED = 0.015
 #: of the network; half as wide again was what a share of the scar asked for.
 SCAR_PIECES = {"pretrained": 0.14, "map": 0.18}
 PIECES_MISSED = 0.005
+#: Under which the provenance of a refined result has the warnings of the automatic one.
+BEFORE = "warnings_before"
 
 
 @dataclass
@@ -100,6 +102,21 @@ class Result:
         """The tissues sought and whatever else is in the labels, in the order of their labels."""
         found = {Tissue(int(value)) for value in np.unique(self.labels) if value}
         return tuple(sorted(found | set(self.tissues)))
+
+    @property
+    def settled(self) -> tuple[int, ...]:
+        """The slices in which a person called everything right, or corrected every voxel."""
+        if self.corrections is None:
+            return ()
+        left = self.study.mask & ~self.corrections.fixed
+        return tuple(i for i, inside in enumerate(self.study.mask)
+                     if i in self.corrections.done or (inside.any() and not left[i].any()))
+
+    @property
+    def outline(self) -> npt.NDArray[np.bool_]:
+        """(slices, rows, columns) what is inside: the LV mask, as a person corrected it."""
+        mask = self.study.mask
+        return mask if self.corrections is None else self.corrections.outlined(mask)
 
     def volume(self, tissue: Tissue | str) -> float:
         """Volume of one tissue, ml."""

@@ -15,6 +15,7 @@ from deepgmm.errors import ComputationError, InputError
 from deepgmm.identify.contrast import contrast_prior
 from deepgmm.identify.obstruction import obstructions
 from deepgmm.identify.physics import check_physics
+from deepgmm.outdated import TORN
 from deepgmm.progress import Progress, silent
 from deepgmm.result import Result, SliceFit
 from deepgmm.settings import Method, Preset, Settings
@@ -149,7 +150,7 @@ def _check(case: Case, result: Result) -> None:
     torn = [f.index for f in result.fits if f.agreement < LEAST_AGREEMENT]
     if torn:
         result.warnings.append(
-            f"other starts of the fit label more than {1 - LEAST_AGREEMENT:.0%} of the pixels "
+            f"{TORN} label more than {1 - LEAST_AGREEMENT:.0%} of the pixels "
             f"otherwise in {named_slices(torn)}: look at these first")
     stops_early = (settings.preset is Preset.FAST
                    and settings.method in (Method.DEEPG, Method.DEEPSVG))

@@ -168,7 +168,9 @@ def _run(job: _Job, progress: Any) -> _Job:
     from deepgmm.review.corrections import (
         contour_corrections,
         corrections_of,
+        decided_by,
         doubts,
+        drawn_outside,
         edited_labels,
         left_empty,
         lost_to_curves,
@@ -210,13 +212,16 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{job.numbering.listed(reopened - set(known) - free)}, nor said to have "
                          "the right border: leave them out")
     said: list[str] = []
+    read_so: list[str] = []
     empty: list[int] = []
     base = job.versions.last
     labels = job.before.labels
     if job.edited is not None:
         with hushed():
-            read = read_labels(job.edited, "edited segmentation", convention=job.labels)
-        labels, said = edited_labels(read, job.before), list(read.warnings)
+            read = read_labels(job.edited, "edited segmentation", convention=job.labels,
+                               decide=decided_by(job.before), because="by the tissues sought")
+        labels, read_so = edited_labels(read, job.before), read.warnings
+        said = list(read_so)
         base = (job.versions.edited_from(labels) if job.version is None
                 else job.versions.numbered(job.version))
         empty = left_empty(labels, job.before)
@@ -241,6 +246,9 @@ def _run(job: _Job, progress: Any) -> _Job:
                          f"{named_slices(empty)}, which is taken for left alone, and is the result "
                          "itself elsewhere; draw what is right there, or name slices that are "
                          "right with --done")
+    if read_so and not given and not reopened and not loose:
+        raise InputError("nothing was corrected: the edited segmentation is the result itself; "
+                         + "; ".join(read_so))
     began = time.perf_counter()
     corrected = job.before.corrections
     if corrected is not None and given and not reopened and not loose and corrected.holds(given):
@@ -249,8 +257,9 @@ def _run(job: _Job, progress: Any) -> _Job:
         said += doubts(given, job.before, set(known) - reopened)
         job.result = fit(job.before, given, reopened=reopened, unbordered=free,
                          progress=progress)
+        job.result.warnings += drawn_outside(job.result)
         version = job.versions.add(job.result, "refined")
-    job.result.warnings += said
+    job.result.warnings += said  # of this run alone, so not of the version that is kept
     job.log = edit_log(job.versions, given, base.number, version.number,
                        seconds=job.seconds, refit_seconds=time.perf_counter() - began)
     return job
@@ -294,7 +303,8 @@ def _summary(job: _Job, seconds: float) -> str:
     changed = job.result.labels != job.before.labels
     assert job.result.corrections is not None
     followed = changed & ~job.result.corrections.fixed
-    where = job.numbering.listed(i for i in range(len(changed)) if followed[i].any())
+    where = [i for i in range(len(changed)) if followed[i].any()]
+    count = int(followed.sum())
     rows = [("tissue", "ml before", "ml now", "90 % interval")]
     for tissue in job.result.present_tissues:
         low, high = job.result.volume_interval(tissue)
@@ -310,5 +320,6 @@ def _summary(job: _Job, seconds: float) -> str:
     as_before = "" if job.anew else ", as it was"
     return (f"version {job.versions.last.number}{as_before}: "
             f"{refined['corrected_voxels']} voxels corrected{told}"
-            + (f"; {int(followed.sum())} others followed" if job.anew else "")
-            + (f", on slices {where}" if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")
+            + (f"; {count} other{'' if count == 1 else 's'} followed" if job.anew else "")
+            + (f", on slice{'s' if len(where) > 1 else ''} {job.numbering.listed(where)}"
+               if where else "") + f"; {seconds:.1f} s\n{table(rows)}{then}")

@@ -117,7 +117,7 @@ def serve(incoming: FileIO, outgoing: FileIO) -> None:
 
 
 def _warm(orders: Orders) -> None:
-    """Load what a fit needs, and run a small one unless somebody waits already."""
+    """Load what a fit and a refit need, and run a small one unless somebody waits already."""
     from deepgmm.phantom import make_patient
     from deepgmm.review.slices import slice_rows
     from deepgmm.segment import segment
@@ -134,6 +134,11 @@ def _warm(orders: Orders) -> None:
         study = make_patient(0, slices=1).study
         for method in (Method.MAP, Method.PRETRAINED):
             slice_rows(segment(study, Settings(method=method), progress=unless_somebody_waits))
+        unless_somebody_waits(1.0, "warming")
+        import scipy.optimize  # noqa: F401
+
+        import deepgmm.methods.refit
+        import deepgmm.review.where_next  # noqa: F401
     except Cancelled:
         return
     except Exception:  # the first job will say what is wrong

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections
+from deepgmm.methods.follow import log_softmax
 from deepgmm.methods.network_input import features_of
 from deepgmm.methods.pretrained import fit_pretrained, loaded
 from deepgmm.methods.problem import Case, Problem, pack_outcomes
@@ -95,14 +96,13 @@ def _moved(case: Case, looks: list[Tensor], weights: Tensor, corrections: Correc
            trust: FloatArray) -> Tensor:
     """(4, F + 1) what is added to the last layer, 0 for tissues that are not sought."""
     from scipy.optimize import minimize
-    from scipy.special import logsumexp
 
     batch = case.batch
     tissue = np.where(corrections.tissue == Tissue.MVO, Tissue.SCAR, corrections.tissue)
     told = corrections.fixed & case.mask & np.isin(tissue, case.tissues)
     at, corner = np.argwhere(told), batch.corner.cpu().numpy()
     rows, columns = (at[:, 1:] - corner[at[:, 0]]).T
-    label = np.array([case.tissues.index(t) for t in tissue[told]])
+    label = (tissue[told][:, None] == np.asarray(case.tissues)).argmax(1)
     share = np.tile(np.nan_to_num(trust[told]), len(looks))
     given = np.concatenate([one[at[:, 0], :, rows, columns].cpu().numpy() for one in looks])
     width = given.std(0) + 1e-6
@@ -116,7 +116,7 @@ def _moved(case: Case, looks: list[Tensor], weights: Tensor, corrections: Correc
     def energy(flat: npt.NDArray[np.float64]) -> tuple[float, npt.NDArray[np.float64]]:
         more = flat.reshape(len(sought), -1)
         moving = begun + given @ more.T
-        moving -= logsumexp(moving, axis=1, keepdims=True)
+        moving = log_softmax(moving)
         pull = share * (np.exp(moving) - right)
         return (float(0.5 * HELD * flat @ flat - (share * right * moving).sum()),
                 HELD * flat + (pull.T @ given).ravel())

@@ -33,6 +33,7 @@ from deepgmm.model.endocardium import NEVER
 from deepgmm.model.fit import Fit
 from deepgmm.model.images import Images, Reading, read
 from deepgmm.model.mixture import Mixture, pixel_weights
+from deepgmm.outdated import MORE_SCAR, NO_SCAR
 from deepgmm.progress import Progress
 from deepgmm.study.study import case_key
 from deepgmm.study.words import FOUR_TISSUES, Role, Tissue, named_slices
@@ -217,11 +218,11 @@ def _said_of(found: Islands, case: Case) -> list[str]:
         seen = f"; {share:.1%} of the wall may be scar, on {where}" if share else ""
         why = (f"what the network is sure of is a speck, {found.speck:.2%} of the wall"
                if found.speck else "nowhere is the network sure of it")
-        return [f"no scar was found: {why}{seen}"]
+        return [f"{NO_SCAR}: {why}{seen}"]
     if share < SPOKEN_OF:
         return []
-    return [f"scar may be more than what is drawn: another {share:.1%} of the wall, on {where}, "
-            "looks like it without being sure anywhere; look at the probabilities"]
+    return [f"{MORE_SCAR}: another {share:.1%} of the wall, on {where}, looks like it without "
+            "being sure anywhere; look at the probabilities"]
 
 
 def _absent(problem: Problem, posterior: Tensor,

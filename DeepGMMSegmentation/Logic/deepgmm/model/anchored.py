@@ -153,13 +153,13 @@ class _AnchoredFit:
         self.wall = Endocardium(ventricle, batch.valid, options.wall)
         self.sectors = (None if options.sectors is None
                         else SectorStates(ventricle, options.sectors, batch.values))
-        self.levels = (None if options.levels is None
-                       else SliceLevels(ventricle, options.levels))
+        self.levels = None if options.levels is None else SliceLevels(ventricle, options.levels)
         self.borders = Borders(ventricle, options.outer, options.inner, options.dark)
         self.mixture = prior.mixture(ventricle.studies)
         self.posterior: Tensor | None = None
         self.tables: Tensor | None = None
         self.beside: Tensor | None = None
+        self.evidence: _Evidence | None = None
         self._geometric_start()
 
     @property
@@ -191,7 +191,7 @@ class _AnchoredFit:
     def round(self) -> Tensor:
         """One M-step and one E-step; (N,) whether each study has settled."""
         self._refresh_geometry()
-        evidence = self._m_step()
+        evidence = self.evidence = self._m_step()
         first = self.posterior is None
         if self.sectors is not None:
             self.sectors.update(evidence.state, self.in_wall, tied=not first)
@@ -223,9 +223,8 @@ class _AnchoredFit:
         studies that have settled."""
         if self.sectors is None:
             return
-        if self.ventricle.relative is not None:
-            depth = self.ventricle.relative
-        else:
+        depth = self.ventricle.relative
+        if depth is None:
             thickness = self.ventricle.from_sector(self.wall.thickness.clamp_min(1.0)[..., None])
             depth = self.ventricle.depth / thickness[..., 0]
         tables = self.sectors.prior.tissue_tables(depth).clamp_min(1e-12)
@@ -244,8 +243,9 @@ class _AnchoredFit:
         """
         before = self._parameters()
         guarded = self.frozen if self.posterior is not None else torch.zeros_like(self.frozen)
-        energy = (self._energy(self._evidence(self.mixture), self.mixture)
-                  if guarded.any() else None)
+        if self.evidence is None or not guarded.all():  # tables of settled studies stay
+            self.evidence = self._evidence(self.mixture) if guarded.any() else None
+        energy = None if self.evidence is None else self._energy(self.evidence, self.mixture)
         w = self._responsibilities()
         moments = Moments.of(self.batch, w)
         if self.levels is not None:
@@ -393,7 +393,7 @@ class _AnchoredFit:
         part.wall = self.wall.select(index, part.ventricle, part.batch.valid)
         part.borders = replace(self.borders, ventricle=part.ventricle)
         part.levels = None if self.levels is None else self.levels.select(index, part.ventricle)
-        part.sectors = part.tables = part.beside = None
+        part.sectors = part.tables = part.beside = part.evidence = None
         if self.sectors is not None and self.tables is not None and self.beside is not None:
             part.sectors = self.sectors.select(index, part.ventricle)
             part.tables, part.beside = self.tables[index], self.beside[index]

@@ -40,14 +40,13 @@ def ring_marginals(log_unary: Tensor, log_pair: Tensor) -> tuple[Tensor, Tensor]
         prefix.append(product)
     log_partition = (prefix[-1].diagonal(dim1=1, dim2=2).sum(1).log() + log_scale
                      + top.sum((1, 2)) + nodes * pair_top)
-    suffix, closed = identity, [identity[:, 0]] * nodes
+    suffix = [identity] * (nodes + 1)
     for a in reversed(range(nodes)):
-        suffix = torch.bmm(step[:, a], suffix)
+        suffix[a] = torch.bmm(step[:, a], suffix[a + 1])
         if a % scaled_every == 0:
-            suffix = suffix / suffix.amax((1, 2), keepdim=True)
-        # the diagonal of suffix_a prefix_a closes the ring at node a
-        closed[a] = torch.einsum("snm,smn->sn", suffix, prefix[a])
-    around = torch.stack(closed, 1)
+            suffix[a] = suffix[a] / suffix[a].amax((1, 2), keepdim=True)
+    # the diagonal of suffix_a prefix_a closes the ring at node a
+    around = torch.einsum("asnm,asmn->san", torch.stack(suffix[:-1]), torch.stack(prefix[:-1]))
     return around / around.sum(2, keepdim=True), log_partition
 
 

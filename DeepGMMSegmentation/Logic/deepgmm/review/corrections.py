@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
-from deepgmm.reading.masks.labelmap import Labels
+from deepgmm.reading.conventions import CONVENTIONS, tissues_of
+from deepgmm.reading.masks.labelmap import Decide, Labels
 from deepgmm.result import Result
 from deepgmm.review.metrics import dice
 from deepgmm.study.words import WALL_TISSUES, Tissue, named_slices
@@ -41,6 +42,19 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
+def decided_by(result: Result) -> Decide:
+    """For `read_labels`: the one convention whose tissues a result seeks. 3D Slicer numbers what it
+    exports as a labelmap, and so 3 is scar where no edema is sought, as EMIDEC has it; beside 4 it
+    is left open."""
+    sought = {0, *map(int, result.tissues), *map(int, np.unique(result.labels))}
+
+    def decide(values: npt.NDArray[np.generic], names: list[str]) -> str | None:
+        fit = [name for name in names
+               if set(np.unique(tissues_of(values, CONVENTIONS[name])).tolist()) <= sought]
+        return fit[0] if len(fit) == 1 and not {3, 4} <= set(np.unique(values).tolist()) else None
+    return decide
+
+
 def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
     """The labels of an edited segmentation on a result's grid.
 
@@ -54,15 +68,34 @@ def edited_labels(edited: Labels, result: Result) -> npt.NDArray[np.uint8]:
         labels = edited.on(result.study.geometry, (shape[0], shape[1], shape[2]))
     except InputError as error:
         raise InputError("the edited segmentation lies on another grid than the images of this "
-                         "study: see whether it is of this patient, and export it on the grid of "
-                         "the result") from error
+                         f"study{_beside(edited, result)}: see whether it is of this patient, and "
+                         "export it on the grid of the result") from error
     _check_mirrored(labels, result.labels)
-    check_edited(labels, result)
+    try:
+        check_edited(labels, result)
+    except InputError as error:
+        gone = [t.title.lower() for t in (Tissue.BLOOD, Tissue.MYOCARDIUM)
+                if labels.any() and (result.labels == t).any() and not (labels == t).any()]
+        if not gone:
+            raise
+        raise InputError(f"the edited segmentation has no {' and no '.join(gone)}, which the "
+                         "result has: export it with all of its segments") from error
     return labels
 
 
+def _beside(edited: Labels, result: Result) -> str:
+    """How far the voxels of an edited segmentation lie beside those of a result, where that is all
+    that is wrong."""
+    one, other = edited.geometry, result.study.geometry
+    if edited.values.shape != result.labels.shape or not np.allclose(
+            [*one.spacing, *one.direction], [*other.spacing, *other.direction], atol=1e-3):
+        return ""
+    away = float(np.linalg.norm(np.subtract(one.origin, other.origin)))
+    return f" (its voxels are as large and as many, and lie {away:.2g} mm beside them)"
+
+
 def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]) -> None:
-    """Refuse labels that agree clearly better with a result once they are flipped.
+    """Refuse labels that agree clearly better with a result once flipped, or moved by a slice.
 
     Raises
     ------
@@ -70,18 +103,20 @@ def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]
     """
     tissues = [t for t in Tissue if t and ((labels == t).any() or (before == t).any())]
 
-    def agreement(axes: tuple[int, ...]) -> npt.NDArray[np.floating]:
-        turned = np.flip(labels, axes)
+    def agreement(axes: tuple[int, ...], slices: int = 0) -> npt.NDArray[np.floating]:
+        turned = np.roll(np.flip(labels, axes), slices, 0)
+        turned[{1: slice(1), -1: slice(-1, None)}.get(slices, slice(0))] = 0
         drawn = before * turned.any((1, 2), keepdims=True)  # a file may hold some slices alone
         return np.array([dice(turned == t, drawn == t) or 0.0 for t in tissues])
     if not tissues:
         return
-    given = agreement(())
-    for axes, how in (((2,), "mirrored left to right"), ((1,), "mirrored top to bottom"),
-                      ((1, 2), "turned by half"), ((0,), "of slices in reversed order"),
-                      ((0, 2), "turned over, its slices in reversed order"),
-                      ((0, 1), "turned over, its slices in reversed order")):
-        back = agreement(axes)
+    given, off = agreement(()), "a slice off: every slice lies where the next one does"
+    over = "turned over, its slices in reversed order"
+    for axes, slices, how in (((2,), 0, "mirrored left to right"), ((), 1, off), ((), -1, off),
+                              ((1,), 0, "mirrored top to bottom"), ((1, 2), 0, "turned by half"),
+                              ((0,), 0, "of slices in reversed order"), ((0, 2), 0, over),
+                              ((0, 1), 0, over)):
+        back = agreement(axes, slices)
         if (back.mean() > max(given.mean() + MIRRORED, MIRRORED_LEAST)
                 and (back - given).min() > -MIRRORED_LOSS):
             raise InputError(f"the edited segmentation is {how}: so it agrees much less with the "
@@ -90,7 +125,7 @@ def _check_mirrored(labels: npt.NDArray[np.uint8], before: npt.NDArray[np.uint8]
 
 
 def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> list[str]:
-    """What a person should be asked about new corrections of a result.
+    """What a person should be asked about new corrections of a result, once.
 
     Parameters
     ----------
@@ -107,9 +142,16 @@ def doubts(given: Corrections, result: Result, known: Iterable[int] = ()) -> lis
     if alone and other:
         said.append(f"{named_slices(alone)} {_were(alone)} called done, and nothing differs there; "
                     f"{named_slices(other)} {_were(other)} changed and {_are(other)} not done")
-    said += strays(given, result)
-    moved = moved_outside(given, result)
-    if moved:
+    return said
+
+
+def drawn_outside(result: Result) -> list[str]:
+    """What is to be said of all that was ever drawn or erased beyond the border of the LV mask."""
+    given = result.corrections
+    if given is None:
+        return []
+    said, moved = strays(given, result), moved_outside(given, result)
+    if moved and set(result.study.slices) - set(result.settled):
         proposed = result.provenance.get("mask_proposal", {}).get("proposed") is True
         how = ("to have the outlines beside follow, give the file you corrected to deepgmm "
                "propose-mask --fixed EDITED -o MASK.seg.nrrd with the same images, and segment "

@@ -99,7 +99,7 @@ def encode_result(result: Result, known: Study | None = None) -> tuple[Header, A
     header = {"study": study, "corrections": corrections,
               "tissues": [int(tissue) for tissue in result.tissues],
               "traces": [fit.trace for fit in result.fits],
-              "warnings": result.warnings, "provenance": result.provenance}
+              "warnings": list(result.warnings), "provenance": result.provenance}
     return header, arrays
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deepgmm.errors import InputError
+from deepgmm.outdated import EMPTY
 from deepgmm.result import Result
 from deepgmm.study.words import Tissue, named_slices
 
@@ -52,6 +53,6 @@ def keep_locked(result: Result, labels: npt.NDArray[np.integer], slices: Iterabl
     new.posterior[locked] = np.stack([as_sought == t for t in result.tissues], axis=1)
     empty = [i for i in locked if not labels[i].any() and result.study.mask[i].any()]
     if empty:
-        new.warnings.append(f"{named_slices(empty)} locked with no tissue drawn: untick Done to "
+        new.warnings.append(f"{named_slices(empty)} {EMPTY}: untick Done to "
                             "have it segmented")
     return new

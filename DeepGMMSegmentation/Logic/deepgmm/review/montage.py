@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +31,10 @@ from deepgmm.review.panels import (
     view_of,
 )
 from deepgmm.review.report import NOTICE, percent_of_wall
-from deepgmm.review.slices import slices_named
 from deepgmm.study.alignment import masks_in_place
 from deepgmm.study.alignment.alignment import WARNS
 from deepgmm.study.levels import levels, numbering_of
-from deepgmm.study.words import COLOURS, SURE, Kind, Role, Tissue
+from deepgmm.study.words import COLOURS, SURE, Kind, Role, Tissue, slices_named
 
 _DPI = 100
 _LEFT = 78
@@ -62,12 +62,12 @@ def montage_png(result: Result) -> bytes:
     """The montage as the bytes of a PNG file.
 
     Columns: every sequence given, cropped to the LV mask's box; the tissues on LGE (else T2,
-    else bSSFP) with the LV mask's outline; the entropy of the posterior. Slices left out are
-    shown dimmed, with the reason. An outline that was proposed is drawn on the images too, amber
-    where it is unsure, with its confidence. Where a sequence that was not moved lies elsewhere, its
-    image has the outline there too, in light blue. Slices are numbered from 1, the base first, and
-    turned as radiologists read them; letters say where right and below lie in the patient. Many
-    slices of one sequence stand in two columns, down the left one first.
+    else bSSFP) with the outline, as it was corrected; the entropy of the posterior. Slices left
+    out are shown dimmed, with the reason. An outline that was proposed is drawn on the images too,
+    amber where it is unsure, with its confidence. Where a sequence that was not moved lies
+    elsewhere, its image has the outline there too, in light blue. Slices are numbered from 1, the
+    base first, and turned as radiologists read them; letters say where right and below lie in the
+    patient. Many slices of one sequence stand in two columns, down the left one first.
     """
     from PIL import PngImagePlugin
 
@@ -92,7 +92,7 @@ def thumbnail_png(result: Result) -> bytes:
     base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
     ground = grey(view.smooth(study.sequences[base].values[index]), _windows(result, view)[base])
     painted = overlay(ground, view.blocks(result.labels[index]),
-                      view.blocks(study.mask[index]))
+                      view.blocks(result.outline[index]))
     picture = Image.fromarray(as_bytes(np.concatenate([ground, painted], axis=1)))
     picture.thumbnail(_THUMBNAIL)
     buffer = io.BytesIO()
@@ -134,8 +134,8 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
 
     windows, entropy, marked = _windows(result, view), result.entropy(), _marked_slices(result)
     outlines = outlines_of(result.provenance, len(study.mask))
-    elsewhere = _elsewhere(result)
-    fitted = set(study.slices)
+    elsewhere, outline = _elsewhere(result), result.outline
+    fitted = {*study.slices, *np.flatnonzero(result.labels.any((1, 2))).tolist()}
     level = levels(study)
     numbering = numbering_of(level, len(study.mask))
     right, below = view.letters
@@ -144,11 +144,11 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
         lefts, used = lefts_of[start], index in fitted
         panels = [np.array(one) for one in _panels(result, view, index, windows, entropy, base)]
         if outlines:
-            edge = inner_edge(view.blocks(study.mask[index]))
+            edge = inner_edge(view.blocks(outline[index]))
             for panel in panels:
                 panel[edge] = 1.0 if outlines[index] > SURE else _UNSURE
         for panel, role in zip(panels, study.sequences):
-            if role in elsewhere and (elsewhere[role][index] != study.mask[index]).any():
+            if role in elsewhere and (elsewhere[role][index] != outline[index]).any():
                 panel[inner_edge(view.blocks(elsewhere[role][index]))] = _ELSEWHERE
         for left, panel in zip(lefts, panels, strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel if used else panel * _DIMMED)
@@ -180,14 +180,15 @@ def _composed(result: Result) -> tuple[npt.NDArray[np.uint8], list[Words]]:
 def _elsewhere(result: Result) -> dict[Role, npt.NDArray[np.bool_]]:
     """Where sequences that were not moved show what the LV mask holds on its reference."""
     found = result.provenance.get("alignment") or {}
-    return {} if found.get("applied") else masks_in_place(result.study, found, WARNS)
+    return {} if found.get("applied") else masks_in_place(
+        replace(result.study, mask=result.outline), found, WARNS)
 
 
 def _panels(result: Result, view: View, index: int, windows: dict[Role, tuple[float, float]],
             entropy: Pixels, base: Role) -> list[Pixels]:
     """The panels of one slice, (rows, columns, 3), 0 to 1."""
     study = result.study
-    mask = view.blocks(study.mask[index])
+    mask = view.blocks(result.outline[index])
     greys = {role: grey(view.smooth(sequence.values[index]), windows[role])
              for role, sequence in study.sequences.items()}
     return [*greys.values(), overlay(greys[base], view.blocks(result.labels[index]), mask),
@@ -301,7 +302,7 @@ def _summary(result: Result) -> str:
 
 
 def _warnings(result: Result) -> list[str]:
-    return list(dict.fromkeys([*result.study.warnings, *result.warnings]))
+    return list(dict.fromkeys(result.warnings))
 
 
 def _foot(result: Result, columns: int, most: int = 8) -> list[str]:

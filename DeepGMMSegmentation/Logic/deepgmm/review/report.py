@@ -16,7 +16,7 @@ import numpy as np
 import deepgmm
 from deepgmm.errors import InputError
 from deepgmm.files import sha256
-from deepgmm.result import Result, SliceFit
+from deepgmm.result import BEFORE, Result, SliceFit
 from deepgmm.review.aha import aha_rows
 from deepgmm.study.levels import Numbering, levels, numbering_of
 from deepgmm.study.words import WALL_TISSUES
@@ -38,6 +38,7 @@ def report(result: Result) -> dict[str, Any]:
         What `Docs/report.md` explains, key by key.
     """
     study, provenance = result.study, dict(result.provenance)
+    provenance.pop(BEFORE, None)
     numbering = numbering_of(levels(study), len(study.mask))
     head = {
         "notice": NOTICE,
@@ -65,7 +66,7 @@ def report(result: Result) -> dict[str, Any]:
         **_aha(result),
         "slices": [_slice(fit, result, numbering) for fit in result.fits],
         "excluded_slices": {str(index): reason for index, reason in study.excluded.items()},
-        "warnings": list(dict.fromkeys([*study.warnings, *result.warnings])),
+        "warnings": list(dict.fromkeys(result.warnings)),
         "times_s": _times(provenance.pop("seconds", None)),
     }
     said = plain(head | provenance)

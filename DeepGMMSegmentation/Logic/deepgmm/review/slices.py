@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from deepgmm.result import Result
 from deepgmm.segment import LEAST_AGREEMENT
 from deepgmm.study.levels import LEVELS, levels, numbering_of
 from deepgmm.study.study import BoolArray, Study
-from deepgmm.study.words import Role
+from deepgmm.study.words import Role, slices_named
 
 __all__ = ["LEVELS", "levels", "slice_rows", "slices_named"]
 
@@ -56,16 +55,6 @@ def slice_rows(result: Result) -> list[dict[str, Any]]:
     return rows
 
 
-def slices_named(text: str) -> set[int]:
-    """The slices that a warning speaks of, as "slice 3" or "slices 0-2, 5"."""
-    named: set[int] = set()
-    for listed in re.findall(r"(?<!-)\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
-        for part in re.findall(r"\d+(?:-\d+)?", listed):
-            first, _, last = part.partition("-")
-            named.update(range(int(first), int(last or first) + 1))
-    return named
-
-
 def _why(study: Study, index: int) -> str:
     return study.excluded.get(index, "") or _NO_MASK
 
@@ -90,9 +79,9 @@ def _said(result: Result) -> Iterator[tuple[int, str]]:
         yield (finding["index"],
                f"{Role(role).title} {finding['reason']}" if role else finding["reason"])
     for fit in result.fits:
-        if fit.agreement < LEAST_AGREEMENT:
+        if fit.agreement < LEAST_AGREEMENT and fit.index not in result.settled:
             yield fit.index, (f"other starts of the fit label {1 - fit.agreement:.0%} of the "
                               "pixels otherwise")
-    for warning in [*result.study.warnings, *result.warnings]:
+    for warning in result.warnings:
         for index in slices_named(warning):
             yield index, warning

@@ -41,6 +41,8 @@ def versions_png(versions: Versions, first: int, second: int) -> bytes:
     one, other = (versions.numbered(n).labels() for n in (first, second))
     hand = hand_drawn(versions, first, second)
     study = versions.study
+    outlines = [study.mask if given is None else given.outlined(study.mask)
+                for given in (versions.numbered(n).corrections() for n in (first, second))]
     view = view_of(study.mask, study.geometry)
     height, width = view.size
     base = next(role for role in (Role.LGE, Role.T2, Role.BSSFP) if role in study.sequences)
@@ -61,15 +63,16 @@ def versions_png(versions: Versions, first: int, second: int) -> bytes:
              zip(lefts, (f"Version {first}", f"Version {second}", "Changed"), strict=True)]
     for row, index in enumerate(shown):
         y = top + row * (height + GAP)
-        ground, mask = grey(view.smooth(values[index]), window), view.blocks(study.mask[index])
+        ground = grey(view.smooth(values[index]), window)
+        edges = [view.blocks(outline[index]) for outline in outlines]
         changed = one[index] != other[index]
         marked = ground.copy()
         for where, colour in ((changed & ~hand[index], _FOLLOWED), (changed & hand[index], _HAND)):
             at = view.blocks(where)
             marked[at] = 0.35 * marked[at] + 0.65 * np.asarray(colour, np.float32)
-        marked[inner_edge(mask)] = 1.0
-        panels = (overlay(ground, view.blocks(one[index]), mask),
-                  overlay(ground, view.blocks(other[index]), mask), marked)
+        marked[inner_edge(edges[1])] = 1.0
+        panels = (overlay(ground, view.blocks(one[index]), edges[0]),
+                  overlay(ground, view.blocks(other[index]), edges[1]), marked)
         for left, panel in zip(lefts, panels, strict=True):
             canvas[y:y + height, left:left + width] = as_bytes(panel)
         words += [Words(EDGE, y + 14, f"Slice {numbering.of(index)}", 12.5, TEXT, bold=True),

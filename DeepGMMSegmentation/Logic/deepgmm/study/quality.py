@@ -46,6 +46,9 @@ _PADDING = 2
 #: Share of the mask that may lie in or at what was cut.
 _MOST_CUT = 0.01
 
+#: How it begins that slices had better be left out.
+LEAVE_OUT = "it is proposed to leave"
+
 #: Opposite borders that are one another's continuation: alike, with something to see, and no
 #: further apart than rows elsewhere.
 _ALIKE, _SEEN, _STEPS = 0.9, 0.1, 2.0
@@ -152,12 +155,16 @@ def proposals(findings: list[Finding], study: Study) -> list[str]:
         out += [index] if any(f.exclude for f in of_slice) else []
     lines += [f"{named_slices(which)}: {reasons}"
               for reasons, which in alike.items()]
+    return lines + left_out_said(out, study)
+
+
+def left_out_said(out: list[int], study: Study) -> list[str]:
+    """How a user is told to leave slices out; nothing where there are none, or all are."""
     rest = [i for i in study.slices if i not in out]
-    if out and rest:
-        kept = ranges(rest)  # the option's own count, which no one who shows it may change
-        lines.append(f"it is proposed to leave {named_slices(out)} out, which keeps {kept} "
-                     f"(--slices {kept})")
-    return lines
+    if not out or not rest:
+        return []
+    kept = ranges(rest)  # the option's own count, which no one who shows it may change
+    return [f"{LEAVE_OUT} {named_slices(out)} out, which keeps {kept} (--slices {kept})"]
 
 
 def _of_mask(study: Study, slices: tuple[int, ...]) -> Iterator[Finding]:

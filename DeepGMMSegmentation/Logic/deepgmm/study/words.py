@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from enum import Enum, IntEnum
 
@@ -152,12 +153,34 @@ def named_slices(indices: Iterable[int]) -> str:
     return f"slice{'s' if len(found) > 1 else ''} {ranges(found, ', ')}"
 
 
-def to_be_looked_at(drawn: Iterable[int] = ()) -> str:
-    """What is asked of an outline that was proposed, of which some slices were drawn since. These
-    are not named: what a warning names is shown as what to look at."""
-    count = len(list(drawn))
-    return "look at its outline on every slice" + (
-        f" but the {f'{count} that were' if count > 1 else 'one that was'} drawn" if count else "")
+def slices_named(text: str) -> set[int]:
+    """The slices that a warning speaks of, as "slice 3" or "slices 0-2, 5", but for those that it
+    excepts."""
+    named: set[int] = set()
+    for listed in re.findall(r"(?<!-)(?<!but )\bslices? ((?:\d+(?:-\d+)?(?:, | and )?)+)", text):
+        for part in re.findall(r"\d+(?:-\d+)?", listed):
+            first, _, last = part.partition("-")
+            named.update(range(int(first), int(last or first) + 1))
+    return named
+
+
+#: What is asked of an outline that was proposed.
+LOOK = "look at its outline on every slice"
+
+
+def to_be_looked_at(drawn: Iterable[int] = (), right: Iterable[int] = ()) -> str:
+    """What is asked of an outline that was proposed, of which some slices were drawn since, and
+    some called right as they are."""
+    called = sorted(set(right) - set(drawn))
+    mine = sorted({*drawn, *called})
+    how = "drawn" if not called else "called right" if len(called) == len(mine) else \
+        "drawn or called right"
+    return LOOK + (f" but {named_slices(mine)}, which {'were' if len(mine) > 1 else 'was'} {how}"
+                   if mine else "")
+
+
+#: How it begins that outlines may be wrong.
+UNSURE = "the proposed LV mask is unsure on"
 
 
 def unsure_outlines(confidence: Sequence[float], proposed: Iterable[int]) -> list[str]:
@@ -169,4 +192,4 @@ def unsure_outlines(confidence: Sequence[float], proposed: Iterable[int]) -> lis
     proposed : the slices that have an outline.
     """
     unsure = [i for i in sorted(proposed) if confidence[i] <= SURE]
-    return [f"the proposed LV mask is unsure on {named_slices(unsure)}"] if unsure else []
+    return [f"{UNSURE} {named_slices(unsure)}"] if unsure else []

@@ -59,7 +59,7 @@ def write_case(one: Prepared, result: Result, plan: Plan) -> dict[str, Any]:
             result.warnings.append(f"{NO_AGREEMENT}{error}")
     numbering = numbering_in(result.study.mask, result.study.insertion_points)
     warnings = list(dict.fromkeys(numbering.in_words(text) for text in (
-        *result.study.warnings, *result.warnings, *numbers.warnings)))
+        *result.warnings, *numbers.warnings)))
     return {
         "row": _row(one, result, numbers, len(warnings)) | agreement.get("row", {}),
         "warnings": [case.scrubbed(text) for text in warnings],

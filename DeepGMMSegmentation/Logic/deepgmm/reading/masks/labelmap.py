@@ -68,7 +68,8 @@ class Labels:
         """The same labels on a larger or smaller piece of the same grid.
 
         Slicer saves only the box that holds something, so a segmentation that was edited
-        there comes back on a piece of its grid.
+        there comes back on a piece of its grid. Other programs write the voxels of the same grid in
+        another order.
 
         Parameters
         ----------
@@ -84,15 +85,17 @@ class Labels:
         corners = np.array([[i, j, k, 1.0] for i in (0, self.values.shape[2] - 1)
                             for j in (0, self.values.shape[1] - 1)
                             for k in (0, self.values.shape[0] - 1)])
-        offset = np.rint(mapping[:3, 3]).astype(int)
-        if np.abs(corners @ mapping.T - corners - [*offset, 0]).max() > 0.01:
+        whole = np.rint(mapping).astype(int)
+        axes = np.abs(whole[:3, :3])
+        if ((axes.sum(0) != 1).any() or (axes.sum(1) != 1).any()
+                or np.abs(corners @ (mapping - whole).T).max() > 0.01):
             raise InputError("the label images lie on different grids: bring one onto the "
                              "grid of the other")
         placed = np.zeros(shape, np.uint8)
         if not self.values.any():
             return placed
         found = np.argwhere(self.values)
-        target = found + offset[::-1]
+        target = (found[:, ::-1] @ whole[:3, :3].T + whole[:3, 3])[:, ::-1]
         if (target < 0).any() or (target >= shape).any():
             raise InputError("a label image reaches beyond the grid of the other: give both "
                              "on one grid")
@@ -144,7 +147,7 @@ Decide = Callable[[npt.NDArray[Any], list[str]], "str | None"]
 
 def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: bool = False,
                 convention: str | None = None, decide: Decide | None = None,
-                option: str = "--labels") -> Labels:
+                because: str = "too", option: str = "--labels") -> Labels:
     """Read a labelmap or a segmentation, whoever wrote it.
 
     A segmentation of Slicer is read by its segments' terminology or names, whatever their label
@@ -158,7 +161,8 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
     role : what to call it in messages ("prediction", "truth").
     partly : whether voxels may be `UNLABELLED`; they stay so.
     convention : whose labels it holds (`deepgmm.reading.conventions`).
-    decide : asked where several conventions would do; None leaves it open.
+    decide : asked where several conventions would do; None leaves it open. `because` says in a
+        warning by what it decided.
     option : the command's option for `convention`, for messages.
 
     Raises
@@ -193,7 +197,8 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
     values = whole_numbers(values)
     unlabelled = (values == UNLABELLED) & partly
     values = np.where(unlabelled, 0, values)
-    whose, alike, said = _whose(values, Path(path), image, role, convention, decide, option)
+    whose, alike, said = _whose(values, Path(path), image, role, convention, decide, because,
+                                option)
     labels = np.where(unlabelled, np.uint8(UNLABELLED), tissues_of(values, whose))
     ours = whose.name == "deepgmm" and not alike and (
         convention is not None or _is_ours(image) or not agreed(present_in(values)))
@@ -201,8 +206,8 @@ def read_labels(path: str | os.PathLike[str], role: str = "labels", *, partly: b
 
 
 def _whose(values: npt.NDArray[Any], path: Path, image: SimpleITK.Image, role: str,
-           convention: str | None, decide: Decide | None,
-           option: str) -> tuple[Convention, tuple[str, ...], list[str]]:
+           convention: str | None, decide: Decide | None, because: str, option: str
+           ) -> tuple[Convention, tuple[str, ...], list[str]]:
     """The convention of a labelmap, those that it could be as well, and what is to be said."""
     present = set(present_in(values))
     if convention is not None:
@@ -228,7 +233,7 @@ def _whose(values: npt.NDArray[Any], path: Path, image: SimpleITK.Image, role: s
     names = [c.name for c in found]
     chosen = decide(values, names) if decide is not None and len(found) > 1 else None
     if chosen in names:
-        return CONVENTIONS[chosen], (), _said(CONVENTIONS[chosen], role, "too", option)
+        return CONVENTIONS[chosen], (), _said(CONVENTIONS[chosen], role, because, option)
     if len(found) == 1:
         return found[0], (), _said(found[0], role, "by values and shapes", option)
     if found[0].name == "deepgmm" and {3, 4} <= present:

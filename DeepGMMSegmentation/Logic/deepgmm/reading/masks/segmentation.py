@@ -266,10 +266,10 @@ def label_segments(
 ) -> tuple[npt.NDArray[np.uint8], list[str]]:
     """Labels of the house from a segmentation's values.
 
-    Where segments overlap the later tissue wins (scar over edema over myocardium over blood),
-    for edema is counted without scar. The left ventricle as a whole is no tissue: it stands for
-    the one of blood and myocardium that no other segment says, and for nothing where both are
-    there. What is no left ventricle by its name is background.
+    Where segments overlap the later tissue wins (microvascular obstruction over scar over edema
+    over myocardium over blood), for edema is counted without scar. The left ventricle as a whole is
+    no tissue: it stands for the one of blood and myocardium that no other segment says, and for
+    nothing where both are there. What is no left ventricle by its name is background.
 
     Parameters
     ----------
@@ -330,9 +330,10 @@ def overlapping(values: npt.NDArray[Any], segments: Sequence[Segment]) -> list[s
             drawn[tissue] = drawn[tissue] | where if tissue in drawn else where
     shared = int((sum((where.astype(np.uint8) for where in drawn.values()),
                       np.zeros(layers.shape[:3], np.uint8)) > 1).sum())
+    order = " over ".join(tissue.title.lower() for tissue in sorted(drawn, reverse=True))
     return [] if not shared else [
-        f"segments overlap on {shared} voxels, each of which counts once: scar over edema over "
-        "myocardium over blood"]
+        f"segments overlap on {shared} voxels, each of which counts once: {order}; where "
+        "that is not meant, erase the upper one"]
 
 
 def _share_whole(whole: BoolArray, found: dict[Meaning, BoolArray]) -> list[str]:
