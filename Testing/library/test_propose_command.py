@@ -58,7 +58,7 @@ def test_corrections_enter_and_the_file_says_that_it_was_proposed(patient, capsy
     edge = np.argwhere(read.mask[0])[:, 0].max()
     assert abs(edge - (row + 1.5)) <= 1.0
     assert sum("was proposed" in w for w in read.warnings) == 1
-    assert any("on every slice but the one that was drawn" in w for w in read.warnings)
+    assert any("on every slice but slice 1, which was drawn" in w for w in read.warnings)
     assert read.provenance["mask_proposal"]["proposed"]
     assert not read.provenance["mask_proposal"]["looked_at"]
     header = sitk.ReadImage(str(out))
