@@ -14,7 +14,7 @@ from deepgmm.errors import InputError
 from deepgmm.propose import ends
 from deepgmm.propose.asking import Answer
 from deepgmm.propose.canonical import Frame
-from deepgmm.propose.proposal import FAINT, _check_length, _faint, propose_mask
+from deepgmm.propose.proposal import FAINT, _astray, _check_length, _faint, propose_mask
 from deepgmm.propose.rings import ANGLES, Ring
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role
@@ -152,6 +152,12 @@ def test_a_small_slice_is_looked_for_where_the_stack_leads(monkeypatch):
     new = ends.lengthened(study, frame, Answer(parts, {}), parts, pieces, SPACING)
     assert asked[0] == (1, 43, 40, 16) and asked[1][0] == 0 and len(asked) == 2
     assert new[1, 2].sum() == disc(43, 15).sum() and not new[0].any() and not parts.any()
+
+
+def test_a_slice_gone_astray_between_two_that_are_likely_right_is_none():
+    assert _astray(np.array([0.95, 0.5, 0.95, 0.7, 0.95])) == [1, 3]
+    # nor does one beside it that is hardly surer, nor an end, nor one that is unsure and no more
+    assert _astray(np.array([0.5, 0.95, 0.5, 0.5, 0.95, 0.86, 0.95, 0.5])) == []
 
 
 def test_faint_ends_are_none_and_faint_middles_stay():

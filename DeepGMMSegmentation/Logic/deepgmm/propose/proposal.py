@@ -155,7 +155,7 @@ def _proposed(study: Study, how: Align, drawn_on: bool, progress: Progress) -> M
     overlap = np.array([0.0 if i in gone else likely.get(i, 0.0) for i in range(shape[0])])
     faint = _faint(overlap)
     gone |= dict.fromkeys(faint, TOO_UNSURE)
-    overlap[faint] = 0.0
+    overlap[[*faint, *_astray(overlap)]] = 0.0
     own = set(np.flatnonzero(overlap).tolist())
     if not own:
         raise InputError(NOTHING)
@@ -311,6 +311,15 @@ def _faint(overlap: FloatArray) -> list[int]:
     if not len(strong):
         return []
     return [int(i) for i in found if not strong[0] <= i <= strong[-1]]
+
+
+def _astray(overlap: FloatArray) -> list[int]:
+    """The slices that lie between two which are likely right, and are less sure than what would be
+    filled in there."""
+    confidence = confidence_of(overlap)
+    return [i for i in range(1, len(overlap) - 1)
+            if overlap[i] and confidence[i] < FILLED
+            and min(confidence[i - 1], confidence[i + 1]) > HALF_OPEN]
 
 
 def _filled(rings: dict[int, Ring]) -> dict[int, Ring]:
