@@ -316,7 +316,7 @@ def _faint(overlap: FloatArray) -> list[int]:
 def _astray(overlap: FloatArray) -> list[int]:
     """The slices that lie between two which are likely right, and are less sure than what would be
     filled in there."""
-    confidence = confidence_of(overlap)
+    confidence = confidence_of(overlap.astype(np.float64))
     return [i for i in range(1, len(overlap) - 1)
             if overlap[i] and confidence[i] < FILLED
             and min(confidence[i - 1], confidence[i + 1]) > HALF_OPEN]
