@@ -71,6 +71,7 @@ benchmarks: setup-test
 pictures: setup-test
 	@QT_QPA_PLATFORM=offscreen DEEPGMM_SCREENSHOTS=Docs/pictures/slicer \
 	  $(VENV)/python -m pytest -q Testing/panel/test_tutorial.py
+	@rm -f Docs/pictures/slicer/look-*.png
 
 lint: setup-test
 	@$(VENV)/ruff check .
