@@ -14,7 +14,14 @@ from deepgmm.errors import InputError
 from deepgmm.propose import ends
 from deepgmm.propose.asking import Answer
 from deepgmm.propose.canonical import Frame
-from deepgmm.propose.proposal import FAINT, _astray, _check_length, _faint, propose_mask
+from deepgmm.propose.proposal import (
+    FAINT,
+    _astray,
+    _bases_within,
+    _check_length,
+    _faint,
+    propose_mask,
+)
 from deepgmm.propose.rings import ANGLES, Ring
 from deepgmm.study.study import Geometry, Sequence, Study
 from deepgmm.study.words import Role
@@ -152,6 +159,17 @@ def test_a_small_slice_is_looked_for_where_the_stack_leads(monkeypatch):
     new = ends.lengthened(study, frame, Answer(parts, {}), parts, pieces, SPACING)
     assert asked[0] == (1, 43, 40, 16) and asked[1][0] == 0 and len(asked) == 2
     assert new[1, 2].sum() == disc(43, 15).sum() and not new[0].any() and not parts.any()
+
+
+def test_a_base_is_less_sure_where_the_images_go_on_beyond_it():
+    def rings(radii):
+        return {i: Ring(np.array([60.0, 60.0]), np.full(ANGLES, float(radius)),
+                        np.full(ANGLES, radius - 8.0)) for i, radius in radii.items()}
+    assert _bases_within(rings({2: 30, 3: 28, 4: 20}), set(), 6) == [2]
+    assert _bases_within(rings({2: 30, 3: 28, 4: 20}), {1}, 6) == []  # blank there
+    assert _bases_within(rings({0: 20, 1: 28, 2: 30}), set(), 3) == []
+    assert _bases_within(rings({0: 20, 1: 28, 2: 30}), set(), 4) == [2]
+    assert _bases_within(rings({1: 30}), set(), 3) == []  # which end is not known
 
 
 def test_a_slice_gone_astray_between_two_that_are_likely_right_is_none():
