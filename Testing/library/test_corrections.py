@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from scipy import ndimage
-from small_results import a_result_of
+from small_results import a_result_of, edited_of
 
 from deepgmm.errors import InputError
 from deepgmm.given import Edit, Strength
@@ -30,12 +30,6 @@ BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, 
 @pytest.fixture
 def result():
     return a_result_of()
-
-
-def edited_of(result, index: int = 1, old: Tissue = EDEMA, new: Tissue = SCAR) -> np.ndarray:
-    labels = result.labels.copy()
-    labels[index][labels[index] == old] = new
-    return labels
 
 
 def test_what_differs_is_what_was_corrected(result) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_results import a_result_of
+from small_results import a_result_of, edited_of
 
 from deepgmm.errors import InputError
 from deepgmm.given import Corrections, Edit, Strength
@@ -26,12 +26,6 @@ BLOOD, MYOCARDIUM, EDEMA, SCAR = Tissue.BLOOD, Tissue.MYOCARDIUM, Tissue.EDEMA, 
 @pytest.fixture
 def result():
     return a_result_of()
-
-
-def edited_of(result, index: int = 1, old: Tissue = EDEMA, new: Tissue = SCAR) -> np.ndarray:
-    labels = result.labels.copy()
-    labels[index][labels[index] == old] = new
-    return labels
 
 
 @pytest.mark.parametrize("spoilt, words", [
