@@ -47,8 +47,8 @@ LEAST_SURE = 0.05
 COARSEST = 8.0
 #: The most that a base is sure of whose wall may be open.
 HALF_OPEN = 0.5
-#: The most that the outermost slice at the base is sure of where the images go on beyond it: of 80
-#: such slices of phantoms' stacks that were sure about one in seven was wrong.
+#: The most that the outermost slice at the base is sure of where the images go on beyond it: of
+#: 100 such slices of phantoms that were sure ten were wrong, of others one in a hundred.
 GOES_ON = 0.85
 #: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
 #: of phantoms' slices beyond an apex a quarter.
