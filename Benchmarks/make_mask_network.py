@@ -204,6 +204,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action="store_true")
     options = parser.parse_args()
+    if len(options.steps) > len(GOES) or min(options.steps) < 1:
+        parser.error(f"--steps takes one to {len(GOES)} numbers over 0")
     options.out.mkdir(parents=True, exist_ok=True)
     use_threads(options.threads)
     pool = Pool(options.chests or options.out / "chests", options.patients)

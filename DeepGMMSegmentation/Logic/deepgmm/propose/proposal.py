@@ -50,8 +50,8 @@ HALF_OPEN = 0.5
 #: The most that the outermost slice at the base is sure of where the images go on beyond it: of
 #: 100 such slices of phantoms that were sure ten were wrong, of others one in a hundred.
 GOES_ON = 0.85
-#: An expected overlap under which an end slice is none: of real hearts none has less than .49, and
-#: of phantoms' slices beyond an apex a quarter.
+#: An expected overlap under which an end slice is none. By the network that it was chosen with no
+#: slice of real hearts had less than .49, and a quarter of phantoms' slices beyond an apex had.
 FAINT = 0.45
 EMPTY = "the images are blank there"
 OPEN_WALL = "the wall is open or thin there, beyond the base"
